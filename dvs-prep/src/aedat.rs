@@ -1,0 +1,374 @@
+//! AEDAT 3.1: a recording's bytes, checked and indexed packet by packet.
+//!
+//! Format: <https://docs.inivation.com/software/software-advanced-usage/file-formats/aedat-3.1.html>. Text lines
+//! beginning with `#` up to `#!END-HEADER`, then packets: a header of 28 bytes and `eventCapacity` events of
+//! `eventSize` bytes, of which the first `eventNumber` count. Everything is little-endian.
+//!
+//! One pass checks every event that will be counted and notes what each packet holds, so that selecting a
+//! sample's window afterwards touches only the packets it overlaps.
+
+use thiserror::Error;
+
+use dvs_shared::event::{Event, SensorSize};
+
+/// Bytes of a packet header.
+pub const PACKET_HEADER: usize = 28;
+/// `eventType` of polarity events.
+pub const POLARITY_EVENT: u16 = 1;
+/// Bytes of a polarity event: data word, then timestamp.
+pub const EVENT_BYTES: usize = 8;
+
+const FIRST_LINE: &[u8] = b"#!AER-DAT3.";
+const LAST_LINE: &[u8] = b"#!END-HEADER";
+
+/// Where a recording departs from the format. Byte offsets count from the start of the recording.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum AedatError {
+    /// The first line names another format or none.
+    #[error("not an AEDAT 3 recording: it begins with {found:?}, not \"#!AER-DAT3.1\"")]
+    NotAedat3 {
+        /// Its first bytes.
+        found: String,
+    },
+    /// `#!END-HEADER` is missing.
+    #[error(
+        "the header does not end: no line `#!END-HEADER` before byte {offset}, where a line does not begin with `#`"
+    )]
+    HeaderWithoutEnd {
+        /// Where a line does not begin with `#`.
+        offset: usize,
+    },
+    /// The file ends inside a packet.
+    #[error(
+        "the packet at byte {offset} is cut off: {part} takes {need} bytes and {left} are left"
+    )]
+    CutOff {
+        /// Start of the packet.
+        offset: usize,
+        /// "its header" or "its events".
+        part: &'static str,
+        /// Bytes it takes.
+        need: u64,
+        /// Bytes there are.
+        left: usize,
+    },
+    /// More events than room for them.
+    #[error(
+        "the packet at byte {offset} counts {number} events, beyond its capacity of {capacity}"
+    )]
+    NumberBeyondCapacity {
+        /// Start of the packet.
+        offset: usize,
+        /// `eventNumber`.
+        number: u32,
+        /// `eventCapacity`.
+        capacity: u32,
+    },
+    /// Polarity events too short to hold what they must.
+    #[error(
+        "the packet at byte {offset} has polarity events of {size} bytes with the timestamp at byte {ts_offset}; \
+         they need at least {EVENT_BYTES} bytes with the timestamp at byte 4 or later"
+    )]
+    EventLayout {
+        /// Start of the packet.
+        offset: usize,
+        /// `eventSize`.
+        size: u32,
+        /// `eventTSOffset`.
+        ts_offset: u32,
+    },
+    /// An event outside the sensor.
+    #[error(
+        "the event at byte {offset} lies at x = {x}, y = {y}, beyond the sensor's {width} x {height} pixels"
+    )]
+    OutsideSensor {
+        /// Start of the event.
+        offset: usize,
+        /// Its column.
+        x: u16,
+        /// Its row.
+        y: u16,
+        /// Columns there are.
+        width: u32,
+        /// Rows there are.
+        height: u32,
+    },
+}
+
+/// One polarity packet.
+#[derive(Clone, Copy, Debug)]
+pub struct Packet {
+    /// Byte of its first event.
+    events_at: usize,
+    number: u32,
+    stride: u32,
+    ts_offset: u32,
+    time_high: i64,
+    /// Events that count.
+    pub kept: u64,
+    /// Smallest time of those, in microseconds.
+    pub t_min: i64,
+    /// Largest time of those.
+    pub t_max: i64,
+    /// Time of the first of those.
+    pub t_first: i64,
+    /// Time of the last of those.
+    pub t_last: i64,
+    /// Whether their times never decrease.
+    pub sorted: bool,
+}
+
+/// What was seen in a recording.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EventCounts {
+    /// Polarity events that count.
+    pub kept: u64,
+    /// Polarity events left out because their valid bit is clear.
+    pub invalid: u64,
+    /// Events of other types, skipped by length.
+    pub other_types: u64,
+    /// Events whose time lies before that of the event before them.
+    pub backwards: u64,
+}
+
+/// The index of one recording.
+#[derive(Debug, Default)]
+pub struct Index {
+    /// Polarity packets with at least one event that counts, in file order.
+    pub packets: Vec<Packet>,
+    /// Totals.
+    pub counts: EventCounts,
+}
+
+/// Splits a polarity event into its parts; `time_high` is the packet's overflow, shifted.
+#[inline]
+fn decode(word: u32, timestamp: u32, time_high: i64) -> Event {
+    Event {
+        t: time_high | i64::from(timestamp),
+        x: (word >> 17) as u16,
+        y: ((word >> 2) & 0x7fff) as u16,
+        polarity: word & 2 != 0,
+        valid: word & 1 != 0,
+    }
+}
+
+/// The data word and timestamp of an event, as [`decode`] reads them. The overflow is `t >> 31`.
+pub fn encode(event: Event) -> [u8; EVENT_BYTES] {
+    let word = u32::from(event.valid)
+        | u32::from(event.polarity) << 1
+        | u32::from(event.y & 0x7fff) << 2
+        | u32::from(event.x & 0x7fff) << 17;
+    let timestamp = (event.t & 0x7fff_ffff) as u32;
+    let mut bytes = [0; EVENT_BYTES];
+    bytes[..4].copy_from_slice(&word.to_le_bytes());
+    bytes[4..].copy_from_slice(&timestamp.to_le_bytes());
+    bytes
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    let mut word = [0; 4];
+    word.copy_from_slice(&bytes[at..at + 4]);
+    u32::from_le_bytes(word)
+}
+
+impl Packet {
+    /// Calls `event` with every event of the packet, in file order, those with a clear valid bit too.
+    #[inline]
+    pub fn for_each(&self, recording: &[u8], mut event: impl FnMut(Event)) {
+        let end = self.events_at + self.number as usize * self.stride as usize;
+        let events = &recording[self.events_at..end];
+        // The one layout the format knows gets a loop of its own: constant offsets and no checks inside.
+        if self.stride as usize == EVENT_BYTES && self.ts_offset == 4 {
+            for e in events.chunks_exact(EVENT_BYTES) {
+                event(decode(u32_at(e, 0), u32_at(e, 4), self.time_high));
+            }
+        } else {
+            for e in events.chunks_exact(self.stride as usize) {
+                let timestamp = u32_at(e, self.ts_offset as usize);
+                event(decode(u32_at(e, 0), timestamp, self.time_high));
+            }
+        }
+    }
+}
+
+/// Checks `recording` and indexes its packets. With `keep_invalid`, events whose valid bit is clear count too.
+///
+/// # Errors
+/// The first place at which the recording departs from the format or the sensor.
+pub fn index(
+    recording: &[u8],
+    sensor: SensorSize,
+    keep_invalid: bool,
+) -> Result<Index, AedatError> {
+    let mut at = header_end(recording)?;
+    let mut index = Index::default();
+    let mut previous = i64::MIN;
+    while at < recording.len() {
+        let offset = at;
+        let left = recording.len() - at;
+        if left < PACKET_HEADER {
+            return Err(AedatError::CutOff {
+                offset,
+                part: "its header",
+                need: PACKET_HEADER as u64,
+                left,
+            });
+        }
+        let header = &recording[at..at + PACKET_HEADER];
+        let event_type = u16::from_le_bytes([header[0], header[1]]);
+        let [size, ts_offset, overflow, capacity, number] =
+            [4, 8, 12, 16, 20].map(|i| u32_at(header, i));
+        let need = u64::from(capacity) * u64::from(size);
+        let left = left - PACKET_HEADER;
+        if need > left as u64 {
+            return Err(AedatError::CutOff {
+                offset,
+                part: "its events",
+                need,
+                left,
+            });
+        }
+        if number > capacity {
+            return Err(AedatError::NumberBeyondCapacity {
+                offset,
+                number,
+                capacity,
+            });
+        }
+        at += PACKET_HEADER + need as usize;
+        if event_type != POLARITY_EVENT {
+            index.counts.other_types += u64::from(number);
+            continue;
+        }
+        let ts_fits = u64::from(ts_offset) + 4 <= u64::from(size);
+        if number > 0 && ((size as usize) < EVENT_BYTES || ts_offset < 4 || !ts_fits) {
+            return Err(AedatError::EventLayout {
+                offset,
+                size,
+                ts_offset,
+            });
+        }
+        let mut packet = Packet {
+            events_at: offset + PACKET_HEADER,
+            number,
+            stride: size,
+            ts_offset,
+            time_high: i64::from(overflow) << 31,
+            kept: 0,
+            t_min: i64::MAX,
+            t_max: i64::MIN,
+            t_first: 0,
+            t_last: 0,
+            sorted: true,
+        };
+        let seen = survey(&mut packet, recording, sensor, keep_invalid, &mut previous)?;
+        index.counts.kept += packet.kept;
+        index.counts.invalid += seen.invalid;
+        index.counts.backwards += seen.backwards;
+        if packet.kept > 0 {
+            index.packets.push(packet);
+        }
+    }
+    Ok(index)
+}
+
+/// Fills in what `packet` holds and returns what it leaves out. `previous` is the time of the last event that
+/// counts, across packets.
+fn survey(
+    packet: &mut Packet,
+    recording: &[u8],
+    sensor: SensorSize,
+    keep_invalid: bool,
+    previous: &mut i64,
+) -> Result<EventCounts, AedatError> {
+    let (mut kept, mut invalid, mut backwards, mut inside_backwards) = (0u64, 0u64, 0u64, 0u64);
+    let (mut t_min, mut t_max, mut t_first, mut last) = (i64::MAX, i64::MIN, 0, *previous);
+    let mut outside = false;
+    packet.for_each(recording, |e| {
+        if !(e.valid || keep_invalid) {
+            invalid += 1;
+            return;
+        }
+        outside |= u32::from(e.x) >= sensor.width || u32::from(e.y) >= sensor.height;
+        if e.t < last {
+            backwards += 1;
+            inside_backwards += u64::from(kept > 0);
+        }
+        if kept == 0 {
+            t_first = e.t;
+        }
+        last = e.t;
+        t_min = t_min.min(e.t);
+        t_max = t_max.max(e.t);
+        kept += 1;
+    });
+    if outside {
+        return Err(outside_sensor(packet, recording, sensor, keep_invalid));
+    }
+    *previous = last;
+    *packet = Packet {
+        kept,
+        t_min,
+        t_max,
+        t_first,
+        t_last: last,
+        sorted: inside_backwards == 0,
+        ..*packet
+    };
+    Ok(EventCounts {
+        kept,
+        invalid,
+        backwards,
+        other_types: 0,
+    })
+}
+
+/// The first event of `packet` that counts and lies outside the sensor: looked for only once one is known to.
+fn outside_sensor(
+    packet: &Packet,
+    recording: &[u8],
+    sensor: SensorSize,
+    keep_invalid: bool,
+) -> AedatError {
+    let mut offset = packet.events_at;
+    let mut found = None;
+    packet.for_each(recording, |e| {
+        let outside = u32::from(e.x) >= sensor.width || u32::from(e.y) >= sensor.height;
+        if found.is_none() && outside && (e.valid || keep_invalid) {
+            found = Some((offset, e));
+        }
+        offset += packet.stride as usize;
+    });
+    let (offset, x, y) = found.map_or((packet.events_at, 0, 0), |(o, e)| (o, e.x, e.y));
+    AedatError::OutsideSensor {
+        offset,
+        x,
+        y,
+        width: sensor.width,
+        height: sensor.height,
+    }
+}
+
+/// Byte after the text header.
+fn header_end(recording: &[u8]) -> Result<usize, AedatError> {
+    if !recording.starts_with(FIRST_LINE) {
+        let start = &recording[..recording.len().min(16)];
+        return Err(AedatError::NotAedat3 {
+            found: String::from_utf8_lossy(start).into_owned(),
+        });
+    }
+    let mut at = 0;
+    while recording[at..].starts_with(b"#") {
+        let Some(length) = recording[at..].iter().position(|&b| b == b'\n') else {
+            return Err(AedatError::HeaderWithoutEnd {
+                offset: recording.len(),
+            });
+        };
+        let line = &recording[at..at + length];
+        at += length + 1;
+        if line.strip_suffix(b"\r").unwrap_or(line) == LAST_LINE {
+            return Ok(at);
+        }
+    }
+    Err(AedatError::HeaderWithoutEnd { offset: at })
+}

@@ -1,0 +1,324 @@
+//! The cache: written beside its final name, synced, then renamed.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use dvs_shared::cache_format::{
+    DATASET, FORMAT, FORMAT_VERSION, attr, dataset, frame_bytes, frames_shape,
+};
+use dvs_shared::event::POLARITIES;
+use dvs_shared::labels::LABEL_NAMES;
+use dvs_shared::{CacheHeader, ChunkCodec, CountType, Set};
+use hdf5::types::VarLenUnicode;
+use hdf5::{Dataset, Group, H5Type};
+use hdf5_metno_sys::h5d::H5Dwrite_chunk;
+use hdf5_metno_sys::h5p::H5P_DEFAULT;
+use rayon::prelude::*;
+use tempfile::NamedTempFile;
+use thiserror::Error;
+
+use crate::staging::{StagedChunk, StagedSample, Staging};
+
+/// Chunks encoded ahead of the one being written, where their counts must be widened.
+const AHEAD: usize = 32;
+
+/// Why no cache was written. Nothing is left under its name.
+#[derive(Debug, Error)]
+pub enum WriteError {
+    /// The file system refused.
+    #[error("cannot write the cache {path}")]
+    Io {
+        /// The cache.
+        path: PathBuf,
+        /// Its reason.
+        source: io::Error,
+    },
+    /// HDF5 refused: most often because the disk is full.
+    #[error("HDF5 cannot write {key} of the cache {path} (is the disk full?)")]
+    Hdf5 {
+        /// The cache.
+        path: PathBuf,
+        /// Attribute, group or dataset.
+        key: String,
+        /// Its reason.
+        source: hdf5::Error,
+    },
+}
+
+/// A sample with its name.
+pub type NamedSample = (String, StagedSample);
+
+/// Writes the cache `path` from samples in their final order: training, then testing.
+///
+/// # Errors
+/// See [`WriteError`].
+pub fn write(
+    path: &Path,
+    header: &CacheHeader,
+    sets: &[Vec<NamedSample>; 2],
+    staging: &Staging,
+) -> Result<(), WriteError> {
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let io_error = |source| WriteError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let unfinished = tempfile::Builder::new()
+        .prefix(&format!(".{name}."))
+        .suffix(".unfinished")
+        // As any new file: the process's umask decides.
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
+        .tempfile_in(folder)
+        .map_err(io_error)?;
+    Writer {
+        path,
+        header,
+        staging,
+    }
+    .write(&unfinished, sets)?;
+    unfinished.as_file().sync_all().map_err(io_error)?;
+    unfinished.persist(path).map_err(|e| io_error(e.error))?;
+    File::open(folder)
+        .and_then(|f| f.sync_all())
+        .map_err(io_error)
+}
+
+struct Writer<'a> {
+    path: &'a Path,
+    header: &'a CacheHeader,
+    staging: &'a Staging,
+}
+
+impl Writer<'_> {
+    fn hdf5<T>(&self, key: &str, result: hdf5::Result<T>) -> Result<T, WriteError> {
+        result.map_err(|source| WriteError::Hdf5 {
+            path: self.path.to_owned(),
+            key: key.to_owned(),
+            source,
+        })
+    }
+
+    fn write(
+        &self,
+        unfinished: &NamedTempFile,
+        sets: &[Vec<NamedSample>; 2],
+    ) -> Result<(), WriteError> {
+        let root = self.hdf5("the file", hdf5::File::create(unfinished.path()))?;
+        let CacheHeader { split, sensor, .. } = *self.header;
+        for (name, value) in [
+            (attr::FORMAT, FORMAT),
+            (attr::DATASET, DATASET),
+            (attr::SPLIT_BY, split.split_by()),
+            (attr::CREATED_BY, &self.header.created_by),
+            (attr::SOURCE_SHA256, &self.header.source_sha256),
+        ] {
+            self.attribute(&root, name, &text(value))?;
+        }
+        for (name, value) in [
+            (attr::FORMAT_VERSION, FORMAT_VERSION),
+            (attr::FRAMES, split.frames()),
+            (attr::HEIGHT, sensor.height),
+            (attr::WIDTH, sensor.width),
+            (attr::POLARITIES, POLARITIES),
+            (attr::KEEP_INVALID, u32::from(self.header.keep_invalid)),
+        ] {
+            self.attribute(&root, name, &value)?;
+        }
+        self.attribute(&root, attr::DURATION_US, &split.duration_us())?;
+        self.column(&root, dataset::LABEL_NAMES, &LABEL_NAMES.map(text))?;
+        let counts = sets
+            .iter()
+            .flatten()
+            .flat_map(|(_, sample)| &sample.chunks)
+            .map(|chunk| chunk.counts)
+            .max()
+            .unwrap_or(CountType::U8);
+        for (set, samples) in Set::ALL.into_iter().zip(sets) {
+            let group = self.hdf5(set.name(), root.create_group(set.name()))?;
+            self.set(&group, samples, counts)?;
+        }
+        self.attribute(&root, attr::COMPLETE, &1u32)?;
+        self.hdf5("the file", root.close())
+    }
+
+    fn attribute<T: H5Type>(&self, root: &Group, name: &str, value: &T) -> Result<(), WriteError> {
+        let written = root
+            .new_attr::<T>()
+            .create(name)
+            .and_then(|a| a.write_scalar(value));
+        self.hdf5(name, written)
+    }
+
+    fn column<T: H5Type>(&self, group: &Group, name: &str, values: &[T]) -> Result<(), WriteError> {
+        let written = group
+            .new_dataset::<T>()
+            .obj_track_times(false)
+            .shape([values.len()])
+            .create(name)
+            .and_then(|d| {
+                if values.is_empty() {
+                    Ok(())
+                } else {
+                    d.write_raw(values)
+                }
+            });
+        self.hdf5(name, written)
+    }
+
+    fn set(
+        &self,
+        group: &Group,
+        samples: &[NamedSample],
+        counts: CountType,
+    ) -> Result<(), WriteError> {
+        let checksums = self.frames(group, samples, counts)?;
+        self.column(group, dataset::CHECKSUMS, &checksums)?;
+        if self.header.split.frames() == 0 {
+            let mut offsets = vec![0u64];
+            let mut end = 0;
+            offsets.extend(samples.iter().map(|(_, s)| {
+                end += s.chunks.len() as u64;
+                end
+            }));
+            self.column(group, dataset::OFFSETS, &offsets)?;
+        }
+        let each =
+            |f: fn(&StagedSample) -> i64| samples.iter().map(|(_, s)| f(s)).collect::<Vec<_>>();
+        let labels: Vec<u8> = samples.iter().map(|(_, s)| s.window.label).collect();
+        let names: Vec<VarLenUnicode> = samples.iter().map(|(name, _)| text(name)).collect();
+        let events: Vec<u64> = samples.iter().map(|(_, s)| s.events).collect();
+        self.column(group, dataset::LABELS, &labels)?;
+        self.column(group, dataset::NAMES, &names)?;
+        self.column(group, dataset::EVENTS, &events)?;
+        self.column(group, dataset::START_US, &each(|s| s.window.start_us))?;
+        self.column(group, dataset::END_US, &each(|s| s.window.end_us))
+    }
+
+    /// Writes the frames of all samples and returns the checksum of each.
+    fn frames(
+        &self,
+        group: &Group,
+        samples: &[NamedSample],
+        counts: CountType,
+    ) -> Result<Vec<u32>, WriteError> {
+        let chunks: Vec<&StagedChunk> = samples.iter().flat_map(|(_, s)| &s.chunks).collect();
+        let data = self.create_frames(group, samples.len(), chunks.len(), counts)?;
+        let mut checksums = Vec::with_capacity(chunks.len());
+        for (block, chunks) in chunks.chunks(AHEAD).enumerate() {
+            let encoded: Vec<_> = chunks
+                .par_iter()
+                .map_init(ChunkCodec::default, |codec, chunk| {
+                    self.encoded(codec, chunk, counts)
+                })
+                .collect::<Result<_, _>>()
+                .map_err(|source| WriteError::Io {
+                    path: self.path.to_owned(),
+                    source,
+                })?;
+            for (i, (bytes, checksum)) in encoded.into_iter().enumerate() {
+                checksums.push(checksum);
+                let written = write_chunk(&data, block * AHEAD + i, &bytes);
+                self.hdf5(dataset::FRAMES, written)?;
+            }
+        }
+        // A sample's checksum spans its chunks.
+        let mut rest = chunks.iter().zip(checksums);
+        Ok(samples
+            .iter()
+            .map(|(_, sample)| {
+                let mut whole = crc32fast::Hasher::new();
+                for (chunk, checksum) in rest.by_ref().take(sample.chunks.len()) {
+                    let bytes = frame_bytes(chunk.frames, self.header.sensor, counts);
+                    whole.combine(&crc32fast::Hasher::new_with_initial_len(
+                        checksum,
+                        bytes as u64,
+                    ));
+                }
+                whole.finalize()
+            })
+            .collect())
+    }
+
+    fn create_frames(
+        &self,
+        group: &Group,
+        samples: usize,
+        all_frames: usize,
+        counts: CountType,
+    ) -> Result<Dataset, WriteError> {
+        let (shape, chunk) =
+            frames_shape(self.header.split, self.header.sensor, samples, all_frames);
+        let builder = match counts {
+            CountType::U8 => group.new_dataset::<u8>(),
+            CountType::U16 => group.new_dataset::<u16>().shuffle(),
+            CountType::U32 => group.new_dataset::<u32>().shuffle(),
+        };
+        let builder = builder.obj_track_times(false);
+        // HDF5 has no chunks in a dataset of fixed size 0.
+        let created = if shape[0] == 0 {
+            builder.no_chunk().shape(shape).create(dataset::FRAMES)
+        } else {
+            builder
+                .deflate(ChunkCodec::LEVEL)
+                .chunk(chunk)
+                .shape(shape)
+                .create(dataset::FRAMES)
+        };
+        self.hdf5(dataset::FRAMES, created)
+    }
+
+    /// A chunk's bytes and checksum with its counts in type `counts`.
+    fn encoded(
+        &self,
+        codec: &mut ChunkCodec,
+        chunk: &StagedChunk,
+        counts: CountType,
+    ) -> io::Result<(Vec<u8>, u32)> {
+        let bytes = self.staging.get(chunk)?;
+        if chunk.counts == counts {
+            return Ok((bytes, chunk.checksum));
+        }
+        let mut raw = vec![0; frame_bytes(chunk.frames, self.header.sensor, chunk.counts)];
+        codec
+            .decode(&bytes, chunk.counts, &mut raw)
+            .map_err(io::Error::other)?;
+        let raw = chunk.counts.widen(&raw, counts);
+        Ok((codec.encode(&raw, counts), crc32fast::hash(&raw)))
+    }
+}
+
+/// Writes the encoded chunk of row `row`.
+fn write_chunk(data: &Dataset, row: usize, bytes: &[u8]) -> hdf5::Result<()> {
+    let mut offset = vec![0u64; data.ndim()];
+    offset[0] = row as u64;
+    let _library = hdf5_metno_sys::LOCK.lock();
+    // SAFETY: the library's lock is held, the dataset's handle is open, `offset` has one number for each of its
+    // dimensions and `bytes` is as long as said; HDF5 copies from both and keeps neither.
+    let status = unsafe {
+        H5Dwrite_chunk(
+            data.id(),
+            H5P_DEFAULT,
+            0,
+            offset.as_ptr(),
+            bytes.len(),
+            bytes.as_ptr().cast(),
+        )
+    };
+    if status < 0 {
+        return Err(format!("the chunk of row {row} was refused").into());
+    }
+    Ok(())
+}
+
+/// Text as HDF5 stores it. Names come from paths and rows that were read as text, so none holds a NUL; one that
+/// did would be cut there.
+fn text(value: &str) -> VarLenUnicode {
+    let end = value.find('\0').unwrap_or(value.len());
+    VarLenUnicode::from_str(&value[..end]).unwrap_or_default()
+}

@@ -1,0 +1,153 @@
+//! The command line, as it is typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Turn the DVS128 Gesture archive into one HDF5 frame cache.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "Without a command, `prepare` is meant: dvs-prep --frames 16 --split number\n\n\
+                  Exit status: 0 done, 1 failed, 2 misuse. Results go to standard output, progress and warnings to \
+                  standard error."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Options of `prepare`.
+    #[command(flatten)]
+    pub prepare: PrepareArgs,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make the frame cache (the default)
+    Prepare(PrepareArgs),
+    /// Make an archive of synthetic gestures in the dataset's exact form
+    Synth(SynthArgs),
+    /// Say what a cache holds
+    Info(InfoArgs),
+    /// Check every attribute and checksum of a cache
+    Verify(VerifyArgs),
+}
+
+/// How a sample's events become frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SplitBy {
+    /// T frames of equally many events
+    Number,
+    /// T frames of equal duration
+    Time,
+    /// Frames of a fixed duration, so T differs from sample to sample
+    Duration,
+}
+
+/// Options of `prepare`.
+#[derive(Debug, Args)]
+pub struct PrepareArgs {
+    /// Frames a sample, T [default: 16]
+    #[arg(long, short = 'T', value_name = "T")]
+    pub frames: Option<u32>,
+    /// How events are divided into frames [default: number, or duration where --duration is given]
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub split: Option<SplitBy>,
+    /// Duration of a frame for --split duration: 100ms, 0.1s, or a number of microseconds
+    #[arg(long, value_name = "TIME", value_parser = parse_duration_us)]
+    pub duration: Option<u64>,
+    /// Archive (.tar.gz, .tar, .zip), extracted folder, or a folder that holds one [default: $DVS_DATA, else ./DVS128Gesture]
+    #[arg(long, short, value_name = "PATH")]
+    pub input: Option<PathBuf>,
+    /// The cache [default: beside the input, named after the options, as frames_number_16_split_by_number.h5]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Worker threads [default: one for each core]
+    #[arg(long, short, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// Memory to stay within, in MiB; a recording may take three fifths of it
+    #[arg(long, value_name = "MIB", default_value_t = 384)]
+    pub memory: u64,
+    /// Replace an existing file at --output, whatever it is
+    #[arg(long)]
+    pub force: bool,
+    /// Count events whose valid bit is clear, as SpikingJelly does
+    #[arg(long)]
+    pub keep_invalid: bool,
+    /// Print the summary as one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `info`.
+#[derive(Debug, Args)]
+pub struct InfoArgs {
+    /// The cache
+    pub file: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The cache
+    pub file: PathBuf,
+    /// Worker threads [default: one for each core]
+    #[arg(long, short, value_name = "N")]
+    pub jobs: Option<usize>,
+}
+
+/// Options of `synth`.
+#[derive(Debug, Args)]
+pub struct SynthArgs {
+    /// The archive to write: .tar.gz, .tgz or .tar
+    #[arg(
+        long,
+        short,
+        value_name = "FILE",
+        default_value = "DVS128Gesture/DvsGesture.tar.gz"
+    )]
+    pub output: PathBuf,
+}
+
+/// A duration in microseconds: a bare number, or one with `us`, `ms` or `s`.
+fn parse_duration_us(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let scale = match &text[digits.len()..] {
+        "" | "us" => 1.0,
+        "ms" => 1e3,
+        "s" => 1e6,
+        unit => return Err(format!("unknown unit {unit:?}; use us, ms or s")),
+    };
+    let value: f64 = digits
+        .trim()
+        .parse()
+        .map_err(|_| format!("{digits:?} is not a number"))?;
+    let us = value * scale;
+    if us.fract() != 0.0 || !(1.0..=1e12).contains(&us) {
+        return Err(format!(
+            "{text} is {us} us; a frame lasts a whole number of microseconds from 1 to 1e12"
+        ));
+    }
+    Ok(us as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(parse_duration_us("100ms"), Ok(100_000));
+        assert_eq!(parse_duration_us("0.1s"), Ok(100_000));
+        assert_eq!(parse_duration_us("100000"), Ok(100_000));
+        assert_eq!(parse_duration_us("7us"), Ok(7));
+        for wrong in ["", "ms", "0", "-1s", "1.5us", "3h", "1e20s", "nan", "inf"] {
+            assert!(parse_duration_us(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What can go wrong with the input. A run collects all of its problems and reports them together.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::aedat::AedatError;
+use crate::archive::ArchiveError;
+use crate::samples::ListError;
+
+/// One thing that keeps the cache from being made.
+#[derive(Debug, Error)]
+pub enum Problem {
+    /// The container cannot be read on.
+    #[error("{}", with_cause(.0))]
+    Archive(#[from] ArchiveError),
+    /// A recording departs from AEDAT 3.1 or the sensor.
+    #[error("{recording}.aedat: {source}")]
+    Recording {
+        /// Its name.
+        recording: String,
+        /// Where and how.
+        source: AedatError,
+    },
+    /// A label file or trial list says something impossible.
+    #[error("{file}: {source}")]
+    List {
+        /// Its name.
+        file: String,
+        /// Where and how.
+        source: ListError,
+    },
+    /// A member is larger than any real one.
+    #[error("{file} has {size} bytes, beyond the limit of {limit}{remedy}")]
+    TooLarge {
+        /// Its name.
+        file: String,
+        /// Its size.
+        size: u64,
+        /// The limit.
+        limit: u64,
+        /// What to do about it.
+        remedy: &'static str,
+    },
+    /// Two members of one name.
+    #[error("{file} stands in the archive twice")]
+    Doubled {
+        /// Its name.
+        file: String,
+    },
+    /// A trial list is not in the archive.
+    #[error("{file} is missing")]
+    ListMissing {
+        /// Its name.
+        file: String,
+    },
+    /// A listed recording is not in the archive.
+    #[error("{recording}.aedat is missing; {list} lists it")]
+    RecordingMissing {
+        /// Its name.
+        recording: String,
+        /// The list that names it.
+        list: String,
+    },
+    /// A listed recording has no label file.
+    #[error("{recording}_labels.csv is missing; {recording}.aedat is there")]
+    LabelsMissing {
+        /// The recording.
+        recording: String,
+    },
+    /// A recording stands in both trial lists.
+    #[error("{recording} is listed for training and for testing")]
+    InBothSets {
+        /// Its name.
+        recording: String,
+    },
+    /// A frame duration that gives a sample too many frames.
+    #[error(
+        "sample {sample} spans {frames} frames of {us} us, beyond the limit of {limit}: choose a longer --duration"
+    )]
+    TooManyFrames {
+        /// Its name.
+        sample: String,
+        /// How many it would have.
+        frames: i64,
+        /// Duration of a frame.
+        us: u64,
+        /// The limit.
+        limit: i64,
+    },
+    /// A file of the folder, or the spill file, cannot be read or written.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// "read" or "write".
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Its reason.
+        source: io::Error,
+    },
+}
+
+fn with_cause(error: &ArchiveError) -> String {
+    match error {
+        ArchiveError::Read { source, .. } => format!("{error}: {source}"),
+        _ => error.to_string(),
+    }
+}
+
+/// All problems of a run, at least one.
+#[derive(Debug)]
+pub struct Problems(pub Vec<Problem>);
+
+impl std::error::Error for Problems {}
+
+impl std::fmt::Display for Problems {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let [problem] = self.0.as_slice() {
+            return write!(f, "{problem}");
+        }
+        write!(f, "{} problems with the input:", self.0.len())?;
+        self.0
+            .iter()
+            .try_for_each(|problem| write!(f, "\n  - {problem}"))
+    }
+}
+
+impl From<Problem> for Problems {
+    fn from(problem: Problem) -> Self {
+        Self(vec![problem])
+    }
+}

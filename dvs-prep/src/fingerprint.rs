@@ -1,0 +1,106 @@
+//! What identifies an input: the SHA-256 of its files, whatever container they come in and in whatever order.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
+
+use dvs_shared::Set;
+use sha2::{Digest, Sha256};
+
+use crate::archive::{Archive, Content, Member};
+use crate::error::{Problem, Problems};
+use crate::samples::read_trials;
+
+/// SHA-256 of every file read so far, by name.
+#[derive(Debug, Default)]
+pub struct Fingerprint(Mutex<BTreeMap<String, String>>);
+
+impl Fingerprint {
+    /// Notes a file's content.
+    pub fn add(&self, member: &Member, content: &[u8]) {
+        self.note(member, Sha256::digest(content).as_slice());
+    }
+
+    fn note(&self, member: &Member, digest: &[u8]) {
+        let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        files.insert(member.file_name(), hex(digest));
+    }
+
+    /// The fingerprint of the dataset that `lists` name: SHA-256 of the lines `sha256sum` prints for the trial
+    /// lists and every listed recording and its label file, in order of their names.
+    pub fn of_dataset<'a>(&self, lists: impl Iterator<Item = &'a String>) -> String {
+        let files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut names: Vec<String> = Set::ALL.map(|set| Member::Trials(set).file_name()).into();
+        for recording in lists {
+            names.push(Member::Recording(recording.clone()).file_name());
+            names.push(Member::Labels(recording.clone()).file_name());
+        }
+        names.sort();
+        let mut whole = Sha256::new();
+        for name in names {
+            if let Some(digest) = files.get(&name) {
+                whole.update(format!("{digest}  {name}\n"));
+            }
+        }
+        hex(whole.finalize().as_slice())
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Reads the whole input for its fingerprint alone, counting the bytes read from the container in `read`.
+///
+/// # Errors
+/// Where the input cannot be read or a trial list is no list.
+pub fn of_archive(archive: &Archive, read: &AtomicU64) -> Result<String, Problems> {
+    let files = Fingerprint::default();
+    let mut lists = Vec::new();
+    let mut problems = Vec::new();
+    archive
+        .visit(read, &mut |entry| {
+            let mut hash = Sha256::new();
+            let mut text = Vec::new();
+            let content: &mut dyn Read = match entry.content {
+                Content::Stream(stream) => stream,
+                Content::File(path) => &mut File::open(path)?,
+            };
+            if let Member::Trials(_) = entry.member {
+                content.read_to_end(&mut text)?;
+                hash.update(&text);
+                match read_trials(&text) {
+                    Ok(list) => lists.extend(list),
+                    Err(source) => problems.push(Problem::List {
+                        file: entry.member.file_name(),
+                        source,
+                    }),
+                }
+            } else {
+                io::copy(content, &mut HashWriter(&mut hash))?;
+            }
+            files.note(&entry.member, hash.finalize().as_slice());
+            Ok(())
+        })
+        .map_err(|e| Problems::from(Problem::from(e)))?;
+    if problems.is_empty() {
+        Ok(files.of_dataset(lists.iter()))
+    } else {
+        Err(Problems(problems))
+    }
+}
+
+struct HashWriter<'a>(&'a mut Sha256);
+
+impl io::Write for HashWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

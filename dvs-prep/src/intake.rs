@@ -1,0 +1,333 @@
+//! The members of the archive as they come, in any order, until a recording and its labels are together.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use dvs_shared::Set;
+
+use crate::archive::{Content, Entry, Member};
+use crate::budget::{Budget, Loan};
+use crate::error::Problem;
+use crate::fingerprint::Fingerprint;
+use crate::samples::{Window, read_labels, read_trials};
+
+/// The longest label file or trial list that is read; real ones have a few hundred bytes.
+const MAX_LIST_BYTES: u64 = 1 << 20;
+const COPY_BUFFER: usize = 1 << 20;
+
+/// Where a recording's bytes are.
+pub enum Source {
+    /// In memory.
+    Memory(Vec<u8>),
+    /// In a file of the extracted folder, of this many bytes.
+    File(PathBuf, u64),
+    /// In the spill file.
+    Spilled(Arc<File>, u64, u64),
+}
+
+/// A recording that can be worked on.
+pub struct Ready<'a> {
+    /// Its name.
+    pub recording: String,
+    /// Its bytes.
+    pub source: Source,
+    /// Its samples.
+    pub windows: Vec<Window>,
+    /// The memory it is counted for.
+    pub loan: Loan<'a>,
+}
+
+/// Bounds on what is held.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of recordings that wait in memory for their labels; beyond it they wait in a file.
+    pub waiting: u64,
+    /// Bytes of one recording.
+    pub recording: u64,
+}
+
+/// The state of a run over the archive.
+pub struct Intake<'a> {
+    budget: &'a Budget,
+    fingerprint: &'a Fingerprint,
+    limits: Limits,
+    spill_folder: &'a Path,
+    spill: Option<(Arc<File>, u64)>,
+    seen: HashSet<Member>,
+    /// The trial lists, in the order of [`Set::ALL`].
+    pub lists: [Option<Vec<String>>; 2],
+    /// Windows by recording; `None` where the label file is no label file, which is then among the problems.
+    labels: HashMap<String, Option<Vec<Window>>>,
+    waiting: HashMap<String, Source>,
+    waiting_bytes: u64,
+    /// Recordings passed over because no list names them.
+    pub unlisted: HashSet<String>,
+    /// What is wrong so far.
+    pub problems: Vec<Problem>,
+}
+
+impl Source {
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Memory(bytes) => bytes.len() as u64,
+            Self::File(_, length) | Self::Spilled(_, _, length) => *length,
+        }
+    }
+
+    /// The bytes themselves.
+    ///
+    /// # Errors
+    /// Where the file cannot be read, or no longer has the length it had.
+    pub fn load(self) -> Result<Vec<u8>, Problem> {
+        match self {
+            Self::Memory(bytes) => Ok(bytes),
+            Self::File(path, length) => {
+                let mut bytes = vec![0; length as usize];
+                let read = File::open(&path).and_then(|f| f.read_exact_at(&mut bytes, 0));
+                match read {
+                    Ok(()) => Ok(bytes),
+                    Err(source) => Err(Problem::Io {
+                        action: "read",
+                        path,
+                        source,
+                    }),
+                }
+            }
+            Self::Spilled(file, at, length) => {
+                let mut bytes = vec![0; length as usize];
+                match file.read_exact_at(&mut bytes, at) {
+                    Ok(()) => Ok(bytes),
+                    Err(source) => Err(Problem::Io {
+                        action: "read",
+                        path: PathBuf::from("the spill file"),
+                        source,
+                    }),
+                }
+            }
+        }
+    }
+}
+
+impl<'a> Intake<'a> {
+    /// Nothing seen yet. A spill file, should one be needed, lies unnamed in `spill_folder`.
+    pub fn new(
+        budget: &'a Budget,
+        fingerprint: &'a Fingerprint,
+        limits: Limits,
+        spill_folder: &'a Path,
+    ) -> Self {
+        Self {
+            budget,
+            fingerprint,
+            limits,
+            spill_folder,
+            spill: None,
+            seen: HashSet::new(),
+            lists: [None, None],
+            labels: HashMap::new(),
+            waiting: HashMap::new(),
+            waiting_bytes: 0,
+            unlisted: HashSet::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// Takes the next member and returns a recording that can be worked on now.
+    ///
+    /// # Errors
+    /// Where the member cannot be read or the spill file cannot be written. What the member says wrongly goes to
+    /// `problems`.
+    pub fn take(&mut self, entry: Entry<'_>) -> io::Result<Option<Ready<'a>>> {
+        let Entry {
+            member,
+            size,
+            content,
+        } = entry;
+        if !self.seen.insert(member.clone()) {
+            self.problems.push(Problem::Doubled {
+                file: member.file_name(),
+            });
+            return Ok(None);
+        }
+        match &member {
+            Member::Trials(set) => {
+                if let Some(text) = self.text(&member, size, content)? {
+                    match read_trials(&text) {
+                        Ok(list) => self.lists[*set as usize] = Some(list),
+                        Err(source) => self.list_problem(&member, source),
+                    }
+                }
+                Ok(None)
+            }
+            Member::Labels(recording) => {
+                let text = self.text(&member, size, content)?;
+                let windows = text.and_then(|text| match read_labels(&text) {
+                    Ok(windows) => Some(windows),
+                    Err(source) => {
+                        self.list_problem(&member, source);
+                        None
+                    }
+                });
+                self.labels.insert(recording.clone(), windows);
+                let Some(source) = self.waiting.remove(recording) else {
+                    return Ok(None);
+                };
+                if let Source::Memory(bytes) = &source {
+                    self.waiting_bytes -= bytes.len() as u64;
+                }
+                Ok(self.ready(recording, source))
+            }
+            Member::Recording(recording) => self.recording(recording, size, content),
+        }
+    }
+
+    /// Recordings that are there without labels.
+    pub fn without_labels(&self) -> impl Iterator<Item = &String> {
+        self.waiting.keys()
+    }
+
+    /// Whether the archive held this recording.
+    pub fn has_recording(&self, recording: &str) -> bool {
+        self.seen.contains(&Member::Recording(recording.to_owned()))
+    }
+
+    /// Whether the archive held this trial list.
+    pub fn has_list(&self, set: Set) -> bool {
+        self.seen.contains(&Member::Trials(set))
+    }
+
+    fn recording(
+        &mut self,
+        recording: &str,
+        size: u64,
+        content: Content<'_>,
+    ) -> io::Result<Option<Ready<'a>>> {
+        if let [Some(train), Some(test)] = &self.lists
+            && !train.iter().chain(test).any(|r| r == recording)
+        {
+            self.unlisted.insert(recording.to_owned());
+            return Ok(None);
+        }
+        if size > self.limits.recording {
+            self.problems.push(Problem::TooLarge {
+                file: format!("{recording}.aedat"),
+                size,
+                limit: self.limits.recording,
+                remedy: ", which --memory raises",
+            });
+            return Ok(None);
+        }
+        if let Content::File(path) = content {
+            let source = Source::File(path, size);
+            if self.labels.contains_key(recording) {
+                return Ok(self.ready(recording, source));
+            }
+            self.waiting.insert(recording.to_owned(), source);
+            return Ok(None);
+        }
+        let Content::Stream(stream) = content else {
+            return Ok(None);
+        };
+        if let Some(windows) = self.labels.get(recording) {
+            let Some(windows) = windows.clone() else {
+                return Ok(None);
+            };
+            let loan = self.budget.borrow(size);
+            let source = Source::Memory(read_whole(stream, size)?);
+            return Ok(Some(Ready {
+                recording: recording.to_owned(),
+                source,
+                windows,
+                loan,
+            }));
+        }
+        let source = if self.waiting_bytes + size <= self.limits.waiting {
+            self.waiting_bytes += size;
+            Source::Memory(read_whole(stream, size)?)
+        } else {
+            self.spill(stream, size)?
+        };
+        self.waiting.insert(recording.to_owned(), source);
+        Ok(None)
+    }
+
+    fn ready(&self, recording: &str, source: Source) -> Option<Ready<'a>> {
+        let windows = self.labels.get(recording)?.clone()?;
+        let loan = self.budget.borrow(source.bytes());
+        Some(Ready {
+            recording: recording.to_owned(),
+            source,
+            windows,
+            loan,
+        })
+    }
+
+    fn spill(&mut self, stream: &mut dyn Read, size: u64) -> io::Result<Source> {
+        let in_spill_file = |e: io::Error| {
+            io::Error::new(
+                e.kind(),
+                format!("the spill file in {}: {e}", self.spill_folder.display()),
+            )
+        };
+        let (file, at) = match self.spill.take() {
+            Some(spill) => spill,
+            None => (
+                Arc::new(tempfile::tempfile_in(self.spill_folder).map_err(in_spill_file)?),
+                0,
+            ),
+        };
+        let mut buffer = vec![0; COPY_BUFFER];
+        let mut done = 0;
+        while done < size {
+            let part = buffer.len().min((size - done) as usize);
+            stream.read_exact(&mut buffer[..part])?;
+            file.write_all_at(&buffer[..part], at + done)
+                .map_err(in_spill_file)?;
+            done += part as u64;
+        }
+        self.spill = Some((Arc::clone(&file), at + size));
+        Ok(Source::Spilled(file, at, size))
+    }
+
+    fn list_problem(&mut self, member: &Member, source: crate::samples::ListError) {
+        self.problems.push(Problem::List {
+            file: member.file_name(),
+            source,
+        });
+    }
+
+    /// The text of a list or label file, which also goes into the fingerprint.
+    fn text(
+        &mut self,
+        member: &Member,
+        size: u64,
+        content: Content<'_>,
+    ) -> io::Result<Option<Vec<u8>>> {
+        if size > MAX_LIST_BYTES {
+            self.problems.push(Problem::TooLarge {
+                file: member.file_name(),
+                size,
+                limit: MAX_LIST_BYTES,
+                remedy: "",
+            });
+            return Ok(None);
+        }
+        let text = match content {
+            Content::Stream(stream) => read_whole(stream, size)?,
+            Content::File(path) => std::fs::read(path)?,
+        };
+        self.fingerprint.add(member, &text);
+        Ok(Some(text))
+    }
+}
+
+/// Exactly `size` bytes. The allocator hands out zeroed pages, so none is touched twice.
+fn read_whole(stream: &mut dyn Read, size: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; size as usize];
+    stream.read_exact(&mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,20 @@
+//! From the DVS128 Gesture archive to one HDF5 frame cache.
+//!
+//! The data's way, one module a step:
+//! [`archive`] -> [`intake`] -> [`aedat`] -> [`recording`] -> [`samples`] -> [`frames`] -> [`staging`] ->
+//! [`cache_writer`], driven by [`pipeline`]; [`existing`] tells whether it must be gone at all, and
+//! [`fingerprint`] what the input is. [`synth`] makes an archive where there is none.
+
+pub mod aedat;
+pub mod archive;
+pub mod budget;
+pub mod cache_writer;
+pub mod error;
+pub mod existing;
+pub mod fingerprint;
+pub mod frames;
+pub mod intake;
+pub mod pipeline;
+pub mod recording;
+pub mod samples;
+pub mod staging;

@@ -1,0 +1,69 @@
+//! `dvs-prep`: the DVS128 Gesture archive, prepared, inspected, verified or made up.
+
+mod cli;
+mod options;
+mod prepare;
+mod progress;
+mod report;
+mod verify;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use dvs_shared::CacheFile;
+
+use crate::cli::{Cli, Command, InfoArgs, PrepareArgs, SynthArgs, VerifyArgs};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut out = io::stdout().lock();
+    let result = match cli.command {
+        None => prepare(&cli.prepare, &mut out),
+        Some(Command::Prepare(args)) => prepare(&args, &mut out),
+        Some(Command::Synth(args)) => synth(&args, &mut out),
+        Some(Command::Info(args)) => info(&args, &mut out),
+        Some(Command::Verify(args)) => verify(&args, &mut out),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // A reader that has seen enough, as `head`, is no failure.
+        Err(error)
+            if error
+                .downcast_ref::<io::Error>()
+                .is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) =>
+        {
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("dvs-prep: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn prepare(args: &PrepareArgs, out: &mut impl Write) -> Result<()> {
+    let options = options::resolve(args)?;
+    let summary = prepare::prepare(&options)?;
+    Ok(summary.write(out, options.json)?)
+}
+
+fn synth(args: &SynthArgs, out: &mut impl Write) -> Result<()> {
+    Ok(writeln!(out, "{}", args.output.display())?)
+}
+
+fn info(args: &InfoArgs, out: &mut impl Write) -> Result<()> {
+    let cache = CacheFile::open(&args.file)?;
+    Ok(report::Contents::of(&cache).write(out, args.json)?)
+}
+
+fn verify(args: &VerifyArgs, out: &mut impl Write) -> Result<()> {
+    let jobs = options::jobs(args.jobs);
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(jobs)
+        .build()
+        .context("cannot start threads")?;
+    let samples = pool.install(|| verify::verify(&args.file))?;
+    Ok(report::write_verified(out, &args.file, samples)?)
+}

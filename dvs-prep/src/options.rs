@@ -1,0 +1,149 @@
+//! The command line, resolved against the machine: what is read, what is written, how.
+
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use anyhow::{Result, bail};
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+use dvs_prep::archive::{Archive, Container};
+use dvs_prep::pipeline::Settings;
+use dvs_shared::SplitMode;
+use dvs_shared::split_mode::MAX_FRAMES;
+
+use crate::cli::{Cli, PrepareArgs, SplitBy};
+
+/// The folder looked in without --input and without $DVS_DATA.
+const DATA_FOLDER: &str = "DVS128Gesture";
+const MIN_MEMORY_MIB: u64 = 64;
+
+/// What `prepare` does.
+#[derive(Debug)]
+pub struct Options {
+    /// The input.
+    pub archive: Archive,
+    /// The cache.
+    pub output: PathBuf,
+    /// How.
+    pub settings: Settings,
+    /// Whether an existing file is replaced.
+    pub force: bool,
+    /// Whether the summary is JSON.
+    pub json: bool,
+}
+
+/// Ends the program with exit status 2 and a usage message.
+fn misuse(kind: ErrorKind, message: String) -> ! {
+    Cli::command().error(kind, message).exit()
+}
+
+fn split_mode(args: &PrepareArgs) -> SplitMode {
+    let split = args.split.unwrap_or(match args.duration {
+        Some(_) => SplitBy::Duration,
+        None => SplitBy::Number,
+    });
+    match (split, args.frames, args.duration) {
+        (SplitBy::Duration, None, Some(us)) => return SplitMode::Duration { us },
+        (SplitBy::Duration, _, None) => misuse(
+            ErrorKind::MissingRequiredArgument,
+            "--split duration needs --duration, as in --duration 100ms".to_owned(),
+        ),
+        (SplitBy::Duration, Some(_), _) => misuse(
+            ErrorKind::ArgumentConflict,
+            "--frames does not go with a frame duration, which decides T for each sample"
+                .to_owned(),
+        ),
+        (_, _, Some(_)) => misuse(
+            ErrorKind::ArgumentConflict,
+            "--duration goes with --split duration only".to_owned(),
+        ),
+        (_, _, None) => {}
+    }
+    let frames = args.frames.unwrap_or(16);
+    if !(1..=MAX_FRAMES).contains(&frames) {
+        misuse(
+            ErrorKind::ValueValidation,
+            format!("--frames is {frames}; it must lie between 1 and {MAX_FRAMES}"),
+        );
+    }
+    match split {
+        SplitBy::Time => SplitMode::Time { frames },
+        _ => SplitMode::Number { frames },
+    }
+}
+
+/// Worker threads: as asked for, else one for each core.
+pub fn jobs(asked: Option<usize>) -> usize {
+    match asked {
+        Some(jobs @ 1..=1024) => jobs,
+        Some(jobs) => misuse(
+            ErrorKind::ValueValidation,
+            format!("--jobs is {jobs}; it must lie between 1 and 1024"),
+        ),
+        None => thread::available_parallelism().map_or(1, NonZero::get),
+    }
+}
+
+/// Resolves the options of `prepare`.
+///
+/// # Errors
+/// Where there is no input.
+pub fn resolve(args: &PrepareArgs) -> Result<Options> {
+    let split = split_mode(args);
+    if args.memory < MIN_MEMORY_MIB {
+        misuse(
+            ErrorKind::ValueValidation,
+            format!(
+                "--memory is {} MiB; it must be at least {MIN_MEMORY_MIB}",
+                args.memory
+            ),
+        );
+    }
+    let place = match &args.input {
+        Some(path) => path.clone(),
+        None => std::env::var_os("DVS_DATA").map_or_else(|| DATA_FOLDER.into(), PathBuf::from),
+    };
+    if args.input.is_none() && !place.exists() {
+        bail!(
+            "no dataset: neither --input nor $DVS_DATA is given and there is no folder {}. Put DvsGesture.tar.gz there, \
+             or try `dvs-prep synth` for an archive of synthetic gestures",
+            place.display()
+        );
+    }
+    let archive = Archive::find(&place)?;
+    let output = match &args.output {
+        Some(output) if output.is_dir() => output.join(split.file_name()),
+        Some(output) => output.clone(),
+        None => default_folder(&place, &archive).join(split.file_name()),
+    };
+    Ok(Options {
+        archive,
+        output,
+        settings: Settings {
+            split,
+            keep_invalid: args.keep_invalid,
+            jobs: jobs(args.jobs),
+            memory: args.memory.saturating_mul(1 << 20),
+        },
+        force: args.force,
+        json: args.json,
+    })
+}
+
+/// The data folder: where the archive was looked for, or else the folder it lies in.
+fn default_folder(place: &Path, archive: &Archive) -> PathBuf {
+    let holds_archive = place.is_dir() && archive.path != place;
+    if holds_archive {
+        return place.to_owned();
+    }
+    // A folder may be named `.` or `..`, which have no parent by name.
+    let path = match archive.container {
+        Container::Folder => archive
+            .path
+            .canonicalize()
+            .unwrap_or_else(|_| archive.path.clone()),
+        _ => archive.path.clone(),
+    };
+    path.parent().map_or_else(PathBuf::new, Path::to_owned)
+}

@@ -1,0 +1,465 @@
+//! The archive on one thread, the work on its recordings on all: read and inflate; check and index; select,
+//! integrate and encode each sample. What comes out is every sample in the cache's order.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use dvs_shared::event::DVS128;
+use dvs_shared::{ChunkCodec, CountType, Set, SplitMode};
+use rayon::prelude::*;
+
+use crate::aedat::EventCounts;
+use crate::archive::{Archive, Member};
+use crate::budget::Budget;
+use crate::cache_writer::NamedSample;
+use crate::error::{Problem, Problems};
+use crate::fingerprint::Fingerprint;
+use crate::frames::{self, MAX_FRAMES_BY_DURATION};
+use crate::intake::{Intake, Limits, Ready};
+use crate::recording::Recording;
+use crate::samples::Window;
+use crate::staging::{ChunkBuilder, EncodedChunk, StagedSample, Staging};
+
+/// What the caller decides.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How samples become frames.
+    pub split: SplitMode,
+    /// Whether events with a clear valid bit count.
+    pub keep_invalid: bool,
+    /// Worker threads.
+    pub jobs: usize,
+    /// Bytes of memory to stay within.
+    pub memory: u64,
+}
+
+/// How far a run is; read by whoever shows progress.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Bytes of the container read.
+    pub bytes: AtomicU64,
+    /// Samples done.
+    pub samples: AtomicU64,
+}
+
+/// Steps whose time is kept.
+#[derive(Clone, Copy, Debug)]
+pub enum Step {
+    /// Reading and inflating the archive.
+    Inflate,
+    /// Waiting for workers to give back memory.
+    Wait,
+    /// Hashing the input.
+    Hash,
+    /// Checking and indexing recordings.
+    Parse,
+    /// Selecting events and counting them into frames.
+    Integrate,
+    /// Encoding chunks.
+    Compress,
+    /// Putting the cache together and on disk.
+    Write,
+}
+
+impl Step {
+    /// All, in the order of the data's way.
+    pub const ALL: [(Self, &'static str); 7] = [
+        (Self::Inflate, "inflate"),
+        (Self::Wait, "wait"),
+        (Self::Hash, "hash"),
+        (Self::Parse, "parse"),
+        (Self::Integrate, "integrate"),
+        (Self::Compress, "compress"),
+        (Self::Write, "write"),
+    ];
+}
+
+/// Time spent in each step, over all threads.
+#[derive(Debug, Default)]
+pub struct StepTimes([AtomicU64; Step::ALL.len()]);
+
+impl StepTimes {
+    /// Adds `time` to a step.
+    pub fn add(&self, step: Step, time: Duration) {
+        self.0[step as usize].fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    /// Seconds spent in a step.
+    pub fn seconds(&self, step: Step) -> f64 {
+        self.0[step as usize].load(Ordering::Relaxed) as f64 * 1e-9
+    }
+
+    fn timed<T>(&self, step: Step, work: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = work();
+        self.add(step, start.elapsed());
+        result
+    }
+}
+
+/// What was seen of the input.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// Recordings that are listed.
+    pub recordings: u64,
+    /// Recordings left out because no list names them.
+    pub unlisted: u64,
+    /// Events of the listed recordings.
+    pub counts: EventCounts,
+    /// Events that lie in no sample's window.
+    pub outside_windows: u64,
+    /// Bytes of the listed recordings.
+    pub raw_bytes: u64,
+}
+
+/// Everything the cache will hold.
+pub struct Prepared {
+    /// Samples in trial-list order, then label-row order.
+    pub sets: [Vec<NamedSample>; 2],
+    /// Their chunks.
+    pub staging: Staging,
+    /// SHA-256 of the input.
+    pub source_sha256: String,
+    /// What was seen of it.
+    pub tally: Tally,
+    /// What a user should know: samples without events, windows outside a recording, times going backwards.
+    pub warnings: Vec<String>,
+    /// Time spent.
+    pub times: StepTimes,
+}
+
+/// What a worker makes of a recording.
+struct Finished {
+    samples: Vec<StagedSample>,
+    counts: EventCounts,
+    outside_windows: u64,
+    bytes: u64,
+    span: Option<(i64, i64)>,
+}
+
+/// What workers share.
+struct Work<'a> {
+    settings: Settings,
+    progress: &'a Progress,
+    staging: Staging,
+    fingerprint: &'a Fingerprint,
+    times: StepTimes,
+    /// The widest count type so far: chunks begun later need not be widened afterwards.
+    widest: AtomicU8,
+    finished: Mutex<HashMap<String, Finished>>,
+    problems: Mutex<Vec<Problem>>,
+}
+
+/// Reads `archive` and prepares every sample, working on the threads of `pool`. Files that memory has no room for
+/// lie unnamed in `spill_folder`.
+///
+/// # Errors
+/// Every problem of the input that was found.
+pub fn prepare(
+    archive: &Archive,
+    settings: Settings,
+    pool: &rayon::ThreadPool,
+    spill_folder: &Path,
+    progress: &Progress,
+) -> Result<Prepared, Problems> {
+    let fingerprint = Fingerprint::default();
+    let budget = Budget::new(settings.memory * 2 / 5);
+    let limits = Limits {
+        waiting: settings.memory / 5,
+        recording: settings.memory * 3 / 5,
+    };
+    let mut intake = Intake::new(&budget, &fingerprint, limits, spill_folder);
+    let work = Work {
+        settings,
+        progress,
+        staging: Staging::new(spill_folder),
+        fingerprint: &fingerprint,
+        times: StepTimes::default(),
+        widest: AtomicU8::new(0),
+        finished: Mutex::default(),
+        problems: Mutex::default(),
+    };
+    let start = Instant::now();
+    let read = pool.in_place_scope(|scope| {
+        let work = &work;
+        let read = archive.visit(&progress.bytes, &mut |entry| {
+            if let Some(ready) = intake.take(entry)? {
+                scope.spawn(move |_| work.recording(ready));
+            }
+            Ok(())
+        });
+        work.times.add(
+            Step::Inflate,
+            start.elapsed().saturating_sub(budget.waited()),
+        );
+        work.times.add(Step::Wait, budget.waited());
+        read
+    });
+    let mut problems = std::mem::take(&mut intake.problems);
+    problems.append(&mut lock(&work.problems));
+    match read {
+        Err(error) => problems.insert(0, error.into()),
+        // What is missing can be told only once everything has been read.
+        Ok(()) => problems.extend(missing(&intake)),
+    }
+    if !problems.is_empty() {
+        problems.sort_by_cached_key(ToString::to_string);
+        return Err(Problems(problems));
+    }
+    Ok(work.into_prepared(intake))
+}
+
+/// Everything the lists call for that the archive did not hold.
+fn missing(intake: &Intake<'_>) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for set in Set::ALL {
+        let file = Member::Trials(set).file_name();
+        let Some(list) = &intake.lists[set as usize] else {
+            if !intake.has_list(set) {
+                problems.push(Problem::ListMissing { file });
+            }
+            continue;
+        };
+        let absent = list.iter().filter(|r| !intake.has_recording(r));
+        problems.extend(absent.map(|r| Problem::RecordingMissing {
+            recording: r.clone(),
+            list: file.clone(),
+        }));
+        let unlabelled = intake.without_labels().filter(|r| list.contains(r));
+        problems.extend(unlabelled.map(|r| Problem::LabelsMissing {
+            recording: r.clone(),
+        }));
+    }
+    if let [Some(train), Some(test)] = &intake.lists {
+        let both = train.iter().filter(|r| test.contains(r));
+        problems.extend(both.map(|r| Problem::InBothSets {
+            recording: r.clone(),
+        }));
+    }
+    problems
+}
+
+impl Work<'_> {
+    /// Everything a worker does with one recording.
+    fn recording(&self, ready: Ready<'_>) {
+        let Ready {
+            recording: name,
+            source,
+            windows,
+            loan,
+        } = ready;
+        let result = source.load().and_then(|bytes| {
+            let member = Member::Recording(name.clone());
+            let hash = || {
+                self.times
+                    .timed(Step::Hash, || self.fingerprint.add(&member, &bytes))
+            };
+            let (result, ()) = rayon::join(|| self.samples(&name, &bytes, &windows), hash);
+            result
+        });
+        drop(loan);
+        match result {
+            Ok(finished) => {
+                lock(&self.finished).insert(name, finished);
+            }
+            Err(problem) => lock(&self.problems).push(problem),
+        }
+    }
+
+    fn samples(&self, name: &str, bytes: &[u8], windows: &[Window]) -> Result<Finished, Problem> {
+        let recording = self
+            .times
+            .timed(Step::Parse, || {
+                Recording::new(bytes, DVS128, self.settings.keep_invalid)
+            })
+            .map_err(|source| Problem::Recording {
+                recording: name.to_owned(),
+                source,
+            })?;
+        let samples = windows
+            .par_iter()
+            .map_init(ChunkCodec::default, |codec, window| {
+                self.sample(name, &recording, *window, codec)
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Finished {
+            samples,
+            counts: recording.counts(),
+            outside_windows: recording.counts().kept - inside_windows(&recording, windows),
+            bytes: bytes.len() as u64,
+            span: recording.span(),
+        })
+    }
+
+    fn sample(
+        &self,
+        recording_name: &str,
+        recording: &Recording<'_>,
+        window: Window,
+        codec: &mut ChunkCodec,
+    ) -> Result<StagedSample, Problem> {
+        let start = Instant::now();
+        let split = self.settings.split;
+        let events = recording.window(window.start_us, window.end_us);
+        let frames =
+            frames::frame_count(&events, split).map_err(|frames| Problem::TooManyFrames {
+                sample: window.sample_name(recording_name),
+                frames,
+                us: split.duration_us(),
+                limit: MAX_FRAMES_BY_DURATION,
+            })?;
+        let frames_a_chunk = split.frames().max(1) as usize;
+        let mut builder = ChunkBuilder::new(self.widest());
+        let mut chunks: Vec<EncodedChunk> = Vec::with_capacity(frames / frames_a_chunk);
+        let mut encoding = Duration::ZERO;
+        let mut in_chunk = 0;
+        frames::integrate(&events, split, frames, |frame| {
+            builder.push(frame);
+            in_chunk += 1;
+            if in_chunk == frames_a_chunk {
+                let start = Instant::now();
+                chunks.push(builder.finish(codec));
+                encoding += start.elapsed();
+                in_chunk = 0;
+            }
+        });
+        self.widest
+            .fetch_max(builder.counts() as u8, Ordering::Relaxed);
+        let chunks = self.staging.put(chunks).map_err(|source| Problem::Io {
+            action: "write",
+            path: "the staging file beside the cache".into(),
+            source,
+        })?;
+        self.times
+            .add(Step::Integrate, start.elapsed().saturating_sub(encoding));
+        self.times.add(Step::Compress, encoding);
+        self.progress.samples.fetch_add(1, Ordering::Relaxed);
+        Ok(StagedSample {
+            window,
+            events: events.number,
+            chunks,
+        })
+    }
+
+    fn widest(&self) -> CountType {
+        let widest = self.widest.load(Ordering::Relaxed);
+        [CountType::U32, CountType::U16]
+            .into_iter()
+            .find(|&c| c as u8 == widest)
+            .unwrap_or(CountType::U8)
+    }
+
+    /// Puts the samples in order. Every listed recording has been finished.
+    fn into_prepared(self, intake: Intake<'_>) -> Prepared {
+        let mut finished = self
+            .finished
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        let lists = intake.lists.map(Option::unwrap_or_default);
+        let mut tally = Tally::default();
+        let mut warnings = Vec::new();
+        let mut sets = [Vec::new(), Vec::new()];
+        for (list, set) in lists.iter().zip(&mut sets) {
+            for name in list {
+                let Some(recording) = finished.remove(name) else {
+                    continue;
+                };
+                tally.add(&recording);
+                recording.warn(name, &mut warnings);
+                set.extend(
+                    recording
+                        .samples
+                        .into_iter()
+                        .map(|s| (s.window.sample_name(name), s)),
+                );
+            }
+        }
+        let unlisted: BTreeSet<String> = finished.into_keys().chain(intake.unlisted).collect();
+        if !unlisted.is_empty() {
+            let names = unlisted
+                .iter()
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .join(", ");
+            warnings.push(format!(
+                "left out, because no trial list names them: {names}"
+            ));
+        }
+        tally.unlisted = unlisted.len() as u64;
+        Prepared {
+            source_sha256: self.fingerprint.of_dataset(lists.iter().flatten()),
+            sets,
+            staging: self.staging,
+            tally,
+            warnings,
+            times: self.times,
+        }
+    }
+}
+
+impl Tally {
+    fn add(&mut self, recording: &Finished) {
+        self.recordings += 1;
+        self.raw_bytes += recording.bytes;
+        self.outside_windows += recording.outside_windows;
+        let EventCounts {
+            kept,
+            invalid,
+            other_types,
+            backwards,
+        } = recording.counts;
+        self.counts.kept += kept;
+        self.counts.invalid += invalid;
+        self.counts.other_types += other_types;
+        self.counts.backwards += backwards;
+    }
+}
+
+impl Finished {
+    fn warn(&self, name: &str, warnings: &mut Vec<String>) {
+        let backwards = self.counts.backwards;
+        if backwards > 0 {
+            warnings.push(format!(
+                "{name}: the time goes backwards at {backwards} events; windows are selected by time all the same"
+            ));
+        }
+        let (first, last) = self.span.unwrap_or((0, -1));
+        for sample in self.samples.iter().filter(|s| s.events == 0) {
+            let Window {
+                label,
+                start_us,
+                end_us,
+                ..
+            } = sample.window;
+            warnings.push(format!(
+                "{} (label {label}): no events from {start_us} to {end_us} us, so its frames are empty; the recording \
+                 spans {first} to {last} us",
+                sample.window.sample_name(name)
+            ));
+        }
+    }
+}
+
+/// Events that lie in at least one window: windows may overlap, so they are merged first.
+fn inside_windows(recording: &Recording<'_>, windows: &[Window]) -> u64 {
+    let mut spans: Vec<(i64, i64)> = windows.iter().map(|w| (w.start_us, w.end_us)).collect();
+    spans.sort_unstable();
+    let mut merged: Vec<(i64, i64)> = Vec::with_capacity(spans.len());
+    for (start, end) in spans {
+        match merged.last_mut() {
+            Some(last) if start <= last.1 => last.1 = last.1.max(end),
+            _ => merged.push((start, end)),
+        }
+    }
+    merged
+        .into_iter()
+        .map(|(start, end)| recording.window(start, end).number)
+        .sum()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,62 @@
+//! Progress on standard error, on a terminal only.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use dvs_prep::pipeline::Progress;
+use indicatif::{ProgressBar, ProgressStyle};
+
+const TICK: Duration = Duration::from_millis(100);
+
+/// A bar that follows counters until it is dropped.
+pub struct Bar {
+    done: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Bar {
+    /// Shows `what` with the bytes of `total` that `progress` has counted. Nothing is drawn where standard error is
+    /// no terminal.
+    pub fn follow(what: &'static str, total: u64, progress: Arc<Progress>) -> Self {
+        let bar = ProgressBar::new(total);
+        if let Ok(style) = ProgressStyle::with_template(
+            "{prefix} {wide_bar} {bytes}/{total_bytes}  {msg}  {binary_bytes_per_sec}  ETA {eta}",
+        ) {
+            bar.set_style(style);
+        }
+        bar.set_prefix(what);
+        let done = Arc::new(AtomicBool::new(false));
+        if bar.is_hidden() {
+            return Self { done, thread: None };
+        }
+        let follow = Arc::clone(&done);
+        let thread = thread::spawn(move || {
+            while !follow.load(Ordering::Relaxed) {
+                bar.set_position(progress.bytes.load(Ordering::Relaxed).min(total));
+                bar.set_message(format!(
+                    "{} samples",
+                    progress.samples.load(Ordering::Relaxed)
+                ));
+                thread::park_timeout(TICK);
+            }
+            bar.finish_and_clear();
+        });
+        Self {
+            done,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.done.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // A bar that failed to draw is no reason to fail.
+            let _ = thread.join();
+        }
+    }
+}

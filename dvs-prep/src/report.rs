@@ -1,0 +1,343 @@
+//! What the commands print: as text for people, as one JSON object for programs. The JSON's keys are stable: keys
+//! may be added, none is renamed or removed within a major version.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use dvs_prep::archive::Archive;
+use dvs_prep::pipeline::{Prepared, Step};
+use dvs_shared::labels::{CLASSES, LABEL_NAMES};
+use dvs_shared::{CacheFile, Set};
+use serde::Serialize;
+
+/// One number for each set.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct PerSet<T> {
+    train: T,
+    test: T,
+}
+
+/// What a cache holds.
+#[derive(Debug, Serialize)]
+pub struct Contents {
+    cache: PathBuf,
+    bytes: u64,
+    format_version: u32,
+    split_by: &'static str,
+    frames: u32,
+    duration_us: u64,
+    height: u32,
+    width: u32,
+    polarities: u32,
+    keep_invalid: bool,
+    count_type: PerSet<&'static str>,
+    samples: PerSet<usize>,
+    samples_per_class: PerSet<[usize; CLASSES]>,
+    frames_in_all: PerSet<usize>,
+    events: PerSet<u64>,
+    empty_samples: PerSet<usize>,
+    created_by: String,
+    source_sha256: String,
+}
+
+/// What a run of `prepare` did.
+#[derive(Debug, Serialize)]
+pub struct Summary {
+    /// "made" or "already there".
+    status: &'static str,
+    input: PathBuf,
+    #[serde(flatten)]
+    contents: Contents,
+    /// Missing where the cache was already there.
+    #[serde(flatten)]
+    run: Option<Run>,
+}
+
+/// What was read and how long it took.
+#[derive(Debug, Serialize)]
+struct Run {
+    recordings: u64,
+    recordings_left_out: u64,
+    events_read: u64,
+    events_left_out: LeftOut,
+    times_going_backwards: u64,
+    raw_bytes: u64,
+    seconds: f64,
+    megabytes_per_second: f64,
+    /// Seconds in each step, added up over threads.
+    step_seconds: serde_json::Map<String, serde_json::Value>,
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct LeftOut {
+    valid_bit_clear: u64,
+    outside_windows: u64,
+    other_types: u64,
+}
+
+impl<T> PerSet<T> {
+    fn of(mut f: impl FnMut(Set) -> T) -> Self {
+        Self {
+            train: f(Set::Train),
+            test: f(Set::Test),
+        }
+    }
+}
+
+impl Contents {
+    /// What `cache` says of itself.
+    pub fn of(cache: &CacheFile) -> Self {
+        let header = &cache.header;
+        let samples = |set| cache.set(set).samples.iter();
+        Self {
+            cache: cache.path().to_owned(),
+            bytes: fs::metadata(cache.path()).map_or(0, |m| m.len()),
+            format_version: dvs_shared::cache_format::FORMAT_VERSION,
+            split_by: header.split.split_by(),
+            frames: header.split.frames(),
+            duration_us: header.split.duration_us(),
+            height: header.sensor.height,
+            width: header.sensor.width,
+            polarities: dvs_shared::event::POLARITIES,
+            keep_invalid: header.keep_invalid,
+            count_type: PerSet::of(|set| cache.set(set).counts.name()),
+            samples: PerSet::of(|set| samples(set).count()),
+            samples_per_class: PerSet::of(|set| {
+                let mut classes = [0; CLASSES];
+                samples(set).for_each(|s| classes[usize::from(s.label)] += 1);
+                classes
+            }),
+            frames_in_all: PerSet::of(|set| samples(set).map(|s| s.frames).sum()),
+            events: PerSet::of(|set| samples(set).map(|s| s.events).sum()),
+            empty_samples: PerSet::of(|set| samples(set).filter(|s| s.events == 0).count()),
+            created_by: header.created_by.clone(),
+            source_sha256: header.source_sha256.clone(),
+        }
+    }
+
+    /// As text.
+    pub fn write(&self, out: &mut impl Write, json: bool) -> io::Result<()> {
+        if json {
+            return write_json(out, self);
+        }
+        line(
+            out,
+            "cache",
+            &format!("{} ({})", self.cache.display(), size(self.bytes)),
+        )?;
+        let split = match self.split_by {
+            "duration" => format!("by duration, {} us a frame", self.duration_us),
+            by => format!("{} frames a sample, split by {by}", self.frames),
+        };
+        let invalid = if self.keep_invalid {
+            "counted"
+        } else {
+            "left out"
+        };
+        line(
+            out,
+            "frames",
+            &format!(
+                "{split}; {} x {} x {}, {}",
+                self.polarities, self.height, self.width, self.count_type.train
+            ),
+        )?;
+        line(
+            out,
+            "samples",
+            &format!("{} train, {} test", self.samples.train, self.samples.test),
+        )?;
+        line(
+            out,
+            "events",
+            &format!(
+                "{} train, {} test; events with a clear valid bit {invalid}",
+                grouped(self.events.train),
+                grouped(self.events.test)
+            ),
+        )?;
+        line(
+            out,
+            "empty samples",
+            &format!(
+                "{} train, {} test",
+                self.empty_samples.train, self.empty_samples.test
+            ),
+        )?;
+        line(
+            out,
+            "made by",
+            &format!(
+                "{}, format version {}",
+                self.created_by, self.format_version
+            ),
+        )?;
+        line(out, "source SHA-256", &self.source_sha256)?;
+        writeln!(
+            out,
+            "\n{:>5}  {:<28}{:>7}{:>7}",
+            "label", "gesture", "train", "test"
+        )?;
+        for (label, name) in LABEL_NAMES.iter().enumerate() {
+            let PerSet { train, test } = &self.samples_per_class;
+            writeln!(
+                out,
+                "{label:>5}  {name:<28}{:>7}{:>7}",
+                train[label], test[label]
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Summary {
+    /// A cache that was there already.
+    pub fn already_there(archive: &Archive, cache: &CacheFile) -> Self {
+        Self {
+            status: "already there",
+            input: archive.path.clone(),
+            contents: Contents::of(cache),
+            run: None,
+        }
+    }
+
+    /// A cache that was made in `seconds`.
+    pub fn made(archive: &Archive, cache: &CacheFile, prepared: Prepared, seconds: f64) -> Self {
+        let Prepared {
+            tally,
+            warnings,
+            times,
+            ..
+        } = prepared;
+        let step_seconds =
+            Step::ALL.map(|(step, name)| (name.to_owned(), times.seconds(step).into()));
+        Self {
+            status: "made",
+            input: archive.path.clone(),
+            contents: Contents::of(cache),
+            run: Some(Run {
+                recordings: tally.recordings,
+                recordings_left_out: tally.unlisted,
+                events_read: tally.counts.kept + tally.counts.invalid,
+                events_left_out: LeftOut {
+                    valid_bit_clear: tally.counts.invalid,
+                    outside_windows: tally.outside_windows,
+                    other_types: tally.counts.other_types,
+                },
+                times_going_backwards: tally.counts.backwards,
+                raw_bytes: tally.raw_bytes,
+                seconds,
+                megabytes_per_second: tally.raw_bytes as f64 * 1e-6 / seconds,
+                step_seconds: step_seconds.into_iter().collect(),
+                warnings,
+            }),
+        }
+    }
+
+    /// As text or JSON.
+    pub fn write(&self, out: &mut impl Write, json: bool) -> io::Result<()> {
+        if json {
+            return write_json(out, self);
+        }
+        line(out, "input", &self.input.display().to_string())?;
+        let Some(run) = &self.run else {
+            line(
+                out,
+                "status",
+                "already there, made from this input with these options; nothing to do",
+            )?;
+            return self.contents.write(out, false);
+        };
+        line(
+            out,
+            "recordings",
+            &format!(
+                "{} read, {} left out",
+                run.recordings, run.recordings_left_out
+            ),
+        )?;
+        line(
+            out,
+            "events read",
+            &format!(
+                "{}; left out: {} with a clear valid bit, {} outside every window, {} of other types",
+                grouped(run.events_read),
+                grouped(run.events_left_out.valid_bit_clear),
+                grouped(run.events_left_out.outside_windows),
+                grouped(run.events_left_out.other_types)
+            ),
+        )?;
+        self.contents.write(out, false)?;
+        let steps = run
+            .step_seconds
+            .iter()
+            .filter_map(|(name, s)| Some(format!("{name} {:.2}", s.as_f64()?)));
+        writeln!(out)?;
+        line(
+            out,
+            "time",
+            &format!(
+                "{:.2} s, {:.0} MB/s of events",
+                run.seconds, run.megabytes_per_second
+            ),
+        )?;
+        line(
+            out,
+            "seconds by step",
+            &format!(
+                "{} (over all threads)",
+                steps.collect::<Vec<_>>().join(", ")
+            ),
+        )
+    }
+}
+
+/// What `verify` prints of a cache that tells the truth.
+pub fn write_verified(out: &mut impl Write, path: &Path, samples: usize) -> io::Result<()> {
+    writeln!(
+        out,
+        "{}: every attribute, row and checksum holds ({samples} samples)",
+        path.display()
+    )
+}
+
+fn write_json(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, value)?;
+    writeln!(out)
+}
+
+fn line(out: &mut impl Write, name: &str, value: &str) -> io::Result<()> {
+    writeln!(out, "{name:<16}{value}")
+}
+
+/// 1234567 as 1,234,567.
+fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+fn size(bytes: u64) -> String {
+    indicatif::HumanBytes(bytes).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_grouped() {
+        assert_eq!(
+            [0, 999, 1000, 1_234_567].map(grouped),
+            ["0", "999", "1,000", "1,234,567"]
+        );
+    }
+}

@@ -1,0 +1,277 @@
+//! Which samples there are: the label file of a recording and the trial lists of the dataset.
+
+use std::collections::HashSet;
+
+use dvs_shared::labels::CLASSES;
+use thiserror::Error;
+
+/// Ending of a recording's file name.
+pub const RECORDING_SUFFIX: &str = ".aedat";
+/// Ending of a label file's name, after the recording's.
+pub const LABELS_SUFFIX: &str = "_labels.csv";
+/// Columns of a label file.
+const COLUMNS: [&str; 3] = ["class", "startTime_usec", "endTime_usec"];
+
+/// One row of a label file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// 0 to 10.
+    pub label: u8,
+    /// How many samples of this label stand above it in the recording.
+    pub k: u32,
+    /// First microsecond.
+    pub start_us: i64,
+    /// First microsecond after it.
+    pub end_us: i64,
+}
+
+impl Window {
+    /// The sample's name, `<recording>_<k>`: as in SpikingJelly's folders, unique only together with the label.
+    pub fn sample_name(&self, recording: &str) -> String {
+        format!("{recording}_{}", self.k)
+    }
+}
+
+/// What is wrong with a label file or a trial list. Lines count from 1.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum ListError {
+    /// Not text.
+    #[error("line {line} is not UTF-8 text")]
+    NotText {
+        /// The line.
+        line: usize,
+    },
+    /// The first line names other columns.
+    #[error(
+        "line {line} is {found:?}; a label file begins with `class,startTime_usec,endTime_usec`"
+    )]
+    Columns {
+        /// The line, or the number of lines where there is none.
+        line: usize,
+        /// What stands there.
+        found: String,
+    },
+    /// Fewer than three fields.
+    #[error("line {line} has {found} fields, not the 3 of `class,startTime_usec,endTime_usec`")]
+    Fields {
+        /// The line.
+        line: usize,
+        /// Its fields.
+        found: usize,
+    },
+    /// A field that is not a whole number.
+    #[error("line {line}: {column} is {found:?}, not a whole number")]
+    Number {
+        /// The line.
+        line: usize,
+        /// The field's column.
+        column: &'static str,
+        /// What stands there.
+        found: String,
+    },
+    /// A class beyond those of the dataset.
+    #[error("line {line}: class {found} is unknown; classes run from 1 to {CLASSES}")]
+    Class {
+        /// The line.
+        line: usize,
+        /// What stands there.
+        found: i64,
+    },
+    /// A window that ends before it starts.
+    #[error("line {line}: the window ends at {end_us} us, before its start at {start_us} us")]
+    Window {
+        /// The line.
+        line: usize,
+        /// Its start.
+        start_us: i64,
+        /// Its end.
+        end_us: i64,
+    },
+    /// A recording listed twice.
+    #[error("line {line} lists {recording} a second time")]
+    Twice {
+        /// The line.
+        line: usize,
+        /// The recording.
+        recording: String,
+    },
+}
+
+/// Lines that are not blank, trimmed, with their number from 1. A byte order mark is skipped.
+fn lines(text: &[u8]) -> impl Iterator<Item = Result<(usize, &str), ListError>> {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    text.split(|&b| b == b'\n')
+        .enumerate()
+        .map(|(i, line)| match std::str::from_utf8(line) {
+            Ok(line) => Ok((i + 1, line.trim())),
+            Err(_) => Err(ListError::NotText { line: i + 1 }),
+        })
+        .filter(|line| !matches!(line, Ok((_, ""))))
+}
+
+/// Reads a label file: its windows in row order.
+///
+/// # Errors
+/// The first line that says something impossible. Columns after the third are not read.
+pub fn read_labels(text: &[u8]) -> Result<Vec<Window>, ListError> {
+    let mut lines = lines(text);
+    match lines.next().transpose()? {
+        Some((_, header)) if header.split(',').map(str::trim).take(3).eq(COLUMNS) => {}
+        found => {
+            let (line, found) = found.unwrap_or((1, ""));
+            return Err(ListError::Columns {
+                line,
+                found: found.to_owned(),
+            });
+        }
+    }
+    let mut seen = [0; CLASSES];
+    lines
+        .map(|line| {
+            let (line, row) = line?;
+            let fields: Vec<&str> = row.split(',').map(str::trim).collect();
+            if fields.len() < COLUMNS.len() {
+                return Err(ListError::Fields {
+                    line,
+                    found: fields.len(),
+                });
+            }
+            let number = |i: usize| -> Result<i64, ListError> {
+                fields[i].parse().map_err(|_| ListError::Number {
+                    line,
+                    column: COLUMNS[i],
+                    found: fields[i].to_owned(),
+                })
+            };
+            let (class, start_us, end_us) = (number(0)?, number(1)?, number(2)?);
+            if !(1..=CLASSES as i64).contains(&class) {
+                return Err(ListError::Class { line, found: class });
+            }
+            if end_us < start_us {
+                return Err(ListError::Window {
+                    line,
+                    start_us,
+                    end_us,
+                });
+            }
+            let label = class as u8 - 1;
+            let k = seen[usize::from(label)];
+            seen[usize::from(label)] += 1;
+            Ok(Window {
+                label,
+                k,
+                start_us,
+                end_us,
+            })
+        })
+        .collect()
+}
+
+/// Reads a trial list: names of recordings, without `.aedat`, in order.
+///
+/// # Errors
+/// A recording listed twice, or a line that is not text.
+pub fn read_trials(text: &[u8]) -> Result<Vec<String>, ListError> {
+    let mut seen = HashSet::new();
+    lines(text)
+        .map(|line| {
+            let (line, name) = line?;
+            let recording = name
+                .strip_suffix(RECORDING_SUFFIX)
+                .unwrap_or(name)
+                .to_owned();
+            if seen.insert(recording.clone()) {
+                Ok(recording)
+            } else {
+                Err(ListError::Twice { line, recording })
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn labels_are_counted_within_the_recording() {
+        let text = b"\xef\xbb\xbfclass,startTime_usec,endTime_usec\r\n8,5,9\r\n\r\n 1 , 10,20,note\n8,30,30";
+        let windows = read_labels(text).unwrap();
+        let expected =
+            [(7, 0, 5, 9), (0, 0, 10, 20), (7, 1, 30, 30)].map(|(label, k, start_us, end_us)| {
+                Window {
+                    label,
+                    k,
+                    start_us,
+                    end_us,
+                }
+            });
+        assert_eq!(windows, expected);
+        assert_eq!(windows[2].sample_name("user02_lab"), "user02_lab_1");
+    }
+
+    #[test]
+    fn impossible_rows_are_named() {
+        let error = |rows: &str| {
+            read_labels(format!("class,startTime_usec,endTime_usec\n{rows}").as_bytes())
+                .unwrap_err()
+        };
+        assert_eq!(
+            error("1,2,3\n12,2,3"),
+            ListError::Class { line: 3, found: 12 }
+        );
+        assert_eq!(error("0,2,3"), ListError::Class { line: 2, found: 0 });
+        assert_eq!(
+            error("1,3,2"),
+            ListError::Window {
+                line: 2,
+                start_us: 3,
+                end_us: 2
+            }
+        );
+        assert_eq!(error("1,3"), ListError::Fields { line: 2, found: 2 });
+        assert_eq!(
+            error("1,x,3"),
+            ListError::Number {
+                line: 2,
+                column: "startTime_usec",
+                found: "x".to_owned()
+            }
+        );
+        assert_eq!(
+            read_labels(b"").unwrap_err(),
+            ListError::Columns {
+                line: 1,
+                found: String::new()
+            }
+        );
+        assert_eq!(
+            read_labels(b"1,2,3").unwrap_err(),
+            ListError::Columns {
+                line: 1,
+                found: "1,2,3".to_owned()
+            }
+        );
+        assert_eq!(
+            read_labels(b"class,startTime_usec,endTime_usec\n\xff").unwrap_err(),
+            ListError::NotText { line: 2 }
+        );
+    }
+
+    #[test]
+    fn trial_lists_skip_blank_lines() {
+        assert_eq!(
+            read_trials(b"user02_led.aedat\r\n\n user03_lab\n\n").unwrap(),
+            ["user02_led", "user03_lab"]
+        );
+        let twice = read_trials(b"a.aedat\nb.aedat\na.aedat").unwrap_err();
+        assert_eq!(
+            twice,
+            ListError::Twice {
+                line: 3,
+                recording: "a".to_owned()
+            }
+        );
+    }
+}

@@ -1,0 +1,141 @@
+//! Samples that are done, until the order in which the cache holds them is known.
+//!
+//! The cache's bytes must not depend on the order of the archive or on which thread was first, so chunks wait
+//! here, in memory up to a bound and beyond it in an unnamed file that vanishes with the process.
+
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use dvs_shared::{ChunkCodec, CountType};
+use tempfile::SpooledTempFile;
+
+use crate::samples::Window;
+
+/// Bytes of chunks held in memory.
+const IN_MEMORY: usize = 48 << 20;
+
+/// One encoded chunk.
+#[derive(Clone, Debug)]
+pub struct StagedChunk {
+    /// Type its counts are encoded in.
+    pub counts: CountType,
+    /// Frames it holds.
+    pub frames: usize,
+    /// CRC-32 of its raw counts in that type.
+    pub checksum: u32,
+    at: u64,
+    length: usize,
+}
+
+/// One sample that is done.
+#[derive(Clone, Debug)]
+pub struct StagedSample {
+    /// Its window.
+    pub window: Window,
+    /// Events in its frames.
+    pub events: u64,
+    /// Its chunks, in order.
+    pub chunks: Vec<StagedChunk>,
+}
+
+/// Frames of a sample on their way into a chunk, in the smallest type that holds all counts seen so far.
+pub struct ChunkBuilder {
+    counts: CountType,
+    frames: usize,
+    raw: Vec<u8>,
+}
+
+impl ChunkBuilder {
+    /// Begins a chunk whose counts are at least of type `counts`.
+    pub fn new(counts: CountType) -> Self {
+        Self {
+            counts,
+            frames: 0,
+            raw: Vec::new(),
+        }
+    }
+
+    /// Appends one frame.
+    pub fn push(&mut self, frame: &[u32]) {
+        let needed = CountType::holding(frame.iter().copied().max().unwrap_or(0));
+        if needed > self.counts {
+            self.raw = self.counts.widen(&self.raw, needed);
+            self.counts = needed;
+        }
+        self.counts.write(frame, &mut self.raw);
+        self.frames += 1;
+    }
+
+    /// Type of the counts so far.
+    pub fn counts(&self) -> CountType {
+        self.counts
+    }
+
+    /// Ends the chunk: its description and its encoded bytes.
+    pub fn finish(&mut self, codec: &mut ChunkCodec) -> EncodedChunk {
+        let chunk = EncodedChunk {
+            counts: self.counts,
+            frames: self.frames,
+            checksum: crc32fast::hash(&self.raw),
+            data: codec.encode(&self.raw, self.counts),
+        };
+        self.raw.clear();
+        self.frames = 0;
+        chunk
+    }
+}
+
+/// One chunk, encoded.
+pub struct EncodedChunk {
+    counts: CountType,
+    frames: usize,
+    checksum: u32,
+    data: Vec<u8>,
+}
+
+/// The store.
+pub struct Staging(Mutex<SpooledTempFile>);
+
+impl Staging {
+    /// An empty store; its file, should it need one, lies in `folder`.
+    pub fn new(folder: &Path) -> Self {
+        Self(Mutex::new(tempfile::spooled_tempfile_in(IN_MEMORY, folder)))
+    }
+
+    /// Stores chunks.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn put(&self, chunks: Vec<EncodedChunk>) -> io::Result<Vec<StagedChunk>> {
+        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut at = file.seek(SeekFrom::End(0))?;
+        chunks
+            .into_iter()
+            .map(|chunk| {
+                file.write_all(&chunk.data)?;
+                let length = chunk.data.len();
+                at += length as u64;
+                Ok(StagedChunk {
+                    counts: chunk.counts,
+                    frames: chunk.frames,
+                    checksum: chunk.checksum,
+                    at: at - length as u64,
+                    length,
+                })
+            })
+            .collect()
+    }
+
+    /// The encoded bytes of a chunk.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn get(&self, chunk: &StagedChunk) -> io::Result<Vec<u8>> {
+        let mut data = vec![0; chunk.length];
+        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        file.seek(SeekFrom::Start(chunk.at))?;
+        file.read_exact(&mut data)?;
+        Ok(data)
+    }
+}

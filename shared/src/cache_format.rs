@@ -1,0 +1,321 @@
+//! The HDF5 frame cache: names, types and the encoding of its chunks.
+//!
+//! Root attributes: see [`attr`]. Groups `/train` and `/test`, each with the datasets of [`dataset`];
+//! `/label_names` stands at the root. Frames are counts of events per `[polarity, y, x]`, stored in the
+//! smallest of u8, u16 and u32 that holds every count of the cache.
+
+use libdeflater::{CompressionLvl, Compressor, DecompressionError, Decompressor};
+
+use crate::event::{POLARITIES, SensorSize};
+use crate::split_mode::SplitMode;
+
+/// Value of the attribute `format`.
+pub const FORMAT: &str = "dvs-frame-cache";
+/// Value of the attribute `format_version`.
+pub const FORMAT_VERSION: u32 = 1;
+/// Value of the attribute `dataset`.
+pub const DATASET: &str = "DVS128Gesture";
+
+/// Names of the root attributes.
+pub mod attr {
+    #![allow(missing_docs)]
+    pub const FORMAT: &str = "format";
+    pub const FORMAT_VERSION: &str = "format_version";
+    pub const DATASET: &str = "dataset";
+    pub const SPLIT_BY: &str = "split_by";
+    pub const FRAMES: &str = "frames";
+    pub const DURATION_US: &str = "duration_us";
+    pub const HEIGHT: &str = "height";
+    pub const WIDTH: &str = "width";
+    pub const POLARITIES: &str = "polarities";
+    /// 1 where events whose valid bit is clear were counted too.
+    pub const KEEP_INVALID: &str = "keep_invalid";
+    pub const CREATED_BY: &str = "created_by";
+    pub const SOURCE_SHA256: &str = "source_sha256";
+    /// 1, and the last thing written: a cache without it was cut off.
+    pub const COMPLETE: &str = "complete";
+}
+
+/// Names of the datasets.
+pub mod dataset {
+    #![allow(missing_docs)]
+    pub const LABEL_NAMES: &str = "label_names";
+    pub const FRAMES: &str = "frames";
+    pub const OFFSETS: &str = "offsets";
+    pub const LABELS: &str = "labels";
+    pub const NAMES: &str = "names";
+    pub const EVENTS: &str = "events";
+    pub const START_US: &str = "start_us";
+    pub const END_US: &str = "end_us";
+    pub const CHECKSUMS: &str = "checksums";
+}
+
+/// One half of the dataset, as the trial lists divide it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Set {
+    /// `trials_to_train.txt`.
+    Train,
+    /// `trials_to_test.txt`.
+    Test,
+}
+
+impl Set {
+    /// Both, in the order they are written.
+    pub const ALL: [Self; 2] = [Self::Train, Self::Test];
+
+    /// Name of the set's group.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Test => "test",
+        }
+    }
+}
+
+/// What the root attributes say of a cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheHeader {
+    /// How samples were divided into frames.
+    pub split: SplitMode,
+    /// Size of the frames.
+    pub sensor: SensorSize,
+    /// Whether events with a clear valid bit were counted.
+    pub keep_invalid: bool,
+    /// Program and version that wrote the cache.
+    pub created_by: String,
+    /// SHA-256, in hexadecimal, of the list of the input's files and their SHA-256
+    /// (what `sha256sum FILES | LC_ALL=C sort -k2 | sha256sum` prints).
+    pub source_sha256: String,
+}
+
+/// Type of the counts in a cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CountType {
+    /// At most 255 events a cell.
+    U8,
+    /// At most 65,535.
+    U16,
+    /// At most 4,294,967,295.
+    U32,
+}
+
+impl CountType {
+    /// The smallest type that holds `max`.
+    pub fn holding(max: u32) -> Self {
+        match max {
+            0..=0xff => Self::U8,
+            0x100..=0xffff => Self::U16,
+            _ => Self::U32,
+        }
+    }
+
+    /// Bytes of one count.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::U8 => 1,
+            Self::U16 => 2,
+            Self::U32 => 4,
+        }
+    }
+
+    /// Name as h5py and NumPy print it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::U8 => "uint8",
+            Self::U16 => "uint16",
+            Self::U32 => "uint32",
+        }
+    }
+
+    /// Appends `counts` in this type, little-endian.
+    ///
+    /// Every count must fit: higher bits are cut off.
+    pub fn write(self, counts: &[u32], out: &mut Vec<u8>) {
+        match self {
+            Self::U8 => out.extend(counts.iter().map(|&c| c as u8)),
+            Self::U16 => out.extend(counts.iter().flat_map(|&c| (c as u16).to_le_bytes())),
+            Self::U32 => out.extend(counts.iter().flat_map(|&c| c.to_le_bytes())),
+        }
+    }
+
+    /// Re-encodes little-endian counts of this type in the wider type `to`.
+    pub fn widen(self, raw: &[u8], to: Self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(raw.len() / self.bytes() * to.bytes());
+        for count in raw.chunks_exact(self.bytes()) {
+            out.extend_from_slice(count);
+            out.resize(out.len() + to.bytes() - self.bytes(), 0);
+        }
+        out
+    }
+}
+
+/// Bytes of `frames` frames of `counts` on `sensor`.
+pub fn frame_bytes(frames: usize, sensor: SensorSize, counts: CountType) -> usize {
+    frames * sensor.frame_cells() * counts.bytes()
+}
+
+/// Shape of the dataset `frames` and of its chunks.
+///
+/// With a fixed T: `[samples, T, 2, H, W]` in chunks of one sample; else `[all frames, 2, H, W]` in chunks
+/// of one frame.
+pub fn frames_shape(
+    split: SplitMode,
+    sensor: SensorSize,
+    samples: usize,
+    all_frames: usize,
+) -> (Vec<usize>, Vec<usize>) {
+    let frame = [
+        POLARITIES as usize,
+        sensor.height as usize,
+        sensor.width as usize,
+    ];
+    let (mut shape, mut chunk) = match split {
+        SplitMode::Number { frames } | SplitMode::Time { frames } => {
+            (vec![samples, frames as usize], vec![1, frames as usize])
+        }
+        SplitMode::Duration { .. } => (vec![all_frames], vec![1]),
+    };
+    shape.extend(frame);
+    chunk.extend(frame);
+    (shape, chunk)
+}
+
+/// Encodes and decodes chunks as HDF5's own filters do: byte shuffle (for counts of more than a byte), then
+/// deflate. Done outside the HDF5 library, whose lock would leave one thread at work.
+///
+/// libdeflate's output depends on the input alone, not on the processor, which keeps caches byte-identical
+/// across machines.
+pub struct ChunkCodec {
+    compressor: Compressor,
+    decompressor: Decompressor,
+    shuffled: Vec<u8>,
+}
+
+impl Default for ChunkCodec {
+    fn default() -> Self {
+        Self {
+            compressor: Compressor::new(
+                CompressionLvl::new(Self::LEVEL.into()).unwrap_or_default(),
+            ),
+            decompressor: Decompressor::new(),
+            shuffled: Vec::new(),
+        }
+    }
+}
+
+impl ChunkCodec {
+    /// Deflate level, which the dataset's filter names too.
+    pub const LEVEL: u8 = 1;
+
+    /// Encodes the raw little-endian counts of one chunk.
+    pub fn encode(&mut self, raw: &[u8], counts: CountType) -> Vec<u8> {
+        let Self {
+            compressor,
+            shuffled,
+            ..
+        } = self;
+        let plain = match counts {
+            CountType::U8 => raw,
+            _ => {
+                shuffle(raw, counts.bytes(), shuffled);
+                shuffled
+            }
+        };
+        let mut chunk = vec![0; compressor.zlib_compress_bound(plain.len())];
+        // The buffer has the library's own bound, the one condition on which this call can fail.
+        let length = compressor
+            .zlib_compress(plain, &mut chunk)
+            .unwrap_or_default();
+        chunk.truncate(length);
+        chunk
+    }
+
+    /// Decodes one chunk into `raw`, which has the chunk's exact size.
+    ///
+    /// # Errors
+    /// Where the chunk is not a whole deflate stream of that size.
+    pub fn decode(
+        &mut self,
+        chunk: &[u8],
+        counts: CountType,
+        raw: &mut [u8],
+    ) -> Result<(), DecompressionError> {
+        let length = match counts {
+            CountType::U8 => self.decompressor.zlib_decompress(chunk, raw)?,
+            _ => {
+                self.shuffled.resize(raw.len(), 0);
+                let length = self
+                    .decompressor
+                    .zlib_decompress(chunk, &mut self.shuffled)?;
+                unshuffle(&self.shuffled, counts.bytes(), raw);
+                length
+            }
+        };
+        if length == raw.len() {
+            Ok(())
+        } else {
+            Err(DecompressionError::BadData)
+        }
+    }
+}
+
+/// HDF5's shuffle: the first bytes of all values, then the second bytes, and so on.
+fn shuffle(raw: &[u8], width: usize, out: &mut Vec<u8>) {
+    out.clear();
+    for byte in 0..width {
+        out.extend(raw.iter().skip(byte).step_by(width));
+    }
+}
+
+fn unshuffle(shuffled: &[u8], width: usize, raw: &mut [u8]) {
+    for (byte, plane) in shuffled.chunks_exact(raw.len() / width).enumerate() {
+        for (value, &b) in raw.chunks_exact_mut(width).zip(plane) {
+            value[byte] = b;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_of_every_type_come_back() {
+        let mut codec = ChunkCodec::default();
+        for (counts, step) in [
+            (CountType::U8, 1),
+            (CountType::U16, 259),
+            (CountType::U32, 65_537 * 3),
+        ] {
+            let values: Vec<u32> = (0..200).map(|i| i * step).collect();
+            let mut raw = Vec::new();
+            counts.write(&values, &mut raw);
+            let chunk = codec.encode(&raw, counts);
+            let mut back = vec![0; raw.len()];
+            codec.decode(&chunk, counts, &mut back).unwrap();
+            assert_eq!(raw, back);
+            assert!(
+                codec
+                    .decode(&chunk, counts, &mut vec![0; raw.len() + 8])
+                    .is_err()
+            );
+            assert!(
+                codec
+                    .decode(&chunk[..chunk.len() - 5], counts, &mut back)
+                    .is_err()
+            );
+        }
+    }
+
+    #[test]
+    fn widening_keeps_the_counts() {
+        let values = [0, 1, 254, 255];
+        let (mut narrow, mut wide) = (Vec::new(), Vec::new());
+        CountType::U8.write(&values, &mut narrow);
+        CountType::U32.write(&values, &mut wide);
+        assert_eq!(CountType::U8.widen(&narrow, CountType::U32), wide);
+        assert_eq!(CountType::holding(255), CountType::U8);
+        assert_eq!(CountType::holding(256), CountType::U16);
+        assert_eq!(CountType::holding(65_536), CountType::U32);
+    }
+}

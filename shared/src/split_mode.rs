@@ -1,0 +1,83 @@
+//! How the events of a sample are divided into frames.
+
+use std::fmt;
+
+/// The most frames a sample can have when their number is fixed: a sample is one chunk of the cache
+/// and is held in memory whole.
+pub const MAX_FRAMES: u32 = 1024;
+
+/// The three ways of SpikingJelly 2.0's `DVS128Gesture(frames_number=.., split_by=..)` and `duration=..`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SplitMode {
+    /// T frames of equally many events; the last frame takes the remainder.
+    Number {
+        /// T.
+        frames: u32,
+    },
+    /// T frames of equal duration; the last frame takes the remainder.
+    Time {
+        /// T.
+        frames: u32,
+    },
+    /// Frames of a fixed duration, so their number differs from sample to sample.
+    Duration {
+        /// Duration of a frame in microseconds.
+        us: u64,
+    },
+}
+
+impl SplitMode {
+    /// Value of the cache attribute `split_by`.
+    pub fn split_by(self) -> &'static str {
+        match self {
+            Self::Number { .. } => "number",
+            Self::Time { .. } => "time",
+            Self::Duration { .. } => "duration",
+        }
+    }
+
+    /// Value of the cache attribute `frames`: T, or 0 where it differs from sample to sample.
+    pub fn frames(self) -> u32 {
+        match self {
+            Self::Number { frames } | Self::Time { frames } => frames,
+            Self::Duration { .. } => 0,
+        }
+    }
+
+    /// Value of the cache attribute `duration_us`: 0 unless the duration is what is fixed.
+    pub fn duration_us(self) -> u64 {
+        match self {
+            Self::Duration { us } => us,
+            _ => 0,
+        }
+    }
+
+    /// The mode three cache attributes describe; `None` where they contradict each other.
+    pub fn from_attributes(split_by: &str, frames: u32, duration_us: u64) -> Option<Self> {
+        match (split_by, frames, duration_us) {
+            ("number", 1..=MAX_FRAMES, 0) => Some(Self::Number { frames }),
+            ("time", 1..=MAX_FRAMES, 0) => Some(Self::Time { frames }),
+            ("duration", 0, 1..) => Some(Self::Duration { us: duration_us }),
+            _ => None,
+        }
+    }
+
+    /// The cache's default file name, after SpikingJelly's folder names.
+    pub fn file_name(self) -> String {
+        match self {
+            Self::Number { frames } => format!("frames_number_{frames}_split_by_number.h5"),
+            Self::Time { frames } => format!("frames_number_{frames}_split_by_time.h5"),
+            Self::Duration { us } => format!("duration_{us}.h5"),
+        }
+    }
+}
+
+impl fmt::Display for SplitMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number { frames } => write!(f, "{frames} frames split by number"),
+            Self::Time { frames } => write!(f, "{frames} frames split by time"),
+            Self::Duration { us } => write!(f, "frames of {us} us"),
+        }
+    }
+}
