@@ -1,4 +1,5 @@
-//! The bound on memory for recordings: who reads ahead waits here until workers give back.
+//! The bound on memory for recordings: who reads ahead waits here until workers give back; and the buffers they
+//! give back, since memory that has been touched before costs nothing to touch again.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -61,5 +62,45 @@ impl Drop for Loan<'_> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner) -= self.bytes;
         self.budget.returned.notify_all();
+    }
+}
+
+/// Buffers to be used again.
+pub struct Buffers {
+    limit: usize,
+    idle: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Buffers {
+    /// Keeps at most `limit` bytes of idle buffers.
+    pub fn new(limit: u64) -> Self {
+        Self {
+            limit: usize::try_from(limit).unwrap_or(usize::MAX),
+            idle: Mutex::default(),
+        }
+    }
+
+    /// A buffer of `length` bytes, whose content is of no meaning.
+    pub fn take(&self, length: usize) -> Vec<u8> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        match idle.iter().position(|b| b.capacity() >= length) {
+            Some(fitting) => {
+                let mut buffer = idle.swap_remove(fitting);
+                buffer.resize(length, 0);
+                buffer
+            }
+            // The allocator hands out zeroed pages without touching them.
+            None => vec![0; length],
+        }
+    }
+
+    /// Takes back a buffer; the smallest are let go where the limit is passed.
+    pub fn give(&self, buffer: Vec<u8>) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.push(buffer);
+        idle.sort_unstable_by_key(Vec::capacity);
+        while idle.iter().map(Vec::capacity).sum::<usize>() > self.limit {
+            idle.remove(0);
+        }
     }
 }

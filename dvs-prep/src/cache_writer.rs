@@ -109,7 +109,12 @@ impl Writer<'_> {
         unfinished: &NamedTempFile,
         sets: &[Vec<NamedSample>; 2],
     ) -> Result<(), WriteError> {
-        let root = self.hdf5("the file", hdf5::File::create(unfinished.path()))?;
+        // The oldest of HDF5's formats: any reader knows it, and its groups hold no time of their making, which
+        // would make every cache differ from the last.
+        let created = hdf5::File::with_options()
+            .with_fapl(|access| access.libver_earliest())
+            .create(unfinished.path());
+        let root = self.hdf5("the file", created)?;
         let CacheHeader { split, sensor, .. } = *self.header;
         for (name, value) in [
             (attr::FORMAT, FORMAT),

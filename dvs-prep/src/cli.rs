@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use dvs_prep::synth::Light;
 
 /// Turn the DVS128 Gesture archive into one HDF5 frame cache.
 #[derive(Debug, Parser)]
@@ -104,14 +105,51 @@ pub struct VerifyArgs {
 /// Options of `synth`.
 #[derive(Debug, Args)]
 pub struct SynthArgs {
-    /// The archive to write: .tar.gz, .tgz or .tar
+    /// The archive to write: .tar.gz, .tgz or .tar [default: DvsGesture.tar.gz in $DVS_DATA, else in ./DVS128Gesture]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Users; the last fifth of them is the test set
     #[arg(
         long,
-        short,
-        value_name = "FILE",
-        default_value = "DVS128Gesture/DvsGesture.tar.gz"
+        value_name = "N",
+        default_value_t = 4,
+        conflicts_with = "real_size"
     )]
-    pub output: PathBuf,
+    pub users: u32,
+    /// Users of the test set [default: a fifth, at least 1]
+    #[arg(long, value_name = "N", conflicts_with = "real_size")]
+    pub test_users: Option<u32>,
+    /// Lights each user is recorded under, one recording each: fluorescent, fluorescent_led, lab, led, natural
+    /// [default: all]
+    #[arg(long, value_name = "LIGHTS", value_delimiter = ',')]
+    pub lights: Vec<Light>,
+    /// What everything random is drawn from
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    pub seed: u64,
+    /// Mean events a second during gestures
+    #[arg(long, value_name = "RATE", default_value_t = 66_000.0)]
+    pub event_rate: f64,
+    /// Mean duration of a gesture in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 6.0)]
+    pub gesture_seconds: f64,
+    /// The real dataset's size: 29 users, 98 training and 24 test recordings, about 5 GB before compression
+    #[arg(long)]
+    pub real_size: bool,
+    /// Permute the labels of each recording, so that nothing can be learned from them: a control
+    #[arg(long)]
+    pub shuffle_labels: bool,
+    /// Deflate level of a .tar.gz, 1 to 9; 4 compresses about as far as the real archive
+    #[arg(long, value_name = "LEVEL", default_value_t = 4)]
+    pub level: u32,
+    /// Worker threads [default: one for each core]
+    #[arg(long, short, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// Replace an existing archive
+    #[arg(long)]
+    pub force: bool,
+    /// Print the summary as one JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// A duration in microseconds: a bare number, or one with `us`, `ms` or `s`.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use dvs_shared::Set;
 
 use crate::archive::{Content, Entry, Member};
-use crate::budget::{Budget, Loan};
+use crate::budget::{Budget, Buffers, Loan};
 use crate::error::Problem;
 use crate::fingerprint::Fingerprint;
 use crate::samples::{Window, read_labels, read_trials};
@@ -53,6 +53,7 @@ pub struct Limits {
 /// The state of a run over the archive.
 pub struct Intake<'a> {
     budget: &'a Budget,
+    buffers: &'a Buffers,
     fingerprint: &'a Fingerprint,
     limits: Limits,
     spill_folder: &'a Path,
@@ -82,11 +83,11 @@ impl Source {
     ///
     /// # Errors
     /// Where the file cannot be read, or no longer has the length it had.
-    pub fn load(self) -> Result<Vec<u8>, Problem> {
+    pub fn load(self, buffers: &Buffers) -> Result<Vec<u8>, Problem> {
         match self {
             Self::Memory(bytes) => Ok(bytes),
             Self::File(path, length) => {
-                let mut bytes = vec![0; length as usize];
+                let mut bytes = buffers.take(length as usize);
                 let read = File::open(&path).and_then(|f| f.read_exact_at(&mut bytes, 0));
                 match read {
                     Ok(()) => Ok(bytes),
@@ -98,7 +99,7 @@ impl Source {
                 }
             }
             Self::Spilled(file, at, length) => {
-                let mut bytes = vec![0; length as usize];
+                let mut bytes = buffers.take(length as usize);
                 match file.read_exact_at(&mut bytes, at) {
                     Ok(()) => Ok(bytes),
                     Err(source) => Err(Problem::Io {
@@ -116,12 +117,14 @@ impl<'a> Intake<'a> {
     /// Nothing seen yet. A spill file, should one be needed, lies unnamed in `spill_folder`.
     pub fn new(
         budget: &'a Budget,
+        buffers: &'a Buffers,
         fingerprint: &'a Fingerprint,
         limits: Limits,
         spill_folder: &'a Path,
     ) -> Self {
         Self {
             budget,
+            buffers,
             fingerprint,
             limits,
             spill_folder,
@@ -237,7 +240,7 @@ impl<'a> Intake<'a> {
                 return Ok(None);
             };
             let loan = self.budget.borrow(size);
-            let source = Source::Memory(read_whole(stream, size)?);
+            let source = Source::Memory(read_whole(stream, self.buffers.take(size as usize))?);
             return Ok(Some(Ready {
                 recording: recording.to_owned(),
                 source,
@@ -247,7 +250,7 @@ impl<'a> Intake<'a> {
         }
         let source = if self.waiting_bytes + size <= self.limits.waiting {
             self.waiting_bytes += size;
-            Source::Memory(read_whole(stream, size)?)
+            Source::Memory(read_whole(stream, self.buffers.take(size as usize))?)
         } else {
             self.spill(stream, size)?
         };
@@ -317,7 +320,7 @@ impl<'a> Intake<'a> {
             return Ok(None);
         }
         let text = match content {
-            Content::Stream(stream) => read_whole(stream, size)?,
+            Content::Stream(stream) => read_whole(stream, self.buffers.take(size as usize))?,
             Content::File(path) => std::fs::read(path)?,
         };
         self.fingerprint.add(member, &text);
@@ -325,9 +328,8 @@ impl<'a> Intake<'a> {
     }
 }
 
-/// Exactly `size` bytes. The allocator hands out zeroed pages, so none is touched twice.
-fn read_whole(stream: &mut dyn Read, size: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; size as usize];
+/// Exactly `size` bytes.
+fn read_whole(stream: &mut dyn Read, mut bytes: Vec<u8>) -> io::Result<Vec<u8>> {
     stream.read_exact(&mut bytes)?;
     Ok(bytes)
 }

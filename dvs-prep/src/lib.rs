@@ -18,3 +18,4 @@ pub mod pipeline;
 pub mod recording;
 pub mod samples;
 pub mod staging;
+pub mod synth;

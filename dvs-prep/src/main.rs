@@ -7,11 +7,13 @@ mod progress;
 mod report;
 mod verify;
 
+use std::fs;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use dvs_prep::synth::write_archive;
 use dvs_shared::CacheFile;
 
 use crate::cli::{Cli, Command, InfoArgs, PrepareArgs, SynthArgs, VerifyArgs};
@@ -22,7 +24,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         None => prepare(&cli.prepare, &mut out),
         Some(Command::Prepare(args)) => prepare(&args, &mut out),
-        Some(Command::Synth(args)) => synth(&args, &mut out),
+        Some(Command::Synth(args)) => synth(args, &mut out),
         Some(Command::Info(args)) => info(&args, &mut out),
         Some(Command::Verify(args)) => verify(&args, &mut out),
     };
@@ -49,8 +51,17 @@ fn prepare(args: &PrepareArgs, out: &mut impl Write) -> Result<()> {
     Ok(summary.write(out, options.json)?)
 }
 
-fn synth(args: &SynthArgs, out: &mut impl Write) -> Result<()> {
-    Ok(writeln!(out, "{}", args.output.display())?)
+fn synth(args: SynthArgs, out: &mut impl Write) -> Result<()> {
+    let json = args.json;
+    let options = options::synth(args);
+    if let Some(folder) = options.output.parent() {
+        fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    }
+    let bar = progress::synth_bar();
+    let summary = write_archive(&options, |done| progress::show_synth(&bar, done))?;
+    bar.finish_and_clear();
+    Ok(report::write_synth(out, &options.output, &summary, json)?)
 }
 
 fn info(args: &InfoArgs, out: &mut impl Write) -> Result<()> {

@@ -9,10 +9,11 @@ use clap::CommandFactory;
 use clap::error::ErrorKind;
 use dvs_prep::archive::{Archive, Container};
 use dvs_prep::pipeline::Settings;
+use dvs_prep::synth::SynthOptions;
 use dvs_shared::SplitMode;
 use dvs_shared::split_mode::MAX_FRAMES;
 
-use crate::cli::{Cli, PrepareArgs, SplitBy};
+use crate::cli::{Cli, PrepareArgs, SplitBy, SynthArgs};
 
 /// The folder looked in without --input and without $DVS_DATA.
 const DATA_FOLDER: &str = "DVS128Gesture";
@@ -73,6 +74,43 @@ fn split_mode(args: &PrepareArgs) -> SplitMode {
     }
 }
 
+/// Where the dataset lies by convention.
+fn data_folder() -> PathBuf {
+    std::env::var_os("DVS_DATA").map_or_else(|| DATA_FOLDER.into(), PathBuf::from)
+}
+
+/// What `synth` writes. The options' bounds are its own to check.
+pub fn synth(args: SynthArgs) -> SynthOptions {
+    let output = args
+        .output
+        .unwrap_or_else(|| data_folder().join("DvsGesture.tar.gz"));
+    let size = if args.real_size {
+        SynthOptions::real_size(output)
+    } else {
+        SynthOptions {
+            users: args.users,
+            test_users: args.test_users,
+            ..SynthOptions::new(output)
+        }
+    };
+    let lights = if args.lights.is_empty() {
+        size.lights
+    } else {
+        args.lights
+    };
+    SynthOptions {
+        force: args.force,
+        lights,
+        seed: args.seed,
+        events_per_second: args.event_rate,
+        gesture_seconds: args.gesture_seconds,
+        compression: args.level,
+        shuffle_labels: args.shuffle_labels,
+        jobs: jobs(args.jobs),
+        ..size
+    }
+}
+
 /// Worker threads: as asked for, else one for each core.
 pub fn jobs(asked: Option<usize>) -> usize {
     match asked {
@@ -100,10 +138,8 @@ pub fn resolve(args: &PrepareArgs) -> Result<Options> {
             ),
         );
     }
-    let place = match &args.input {
-        Some(path) => path.clone(),
-        None => std::env::var_os("DVS_DATA").map_or_else(|| DATA_FOLDER.into(), PathBuf::from),
-    };
+    let jobs = jobs(args.jobs);
+    let place = args.input.clone().unwrap_or_else(data_folder);
     if args.input.is_none() && !place.exists() {
         bail!(
             "no dataset: neither --input nor $DVS_DATA is given and there is no folder {}. Put DvsGesture.tar.gz there, \
@@ -123,7 +159,7 @@ pub fn resolve(args: &PrepareArgs) -> Result<Options> {
         settings: Settings {
             split,
             keep_invalid: args.keep_invalid,
-            jobs: jobs(args.jobs),
+            jobs,
             memory: args.memory.saturating_mul(1 << 20),
         },
         force: args.force,

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use crate::aedat::EventCounts;
 use crate::archive::{Archive, Member};
-use crate::budget::Budget;
+use crate::budget::{Budget, Buffers};
 use crate::cache_writer::NamedSample;
 use crate::error::{Problem, Problems};
 use crate::fingerprint::Fingerprint;
@@ -145,6 +145,7 @@ struct Work<'a> {
     settings: Settings,
     progress: &'a Progress,
     staging: Staging,
+    buffers: &'a Buffers,
     fingerprint: &'a Fingerprint,
     times: StepTimes,
     /// The widest count type so far: chunks begun later need not be widened afterwards.
@@ -167,15 +168,17 @@ pub fn prepare(
 ) -> Result<Prepared, Problems> {
     let fingerprint = Fingerprint::default();
     let budget = Budget::new(settings.memory * 2 / 5);
+    let buffers = Buffers::new(settings.memory / 5);
     let limits = Limits {
         waiting: settings.memory / 5,
         recording: settings.memory * 3 / 5,
     };
-    let mut intake = Intake::new(&budget, &fingerprint, limits, spill_folder);
+    let mut intake = Intake::new(&budget, &buffers, &fingerprint, limits, spill_folder);
     let work = Work {
         settings,
         progress,
         staging: Staging::new(spill_folder),
+        buffers: &buffers,
         fingerprint: &fingerprint,
         times: StepTimes::default(),
         widest: AtomicU8::new(0),
@@ -251,13 +254,14 @@ impl Work<'_> {
             windows,
             loan,
         } = ready;
-        let result = source.load().and_then(|bytes| {
+        let result = source.load(self.buffers).and_then(|bytes| {
             let member = Member::Recording(name.clone());
             let hash = || {
                 self.times
                     .timed(Step::Hash, || self.fingerprint.add(&member, &bytes))
             };
             let (result, ()) = rayon::join(|| self.samples(&name, &bytes, &windows), hash);
+            self.buffers.give(bytes);
             result
         });
         drop(loan);

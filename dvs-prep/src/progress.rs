@@ -6,6 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use dvs_prep::pipeline::Progress;
+use dvs_prep::synth::SynthProgress;
 use indicatif::{ProgressBar, ProgressStyle};
 
 const TICK: Duration = Duration::from_millis(100);
@@ -59,4 +60,22 @@ impl Drop for Bar {
             let _ = thread.join();
         }
     }
+}
+
+/// A bar of recordings; nothing is drawn where standard error is no terminal.
+pub fn synth_bar() -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    if let Ok(style) =
+        ProgressStyle::with_template("{wide_bar} {pos}/{len} recordings  {msg}  ETA {eta}")
+    {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// Moves the bar of [`synth_bar`].
+pub fn show_synth(bar: &ProgressBar, done: SynthProgress) {
+    bar.set_length(done.of.into());
+    bar.set_position(done.recordings.into());
+    bar.set_message(format!("{:.1} M events", done.events as f64 * 1e-6));
 }

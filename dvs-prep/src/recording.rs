@@ -1,5 +1,6 @@
 //! One recording: its bytes, their index, and the events of any window of time.
 
+use dvs_shared::Event;
 use dvs_shared::event::SensorSize;
 
 use crate::aedat::{self, AedatError, EventCounts, Index, Packet};
@@ -127,17 +128,24 @@ impl WindowEvents<'_> {
     pub fn for_each(&self, mut event: impl FnMut(i64, usize)) {
         let SensorSize { width, height } = self.recording.sensor;
         let keep_invalid = self.recording.keep_invalid;
+        let mut count = |e: Event| {
+            let row = u32::from(e.polarity) * height + u32::from(e.y);
+            event(e.t, (row * width + u32::from(e.x)) as usize);
+        };
+        let bytes = self.recording.bytes;
         for part in &self.parts {
-            let (packet, start, end) = match part {
-                Part::Whole(packet) => (packet, i64::MIN, i64::MAX),
-                Part::Between(packet, start, end) => (packet, *start, *end),
-            };
-            packet.for_each(self.recording.bytes, |e| {
-                if (e.valid || keep_invalid) && e.t >= start && e.t < end {
-                    let row = u32::from(e.polarity) * height + u32::from(e.y);
-                    event(e.t, (row * width + u32::from(e.x)) as usize);
-                }
-            });
+            match *part {
+                Part::Whole(packet) => packet.for_each(bytes, |e| {
+                    if e.valid || keep_invalid {
+                        count(e);
+                    }
+                }),
+                Part::Between(packet, start, end) => packet.for_each(bytes, |e| {
+                    if (e.valid || keep_invalid) && e.t >= start && e.t < end {
+                        count(e);
+                    }
+                }),
+            }
         }
     }
 }

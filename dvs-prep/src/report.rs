@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use dvs_prep::archive::Archive;
 use dvs_prep::pipeline::{Prepared, Step};
+use dvs_prep::synth::SynthSummary;
 use dvs_shared::labels::{CLASSES, LABEL_NAMES};
 use dvs_shared::{CacheFile, Set};
 use serde::Serialize;
@@ -292,6 +293,51 @@ impl Summary {
             ),
         )
     }
+}
+
+/// What `synth` wrote.
+pub fn write_synth(
+    out: &mut impl Write,
+    path: &Path,
+    summary: &SynthSummary,
+    json: bool,
+) -> io::Result<()> {
+    let SynthSummary {
+        train_recordings,
+        test_recordings,
+        samples,
+        events,
+        raw_bytes,
+        archive_bytes,
+    } = *summary;
+    if json {
+        let object = serde_json::json!({
+            "archive": path,
+            "recordings": PerSet { train: train_recordings, test: test_recordings },
+            "samples": samples,
+            "events": events,
+            "raw_bytes": raw_bytes,
+            "bytes": archive_bytes,
+        });
+        return write_json(out, &object);
+    }
+    line(
+        out,
+        "archive",
+        &format!(
+            "{} ({}, {} raw)",
+            path.display(),
+            size(archive_bytes),
+            size(raw_bytes)
+        ),
+    )?;
+    line(
+        out,
+        "recordings",
+        &format!("{train_recordings} train, {test_recordings} test"),
+    )?;
+    line(out, "samples", &grouped(samples.into()))?;
+    line(out, "events", &grouped(events))
 }
 
 /// What `verify` prints of a cache that tells the truth.

@@ -23,6 +23,12 @@ impl SensorSize {
     pub const fn frame_cells(self) -> usize {
         POLARITIES as usize * self.height as usize * self.width as usize
     }
+
+    /// Whether a pixel lies on the sensor.
+    #[inline]
+    pub const fn contains(self, x: u16, y: u16) -> bool {
+        (x as u32) < self.width && (y as u32) < self.height
+    }
 }
 
 /// A brightness change at one pixel.

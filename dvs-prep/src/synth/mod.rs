@@ -1,0 +1,250 @@
+//! An archive of synthetic gestures in the exact form of IBM's `DvsGesture.tar.gz`.
+//!
+//! The eleven gestures are drawn as an event camera sees them (`gesture`, `camera`), so that a network
+//! can learn them: opposite arm circles are told apart only by their direction in time. Users differ in body
+//! and habits, and the last ones are the test set, as in the real dataset.
+//!
+//! The archive's bytes depend on the options alone, not on threads or clock. What they inflate to does not
+//! depend on the machine either; the compressor's choices may.
+
+mod camera;
+mod error;
+mod gesture;
+mod options;
+mod random;
+mod recording;
+mod tarball;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::mpsc;
+
+use dvs_shared::labels::LABEL_NAMES;
+use flate2::Compression;
+use rayon::ThreadPoolBuilder;
+
+pub use error::SynthError;
+pub use options::{
+    COMPRESSION, EVENTS_PER_SECOND, GESTURE_SECONDS, Light, MAX_EVENTS, MAX_RECORDINGS, MAX_USERS,
+    SynthOptions,
+};
+use options::{Trial, check, compression, expected_events, trials};
+use recording::{ROWS, Recording};
+use tarball::{Part, TarWriter, member};
+
+/// Bytes that recordings may hold in memory before they are written.
+const MEMORY: f64 = 300e6;
+/// What compression leaves, by a generous estimate.
+const COMPRESSED: f64 = 0.75;
+/// The folder that all members lie in.
+const FOLDER: &str = "DvsGesture";
+
+/// How far the archive has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SynthProgress {
+    /// Recordings written.
+    pub recordings: u32,
+    /// Recordings to be written.
+    pub of: u32,
+    /// Events in them so far.
+    pub events: u64,
+}
+
+/// What was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SynthSummary {
+    /// Recordings in `trials_to_train.txt`.
+    pub train_recordings: u32,
+    /// Recordings in `trials_to_test.txt`.
+    pub test_recordings: u32,
+    /// Label rows of all recordings.
+    pub samples: u32,
+    /// Events of all recordings, those between gestures too.
+    pub events: u64,
+    /// Size of the archive before compression in bytes.
+    pub raw_bytes: u64,
+    /// Size of the archive in bytes.
+    pub archive_bytes: u64,
+}
+
+/// A recording and its labels, ready to be written.
+struct Finished {
+    parts: [[Part; 2]; 2],
+    events: u64,
+}
+
+/// Writes the archive that `options` describe and calls `progress` after each recording.
+///
+/// It is written under a temporary name beside the target and renamed when it is whole. Up to about
+/// 400 MB of memory are used, or one recording's size where that is more.
+///
+/// # Errors
+/// See [`SynthError`].
+pub fn write_archive(
+    options: &SynthOptions,
+    progress: impl Fn(SynthProgress) + Sync,
+) -> Result<SynthSummary, SynthError> {
+    let compression = compression(options)?;
+    check(options)?;
+    let [train, test] = trials(options);
+    let path = options.output.as_path();
+    if !options.force && path.exists() {
+        return Err(SynthError::Exists { path: path.into() });
+    }
+    let io_error = |source| SynthError::Io {
+        path: path.into(),
+        source,
+    };
+
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let file = tempfile::Builder::new()
+        .prefix(".dvs-synth-")
+        // As any program would create it; the user's mask still applies.
+        .permissions(fs::Permissions::from_mode(0o666))
+        .tempfile_in(folder)
+        .map_err(io_error)?;
+    let mut tar =
+        TarWriter::new(BufWriter::with_capacity(1 << 20, file), compression).map_err(io_error)?;
+    tar.append_text(&format!("{FOLDER}/gesture_mapping.csv"), &mapping())
+        .map_err(io_error)?;
+
+    let trials = [train.as_slice(), &test].concat();
+    let mut done = SynthProgress {
+        of: trials.len() as u32,
+        ..SynthProgress::default()
+    };
+    generate(options, compression, &trials, |finished| {
+        for parts in &finished.parts {
+            tar.append(parts).map_err(io_error)?;
+        }
+        done.recordings += 1;
+        done.events += finished.events;
+        progress(done);
+        Ok(())
+    })?;
+
+    for (name, trials, end) in [("train", &train, ""), ("test", &test, "\n")] {
+        // The real lists, too, end differently.
+        let mut list: String = trials
+            .iter()
+            .map(|trial| format!("{trial}.aedat\n"))
+            .collect();
+        list.push_str(end);
+        tar.append_text(&format!("{FOLDER}/trials_to_{name}.txt"), &list)
+            .map_err(io_error)?;
+    }
+    let (out, raw_bytes) = tar.finish().map_err(io_error)?;
+    let mut file = out.into_inner().map_err(|e| io_error(e.into_error()))?;
+    file.flush().map_err(io_error)?;
+    file.as_file().sync_all().map_err(io_error)?;
+    let archive_bytes = file.as_file().metadata().map_err(io_error)?.len();
+    let renamed = if options.force {
+        file.persist(path)
+    } else {
+        file.persist_noclobber(path)
+    };
+    renamed.map_err(|e| io_error(e.error))?;
+    Ok(SynthSummary {
+        train_recordings: train.len() as u32,
+        test_recordings: test.len() as u32,
+        samples: done.of * ROWS as u32,
+        events: done.events,
+        raw_bytes,
+        archive_bytes,
+    })
+}
+
+/// Generates `trials` on all threads and hands them to `write` in their order.
+fn generate(
+    options: &SynthOptions,
+    compression: Option<Compression>,
+    trials: &[Trial],
+    mut write: impl FnMut(Finished) -> Result<(), SynthError>,
+) -> Result<(), SynthError> {
+    // A pool of its own: this thread waits, and waiting on a thread of the pool that works could last forever.
+    let pool = ThreadPoolBuilder::new()
+        .num_threads(options.jobs)
+        .thread_name(|i| format!("synth-{i}"))
+        .build()
+        .map_err(|source| SynthError::Threads {
+            jobs: options.jobs,
+            source,
+        })?;
+    let raw = expected_events(options) * 8.0;
+    let capacity = if compression.is_some() {
+        raw * COMPRESSED
+    } else {
+        raw
+    };
+    let ahead = ((MEMORY / capacity) as usize).clamp(1, pool.current_num_threads() + 1);
+    pool.in_place_scope(|scope| {
+        let mut waiting = trials.iter();
+        let mut ordered = VecDeque::new();
+        loop {
+            while ordered.len() < ahead
+                && let Some(&trial) = waiting.next()
+            {
+                let (sender, receiver) = mpsc::sync_channel(1);
+                scope.spawn(move |_| {
+                    // It fails when writing has failed, and then nobody waits.
+                    let _ = sender.send(finish(options, compression, trial, capacity as usize));
+                });
+                ordered.push_back((trial, receiver));
+            }
+            let Some((trial, receiver)) = ordered.pop_front() else {
+                return Ok(());
+            };
+            let finished = receiver.recv().map_err(|_| SynthError::BrokenOff {
+                recording: trial.to_string(),
+            })?;
+            write(finished.map_err(|source| SynthError::Io {
+                path: options.output.clone(),
+                source,
+            })?)?;
+        }
+    })
+}
+
+/// Generates and compresses one recording.
+fn finish(
+    options: &SynthOptions,
+    compression: Option<Compression>,
+    trial: Trial,
+    capacity: usize,
+) -> io::Result<Finished> {
+    let recording = Recording::new(options, trial.user, trial.light);
+    let labels = recording.labels.clone();
+    let (events_parts, events) = member(
+        &format!("{FOLDER}/{trial}.aedat"),
+        compression,
+        capacity,
+        |out| recording.write(out),
+    )?;
+    let (label_parts, ()) = member(
+        &format!("{FOLDER}/{trial}_labels.csv"),
+        compression,
+        labels.len(),
+        |out| out.write_all(labels.as_bytes()),
+    )?;
+    Ok(Finished {
+        parts: [events_parts, label_parts],
+        events,
+    })
+}
+
+/// Contents of `gesture_mapping.csv`.
+fn mapping() -> String {
+    let rows = LABEL_NAMES.iter().zip(1..);
+    let rows = rows.map(|(name, class)| format!("{name},{class}\n"));
+    std::iter::once("Action,Label\n".to_owned())
+        .chain(rows)
+        .collect()
+}

@@ -1,0 +1,172 @@
+//! From a batch in the host's memory to tensors on the device.
+
+use anyhow::{Result, ensure};
+use burn::tensor::backend::Backend;
+use burn::tensor::{DType, Int, Tensor, TensorData};
+use dvs_shared::labels::CLASSES;
+use dvs_shared::{CountType, Frames};
+
+/// Samples side by side, time first: `[T, B, 2, H, W]`.
+///
+/// Time stands first because the network works layer by layer on all steps; laying samples out that way while
+/// they are copied anyway costs nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostBatch {
+    /// The counts.
+    pub frames: Counts,
+    /// `[T, B, 2, H, W]`.
+    pub shape: [usize; 5],
+    /// Labels `[B]`.
+    pub labels: Vec<u8>,
+    stored: CountType,
+}
+
+/// Counts of a batch.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Counts {
+    /// As they are stored where they fit a byte: a quarter of the bytes to move to the device.
+    U8(Vec<u8>),
+    /// All others. Exact up to 2^24 events a cell.
+    F32(Vec<f32>),
+}
+
+impl HostBatch {
+    /// A batch for `size` samples whose counts are stored as `stored`.
+    pub fn new(stored: CountType, steps: usize, size: usize, height: usize, width: usize) -> Self {
+        let shape = [steps, size, 2, height, width];
+        let cells = shape.iter().product();
+        Self {
+            frames: match stored {
+                CountType::U8 => Counts::U8(vec![0; cells]),
+                _ => Counts::F32(vec![0.0; cells]),
+            },
+            shape,
+            labels: vec![0; size],
+            stored,
+        }
+    }
+
+    /// Number of samples.
+    pub fn size(&self) -> usize {
+        self.shape[1]
+    }
+
+    /// Puts a sample's frames and label at `place`.
+    ///
+    /// # Errors
+    /// Where the sample has another number of frames.
+    pub fn put(&mut self, place: usize, sample: &Frames, label: u8) -> Result<()> {
+        let [steps, size, polarities, height, width] = self.shape;
+        ensure!(
+            sample.frames == steps,
+            "it has {} frames where the batch has {steps}",
+            sample.frames
+        );
+        let cells = polarities * height * width;
+        let frames = 0..steps;
+        match &mut self.frames {
+            Counts::U8(batch) => {
+                for (t, frame) in frames.zip(sample.raw.chunks_exact(cells)) {
+                    let at = (t * size + place) * cells;
+                    batch[at..at + cells].copy_from_slice(frame);
+                }
+            }
+            Counts::F32(batch) => {
+                let mut counts = sample.counts(self.stored);
+                for t in frames {
+                    let at = (t * size + place) * cells;
+                    for (to, count) in batch[at..at + cells].iter_mut().zip(&mut counts) {
+                        *to = count as f32;
+                    }
+                }
+            }
+        }
+        self.labels[place] = label;
+        Ok(())
+    }
+}
+
+/// A batch on the device.
+#[derive(Clone, Debug)]
+pub struct Batch<B: Backend> {
+    /// Event counts `[T, B, 2, H, W]`.
+    pub frames: Tensor<B, 5>,
+    /// Labels `[B]`.
+    pub labels: Tensor<B, 1, Int>,
+    /// Labels as the firing rates they ask for: 1 in the label's column, else 0. `[B, 11]`
+    pub target: Tensor<B, 2>,
+}
+
+impl<B: Backend> Batch<B> {
+    /// Moves a batch to `device`.
+    pub fn upload(batch: HostBatch, device: &B::Device) -> Self {
+        let size = batch.size();
+        let frames = match batch.frames {
+            Counts::U8(counts) => {
+                let data = TensorData::new(counts, batch.shape);
+                Tensor::<B, 5, Int>::from_data(data, (device, DType::U8)).float()
+            }
+            Counts::F32(counts) => Tensor::from_data(TensorData::new(counts, batch.shape), device),
+        };
+        let mut target = vec![0.0_f32; size * CLASSES];
+        for (row, &label) in target.chunks_exact_mut(CLASSES).zip(&batch.labels) {
+            if let Some(cell) = row.get_mut(usize::from(label)) {
+                *cell = 1.0;
+            }
+        }
+        let labels: Vec<i32> = batch.labels.iter().map(|&label| i32::from(label)).collect();
+        Self {
+            frames,
+            labels: Tensor::from_data(TensorData::new(labels, [size]), device),
+            target: Tensor::from_data(TensorData::new(target, [size, CLASSES]), device),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use burn::backend::Flex;
+
+    /// Sample k of 2 x 2 x 1 x 2 cells counts `k * 100 + cell`.
+    fn sample(k: u16, stored: CountType) -> Frames {
+        let counts: Vec<u32> = (0..8).map(|cell| u32::from(k) * 100 + cell).collect();
+        let mut frames = Frames::default();
+        frames.frames = 2;
+        stored.write(&counts, &mut frames.raw);
+        frames
+    }
+
+    #[test]
+    fn time_stands_first_and_labels_become_one_hot() {
+        for stored in [CountType::U8, CountType::U16, CountType::U32] {
+            let mut host = HostBatch::new(stored, 2, 3, 1, 2);
+            for (place, label) in [(2, 10), (0, 3), (1, 0)] {
+                host.put(place, &sample(place as u16, stored), label)
+                    .unwrap();
+            }
+            let batch = Batch::<Flex>::upload(host, &Default::default());
+            assert_eq!(batch.frames.dims(), [2, 3, 2, 1, 2]);
+            let frames: Vec<f32> = batch.frames.into_data().to_vec().unwrap();
+            #[rustfmt::skip]
+            assert_eq!(frames, [
+                0., 1., 2., 3., 100., 101., 102., 103., 200., 201., 202., 203.,
+                4., 5., 6., 7., 104., 105., 106., 107., 204., 205., 206., 207.,
+            ]);
+            let labels: Vec<i32> = batch.labels.into_data().to_vec().unwrap();
+            assert_eq!(labels, [3, 0, 10]);
+            let target: Vec<f32> = batch.target.into_data().to_vec().unwrap();
+            let ones: Vec<usize> = (0..33).filter(|&i| target[i] == 1.0).collect();
+            assert_eq!(ones, [3, 11, 32]);
+            assert_eq!(target.iter().sum::<f32>(), 3.0);
+        }
+    }
+
+    #[test]
+    fn another_number_of_frames_is_refused() {
+        let mut host = HostBatch::new(CountType::U8, 3, 1, 1, 2);
+        let error = host.put(0, &sample(0, CountType::U8), 0).unwrap_err();
+        assert_eq!(error.to_string(), "it has 2 frames where the batch has 3");
+    }
+}

@@ -1,0 +1,118 @@
+#![allow(clippy::unwrap_used)]
+
+use burn::backend::{Autodiff, Flex};
+use burn::module::{AutodiffModule, Param};
+use burn::nn::BatchNormConfig;
+use burn::tensor::Tensor;
+
+use super::BatchNorm;
+use crate::test_data::{distance, values, wave};
+
+type B = Autodiff<Flex>;
+
+const SHAPE: [usize; 4] = [3, 2, 2, 4];
+
+fn layer(gamma: [f32; 2], beta: [f32; 2]) -> BatchNorm<B> {
+    let device = Default::default();
+    let mut layer = BatchNorm::new(2, &device);
+    layer.gamma = Param::from_tensor(Tensor::from_floats(gamma, &device));
+    layer.beta = Param::from_tensor(Tensor::from_floats(beta, &device));
+    layer
+}
+
+#[test]
+fn output_and_gradients_are_what_burn_derives() {
+    let device = Default::default();
+    let ours = layer([1.5, 0.3], [0.2, -1.0]);
+    let mut theirs = BatchNormConfig::new(2).init::<B>(&device);
+    theirs.gamma = Param::from_tensor(ours.gamma.val());
+    theirs.beta = Param::from_tensor(ours.beta.val());
+    let weight = wave::<B, 4>(SHAPE, 0.7, &device);
+    let run = |forward: &dyn Fn(Tensor<B, 4>) -> Tensor<B, 4>,
+               gamma: Tensor<B, 1>,
+               beta: Tensor<B, 1>| {
+        let x = (wave(SHAPE, 0.9, &device) * 3.0 + 1.0).require_grad();
+        let y = forward(x.clone());
+        let grads = (y.clone() * weight.clone()).sum().backward();
+        [
+            values(y),
+            values(x.grad(&grads).unwrap()),
+            values(gamma.grad(&grads).unwrap()),
+            values(beta.grad(&grads).unwrap()),
+        ]
+    };
+    let a = run(&|x| ours.forward(x), ours.gamma.val(), ours.beta.val());
+    let b = run(
+        &|x| theirs.forward(x),
+        theirs.gamma.val(),
+        theirs.beta.val(),
+    );
+    for (a, b) in a.iter().zip(&b) {
+        // Sums of 24 values below 4 in another order.
+        assert!(distance(a, b) < 1e-5, "{a:?} {b:?}");
+    }
+}
+
+#[test]
+fn gradients_are_the_slopes_of_the_loss() {
+    let device = Default::default();
+    let weight = wave::<B, 4>(SHAPE, 0.7, &device);
+    let x = wave::<B, 4>(SHAPE, 0.9, &device);
+    let loss = |x: Tensor<B, 4>, gamma, beta| {
+        let y = layer(gamma, beta).forward(x); // squared, so that the loss is not linear in the parameters
+        (y.clone() * y * weight.clone()).sum()
+    };
+    let (gamma, beta) = ([1.5, 0.3], [0.2, -1.0]);
+    let tracked = layer(gamma, beta);
+    let x = x.require_grad();
+    let y = tracked.forward(x.clone());
+    let grads = (y.clone() * y * weight.clone()).sum().backward();
+
+    let step = 1e-2_f32;
+    let slope = |a: Tensor<B, 1>, b: Tensor<B, 1>| (values(a)[0] - values(b)[0]) / (2.0 * step);
+    // A central difference is off by step^2 times a third derivative of about 10, and by rounding.
+    let close = |a: f32, b: f32| assert!((a - b).abs() < 5e-3 * (1.0 + a.abs()), "{a} {b}");
+    let grad = values(x.grad(&grads).unwrap());
+    for at in 0..grad.len() {
+        let mut bump = vec![0.0; grad.len()];
+        bump[at] = step;
+        let bump = Tensor::<B, 1>::from_floats(bump.as_slice(), &device).reshape(SHAPE);
+        let plain = x.clone().detach();
+        let up = loss(plain.clone() + bump.clone(), gamma, beta);
+        close(grad[at], slope(up, loss(plain - bump, gamma, beta)));
+    }
+    let grad_gamma = values(tracked.gamma.grad(&grads).unwrap());
+    let grad_beta = values(tracked.beta.grad(&grads).unwrap());
+    for c in 0..2 {
+        let with = |values: [f32; 2], by: f32| {
+            let mut values = values;
+            values[c] += by;
+            values
+        };
+        let x = || x.clone().detach();
+        let up = loss(x(), with(gamma, step), beta);
+        close(
+            grad_gamma[c],
+            slope(up, loss(x(), with(gamma, -step), beta)),
+        );
+        let up = loss(x(), gamma, with(beta, step));
+        close(grad_beta[c], slope(up, loss(x(), gamma, with(beta, -step))));
+    }
+}
+
+#[test]
+fn running_statistics_are_pytorchs() {
+    let device = Default::default();
+    let layer = BatchNorm::<B>::new(1, &device);
+    let x = Tensor::<B, 1>::from_floats([1., 2., 3., 6.], &device).reshape([2, 1, 1, 2]);
+    layer.forward(x.clone());
+    layer.forward(x.clone());
+    // Mean 3, unbiased variance 14/3; momentum 0.1, twice.
+    let (mean, variance) = (3.0 * 0.19, 0.81 + 0.19 * 14.0 / 3.0);
+    let layer = layer.valid();
+    assert!(distance(&values(layer.running_mean.value()), &[mean]) < 1e-6);
+    assert!(distance(&values(layer.running_var.value()), &[variance]) < 1e-6);
+    let y = values(layer.forward(x.inner()));
+    let expected = [1., 2., 3., 6.].map(|x| (x - mean) / (variance + 1e-5).sqrt());
+    assert!(distance(&y, &expected) < 1e-5);
+}

@@ -1,0 +1,237 @@
+//! What a command line means on this machine: the cache found and opened, every number within its limits.
+
+use std::env;
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Result, bail, ensure};
+use dvs_shared::split_mode::MAX_FRAMES;
+use dvs_shared::{CacheFile, Set, SplitMode};
+
+use crate::cli::{DeviceName, OptimizerName, Split, TrainArgs};
+
+/// Frames a sample where neither the command line nor a cache says otherwise.
+const DEFAULT_FRAMES: u32 = 16;
+
+/// Where to compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Device {
+    /// The processor.
+    Cpu,
+}
+
+/// Everything `train` needs to know.
+#[derive(Debug)]
+pub struct TrainOptions {
+    /// The cache, with a fixed T and at least one batch for training and one for testing.
+    pub cache: Arc<CacheFile>,
+    /// Where to compute.
+    pub device: Device,
+    /// Samples a training batch.
+    pub batch_size: usize,
+    /// Samples a test batch.
+    pub test_batch_size: usize,
+    /// Times to go through the training set.
+    pub epochs: u32,
+    /// Reader threads.
+    pub workers: usize,
+    /// Channels of the convolutions.
+    pub channels: usize,
+    /// Optimizer.
+    pub optimizer: OptimizerName,
+    /// Learning rate.
+    pub lr: f64,
+    /// Seed.
+    pub seed: u64,
+}
+
+impl TrainOptions {
+    /// Holds the flags against their limits and this machine.
+    ///
+    /// # Errors
+    /// Where a value is out of its limits or the cache cannot be used; says what would help.
+    pub fn resolve(args: TrainArgs) -> Result<Self> {
+        let test_batch_size = args.test_batch_size.unwrap_or(args.batch_size);
+        within("--batch-size", args.batch_size, 1..=1 << 16)?;
+        within("--test-batch-size", test_batch_size, 1..=1 << 16)?;
+        within("--epochs", args.epochs as usize, 1..=1_000_000)?;
+        within("--jobs", args.jobs, 1..=256)?;
+        within("--channels", args.channels, 1..=4096)?;
+        ensure!(
+            args.lr > 0.0 && args.lr <= 10.0,
+            "--lr {} is not within 0 (exclusive) and 10",
+            args.lr
+        );
+        let device = resolve_device(args.device)?;
+        let cache = open_cache(&args)?;
+        check_samples(&cache, args.batch_size)?;
+        Ok(Self {
+            cache: Arc::new(cache),
+            device,
+            batch_size: args.batch_size,
+            test_batch_size,
+            epochs: args.epochs,
+            workers: args.jobs,
+            channels: args.channels,
+            optimizer: args.opt,
+            lr: args.lr,
+            seed: args.seed,
+        })
+    }
+}
+
+impl fmt::Display for TrainOptions {
+    /// In the manner of the tutorial's first line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let OptimizerName::Adam = self.optimizer;
+        let Device::Cpu = self.device;
+        write!(
+            f,
+            "cache={}, T={}, split={}, train_samples={}, test_samples={}, batch_size={}, \
+             test_batch_size={}, epochs={}, jobs={}, channels={}, opt=adam, lr={}, seed={}, device=cpu",
+            self.cache.path().display(),
+            self.cache.header.split.frames(),
+            self.cache.header.split.split_by(),
+            self.cache.set(Set::Train).samples.len(),
+            self.cache.set(Set::Test).samples.len(),
+            self.batch_size,
+            self.test_batch_size,
+            self.epochs,
+            self.workers,
+            self.channels,
+            self.lr,
+            self.seed,
+        )
+    }
+}
+
+fn within(flag: &str, value: usize, limits: RangeInclusive<usize>) -> Result<()> {
+    ensure!(
+        limits.contains(&value),
+        "{flag} {value} is not within {} and {}",
+        limits.start(),
+        limits.end()
+    );
+    Ok(())
+}
+
+fn resolve_device(name: DeviceName) -> Result<Device> {
+    let (kind, index) = match name {
+        DeviceName::Auto | DeviceName::Cpu => return Ok(Device::Cpu),
+        DeviceName::Cuda(index) => ("cuda", index),
+        DeviceName::Vulkan(index) => ("vulkan", index),
+    };
+    bail!(
+        "this build trains on the CPU only, so --device {kind}:{index} cannot be had; use --device cpu"
+    );
+}
+
+/// Finds and opens the cache, and sees that it is the one that was asked for.
+fn open_cache(args: &TrainArgs) -> Result<CacheFile> {
+    let frames = args.frames.unwrap_or(DEFAULT_FRAMES);
+    within("-T", frames as usize, 1..=MAX_FRAMES as usize)?;
+    let asked = split_mode(args.split.unwrap_or(Split::Number), frames);
+    let (path, input) = match &args.cache {
+        Some(path) => (path.clone(), None),
+        None => {
+            let dir = data_dir(
+                args.data_dir.as_deref(),
+                env::var_os("DVS_DATA").map(PathBuf::from),
+            );
+            (dir.join(asked.file_name()), Some(dir))
+        }
+    };
+    if !path.exists() {
+        bail!(missing_cache(&path, input.as_deref(), asked));
+    }
+    let cache = CacheFile::open(&path)?;
+    let found = cache.header.split;
+    let (split, frames) = match found {
+        SplitMode::Duration { .. } => bail!(
+            "{} holds {found}, whose number differs from sample to sample, so that they cannot share a \
+             batch; make a cache with a fixed number: {}",
+            path.display(),
+            prepare_command(input.as_deref(), asked, None)
+        ),
+        SplitMode::Number { frames } => (Split::Number, frames),
+        SplitMode::Time { frames } => (Split::Time, frames),
+    };
+    // A file that --cache names need only fit what was typed; one found by its name must fit that name.
+    let (asked, remedy) = match input {
+        Some(_) => (asked, "name it with --cache"),
+        None => (
+            split_mode(args.split.unwrap_or(split), args.frames.unwrap_or(frames)),
+            "leave -T and --split out",
+        ),
+    };
+    ensure!(
+        found == asked,
+        "{} holds {found}, not {asked}; {remedy}, or make the other cache: {}",
+        path.display(),
+        prepare_command(input.as_deref(), asked, None)
+    );
+    Ok(cache)
+}
+
+fn split_mode(split: Split, frames: u32) -> SplitMode {
+    match split {
+        Split::Number => SplitMode::Number { frames },
+        Split::Time => SplitMode::Time { frames },
+    }
+}
+
+fn data_dir(flag: Option<&Path>, variable: Option<PathBuf>) -> PathBuf {
+    flag.map(Path::to_owned)
+        .or(variable.filter(|dir| !dir.as_os_str().is_empty()))
+        .unwrap_or_else(|| PathBuf::from("DVS128Gesture"))
+}
+
+fn missing_cache(path: &Path, input: Option<&Path>, split: SplitMode) -> String {
+    let place = match input {
+        Some(dir) if !dir.is_dir() => format!(
+            "the data directory {} does not exist; name the directory with --data-dir or $DVS_DATA, \
+             the cache with --cache, or",
+            dir.display()
+        ),
+        _ => format!("there is no frame cache {};", path.display()),
+    };
+    format!(
+        "{place} make it: {}",
+        prepare_command(input, split, Some(path))
+    )
+}
+
+/// The command that makes a cache.
+fn prepare_command(input: Option<&Path>, split: SplitMode, output: Option<&Path>) -> String {
+    let mut command = format!(
+        "dvs-prep --frames {} --split {}",
+        split.frames(),
+        split.split_by()
+    );
+    if let Some(input) = input {
+        command += &format!(" --input {}", input.display());
+    }
+    if let Some(output) = output {
+        command += &format!(" --output {}", output.display());
+    }
+    command
+}
+
+/// There must be a whole training batch and something to test on.
+fn check_samples(cache: &CacheFile, batch_size: usize) -> Result<()> {
+    let samples = |set| cache.set(set).samples.len();
+    let (train, test) = (samples(Set::Train), samples(Set::Test));
+    let path = cache.path().display();
+    ensure!(train > 0, "{path} has no training samples");
+    ensure!(test > 0, "{path} has no test samples");
+    ensure!(
+        train >= batch_size,
+        "{path} has {train} training samples, too few for one batch of {batch_size}; use -b {train} or less"
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,46 @@
+//! Every random number of a run comes from its one seed.
+//!
+//! Each purpose and epoch has a seed of its own, so that an epoch draws the same numbers whether training
+//! came to it in one go or began again there.
+
+/// What random numbers are drawn for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Initial weights.
+    Weights,
+    /// Order of the training samples.
+    Order,
+    /// Dropout masks.
+    Dropout,
+}
+
+/// Seed for one purpose in one epoch.
+pub fn derive(seed: u64, purpose: Purpose, epoch: u32) -> u64 {
+    mix(mix(seed) ^ ((purpose as u64 + 1) << 32 | u64::from(epoch)))
+}
+
+/// SplitMix64's step: neighbouring numbers become unlike ones.
+fn mix(x: u64) -> u64 {
+    let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn seeds_differ_by_seed_purpose_and_epoch() {
+        let mut seen = HashSet::new();
+        for seed in [0, 1, 1 << 32, u64::MAX] {
+            for purpose in [Purpose::Weights, Purpose::Order, Purpose::Dropout] {
+                for epoch in 0..100 {
+                    assert!(seen.insert(derive(seed, purpose, epoch)));
+                }
+            }
+        }
+    }
+}
