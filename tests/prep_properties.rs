@@ -61,7 +61,7 @@ fn frames(bytes: &[u8], window: (i64, i64), split: SplitMode, keep_invalid: bool
     let events = recording.window(window.0, window.1);
     let mut frames = Vec::new();
     integrate(&events, split, frame_count(&events, split).unwrap(), |f| {
-        frames.push(f.to_vec())
+        frames.push(f.counts())
     });
     frames
 }

@@ -5,12 +5,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A number of bytes that can be lent.
+/// A number of bytes that can be lent, to a number of borrowers.
 pub struct Budget {
     total: u64,
-    lent: Mutex<u64>,
+    borrowers: usize,
+    lent: Mutex<Lent>,
     returned: Condvar,
     waited_ns: AtomicU64,
+}
+
+#[derive(Default)]
+struct Lent {
+    bytes: u64,
+    loans: usize,
 }
 
 /// Bytes on loan, given back when dropped.
@@ -20,26 +27,31 @@ pub struct Loan<'a> {
 }
 
 impl Budget {
-    /// A budget of `total` bytes.
-    pub fn new(total: u64) -> Self {
+    /// A budget of `total` bytes for `borrowers` at a time.
+    pub fn new(total: u64, borrowers: usize) -> Self {
         Self {
             total,
-            lent: Mutex::new(0),
+            borrowers,
+            lent: Mutex::default(),
             returned: Condvar::new(),
             waited_ns: AtomicU64::new(0),
         }
     }
 
-    /// Waits until `bytes` are free. More than the whole budget is lent when nothing else is.
+    /// Waits until `bytes` are free and a borrower fewer than allowed has some. More than the whole budget is lent
+    /// when nothing else is.
     pub fn borrow(&self, bytes: u64) -> Loan<'_> {
         let start = Instant::now();
         let lent = self.lent.lock().unwrap_or_else(PoisonError::into_inner);
-        let full = |lent: &mut u64| *lent > 0 && *lent + bytes > self.total;
+        let full = |lent: &mut Lent| {
+            lent.loans > 0 && (lent.bytes + bytes > self.total || lent.loans >= self.borrowers)
+        };
         let mut lent = self
             .returned
             .wait_while(lent, full)
             .unwrap_or_else(PoisonError::into_inner);
-        *lent += bytes;
+        lent.bytes += bytes;
+        lent.loans += 1;
         self.waited_ns
             .fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
         Loan {
@@ -56,11 +68,14 @@ impl Budget {
 
 impl Drop for Loan<'_> {
     fn drop(&mut self) {
-        *self
+        let mut lent = self
             .budget
             .lent
             .lock()
-            .unwrap_or_else(PoisonError::into_inner) -= self.bytes;
+            .unwrap_or_else(PoisonError::into_inner);
+        lent.bytes -= self.bytes;
+        lent.loans -= 1;
+        drop(lent);
         self.budget.returned.notify_all();
     }
 }

@@ -30,71 +30,112 @@ pub fn frame_count(events: &WindowEvents<'_>, split: SplitMode) -> Result<usize,
     }
 }
 
-/// Counts `events` into `frames` frames (see [`frame_count`]) and calls `done` with each in turn: `[2, H, W]` counts.
+/// Counts `events` into `frames` frames (see [`frame_count`]) and calls `done` with each in turn.
 pub fn integrate(
     events: &WindowEvents<'_>,
     split: SplitMode,
     frames: usize,
-    mut done: impl FnMut(&[u32]),
+    mut done: impl FnMut(&Frame),
 ) {
-    let mut frame = Frame {
-        counts: vec![0; events.sensor().frame_cells()],
+    let mut counting = Frames {
+        current: Frame::new(events.sensor().frame_cells()),
         left: frames,
     };
     match split {
-        SplitMode::Number { .. } => by_number(events, &mut frame, &mut done),
+        SplitMode::Number { .. } => by_number(events, &mut counting, &mut done),
         SplitMode::Time { .. } => {
             let length = (events.t_last - events.t_first).div_euclid(frames as i64);
-            by_time(events, length, &mut frame, &mut done);
+            by_time(events, length, &mut counting, &mut done);
         }
         SplitMode::Duration { us } => {
-            by_time(
-                events,
-                i64::try_from(us).unwrap_or(i64::MAX),
-                &mut frame,
-                &mut done,
-            );
+            let length = i64::try_from(us).unwrap_or(i64::MAX);
+            by_time(events, length, &mut counting, &mut done);
         }
     }
-    while frame.left > 0 {
-        frame.finish(&mut done);
+    while counting.left > 0 {
+        counting.finish(&mut done);
     }
 }
 
-/// The frame being counted.
-struct Frame {
-    counts: Vec<u32>,
-    /// Frames not yet finished, this one included.
-    left: usize,
+/// Events per cell, `[polarity, y, x]`. Nearly all counts fit a byte, so bytes are what is counted in: a frame then
+/// fits the processor's first cache.
+pub struct Frame {
+    /// Counts modulo 256.
+    low: Vec<u8>,
+    /// The cell of every count that has passed a multiple of 256, once for each.
+    carried: Vec<usize>,
 }
 
 impl Frame {
-    #[inline]
-    fn count(&mut self, cell: usize) {
-        // A recording's index has checked every coordinate, so no cell lies outside.
-        if let Some(count) = self.counts.get_mut(cell) {
-            *count += 1;
+    fn new(cells: usize) -> Self {
+        Self {
+            low: vec![0; cells],
+            carried: Vec::new(),
         }
     }
 
-    fn finish(&mut self, done: &mut impl FnMut(&[u32])) {
-        done(&self.counts);
-        self.counts.fill(0);
+    #[inline]
+    fn count(&mut self, cell: usize) {
+        // A recording's index has checked every coordinate, so no cell lies outside.
+        if let Some(count) = self.low.get_mut(cell) {
+            *count = count.wrapping_add(1);
+            if *count == 0 {
+                self.carried.push(cell);
+            }
+        }
+    }
+
+    /// The counts, where all fit a byte.
+    pub fn bytes(&self) -> Option<&[u8]> {
+        self.carried.is_empty().then_some(&self.low)
+    }
+
+    /// The counts.
+    pub fn counts(&self) -> Vec<u32> {
+        let mut counts: Vec<u32> = self.low.iter().map(|&c| c.into()).collect();
+        for &cell in &self.carried {
+            counts[cell] += 256;
+        }
+        counts
+    }
+
+    fn clear(&mut self) {
+        self.low.fill(0);
+        self.carried.clear();
+    }
+}
+
+/// The frame being counted and how many are still to come.
+struct Frames {
+    current: Frame,
+    /// Frames not yet finished, the current one included.
+    left: usize,
+}
+
+impl Frames {
+    #[inline]
+    fn count(&mut self, cell: usize) {
+        self.current.count(cell);
+    }
+
+    fn finish(&mut self, done: &mut impl FnMut(&Frame)) {
+        done(&self.current);
+        self.current.clear();
         self.left -= 1;
     }
 }
 
 /// Frame i takes events `i * d .. (i + 1) * d` with d = N / T, the last all that are left.
-fn by_number(events: &WindowEvents<'_>, frame: &mut Frame, done: &mut impl FnMut(&[u32])) {
-    let share = events.number / frame.left as u64;
+fn by_number(events: &WindowEvents<'_>, frames: &mut Frames, done: &mut impl FnMut(&Frame)) {
+    let share = events.number / frames.left as u64;
     let mut room = share;
     events.for_each(|_, cell| {
-        while room == 0 && frame.left > 1 {
-            frame.finish(done);
+        while room == 0 && frames.left > 1 {
+            frames.finish(done);
             room = share;
         }
         room = room.saturating_sub(1);
-        frame.count(cell);
+        frames.count(cell);
     });
 }
 
@@ -102,21 +143,21 @@ fn by_number(events: &WindowEvents<'_>, frame: &mut Frame, done: &mut impl FnMut
 fn by_time(
     events: &WindowEvents<'_>,
     length: i64,
-    frame: &mut Frame,
-    done: &mut impl FnMut(&[u32]),
+    frames: &mut Frames,
+    done: &mut impl FnMut(&Frame),
 ) {
     if events.sorted {
         let mut end = events.t_first.saturating_add(length);
         events.for_each(|t, cell| {
-            while t >= end && frame.left > 1 {
-                frame.finish(done);
+            while t >= end && frames.left > 1 {
+                frames.finish(done);
                 end = end.saturating_add(length);
             }
-            frame.count(cell);
+            frames.count(cell);
         });
         return;
     }
-    let last = frame.left - 1;
+    let last = frames.left - 1;
     let index = |t: i64| match length {
         ..=0 => last,
         _ => (t - events.t_first)
@@ -129,9 +170,9 @@ fn by_time(
     let mut current = 0;
     for (i, cell) in placed {
         while current < i {
-            frame.finish(done);
+            frames.finish(done);
             current += 1;
         }
-        frame.count(cell);
+        frames.count(cell);
     }
 }

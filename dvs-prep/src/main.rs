@@ -18,6 +18,10 @@ use dvs_shared::CacheFile;
 
 use crate::cli::{Cli, Command, InfoArgs, PrepareArgs, SynthArgs, VerifyArgs};
 
+// The system's allocator gives large blocks back at once and so pays for the same pages again and again.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let mut out = io::stdout().lock();

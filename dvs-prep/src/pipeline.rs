@@ -140,6 +140,13 @@ struct Finished {
     span: Option<(i64, i64)>,
 }
 
+/// What a worker uses for one sample after another.
+#[derive(Default)]
+struct Tools {
+    codec: ChunkCodec,
+    builder: ChunkBuilder,
+}
+
 /// What workers share.
 struct Work<'a> {
     settings: Settings,
@@ -167,7 +174,8 @@ pub fn prepare(
     progress: &Progress,
 ) -> Result<Prepared, Problems> {
     let fingerprint = Fingerprint::default();
-    let budget = Budget::new(settings.memory * 2 / 5);
+    // One recording for each worker, and one on its way.
+    let budget = Budget::new(settings.memory * 2 / 5, pool.current_num_threads() + 1);
     let buffers = Buffers::new(settings.memory / 5);
     let limits = Limits {
         waiting: settings.memory / 5,
@@ -285,8 +293,8 @@ impl Work<'_> {
             })?;
         let samples = windows
             .par_iter()
-            .map_init(ChunkCodec::default, |codec, window| {
-                self.sample(name, &recording, *window, codec)
+            .map_init(Tools::default, |tools, window| {
+                self.sample(name, &recording, *window, tools)
             })
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Finished {
@@ -303,8 +311,9 @@ impl Work<'_> {
         recording_name: &str,
         recording: &Recording<'_>,
         window: Window,
-        codec: &mut ChunkCodec,
+        tools: &mut Tools,
     ) -> Result<StagedSample, Problem> {
+        let Tools { codec, builder } = tools;
         let start = Instant::now();
         let split = self.settings.split;
         let events = recording.window(window.start_us, window.end_us);
@@ -316,7 +325,7 @@ impl Work<'_> {
                 limit: MAX_FRAMES_BY_DURATION,
             })?;
         let frames_a_chunk = split.frames().max(1) as usize;
-        let mut builder = ChunkBuilder::new(self.widest());
+        builder.begin(self.widest());
         let mut chunks: Vec<EncodedChunk> = Vec::with_capacity(frames / frames_a_chunk);
         let mut encoding = Duration::ZERO;
         let mut in_chunk = 0;

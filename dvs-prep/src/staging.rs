@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use dvs_shared::{ChunkCodec, CountType};
 use tempfile::SpooledTempFile;
 
+use crate::frames::Frame;
 use crate::samples::Window;
 
 /// Bytes of chunks held in memory.
@@ -46,25 +47,38 @@ pub struct ChunkBuilder {
     raw: Vec<u8>,
 }
 
-impl ChunkBuilder {
-    /// Begins a chunk whose counts are at least of type `counts`.
-    pub fn new(counts: CountType) -> Self {
+impl Default for ChunkBuilder {
+    fn default() -> Self {
         Self {
-            counts,
+            counts: CountType::U8,
             frames: 0,
             raw: Vec::new(),
         }
     }
+}
+
+impl ChunkBuilder {
+    /// Begins the first chunk of a sample, whose counts are at least of type `counts`.
+    pub fn begin(&mut self, counts: CountType) {
+        self.counts = counts;
+        self.frames = 0;
+        self.raw.clear();
+    }
 
     /// Appends one frame.
-    pub fn push(&mut self, frame: &[u32]) {
-        let needed = CountType::holding(frame.iter().copied().max().unwrap_or(0));
+    pub fn push(&mut self, frame: &Frame) {
+        self.frames += 1;
+        if let (CountType::U8, Some(bytes)) = (self.counts, frame.bytes()) {
+            self.raw.extend_from_slice(bytes);
+            return;
+        }
+        let counts = frame.counts();
+        let needed = CountType::holding(counts.iter().copied().max().unwrap_or(0));
         if needed > self.counts {
             self.raw = self.counts.widen(&self.raw, needed);
             self.counts = needed;
         }
-        self.counts.write(frame, &mut self.raw);
-        self.frames += 1;
+        self.counts.write(&counts, &mut self.raw);
     }
 
     /// Type of the counts so far.

@@ -26,6 +26,10 @@ use clap::Parser;
 use crate::cli::{Cli, Command};
 use crate::options::{Device, TrainOptions};
 
+// The system's allocator maps every large tensor anew and pays for its pages each time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,

@@ -214,7 +214,7 @@ impl CacheFile {
                 })?;
             codec.decode(&frames.chunk, rows.counts, raw).map_err(|e| {
                 damaged(format!(
-                    "the chunk at byte {} does not inflate ({e})",
+                    "the chunk at byte {} does not decode: {e}",
                     chunk.address
                 ))
             })?;
@@ -541,11 +541,14 @@ impl Reader<'_> {
             ));
         }
         let filters = data.filters();
-        let known = match (counts, filters.as_slice()) {
-            (CountType::U8, [Filter::Deflate(_)]) => true,
-            (CountType::U16 | CountType::U32, [Filter::Shuffle, Filter::Deflate(_)]) => true,
-            _ => false,
-        };
+        let known = matches!(
+            (counts, filters.as_slice()),
+            (CountType::U8, [Filter::Deflate(_)])
+                | (
+                    CountType::U16 | CountType::U32,
+                    [Filter::Shuffle, Filter::Deflate(_)]
+                )
+        );
         if !known {
             return Err(self.damaged(
                 &key,

@@ -4,7 +4,8 @@
 //! `/label_names` stands at the root. Frames are counts of events per `[polarity, y, x]`, stored in the
 //! smallest of u8, u16 and u32 that holds every count of the cache.
 
-use libdeflater::{CompressionLvl, Compressor, DecompressionError, Decompressor};
+use thiserror::Error;
+use zlib_rs::{DeflateConfig, InflateConfig, ReturnCode, Strategy};
 
 use crate::event::{POLARITIES, SensorSize};
 use crate::split_mode::SplitMode;
@@ -180,27 +181,32 @@ pub fn frames_shape(
     (shape, chunk)
 }
 
+/// A chunk that does not decode.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum ChunkError {
+    /// Not a whole deflate stream.
+    #[error("it is no whole deflate stream ({0})")]
+    Deflate(&'static str),
+    /// A stream of another length.
+    #[error("it inflates to {found} bytes, not {expected}")]
+    Length {
+        /// Bytes it inflates to.
+        found: usize,
+        /// Bytes the chunk must have.
+        expected: usize,
+    },
+}
+
 /// Encodes and decodes chunks as HDF5's own filters do: byte shuffle (for counts of more than a byte), then
 /// deflate. Done outside the HDF5 library, whose lock would leave one thread at work.
 ///
-/// libdeflate's output depends on the input alone, not on the processor, which keeps caches byte-identical
-/// across machines.
+/// Frames are runs of zeros with counts between them, so only runs are looked for: that is both faster than
+/// searching for matches and smaller than what zlib's fastest levels find. The output depends on the input alone, not
+/// on the processor, which keeps caches byte-identical across machines.
+#[derive(Default)]
 pub struct ChunkCodec {
-    compressor: Compressor,
-    decompressor: Decompressor,
     shuffled: Vec<u8>,
-}
-
-impl Default for ChunkCodec {
-    fn default() -> Self {
-        Self {
-            compressor: Compressor::new(
-                CompressionLvl::new(Self::LEVEL.into()).unwrap_or_default(),
-            ),
-            decompressor: Decompressor::new(),
-            shuffled: Vec::new(),
-        }
-    }
+    deflated: Vec<u8>,
 }
 
 impl ChunkCodec {
@@ -209,11 +215,7 @@ impl ChunkCodec {
 
     /// Encodes the raw little-endian counts of one chunk.
     pub fn encode(&mut self, raw: &[u8], counts: CountType) -> Vec<u8> {
-        let Self {
-            compressor,
-            shuffled,
-            ..
-        } = self;
+        let Self { shuffled, deflated } = self;
         let plain = match counts {
             CountType::U8 => raw,
             _ => {
@@ -221,13 +223,14 @@ impl ChunkCodec {
                 shuffled
             }
         };
-        let mut chunk = vec![0; compressor.zlib_compress_bound(plain.len())];
+        let config = DeflateConfig {
+            strategy: Strategy::Rle,
+            ..DeflateConfig::new(Self::LEVEL.into())
+        };
+        deflated.resize(zlib_rs::compress_bound(plain.len()), 0);
         // The buffer has the library's own bound, the one condition on which this call can fail.
-        let length = compressor
-            .zlib_compress(plain, &mut chunk)
-            .unwrap_or_default();
-        chunk.truncate(length);
-        chunk
+        let (chunk, _) = zlib_rs::compress_slice(deflated, plain, config);
+        chunk.to_vec()
     }
 
     /// Decodes one chunk into `raw`, which has the chunk's exact size.
@@ -239,23 +242,30 @@ impl ChunkCodec {
         chunk: &[u8],
         counts: CountType,
         raw: &mut [u8],
-    ) -> Result<(), DecompressionError> {
-        let length = match counts {
-            CountType::U8 => self.decompressor.zlib_decompress(chunk, raw)?,
-            _ => {
-                self.shuffled.resize(raw.len(), 0);
-                let length = self
-                    .decompressor
-                    .zlib_decompress(chunk, &mut self.shuffled)?;
-                unshuffle(&self.shuffled, counts.bytes(), raw);
-                length
-            }
-        };
-        if length == raw.len() {
-            Ok(())
-        } else {
-            Err(DecompressionError::BadData)
+    ) -> Result<(), ChunkError> {
+        if counts == CountType::U8 {
+            return inflate(chunk, raw);
         }
+        self.shuffled.resize(raw.len(), 0);
+        inflate(chunk, &mut self.shuffled)?;
+        unshuffle(&self.shuffled, counts.bytes(), raw);
+        Ok(())
+    }
+}
+
+fn inflate(chunk: &[u8], plain: &mut [u8]) -> Result<(), ChunkError> {
+    let expected = plain.len();
+    match zlib_rs::decompress_slice(plain, chunk, InflateConfig::default()) {
+        (whole, ReturnCode::Ok) if whole.len() == expected => Ok(()),
+        (part, ReturnCode::Ok) => Err(ChunkError::Length {
+            found: part.len(),
+            expected,
+        }),
+        (_, code) => Err(ChunkError::Deflate(match code {
+            ReturnCode::DataError => "bad data",
+            ReturnCode::BufError => "too long or cut off",
+            _ => "not inflated",
+        })),
     }
 }
 
