@@ -329,31 +329,25 @@ fn survey(
 }
 
 /// Times of the first and last event of a packet in which all is as usual: every event valid, inside the sensor and
-/// not before the one before it. This loop has no branches, so that it runs several events at a time.
+/// not before the one before it. The loop has neither branches nor comparisons, so that it runs several events at a
+/// time: what must not be negative is gathered in `signs`, whose highest bit then tells.
 fn orderly(packet: &Packet, recording: &[u8], sensor: SensorSize) -> Option<(i64, i64)> {
-    let (first, rest) = packet
-        .events(recording)
-        .split_first_chunk::<EVENT_BYTES>()?;
     if packet.stride as usize != EVENT_BYTES || packet.ts_offset != 4 {
         return None;
     }
-    let first = u64::from_le_bytes(*first);
-    let (mut all, mut x_max, mut y_max, mut ordered, mut last) =
-        (first as u32, 0, 0, true, (first >> 32) as u32);
-    let mut look = |e: u64| {
-        let (word, timestamp) = (e as u32, (e >> 32) as u32);
+    let (events, _) = packet.events(recording).as_chunks::<EVENT_BYTES>();
+    let (x_last, y_last) = (sensor.width - 1, sensor.height - 1);
+    let first = u64::from_le_bytes(*events.first()?);
+    let (mut all, mut signs, mut last) = (1, 0, (first >> 32) as u32);
+    for event in events {
+        let event = u64::from_le_bytes(*event);
+        let (word, timestamp) = (event as u32, (event >> 32) as u32);
         all &= word;
-        x_max = x_max.max(word >> 17);
-        y_max = y_max.max((word >> 2) & 0x7fff);
-        ordered &= timestamp >= last;
+        signs |= x_last.wrapping_sub(word >> 17) | y_last.wrapping_sub((word >> 2) & 0x7fff);
+        signs |= timestamp.wrapping_sub(last) | timestamp;
         last = timestamp;
-    };
-    look(first);
-    rest.as_chunks::<EVENT_BYTES>()
-        .0
-        .iter()
-        .for_each(|e| look(u64::from_le_bytes(*e)));
-    let usual = all & 1 == 1 && x_max < sensor.width && y_max < sensor.height && ordered;
+    }
+    let usual = all == 1 && signs >> 31 == 0;
     let time = |timestamp: u32| packet.time_high | i64::from(timestamp);
     usual.then(|| (time((first >> 32) as u32), time(last)))
 }

@@ -104,8 +104,14 @@ impl Buffers {
                 buffer.resize(length, 0);
                 buffer
             }
-            // The allocator hands out zeroed pages without touching them.
-            None => vec![0; length],
+            // One that is too small makes way. The new one is a little larger than asked for, so that the next, of
+            // about the same length, fits too; the allocator hands out zeroed pages without touching them.
+            None => {
+                drop(idle.pop());
+                let mut buffer = vec![0; length.next_multiple_of((length / 2).next_power_of_two())];
+                buffer.truncate(length);
+                buffer
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use dvs_shared::{ChunkCodec, CountType, Set, SplitMode};
 use rayon::prelude::*;
 
 use crate::aedat::EventCounts;
-use crate::archive::{Archive, Member};
+use crate::archive::{Archive, Container, Member};
 use crate::budget::{Budget, Buffers};
 use crate::cache_writer::NamedSample;
 use crate::error::{Problem, Problems};
@@ -174,8 +174,9 @@ pub fn prepare(
     progress: &Progress,
 ) -> Result<Prepared, Problems> {
     let fingerprint = Fingerprint::default();
-    // One recording for each worker, and one on its way.
-    let budget = Budget::new(settings.memory * 2 / 5, pool.current_num_threads() + 1);
+    // A recording for each worker, and in a stream one that is being read ahead.
+    let ahead = usize::from(archive.container != Container::Folder);
+    let budget = Budget::new(settings.memory * 2 / 5, pool.current_num_threads() + ahead);
     let buffers = Buffers::new(settings.memory / 5);
     let limits = Limits {
         waiting: settings.memory / 5,
