@@ -18,4 +18,5 @@ pub mod pipeline;
 pub mod recording;
 pub mod samples;
 pub mod staging;
+pub mod step_times;
 pub mod synth;

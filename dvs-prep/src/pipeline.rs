@@ -22,6 +22,7 @@ use crate::intake::{Intake, Limits, Ready};
 use crate::recording::Recording;
 use crate::samples::Window;
 use crate::staging::{ChunkBuilder, EncodedChunk, StagedSample, Staging};
+use crate::step_times::{Step, StepTimes};
 
 /// What the caller decides.
 #[derive(Clone, Copy, Debug)]
@@ -43,61 +44,6 @@ pub struct Progress {
     pub bytes: AtomicU64,
     /// Samples done.
     pub samples: AtomicU64,
-}
-
-/// Steps whose time is kept.
-#[derive(Clone, Copy, Debug)]
-pub enum Step {
-    /// Reading and inflating the archive.
-    Inflate,
-    /// Waiting for workers to give back memory.
-    Wait,
-    /// Hashing the input.
-    Hash,
-    /// Checking and indexing recordings.
-    Parse,
-    /// Selecting events and counting them into frames.
-    Integrate,
-    /// Encoding chunks.
-    Compress,
-    /// Putting the cache together and on disk.
-    Write,
-}
-
-impl Step {
-    /// All, in the order of the data's way.
-    pub const ALL: [(Self, &'static str); 7] = [
-        (Self::Inflate, "inflate"),
-        (Self::Wait, "wait"),
-        (Self::Hash, "hash"),
-        (Self::Parse, "parse"),
-        (Self::Integrate, "integrate"),
-        (Self::Compress, "compress"),
-        (Self::Write, "write"),
-    ];
-}
-
-/// Time spent in each step, over all threads.
-#[derive(Debug, Default)]
-pub struct StepTimes([AtomicU64; Step::ALL.len()]);
-
-impl StepTimes {
-    /// Adds `time` to a step.
-    pub fn add(&self, step: Step, time: Duration) {
-        self.0[step as usize].fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
-    }
-
-    /// Seconds spent in a step.
-    pub fn seconds(&self, step: Step) -> f64 {
-        self.0[step as usize].load(Ordering::Relaxed) as f64 * 1e-9
-    }
-
-    fn timed<T>(&self, step: Step, work: impl FnOnce() -> T) -> T {
-        let start = Instant::now();
-        let result = work();
-        self.add(step, start.elapsed());
-        result
-    }
 }
 
 /// What was seen of the input.

@@ -6,7 +6,8 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use dvs_prep::cache_writer;
 use dvs_prep::existing::{self, FileStamp};
-use dvs_prep::pipeline::{self, Prepared, Progress, Step};
+use dvs_prep::pipeline::{self, Prepared, Progress};
+use dvs_prep::step_times::Step;
 use dvs_shared::{CacheFile, CacheHeader};
 
 use crate::options::Options;

@@ -6,7 +6,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use dvs_prep::archive::Archive;
-use dvs_prep::pipeline::{Prepared, Step};
+use dvs_prep::pipeline::Prepared;
+use dvs_prep::step_times::Step;
 use dvs_prep::synth::SynthSummary;
 use dvs_shared::labels::{CLASSES, LABEL_NAMES};
 use dvs_shared::{CacheFile, Set};
@@ -284,14 +285,7 @@ impl Summary {
                 run.seconds, run.megabytes_per_second
             ),
         )?;
-        line(
-            out,
-            "seconds by step",
-            &format!(
-                "{} (over all threads)",
-                steps.collect::<Vec<_>>().join(", ")
-            ),
-        )
+        line(out, "thread seconds", &steps.collect::<Vec<_>>().join(", "))
     }
 }
 
