@@ -258,6 +258,145 @@ fn an_existing_file_is_used_only_if_it_is_the_one() {
 }
 
 #[test]
+fn what_is_no_hdf5_file_is_never_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = archive(folder.path(), &dataset());
+    let before = fs::read(&input).unwrap();
+    let (link, hard) = (folder.path().join("link.h5"), folder.path().join("hard.h5"));
+    std::os::unix::fs::symlink(&input, &link).unwrap();
+    fs::hard_link(&input, &hard).unwrap();
+    for output in [&input, &link, &hard] {
+        let message = fail(&["-i", text(&input), "-o", text(output), "--force"]);
+        assert!(message.contains("is no HDF5 file"), "{message}");
+    }
+    assert_eq!(fs::read(&input).unwrap(), before);
+}
+
+#[test]
+fn a_flipped_bit_in_a_zip_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("DvsGesture.zip");
+    let whole = zip(&dataset());
+    let output = folder.path().join("cache.h5");
+    let args = ["-i", text(&path), "-o", text(&output)];
+    let mut refused = 0;
+    // The members' content: the directory at the end is of other interest.
+    for at in (0..whole.len() * 3 / 4).step_by(whole.len() / 60) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 4;
+        fs::write(&path, &bytes).unwrap();
+        let result = dvs_prep(args).output().unwrap();
+        if result.status.success() {
+            // A flip in a field that no reader needs must not change what is read.
+            let damaged = fs::read(&output).unwrap();
+            fs::write(&path, &whole).unwrap();
+            run(&["-i", text(&path), "-o", text(&output), "--force"]);
+            assert!(damaged == fs::read(&output).unwrap(), "byte {at}");
+            fs::remove_file(&output).unwrap();
+        } else {
+            assert!(!output.exists());
+            refused += 1;
+        }
+    }
+    assert!(refused > 30, "only {refused} flips were refused");
+}
+
+#[test]
+fn what_no_list_names_need_not_be_right() {
+    let labels = b"class,startTime_usec,endTime_usec\n99,1,2\n".to_vec();
+    let extras = [
+        ("user08_led.aedat".to_owned(), b"rubbish".to_vec()),
+        (
+            "user08_led_labels.csv".to_owned(),
+            b"class,startTime_usec,endTime_usec\n1,1,2\n".to_vec(),
+        ),
+        ("user09_led.aedat".to_owned(), b"rubbish".to_vec()),
+        ("user09_led_labels.csv".to_owned(), labels),
+        (
+            "user10_led.aedat".to_owned(),
+            b"rubbish without labels".to_vec(),
+        ),
+    ];
+    for first in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let files = if first {
+            [&extras[..], &dataset()].concat()
+        } else {
+            [&dataset(), &extras[..]].concat()
+        };
+        let input = archive(folder.path(), &files);
+        let said = stderr(&prepare(&input, &folder.path().join("cache.h5"), &[]));
+        assert!(
+            said.contains("no trial list names them: user08_led, user09_led, user10_led"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn empty_lists_are_refused_and_empty_label_files_said() {
+    refused(
+        &with(dataset(), "trials_to_test.txt", b"\n"),
+        &["trials_to_test.txt: it lists no recording"],
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let input = archive(folder.path(), &labels(""));
+    let output = folder.path().join("cache.h5");
+    let said = stderr(&prepare(&input, &output, &[]));
+    assert!(
+        said.contains("user02_lab gives no samples: its label file has no rows"),
+        "{said}"
+    );
+    run(&["verify", text(&output)]);
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_said_before_anything_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = archive(folder.path(), &aedat(b"rubbish"));
+    let output = folder.path().join("nowhere/cache.h5");
+    let message = fail(&["-i", text(&input), "-o", text(&output)]);
+    assert!(
+        message.contains("cannot write the cache") && message.contains("nowhere"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_damaged_cache_is_refused_wherever_the_damage_lies() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = archive(folder.path(), &dataset());
+    let output = folder.path().join("cache.h5");
+    prepare(&input, &output, &["-T", "1"]);
+    let whole = fs::read(&output).unwrap();
+    let text_at = |needle: &[u8]| {
+        whole
+            .windows(needle.len())
+            .position(|w| w == needle)
+            .unwrap()
+    };
+    for at in [
+        text_at(b"user01_led_0") + 3,
+        text_at(b"hand_clapping") + 12,
+        text_at(b"dvs-prep 0"),
+        text_at(&1000i64.to_le_bytes()),
+    ] {
+        for flip in [1, 0x80] {
+            let mut bytes = whole.clone();
+            bytes[at] ^= flip;
+            fs::write(&output, &bytes).unwrap();
+            for command in ["verify", "info"] {
+                let message = fail(&[command, text(&output)]);
+                assert!(
+                    message.contains("is damaged at"),
+                    "byte {at}, {command}: {message}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn misuse_has_its_own_exit_status() {
     for args in [
         &["--frames", "0"][..],

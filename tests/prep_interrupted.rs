@@ -29,8 +29,10 @@ fn a_kill_leaves_a_whole_cache_or_none() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        // Moments spread evenly, and past the end, so that the last of them hit the renaming.
-        std::thread::sleep(whole_run * i / KILLS + Duration::from_micros(u64::from(i) * 97 % 1000));
+        // Moments spread evenly, the last of them past the end, so that some hit the renaming.
+        std::thread::sleep(
+            whole_run * i / (KILLS - 4) + Duration::from_micros(u64::from(i) * 97 % 1000),
+        );
         child.kill().unwrap();
         let status = child.wait().unwrap();
         if status.success() {

@@ -52,7 +52,7 @@ const SPLITS: [&[&str]; 3] = [
 fn a_window_without_events_gives_empty_frames_and_a_warning() {
     let files = train(
         &recording(&events(101, 1000, 1)),
-        "1,5000,6000\n2,1000,1100\n3,1050,1050\n",
+        "1,5000,6000\n2,1000,1101\n3,1050,1050\n",
     );
     for args in SPLITS {
         let folder = tempfile::tempdir().unwrap();
@@ -156,6 +156,31 @@ fn counts_take_the_smallest_type_that_holds_them() {
             assert_eq!(per_frame(&cache, 0), [10]);
             assert_eq!(per_frame(&cache, 2), [n as u64]);
         }
+    }
+}
+
+#[test]
+fn a_set_without_samples_is_a_set() {
+    let many: Vec<Event> = (0..300)
+        .map(|i| Event {
+            t: 1000 + i,
+            x: 3,
+            y: 4,
+            polarity: true,
+            valid: true,
+        })
+        .collect();
+    let files = train(&recording(&many), "1,1000,2000\n");
+    let files = with(
+        files,
+        "user02_lab_labels.csv",
+        b"class,startTime_usec,endTime_usec\n",
+    );
+    for args in [&["-T", "1"][..], &["--duration", "1s"]] {
+        let folder = tempfile::tempdir().unwrap();
+        let (cache, _) = cache(folder.path(), &files, args);
+        assert_eq!(cache.set(Set::Test).samples.len(), 0);
+        assert_eq!(per_frame(&cache, 0), [300]);
     }
 }
 

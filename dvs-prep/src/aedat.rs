@@ -103,7 +103,7 @@ pub struct Packet {
     number: u32,
     stride: u32,
     ts_offset: u32,
-    time_high: i64,
+    overflow: u32,
     /// Events that count.
     pub kept: u64,
     /// Smallest time of those, in microseconds.
@@ -152,7 +152,7 @@ fn decode(word: u32, timestamp: u32, time_high: i64) -> Event {
     }
 }
 
-/// The data word and timestamp of an event, as [`decode`] reads them. The overflow is `t >> 31`.
+/// The data word and timestamp of an event, as a recording holds them. The packet's overflow is `t >> 31`.
 pub fn encode(event: Event) -> [u8; EVENT_BYTES] {
     let word = u32::from(event.valid)
         | u32::from(event.polarity) << 1
@@ -172,6 +172,11 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 }
 
 impl Packet {
+    /// What the overflow adds to every timestamp.
+    fn time_high(&self) -> i64 {
+        i64::from(self.overflow) << 31
+    }
+
     fn events<'a>(&self, recording: &'a [u8]) -> &'a [u8] {
         &recording[self.events_at..][..self.number as usize * self.stride as usize]
     }
@@ -183,12 +188,12 @@ impl Packet {
         // The one layout the format knows gets a loop of its own: constant offsets and no checks inside.
         if self.stride as usize == EVENT_BYTES && self.ts_offset == 4 {
             for e in events.chunks_exact(EVENT_BYTES) {
-                event(decode(u32_at(e, 0), u32_at(e, 4), self.time_high));
+                event(decode(u32_at(e, 0), u32_at(e, 4), self.time_high()));
             }
         } else {
             for e in events.chunks_exact(self.stride as usize) {
                 let timestamp = u32_at(e, self.ts_offset as usize);
-                event(decode(u32_at(e, 0), timestamp, self.time_high));
+                event(decode(u32_at(e, 0), timestamp, self.time_high()));
             }
         }
     }
@@ -256,7 +261,7 @@ pub fn index(
             number,
             stride: size,
             ts_offset,
-            time_high: i64::from(overflow) << 31,
+            overflow,
             kept: 0,
             t_min: i64::MAX,
             t_max: i64::MIN,
@@ -348,7 +353,7 @@ fn orderly(packet: &Packet, recording: &[u8], sensor: SensorSize) -> Option<(i64
         last = timestamp;
     }
     let usual = all == 1 && signs >> 31 == 0;
-    let time = |timestamp: u32| packet.time_high | i64::from(timestamp);
+    let time = |timestamp: u32| packet.time_high() | i64::from(timestamp);
     usual.then(|| (time((first >> 32) as u32), time(last)))
 }
 

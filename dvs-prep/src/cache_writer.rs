@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use dvs_shared::cache_format::{
-    DATASET, FORMAT, FORMAT_VERSION, attr, dataset, frame_bytes, frames_shape,
+    DATASET, FORMAT, FORMAT_VERSION, NAME_BYTES, ROWS_CRC32, attr, dataset, frame_bytes,
+    frames_shape,
 };
 use dvs_shared::event::POLARITIES;
 use dvs_shared::labels::LABEL_NAMES;
-use dvs_shared::{CacheHeader, ChunkCodec, CountType, Set};
-use hdf5::types::VarLenUnicode;
+use dvs_shared::{CacheHeader, ChunkCodec, CountType, Set, SetRows};
+use hdf5::types::{FixedUnicode, VarLenUnicode};
 use hdf5::{Dataset, Group, H5Type};
 use hdf5_metno_sys::h5d::H5Dwrite_chunk;
 use hdf5_metno_sys::h5p::H5P_DEFAULT;
@@ -36,7 +37,7 @@ pub enum WriteError {
         source: io::Error,
     },
     /// HDF5 refused: most often because the disk is full.
-    #[error("HDF5 cannot write {key} of the cache {path} (is the disk full?)")]
+    #[error("HDF5 cannot write {key} of the cache {path}; the usual reason is a full disk")]
     Hdf5 {
         /// The cache.
         path: PathBuf,
@@ -50,43 +51,75 @@ pub enum WriteError {
 /// A sample with its name.
 pub type NamedSample = (String, StagedSample);
 
-/// Writes the cache `path` from samples in their final order: training, then testing.
-///
-/// # Errors
-/// See [`WriteError`].
-pub fn write(
-    path: &Path,
-    header: &CacheHeader,
-    sets: &[Vec<NamedSample>; 2],
-    staging: &Staging,
-) -> Result<(), WriteError> {
-    let folder = match path.parent() {
+/// A cache that is being made: a file beside its final name.
+#[derive(Debug)]
+pub struct Unfinished {
+    path: PathBuf,
+    folder: PathBuf,
+    file: NamedTempFile,
+}
+
+impl Unfinished {
+    /// Begins the cache `path`, so that a folder that cannot be written shows before any work is done. Dropped
+    /// before [`Unfinished::finish`], it leaves nothing.
+    ///
+    /// # Errors
+    /// Where the folder cannot be written.
+    pub fn create(path: &Path) -> Result<Self, WriteError> {
+        let folder = folder_of(path).to_owned();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let file = tempfile::Builder::new()
+            .prefix(&format!(".{name}."))
+            .suffix(".unfinished")
+            // As any new file: the process's umask decides.
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
+            .tempfile_in(&folder)
+            .map_err(|source| WriteError::Io {
+                path: path.to_owned(),
+                source,
+            })?;
+        Ok(Self {
+            path: path.to_owned(),
+            folder,
+            file,
+        })
+    }
+
+    /// Writes samples in their final order, training, then testing, and gives the cache its name.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    pub fn finish(
+        self,
+        header: &CacheHeader,
+        sets: &[Vec<NamedSample>; 2],
+        staging: &Staging,
+    ) -> Result<(), WriteError> {
+        let Self { path, folder, file } = self;
+        Writer {
+            path: &path,
+            header,
+            staging,
+        }
+        .write(&file, sets)?;
+        let io_error = |source| WriteError::Io {
+            path: path.clone(),
+            source,
+        };
+        file.as_file().sync_all().map_err(io_error)?;
+        file.persist(&path).map_err(|e| io_error(e.error))?;
+        File::open(folder)
+            .and_then(|f| f.sync_all())
+            .map_err(io_error)
+    }
+}
+
+/// The folder a file lies in.
+pub fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
-    };
-    let io_error = |source| WriteError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let unfinished = tempfile::Builder::new()
-        .prefix(&format!(".{name}."))
-        .suffix(".unfinished")
-        // As any new file: the process's umask decides.
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
-        .tempfile_in(folder)
-        .map_err(io_error)?;
-    Writer {
-        path,
-        header,
-        staging,
     }
-    .write(&unfinished, sets)?;
-    unfinished.as_file().sync_all().map_err(io_error)?;
-    unfinished.persist(path).map_err(|e| io_error(e.error))?;
-    File::open(folder)
-        .and_then(|f| f.sync_all())
-        .map_err(io_error)
 }
 
 struct Writer<'a> {
@@ -123,7 +156,8 @@ impl Writer<'_> {
             (attr::CREATED_BY, &self.header.created_by),
             (attr::SOURCE_SHA256, &self.header.source_sha256),
         ] {
-            self.attribute(&root, name, &text(value))?;
+            let text = VarLenUnicode::from_str(value).map_err(|e| e.to_string().into());
+            self.attribute(&root, name, &self.hdf5(name, text)?)?;
         }
         for (name, value) in [
             (attr::FORMAT_VERSION, FORMAT_VERSION),
@@ -136,7 +170,8 @@ impl Writer<'_> {
             self.attribute(&root, name, &value)?;
         }
         self.attribute(&root, attr::DURATION_US, &split.duration_us())?;
-        self.column(&root, dataset::LABEL_NAMES, &LABEL_NAMES.map(text))?;
+        self.attribute(&root, attr::HEADER_CRC32, &self.header.crc32())?;
+        self.names(&root, dataset::LABEL_NAMES, &LABEL_NAMES)?;
         let counts = sets
             .iter()
             .flatten()
@@ -182,27 +217,47 @@ impl Writer<'_> {
         samples: &[NamedSample],
         counts: CountType,
     ) -> Result<(), WriteError> {
-        let checksums = self.frames(group, samples, counts)?;
-        self.column(group, dataset::CHECKSUMS, &checksums)?;
+        let mut rows = SetRows {
+            checksums: self.frames(group, samples, counts)?,
+            ..SetRows::default()
+        };
+        for (name, sample) in samples {
+            rows.names.push(name.clone());
+            rows.labels.push(sample.window.label);
+            rows.events.push(sample.events);
+            rows.start_us.push(sample.window.start_us);
+            rows.end_us.push(sample.window.end_us);
+        }
         if self.header.split.frames() == 0 {
-            let mut offsets = vec![0u64];
             let mut end = 0;
-            offsets.extend(samples.iter().map(|(_, s)| {
+            rows.offsets.push(end);
+            rows.offsets.extend(samples.iter().map(|(_, s)| {
                 end += s.chunks.len() as u64;
                 end
             }));
-            self.column(group, dataset::OFFSETS, &offsets)?;
+            self.column(group, dataset::OFFSETS, &rows.offsets)?;
         }
-        let each =
-            |f: fn(&StagedSample) -> i64| samples.iter().map(|(_, s)| f(s)).collect::<Vec<_>>();
-        let labels: Vec<u8> = samples.iter().map(|(_, s)| s.window.label).collect();
-        let names: Vec<VarLenUnicode> = samples.iter().map(|(name, _)| text(name)).collect();
-        let events: Vec<u64> = samples.iter().map(|(_, s)| s.events).collect();
-        self.column(group, dataset::LABELS, &labels)?;
-        self.column(group, dataset::NAMES, &names)?;
-        self.column(group, dataset::EVENTS, &events)?;
-        self.column(group, dataset::START_US, &each(|s| s.window.start_us))?;
-        self.column(group, dataset::END_US, &each(|s| s.window.end_us))
+        self.column(group, dataset::CHECKSUMS, &rows.checksums)?;
+        self.column(group, dataset::LABELS, &rows.labels)?;
+        self.names(group, dataset::NAMES, &rows.names)?;
+        self.column(group, dataset::EVENTS, &rows.events)?;
+        self.column(group, dataset::START_US, &rows.start_us)?;
+        self.column(group, dataset::END_US, &rows.end_us)?;
+        self.attribute(group, ROWS_CRC32, &rows.crc32())
+    }
+
+    fn names(
+        &self,
+        group: &Group,
+        name: &str,
+        values: &[impl AsRef<str>],
+    ) -> Result<(), WriteError> {
+        let values: Result<Vec<FixedUnicode<NAME_BYTES>>, _> = values
+            .iter()
+            .map(|v| FixedUnicode::from_str(v.as_ref()))
+            .collect();
+        let values = self.hdf5(name, values.map_err(|e| e.to_string().into()))?;
+        self.column(group, name, &values)
     }
 
     /// Writes the frames of all samples and returns the checksum of each.
@@ -261,19 +316,20 @@ impl Writer<'_> {
             frames_shape(self.header.split, self.header.sensor, samples, all_frames);
         let builder = match counts {
             CountType::U8 => group.new_dataset::<u8>(),
-            CountType::U16 => group.new_dataset::<u16>().shuffle(),
-            CountType::U32 => group.new_dataset::<u32>().shuffle(),
+            CountType::U16 => group.new_dataset::<u16>(),
+            CountType::U32 => group.new_dataset::<u32>(),
         };
         let builder = builder.obj_track_times(false);
         // HDF5 has no chunks in a dataset of fixed size 0.
         let created = if shape[0] == 0 {
             builder.no_chunk().shape(shape).create(dataset::FRAMES)
         } else {
-            builder
-                .deflate(ChunkCodec::LEVEL)
-                .chunk(chunk)
-                .shape(shape)
-                .create(dataset::FRAMES)
+            let shuffled = match counts {
+                CountType::U8 => builder,
+                CountType::U16 | CountType::U32 => builder.shuffle(),
+            };
+            let encoded = shuffled.deflate(ChunkCodec::LEVEL).chunk(chunk);
+            encoded.shape(shape).create(dataset::FRAMES)
         };
         self.hdf5(dataset::FRAMES, created)
     }
@@ -319,11 +375,4 @@ fn write_chunk(data: &Dataset, row: usize, bytes: &[u8]) -> hdf5::Result<()> {
         return Err(format!("the chunk of row {row} was refused").into());
     }
     Ok(())
-}
-
-/// Text as HDF5 stores it. Names come from paths and rows that were read as text, so none holds a NUL; one that
-/// did would be cut there.
-fn text(value: &str) -> VarLenUnicode {
-    let end = value.find('\0').unwrap_or(value.len());
-    VarLenUnicode::from_str(&value[..end]).unwrap_or_default()
 }

@@ -68,10 +68,10 @@ pub struct PrepareArgs {
     /// Worker threads [default: one for each core]
     #[arg(long, short, value_name = "N")]
     pub jobs: Option<usize>,
-    /// Memory to stay within, in MiB; a recording may take three fifths of it
+    /// Memory to stay within, in MiB, for recordings and frames; one recording may take three fifths of it
     #[arg(long, value_name = "MIB", default_value_t = 384)]
     pub memory: u64,
-    /// Replace an existing file at --output, whatever it is
+    /// Replace an existing cache or other HDF5 file at --output
     #[arg(long)]
     pub force: bool,
     /// Count events whose valid bit is clear, as SpikingJelly does
@@ -165,10 +165,12 @@ fn parse_duration_us(text: &str) -> Result<u64, String> {
         .trim()
         .parse()
         .map_err(|_| format!("{digits:?} is not a number"))?;
-    let us = value * scale;
-    if us.fract() != 0.0 || !(1.0..=1e12).contains(&us) {
+    let us = (value * scale).round();
+    // What decimal fractions lose in binary is far less than a thousandth of a microsecond.
+    if (value * scale - us).abs() > 1e-3 || !(1.0..=1e12).contains(&us) {
         return Err(format!(
-            "{text} is {us} us; a frame lasts a whole number of microseconds from 1 to 1e12"
+            "{text} is {} us; a frame lasts a whole number of microseconds from 1 to 1e12",
+            value * scale
         ));
     }
     Ok(us as u64)
@@ -184,6 +186,7 @@ mod tests {
         assert_eq!(parse_duration_us("0.1s"), Ok(100_000));
         assert_eq!(parse_duration_us("100000"), Ok(100_000));
         assert_eq!(parse_duration_us("7us"), Ok(7));
+        assert_eq!(parse_duration_us("1.001ms"), Ok(1001));
         for wrong in ["", "ms", "0", "-1s", "1.5us", "3h", "1e20s", "nan", "inf"] {
             assert!(parse_duration_us(wrong).is_err(), "{wrong}");
         }

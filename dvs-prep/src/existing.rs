@@ -5,23 +5,50 @@
 //! input's files and of the cache. While they match, nothing is read. Where the stamp is missing or does not match,
 //! the input is read for its SHA-256, and a cache of the same content gets a new stamp.
 
-use std::fs;
-use std::io::{self, Write};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::time::UNIX_EPOCH;
 
-use dvs_shared::{CacheError, CacheFile, SplitMode};
+use dvs_shared::{CacheError, CacheFile};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::archive::Archive;
+use crate::cache_writer::folder_of;
 use crate::error::Problems;
 use crate::fingerprint;
+use crate::pipeline::Settings;
+
+/// How every HDF5 file begins.
+const HDF5_SIGNATURE: &[u8] = b"\x89HDF\r\n\x1a\n";
 
 /// Why an existing file is neither used nor overwritten.
 #[derive(Debug, Error)]
 pub enum ExistingError {
+    /// It is no HDF5 file at all, so it is not this program's to replace.
+    #[error(
+        "{path} exists and is no HDF5 file; it is not replaced, even with --force. Choose another --output, or remove it"
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file system refused.
+    #[error("cannot read {path}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Its reason.
+        source: io::Error,
+    },
+    /// The input was replaced while it was compared.
+    #[error("{path} changed while it was read")]
+    Changed {
+        /// The input.
+        path: PathBuf,
+    },
     /// It is no whole cache.
     #[error("{path} exists and cannot be used; --force replaces it")]
     Unusable {
@@ -51,7 +78,7 @@ pub enum ExistingError {
 /// Size and modification time of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileStamp {
-    path: PathBuf,
+    path: String,
     size: u64,
     modified_ns: u64,
 }
@@ -68,17 +95,21 @@ impl FileStamp {
     ///
     /// # Errors
     /// Where it cannot be looked at.
-    pub fn of(path: &Path) -> io::Result<Self> {
-        let path = fs::canonicalize(path)?;
-        let metadata = fs::metadata(&path)?;
-        let modified = metadata
-            .modified()?
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        Ok(Self {
-            size: metadata.len(),
-            modified_ns: modified.as_nanos() as u64,
-            path,
+    pub fn of(path: &Path) -> Result<Self, ExistingError> {
+        let stamp = || {
+            let path = fs::canonicalize(path)?;
+            let metadata = fs::metadata(&path)?;
+            let modified = metadata.modified()?.duration_since(UNIX_EPOCH);
+            Ok(Self {
+                size: metadata.len(),
+                modified_ns: modified.unwrap_or_default().as_nanos() as u64,
+                // JSON holds no other text; a path that is not UTF-8 is told by what of it is.
+                path: path.to_string_lossy().into_owned(),
+            })
+        };
+        stamp().map_err(|source| ExistingError::Io {
+            path: path.to_owned(),
+            source,
         })
     }
 
@@ -86,8 +117,11 @@ impl FileStamp {
     ///
     /// # Errors
     /// Where one cannot be looked at.
-    pub fn of_input(archive: &Archive) -> io::Result<Vec<Self>> {
-        let files = archive.files().map_err(io::Error::other)?;
+    pub fn of_input(archive: &Archive) -> Result<Vec<Self>, ExistingError> {
+        let files = archive.files().map_err(|source| ExistingError::Io {
+            path: archive.path.clone(),
+            source: io::Error::other(source),
+        })?;
         files.iter().map(|path| Self::of(path)).collect()
     }
 
@@ -97,21 +131,46 @@ impl FileStamp {
     }
 }
 
-/// The existing cache at `path`, if it is the one asked for; `None` where there is no file. Bytes of the input
-/// that have to be read are counted in `read`.
+/// Whether what stands at `path` may be replaced at all: nothing, an empty file, or HDF5.
+///
+/// # Errors
+/// Where it is anything else.
+pub fn may_be_replaced(path: &Path) -> Result<(), ExistingError> {
+    let mut start = Vec::new();
+    match File::open(path).and_then(|f| f.take(HDF5_SIGNATURE.len() as u64).read_to_end(&mut start))
+    {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(ExistingError::Io {
+            path: path.to_owned(),
+            source,
+        }),
+        Ok(_) if start.is_empty() || start == HDF5_SIGNATURE => Ok(()),
+        Ok(_) => Err(ExistingError::Foreign {
+            path: path.to_owned(),
+        }),
+    }
+}
+
+/// The existing cache at `path`, if it is the one asked for; `None` where there is no file. `input` are the input's
+/// stamps from before anything of it was read; bytes of it that have to be read are counted in `read`.
 ///
 /// # Errors
 /// Where the file is something else.
 pub fn find(
     path: &Path,
     archive: &Archive,
-    split: SplitMode,
-    keep_invalid: bool,
+    input: &[FileStamp],
+    settings: Settings,
     read: &AtomicU64,
 ) -> Result<Option<CacheFile>, ExistingError> {
     if !path.exists() {
         return Ok(None);
     }
+    let Settings {
+        split,
+        keep_invalid,
+        ..
+    } = settings;
     let cache = CacheFile::open(path).map_err(|source| ExistingError::Unusable {
         path: path.to_owned(),
         source,
@@ -134,19 +193,24 @@ pub fn find(
             said(keep_invalid)
         ));
     }
-    if differences.is_empty() && !stamp_matches(path, archive, &cache.header.source_sha256) {
+    let said = &cache.header.source_sha256;
+    if differences.is_empty() && !stamp_matches(path, input, said) {
         let source =
             fingerprint::of_archive(archive, read).map_err(|source| ExistingError::Input {
                 path: path.to_owned(),
                 source,
             })?;
-        if source == cache.header.source_sha256 {
+        if FileStamp::of_input(archive)? != input {
+            return Err(ExistingError::Changed {
+                path: archive.path.clone(),
+            });
+        }
+        if source == *said {
             // A stamp that cannot be written costs time when asked again, nothing else.
-            let _ = write_stamp(path, archive, &source);
+            let _ = write_stamp(path, input.to_vec(), &source);
         } else {
             differences.push(format!(
-                "it was made from an input with SHA-256 {}, and {} has {source}",
-                cache.header.source_sha256,
+                "it was made from an input with SHA-256 {said}, and {} has {source}",
                 archive.path.display()
             ));
         }
@@ -167,39 +231,31 @@ fn stamp_path(cache: &Path) -> PathBuf {
     name.into()
 }
 
-fn stamp_now(cache: &Path, archive: &Archive, source_sha256: &str) -> io::Result<Stamp> {
-    Ok(Stamp {
-        input: FileStamp::of_input(archive)?,
-        cache: FileStamp::of(cache)?,
-        source_sha256: source_sha256.to_owned(),
+fn stamp_matches(cache: &Path, input: &[FileStamp], source_sha256: &str) -> bool {
+    let written = fs::read(stamp_path(cache)).ok();
+    let written = written.and_then(|json| serde_json::from_slice::<Stamp>(&json).ok());
+    written.is_some_and(|stamp| {
+        stamp.input == input
+            && stamp.source_sha256 == source_sha256
+            && FileStamp::of(cache).is_ok_and(|now| now == stamp.cache)
     })
 }
 
-fn stamp_matches(cache: &Path, archive: &Archive, source_sha256: &str) -> bool {
-    let written = fs::read(stamp_path(cache))
-        .ok()
-        .and_then(|json| serde_json::from_slice::<Stamp>(&json).ok());
-    written.is_some_and(|written| {
-        stamp_now(cache, archive, source_sha256).is_ok_and(|now| now == written)
-    })
-}
-
-/// Notes that `cache` was made from `archive` as both are now.
+/// Notes that `cache` was made from an input with the stamps `input`, taken before it was read.
 ///
 /// # Errors
 /// Where the stamp cannot be written.
-pub fn write_stamp(cache: &Path, archive: &Archive, source_sha256: &str) -> io::Result<()> {
-    let stamp = stamp_now(cache, archive, source_sha256)?;
-    let path = stamp_path(cache);
-    let folder = path
-        .parent()
-        .filter(|p| *p != Path::new(""))
-        .unwrap_or(Path::new("."));
+pub fn write_stamp(cache: &Path, input: Vec<FileStamp>, source_sha256: &str) -> io::Result<()> {
+    let stamp = Stamp {
+        input,
+        cache: FileStamp::of(cache).map_err(io::Error::other)?,
+        source_sha256: source_sha256.to_owned(),
+    };
     let mut file = tempfile::Builder::new()
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
-        .tempfile_in(folder)?;
+        .tempfile_in(folder_of(cache))?;
     serde_json::to_writer_pretty(&mut file, &stamp)?;
     file.write_all(b"\n")?;
-    file.persist(path)?;
+    file.persist(stamp_path(cache))?;
     Ok(())
 }

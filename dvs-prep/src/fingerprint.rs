@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use dvs_shared::Set;
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::archive::{Archive, Content, Member};
 use crate::error::{Problem, Problems};
-use crate::samples::read_trials;
+use crate::samples::{MAX_LIST_BYTES, read_trials};
 
 /// SHA-256 of every file read so far, by name.
 #[derive(Debug, Default)]
@@ -66,10 +66,13 @@ pub fn of_archive(archive: &Archive, read: &AtomicU64) -> Result<String, Problem
             let mut text = Vec::new();
             let content: &mut dyn Read = match entry.content {
                 Content::Stream(stream) => stream,
-                Content::File(path) => &mut File::open(path)?,
+                Content::File(path) => {
+                    read.fetch_add(entry.size, Ordering::Relaxed);
+                    &mut File::open(path)?
+                }
             };
             if let Member::Trials(_) = entry.member {
-                content.read_to_end(&mut text)?;
+                content.take(MAX_LIST_BYTES).read_to_end(&mut text)?;
                 hash.update(&text);
                 match read_trials(&text) {
                     Ok(list) => lists.extend(list),

@@ -10,7 +10,7 @@ use dvs_shared::split_mode::SplitMode;
 use crate::recording::WindowEvents;
 
 /// The most frames of a fixed duration a sample may have.
-pub const MAX_FRAMES_BY_DURATION: i64 = 65_536;
+pub const MAX_FRAMES_BY_DURATION: i64 = 16_384;
 
 /// T for a sample; `Err` holds the number a too short duration would give.
 pub fn frame_count(events: &WindowEvents<'_>, split: SplitMode) -> Result<usize, i64> {
@@ -165,14 +165,14 @@ fn by_time(
             .clamp(0, last as i64) as usize,
     };
     let mut placed = Vec::with_capacity(events.number as usize);
-    events.for_each(|t, cell| placed.push((index(t), cell)));
+    events.for_each(|t, cell| placed.push((index(t) as u32, cell as u32)));
     placed.sort_by_key(|&(i, _)| i);
     let mut current = 0;
     for (i, cell) in placed {
-        while current < i {
+        while current < i as usize {
             frames.finish(done);
             current += 1;
         }
-        frames.count(cell);
+        frames.count(cell as usize);
     }
 }

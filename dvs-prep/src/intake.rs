@@ -13,10 +13,8 @@ use crate::archive::{Content, Entry, Member};
 use crate::budget::{Budget, Buffers, Loan};
 use crate::error::Problem;
 use crate::fingerprint::Fingerprint;
-use crate::samples::{Window, read_labels, read_trials};
+use crate::samples::{ListError, MAX_LIST_BYTES, Window, read_labels, read_trials};
 
-/// The longest label file or trial list that is read; real ones have a few hundred bytes.
-const MAX_LIST_BYTES: u64 = 1 << 20;
 const COPY_BUFFER: usize = 1 << 20;
 
 /// Where a recording's bytes are.
@@ -65,10 +63,8 @@ pub struct Intake<'a> {
     labels: HashMap<String, Option<Vec<Window>>>,
     waiting: HashMap<String, Source>,
     waiting_bytes: u64,
-    /// Recordings passed over because no list names them.
-    pub unlisted: HashSet<String>,
-    /// What is wrong so far.
-    pub problems: Vec<Problem>,
+    /// What is wrong so far, each with the recording it is of.
+    problems: Vec<(Option<String>, Problem)>,
 }
 
 impl Source {
@@ -104,7 +100,7 @@ impl Source {
                     Ok(()) => Ok(bytes),
                     Err(source) => Err(Problem::Io {
                         action: "read",
-                        path: PathBuf::from("the spill file"),
+                        path: "the spill file".into(),
                         source,
                     }),
                 }
@@ -134,7 +130,6 @@ impl<'a> Intake<'a> {
             labels: HashMap::new(),
             waiting: HashMap::new(),
             waiting_bytes: 0,
-            unlisted: HashSet::new(),
             problems: Vec::new(),
         }
     }
@@ -151,9 +146,10 @@ impl<'a> Intake<'a> {
             content,
         } = entry;
         if !self.seen.insert(member.clone()) {
-            self.problems.push(Problem::Doubled {
+            let problem = Problem::Doubled {
                 file: member.file_name(),
-            });
+            };
+            self.problem(&member, problem);
             return Ok(None);
         }
         match &member {
@@ -182,7 +178,8 @@ impl<'a> Intake<'a> {
                 if let Source::Memory(bytes) = &source {
                     self.waiting_bytes -= bytes.len() as u64;
                 }
-                Ok(self.ready(recording, source))
+                let loan = self.budget.borrow(source.bytes());
+                Ok(self.ready(recording, source, loan))
             }
             Member::Recording(recording) => self.recording(recording, size, content),
         }
@@ -212,61 +209,58 @@ impl<'a> Intake<'a> {
         if let [Some(train), Some(test)] = &self.lists
             && !train.iter().chain(test).any(|r| r == recording)
         {
-            self.unlisted.insert(recording.to_owned());
             return Ok(None);
         }
         if size > self.limits.recording {
-            self.problems.push(Problem::TooLarge {
+            let problem = Problem::TooLarge {
                 file: format!("{recording}.aedat"),
                 size,
                 limit: self.limits.recording,
                 remedy: ", which --memory raises",
-            });
-            return Ok(None);
-        }
-        if let Content::File(path) = content {
-            let source = Source::File(path, size);
-            if self.labels.contains_key(recording) {
-                return Ok(self.ready(recording, source));
-            }
-            self.waiting.insert(recording.to_owned(), source);
-            return Ok(None);
-        }
-        let Content::Stream(stream) = content else {
-            return Ok(None);
-        };
-        if let Some(windows) = self.labels.get(recording) {
-            let Some(windows) = windows.clone() else {
-                return Ok(None);
             };
-            let loan = self.budget.borrow(size);
-            let source = Source::Memory(read_whole(stream, self.buffers.take(size as usize))?);
-            return Ok(Some(Ready {
-                recording: recording.to_owned(),
-                source,
-                windows,
-                loan,
-            }));
+            self.problem(&Member::Recording(recording.to_owned()), problem);
+            return Ok(None);
         }
-        let source = if self.waiting_bytes + size <= self.limits.waiting {
-            self.waiting_bytes += size;
-            Source::Memory(read_whole(stream, self.buffers.take(size as usize))?)
-        } else {
-            self.spill(stream, size)?
+        let labelled = match self.labels.get(recording) {
+            // Its label file is among the problems.
+            Some(None) => return Ok(None),
+            labels => labels.is_some(),
         };
-        self.waiting.insert(recording.to_owned(), source);
-        Ok(None)
+        // Memory is asked for before anything is read into it.
+        let loan = labelled.then(|| self.budget.borrow(size));
+        let source = match content {
+            Content::File(path) => Source::File(path, size),
+            Content::Stream(stream) if labelled => self.read_whole(stream, size)?,
+            Content::Stream(stream) if self.waiting_bytes + size <= self.limits.waiting => {
+                self.waiting_bytes += size;
+                self.read_whole(stream, size)?
+            }
+            Content::Stream(stream) => self.spill(stream, size)?,
+        };
+        match loan {
+            Some(loan) => Ok(self.ready(recording, source, loan)),
+            None => {
+                self.waiting.insert(recording.to_owned(), source);
+                Ok(None)
+            }
+        }
     }
 
-    fn ready(&self, recording: &str, source: Source) -> Option<Ready<'a>> {
+    fn ready(&self, recording: &str, source: Source, loan: Loan<'a>) -> Option<Ready<'a>> {
         let windows = self.labels.get(recording)?.clone()?;
-        let loan = self.budget.borrow(source.bytes());
+        let recording = recording.to_owned();
         Some(Ready {
-            recording: recording.to_owned(),
+            recording,
             source,
             windows,
             loan,
         })
+    }
+
+    fn read_whole(&self, stream: &mut dyn Read, size: u64) -> io::Result<Source> {
+        let mut bytes = self.buffers.take(size as usize);
+        stream.read_exact(&mut bytes)?;
+        Ok(Source::Memory(bytes))
     }
 
     fn spill(&mut self, stream: &mut dyn Read, size: u64) -> io::Result<Source> {
@@ -296,11 +290,56 @@ impl<'a> Intake<'a> {
         Ok(Source::Spilled(file, at, size))
     }
 
-    fn list_problem(&mut self, member: &Member, source: crate::samples::ListError) {
-        self.problems.push(Problem::List {
+    fn list_problem(&mut self, member: &Member, source: ListError) {
+        let problem = Problem::List {
             file: member.file_name(),
             source,
+        };
+        self.problem(member, problem);
+    }
+
+    fn problem(&mut self, member: &Member, problem: Problem) {
+        let recording = match member {
+            Member::Trials(_) => None,
+            Member::Labels(recording) | Member::Recording(recording) => Some(recording.clone()),
+        };
+        self.problems.push((recording, problem));
+    }
+
+    /// Everything that is wrong so far, `found` by others included, but for recordings that no list names: what is
+    /// left out need not be right, wherever in the archive the lists stand.
+    pub fn take_problems(&mut self, found: Vec<(String, Problem)>) -> Vec<Problem> {
+        let mut problems = std::mem::take(&mut self.problems);
+        problems.extend(
+            found
+                .into_iter()
+                .map(|(recording, problem)| (Some(recording), problem)),
+        );
+        let wanted = |recording: &Option<String>| match recording {
+            Some(recording) => self.is_listed(recording),
+            None => true,
+        };
+        problems.retain(|(recording, _)| wanted(recording));
+        problems.into_iter().map(|(_, problem)| problem).collect()
+    }
+
+    /// Whether a list names this recording, or might.
+    fn is_listed(&self, recording: &str) -> bool {
+        self.lists.iter().any(|list| match list {
+            Some(list) => list.iter().any(|r| r == recording),
+            None => true,
+        })
+    }
+
+    /// Recordings of the archive that no list names.
+    pub fn unlisted(&self) -> Vec<String> {
+        let recordings = self.seen.iter().filter_map(|member| match member {
+            Member::Recording(recording) if !self.is_listed(recording) => Some(recording.clone()),
+            _ => None,
         });
+        let mut unlisted: Vec<String> = recordings.collect();
+        unlisted.sort_unstable();
+        unlisted
     }
 
     /// The text of a list or label file, which also goes into the fingerprint.
@@ -311,25 +350,24 @@ impl<'a> Intake<'a> {
         content: Content<'_>,
     ) -> io::Result<Option<Vec<u8>>> {
         if size > MAX_LIST_BYTES {
-            self.problems.push(Problem::TooLarge {
+            let problem = Problem::TooLarge {
                 file: member.file_name(),
                 size,
                 limit: MAX_LIST_BYTES,
                 remedy: "",
-            });
+            };
+            self.problem(member, problem);
             return Ok(None);
         }
         let text = match content {
-            Content::Stream(stream) => read_whole(stream, self.buffers.take(size as usize))?,
+            Content::Stream(stream) => {
+                let mut text = vec![0; size as usize];
+                stream.read_exact(&mut text)?;
+                text
+            }
             Content::File(path) => std::fs::read(path)?,
         };
         self.fingerprint.add(member, &text);
         Ok(Some(text))
     }
-}
-
-/// Exactly `size` bytes.
-fn read_whole(stream: &mut dyn Read, mut bytes: Vec<u8>) -> io::Result<Vec<u8>> {
-    stream.read_exact(&mut bytes)?;
-    Ok(bytes)
 }

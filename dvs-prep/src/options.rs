@@ -74,9 +74,16 @@ fn split_mode(args: &PrepareArgs) -> SplitMode {
     }
 }
 
+/// $DVS_DATA, unless it is empty.
+fn data_variable() -> Option<PathBuf> {
+    std::env::var_os("DVS_DATA")
+        .filter(|v| !v.is_empty())
+        .map(PathBuf::from)
+}
+
 /// Where the dataset lies by convention.
 fn data_folder() -> PathBuf {
-    std::env::var_os("DVS_DATA").map_or_else(|| DATA_FOLDER.into(), PathBuf::from)
+    data_variable().unwrap_or_else(|| DATA_FOLDER.into())
 }
 
 /// What `synth` writes. The options' bounds are its own to check.
@@ -141,10 +148,16 @@ pub fn resolve(args: &PrepareArgs) -> Result<Options> {
     let jobs = jobs(args.jobs);
     let place = args.input.clone().unwrap_or_else(data_folder);
     if args.input.is_none() && !place.exists() {
+        let looked = match data_variable() {
+            Some(_) => format!("$DVS_DATA is {}, which does not exist", place.display()),
+            None => format!(
+                "neither --input nor $DVS_DATA is given and there is no folder {}",
+                place.display()
+            ),
+        };
         bail!(
-            "no dataset: neither --input nor $DVS_DATA is given and there is no folder {}. Put DvsGesture.tar.gz there, \
-             or try `dvs-prep synth` for an archive of synthetic gestures",
-            place.display()
+            "no dataset: {looked}. Put DvsGesture.tar.gz there, or try `dvs-prep synth` for an archive of synthetic \
+             gestures"
         );
     }
     let archive = Archive::find(&place)?;
@@ -153,6 +166,18 @@ pub fn resolve(args: &PrepareArgs) -> Result<Options> {
         Some(output) => output.clone(),
         None => default_folder(&place, &archive).join(split.file_name()),
     };
+    // The file a link names is what is meant, not the link.
+    let output = if output.is_symlink() {
+        output.canonicalize().unwrap_or(output)
+    } else {
+        output
+    };
+    if output.to_str().is_none() {
+        bail!(
+            "the cache's path, {}, is not UTF-8, which HDF5 needs",
+            output.display()
+        );
+    }
     Ok(Options {
         archive,
         output,

@@ -1,12 +1,13 @@
 //! The archive on one thread, the work on its recordings on all: read and inflate; check and index; select,
 //! integrate and encode each sample. What comes out is every sample in the cache's order.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use dvs_shared::cache_format::frame_bytes;
 use dvs_shared::event::DVS128;
 use dvs_shared::{ChunkCodec, CountType, Set, SplitMode};
 use rayon::prelude::*;
@@ -18,7 +19,7 @@ use crate::cache_writer::NamedSample;
 use crate::error::{Problem, Problems};
 use crate::fingerprint::Fingerprint;
 use crate::frames::{self, MAX_FRAMES_BY_DURATION};
-use crate::intake::{Intake, Limits, Ready};
+use crate::intake::{Intake, Limits, Ready, Source};
 use crate::recording::Recording;
 use crate::samples::Window;
 use crate::staging::{ChunkBuilder, EncodedChunk, StagedSample, Staging};
@@ -35,6 +36,17 @@ pub struct Settings {
     pub jobs: usize,
     /// Bytes of memory to stay within.
     pub memory: u64,
+}
+
+impl Settings {
+    /// Threads that may work on samples at once: no more than memory has room for their frames, which a worker
+    /// holds raw, shuffled and encoded.
+    pub fn workers(&self) -> usize {
+        let held =
+            4 * frame_bytes(self.split.frames().max(1) as usize, DVS128, CountType::U16) as u64;
+        let room = (self.memory / 2 / held).max(1);
+        self.jobs.min(usize::try_from(room).unwrap_or(usize::MAX))
+    }
 }
 
 /// How far a run is; read by whoever shows progress.
@@ -104,7 +116,8 @@ struct Work<'a> {
     /// The widest count type so far: chunks begun later need not be widened afterwards.
     widest: AtomicU8,
     finished: Mutex<HashMap<String, Finished>>,
-    problems: Mutex<Vec<Problem>>,
+    /// Problems, each with the recording it is of.
+    problems: Mutex<Vec<(String, Problem)>>,
 }
 
 /// Reads `archive` and prepares every sample, working on the threads of `pool`. Files that memory has no room for
@@ -122,11 +135,11 @@ pub fn prepare(
     let fingerprint = Fingerprint::default();
     // A recording for each worker, and in a stream one that is being read ahead.
     let ahead = usize::from(archive.container != Container::Folder);
-    let budget = Budget::new(settings.memory * 2 / 5, pool.current_num_threads() + ahead);
+    let budget = Budget::new(settings.memory / 5 * 2, pool.current_num_threads() + ahead);
     let buffers = Buffers::new(settings.memory / 5);
     let limits = Limits {
         waiting: settings.memory / 5,
-        recording: settings.memory * 3 / 5,
+        recording: settings.memory / 5 * 3,
     };
     let mut intake = Intake::new(&budget, &buffers, &fingerprint, limits, spill_folder);
     let work = Work {
@@ -156,10 +169,9 @@ pub fn prepare(
         work.times.add(Step::Wait, budget.waited());
         read
     });
-    let mut problems = std::mem::take(&mut intake.problems);
-    problems.append(&mut lock(&work.problems));
+    let mut problems = intake.take_problems(std::mem::take(&mut *lock(&work.problems)));
     match read {
-        Err(error) => problems.insert(0, error.into()),
+        Err(error) => problems.push(error.into()),
         // What is missing can be told only once everything has been read.
         Ok(()) => problems.extend(missing(&intake)),
     }
@@ -209,6 +221,9 @@ impl Work<'_> {
             windows,
             loan,
         } = ready;
+        if let Source::File(_, bytes) = source {
+            self.progress.bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
         let result = source.load(self.buffers).and_then(|bytes| {
             let member = Member::Recording(name.clone());
             let hash = || {
@@ -224,7 +239,7 @@ impl Work<'_> {
             Ok(finished) => {
                 lock(&self.finished).insert(name, finished);
             }
-            Err(problem) => lock(&self.problems).push(problem),
+            Err(problem) => lock(&self.problems).push((name, problem)),
         }
     }
 
@@ -318,6 +333,7 @@ impl Work<'_> {
             .finished
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
+        let unlisted = intake.unlisted();
         let lists = intake.lists.map(Option::unwrap_or_default);
         let mut tally = Tally::default();
         let mut warnings = Vec::new();
@@ -337,13 +353,8 @@ impl Work<'_> {
                 );
             }
         }
-        let unlisted: BTreeSet<String> = finished.into_keys().chain(intake.unlisted).collect();
         if !unlisted.is_empty() {
-            let names = unlisted
-                .iter()
-                .map(String::as_str)
-                .collect::<Vec<_>>()
-                .join(", ");
+            let names = unlisted.join(", ");
             warnings.push(format!(
                 "left out, because no trial list names them: {names}"
             ));
@@ -386,7 +397,15 @@ impl Finished {
                 "{name}: the time goes backwards at {backwards} events; windows are selected by time all the same"
             ));
         }
-        let (first, last) = self.span.unwrap_or((0, -1));
+        if self.samples.is_empty() {
+            warnings.push(format!(
+                "{name} gives no samples: its label file has no rows"
+            ));
+        }
+        let span = match self.span {
+            Some((first, last)) => format!("spans {first} to {last} us"),
+            None => "has no events at all".to_owned(),
+        };
         for sample in self.samples.iter().filter(|s| s.events == 0) {
             let Window {
                 label,
@@ -395,8 +414,8 @@ impl Finished {
                 ..
             } = sample.window;
             warnings.push(format!(
-                "{} (label {label}): no events from {start_us} to {end_us} us, so its frames are empty; the recording \
-                 spans {first} to {last} us",
+                "{} (label {label}): no events from {start_us} to {end_us} us, so its frames are empty; the \
+                 recording {span}",
                 sample.window.sample_name(name)
             ));
         }

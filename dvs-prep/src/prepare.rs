@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use dvs_prep::cache_writer;
+use dvs_prep::cache_writer::{Unfinished, folder_of};
 use dvs_prep::existing::{self, FileStamp};
 use dvs_prep::pipeline::{self, Prepared, Progress};
 use dvs_prep::step_times::Step;
@@ -26,41 +26,26 @@ pub fn prepare(options: &Options) -> Result<Summary> {
         ..
     } = options;
     let start = Instant::now();
-    let stamps = FileStamp::of_input(archive)
-        .with_context(|| format!("cannot read {}", archive.path.display()))?;
-    let total = stamps.iter().map(FileStamp::size).sum();
+    let input = FileStamp::of_input(archive)?;
+    let total = input.iter().map(FileStamp::size).sum();
     let progress = Arc::new(Progress::default());
+    existing::may_be_replaced(output)?;
     if !options.force {
         let _bar = Bar::follow("comparing", total, Arc::clone(&progress));
-        let found = existing::find(
-            output,
-            archive,
-            settings.split,
-            settings.keep_invalid,
-            &progress.bytes,
-        )?;
+        let found = existing::find(output, archive, &input, *settings, &progress.bytes)?;
         if let Some(cache) = found {
             return Ok(Summary::already_there(archive, &cache));
         }
     }
-    let folder = output
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(".".as_ref());
-    if !folder.is_dir() {
-        bail!(
-            "the folder of the cache, {}, does not exist",
-            folder.display()
-        );
-    }
+    let unfinished = Unfinished::create(output)?;
     let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(settings.jobs)
+        .num_threads(settings.workers())
         .build()?;
     let bar = Bar::follow("preparing", total, Arc::clone(&progress));
-    let prepared = pipeline::prepare(archive, *settings, &pool, folder, &progress)
+    let prepared = pipeline::prepare(archive, *settings, &pool, folder_of(output), &progress)
         .with_context(|| format!("no cache was made from {}", archive.path.display()))?;
     drop(bar);
-    if FileStamp::of_input(archive).ok() != Some(stamps) {
+    if FileStamp::of_input(archive).ok().as_ref() != Some(&input) {
         bail!(
             "{} changed while it was read; no cache was made",
             archive.path.display()
@@ -80,9 +65,9 @@ pub fn prepare(options: &Options) -> Result<Summary> {
         ..
     } = &prepared;
     let writing = Instant::now();
-    pool.install(|| cache_writer::write(output, &header, sets, staging))?;
+    pool.install(|| unfinished.finish(&header, sets, staging))?;
     times.add(Step::Write, writing.elapsed());
-    if let Err(error) = existing::write_stamp(output, archive, &header.source_sha256) {
+    if let Err(error) = existing::write_stamp(output, input, &header.source_sha256) {
         eprintln!(
             "dvs-prep: warning: cannot note the input beside the cache ({error}); it is compared by content next time"
         );

@@ -18,6 +18,8 @@ pub struct Recording<'a> {
 #[derive(Debug)]
 pub struct WindowEvents<'a> {
     recording: &'a Recording<'a>,
+    start: i64,
+    end: i64,
     parts: Vec<Part>,
     /// How many there are.
     pub number: u64,
@@ -31,11 +33,11 @@ pub struct WindowEvents<'a> {
 
 /// A packet that holds events of the window.
 #[derive(Debug)]
-enum Part {
-    /// All that count.
-    Whole(Packet),
-    /// Those with `start <= t < end`.
-    Between(Packet, i64, i64),
+struct Part {
+    /// Its place in the index.
+    packet: u32,
+    /// Whether all its events are the window's.
+    whole: bool,
 }
 
 impl<'a> Recording<'a> {
@@ -74,48 +76,57 @@ impl<'a> Recording<'a> {
     pub fn window(&'a self, start: i64, end: i64) -> WindowEvents<'a> {
         let mut events = WindowEvents {
             recording: self,
+            start,
+            end,
             parts: Vec::new(),
             number: 0,
             t_first: 0,
             t_last: 0,
             sorted: true,
         };
-        let overlapping = |p: &&Packet| p.t_max >= start && p.t_min < end;
-        for packet in self.index.packets.iter().filter(overlapping) {
+        let packets = (0..).zip(&self.index.packets);
+        for (i, packet) in packets.filter(|(_, p)| p.t_max >= start && p.t_min < end) {
             let whole = packet.t_min >= start && packet.t_max < end;
-            if whole {
-                events.append(packet.kept, packet.t_first, packet.t_last, packet.sorted);
-                events.parts.push(Part::Whole(*packet));
-                continue;
-            }
-            let (mut number, mut t_first, mut t_last, mut sorted) = (0, 0, i64::MIN, true);
-            packet.for_each(self.bytes, |e| {
-                if (e.valid || self.keep_invalid) && e.t >= start && e.t < end {
-                    sorted &= e.t >= t_last;
-                    t_first = if number == 0 { e.t } else { t_first };
-                    t_last = e.t;
-                    number += 1;
-                }
-            });
-            if number > 0 {
-                events.append(number, t_first, t_last, sorted);
-                events.parts.push(Part::Between(*packet, start, end));
+            let seen = if whole {
+                Some(*packet)
+            } else {
+                self.part_of(packet, start, end)
+            };
+            if let Some(seen) = seen {
+                events.append(&seen);
+                events.parts.push(Part { packet: i, whole });
             }
         }
         events
     }
+
+    /// What a packet holds of a window that does not hold all of it.
+    fn part_of(&self, packet: &Packet, start: i64, end: i64) -> Option<Packet> {
+        let (mut number, mut t_first, mut t_last, mut sorted) = (0, 0, i64::MIN, true);
+        packet.for_each(self.bytes, |e| {
+            if (e.valid || self.keep_invalid) && e.t >= start && e.t < end {
+                sorted &= e.t >= t_last;
+                t_first = if number == 0 { e.t } else { t_first };
+                t_last = e.t;
+                number += 1;
+            }
+        });
+        let mut part = *packet;
+        (part.kept, part.t_first, part.t_last, part.sorted) = (number, t_first, t_last, sorted);
+        (number > 0).then_some(part)
+    }
 }
 
 impl WindowEvents<'_> {
-    fn append(&mut self, number: u64, t_first: i64, t_last: i64, sorted: bool) {
+    fn append(&mut self, packet: &Packet) {
         if self.number == 0 {
-            self.t_first = t_first;
+            self.t_first = packet.t_first;
         } else {
-            self.sorted &= t_first >= self.t_last;
+            self.sorted &= packet.t_first >= self.t_last;
         }
-        self.sorted &= sorted;
-        self.t_last = t_last;
-        self.number += number;
+        self.sorted &= packet.sorted;
+        self.t_last = packet.t_last;
+        self.number += packet.kept;
     }
 
     /// Size of the sensor they come from.
@@ -132,19 +143,22 @@ impl WindowEvents<'_> {
             let row = u32::from(e.polarity) * height + u32::from(e.y);
             event(e.t, (row * width + u32::from(e.x)) as usize);
         };
-        let bytes = self.recording.bytes;
+        let Recording { bytes, index, .. } = self.recording;
+        let (start, end) = (self.start, self.end);
         for part in &self.parts {
-            match *part {
-                Part::Whole(packet) => packet.for_each(bytes, |e| {
+            let packet = &index.packets[part.packet as usize];
+            if part.whole {
+                packet.for_each(bytes, |e| {
                     if e.valid || keep_invalid {
                         count(e);
                     }
-                }),
-                Part::Between(packet, start, end) => packet.for_each(bytes, |e| {
+                });
+            } else {
+                packet.for_each(bytes, |e| {
                     if (e.valid || keep_invalid) && e.t >= start && e.t < end {
                         count(e);
                     }
-                }),
+                });
             }
         }
     }

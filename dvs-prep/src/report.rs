@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use dvs_prep::archive::Archive;
 use dvs_prep::pipeline::Prepared;
@@ -23,7 +23,7 @@ pub struct PerSet<T> {
 /// What a cache holds.
 #[derive(Debug, Serialize)]
 pub struct Contents {
-    cache: PathBuf,
+    cache: String,
     bytes: u64,
     format_version: u32,
     split_by: &'static str,
@@ -48,7 +48,7 @@ pub struct Contents {
 pub struct Summary {
     /// "made" or "already there".
     status: &'static str,
-    input: PathBuf,
+    input: String,
     #[serde(flatten)]
     contents: Contents,
     /// Missing where the cache was already there.
@@ -94,7 +94,7 @@ impl Contents {
         let header = &cache.header;
         let samples = |set| cache.set(set).samples.iter();
         Self {
-            cache: cache.path().to_owned(),
+            cache: cache.path().to_string_lossy().into_owned(),
             bytes: fs::metadata(cache.path()).map_or(0, |m| m.len()),
             format_version: dvs_shared::cache_format::FORMAT_VERSION,
             split_by: header.split.split_by(),
@@ -127,7 +127,7 @@ impl Contents {
         line(
             out,
             "cache",
-            &format!("{} ({})", self.cache.display(), size(self.bytes)),
+            &format!("{} ({})", self.cache, size(self.bytes)),
         )?;
         let split = match self.split_by {
             "duration" => format!("by duration, {} us a frame", self.duration_us),
@@ -199,7 +199,7 @@ impl Summary {
     pub fn already_there(archive: &Archive, cache: &CacheFile) -> Self {
         Self {
             status: "already there",
-            input: archive.path.clone(),
+            input: archive.path.to_string_lossy().into_owned(),
             contents: Contents::of(cache),
             run: None,
         }
@@ -217,7 +217,7 @@ impl Summary {
             Step::ALL.map(|(step, name)| (name.to_owned(), times.seconds(step).into()));
         Self {
             status: "made",
-            input: archive.path.clone(),
+            input: archive.path.to_string_lossy().into_owned(),
             contents: Contents::of(cache),
             run: Some(Run {
                 recordings: tally.recordings,
@@ -243,7 +243,7 @@ impl Summary {
         if json {
             return write_json(out, self);
         }
-        line(out, "input", &self.input.display().to_string())?;
+        line(out, "input", &self.input)?;
         let Some(run) = &self.run else {
             line(
                 out,
@@ -306,7 +306,7 @@ pub fn write_synth(
     } = *summary;
     if json {
         let object = serde_json::json!({
-            "archive": path,
+            "archive": path.to_string_lossy(),
             "recordings": PerSet { train: train_recordings, test: test_recordings },
             "samples": samples,
             "events": events,
@@ -357,7 +357,7 @@ fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);

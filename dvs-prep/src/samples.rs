@@ -9,6 +9,8 @@ use thiserror::Error;
 pub const RECORDING_SUFFIX: &str = ".aedat";
 /// Ending of a label file's name, after the recording's.
 pub const LABELS_SUFFIX: &str = "_labels.csv";
+/// The longest label file or trial list that is read, in bytes; real ones have a few hundred.
+pub const MAX_LIST_BYTES: u64 = 1 << 20;
 /// Columns of a label file.
 const COLUMNS: [&str; 3] = ["class", "startTime_usec", "endTime_usec"];
 
@@ -87,6 +89,9 @@ pub enum ListError {
         /// Its end.
         end_us: i64,
     },
+    /// A list that is empty.
+    #[error("it lists no recording")]
+    Empty,
     /// A recording listed twice.
     #[error("line {line} lists {recording} a second time")]
     Twice {
@@ -170,23 +175,26 @@ pub fn read_labels(text: &[u8]) -> Result<Vec<Window>, ListError> {
 /// Reads a trial list: names of recordings, without `.aedat`, in order.
 ///
 /// # Errors
-/// A recording listed twice, or a line that is not text.
+/// An empty list, a recording listed twice, or a line that is not text.
 pub fn read_trials(text: &[u8]) -> Result<Vec<String>, ListError> {
     let mut seen = HashSet::new();
-    lines(text)
-        .map(|line| {
-            let (line, name) = line?;
-            let recording = name
-                .strip_suffix(RECORDING_SUFFIX)
-                .unwrap_or(name)
-                .to_owned();
-            if seen.insert(recording.clone()) {
-                Ok(recording)
-            } else {
-                Err(ListError::Twice { line, recording })
-            }
-        })
-        .collect()
+    let mut recordings = Vec::new();
+    for line in lines(text) {
+        let (line, name) = line?;
+        let recording = name
+            .strip_suffix(RECORDING_SUFFIX)
+            .unwrap_or(name)
+            .to_owned();
+        if !seen.insert(recording.clone()) {
+            return Err(ListError::Twice { line, recording });
+        }
+        recordings.push(recording);
+    }
+    if recordings.is_empty() {
+        Err(ListError::Empty)
+    } else {
+        Ok(recordings)
+    }
 }
 
 #[cfg(test)]
@@ -265,6 +273,7 @@ mod tests {
             read_trials(b"user02_led.aedat\r\n\n user03_lab\n\n").unwrap(),
             ["user02_led", "user03_lab"]
         );
+        assert_eq!(read_trials(b"\n\n").unwrap_err(), ListError::Empty);
         let twice = read_trials(b"a.aedat\nb.aedat\na.aedat").unwrap_err();
         assert_eq!(
             twice,

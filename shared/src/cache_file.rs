@@ -10,13 +10,13 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use hdf5::filters::Filter;
-use hdf5::types::{IntSize, TypeDescriptor, VarLenUnicode};
+use hdf5::types::{FixedUnicode, IntSize, TypeDescriptor, VarLenUnicode};
 use hdf5::{Dataset, Group, H5Type};
 use thiserror::Error;
 
 use crate::cache_format::{
-    CacheHeader, ChunkCodec, CountType, DATASET, FORMAT, FORMAT_VERSION, Set, attr, dataset,
-    frame_bytes, frames_shape,
+    CacheHeader, ChunkCodec, CountType, DATASET, FORMAT, FORMAT_VERSION, NAME_BYTES, ROWS_CRC32,
+    Set, SetRows, attr, dataset, frame_bytes, frames_shape,
 };
 use crate::event::{DVS128, POLARITIES, SensorSize};
 use crate::labels::{CLASSES, LABEL_NAMES};
@@ -153,13 +153,18 @@ impl CacheFile {
         })?;
         let reader = Reader { path, length };
         let header = reader.header(&root)?;
-        let sets = Set::ALL.map(|set| reader.set(&root, set, &header));
-        let [train, test] = sets;
+        let [train, test] = Set::ALL.map(|set| reader.set(&root, set, &header));
+        let (train, test) = (train?, test?);
+        if train.counts != test.counts {
+            let (train, test) = (train.counts.name(), test.counts.name());
+            let reason = format!("its counts are {test}, those of /train/frames {train}");
+            return Err(reader.damaged("/test/frames", reason));
+        }
         Ok(Self {
             path: path.to_owned(),
             file,
-            train: train?,
-            test: test?,
+            train,
+            test,
             header,
         })
     }
@@ -194,40 +199,102 @@ impl CacheFile {
     ) -> Result<(), CacheError> {
         let rows = self.set(set);
         let sample = &rows.samples[index];
-        let damaged = |reason: String| CacheError::Damaged {
-            path: self.path.clone(),
-            key: format!("/{}/frames, row {index} ({})", set.name(), sample.name),
-            reason,
-        };
         let bytes = frame_bytes(sample.frames, self.header.sensor, rows.counts);
         frames.frames = sample.frames;
         frames.raw.resize(bytes, 0);
-        let chunk_bytes = bytes / sample.chunks.len();
-        let chunks = &rows.chunks[sample.chunks.clone()];
-        for (chunk, raw) in chunks.iter().zip(frames.raw.chunks_exact_mut(chunk_bytes)) {
-            frames.chunk.resize(chunk.size as usize, 0);
-            self.file
-                .read_exact_at(&mut frames.chunk, chunk.address)
-                .map_err(|source| CacheError::Io {
-                    path: self.path.clone(),
-                    source,
-                })?;
-            codec.decode(&frames.chunk, rows.counts, raw).map_err(|e| {
-                damaged(format!(
-                    "the chunk at byte {} does not decode: {e}",
-                    chunk.address
-                ))
+        let Frames { raw, chunk, .. } = frames;
+        let places = raw.chunks_exact_mut(bytes / sample.chunks.len());
+        for (place, at) in places.zip(sample.chunks.clone()) {
+            self.read_chunk(set, index, at, codec, chunk, place)?;
+        }
+        self.hold_checksum(set, index, crc32fast::hash(&frames.raw))
+    }
+
+    /// Holds sample `index` of `set` against its checksum and its number of events, one chunk in memory at a time.
+    ///
+    /// # Errors
+    /// Names the set, the row and the sample that is not what the cache says.
+    ///
+    /// # Panics
+    /// Where `index` is not below the set's number of samples.
+    pub fn check(
+        &self,
+        set: Set,
+        index: usize,
+        codec: &mut ChunkCodec,
+        scratch: &mut Frames,
+    ) -> Result<(), CacheError> {
+        let rows = self.set(set);
+        let sample = &rows.samples[index];
+        let frames = sample.frames / sample.chunks.len();
+        scratch.frames = frames;
+        scratch
+            .raw
+            .resize(frame_bytes(frames, self.header.sensor, rows.counts), 0);
+        let mut checksum = crc32fast::Hasher::new();
+        let mut events = 0;
+        for at in sample.chunks.clone() {
+            let Frames { raw, chunk, .. } = &mut *scratch;
+            self.read_chunk(set, index, at, codec, chunk, raw)?;
+            checksum.update(raw);
+            events += scratch.counts(rows.counts).map(u64::from).sum::<u64>();
+        }
+        self.hold_checksum(set, index, checksum.finalize())?;
+        if events == sample.events {
+            return Ok(());
+        }
+        let reason = format!(
+            "/{}/events says {} events, its frames hold {events}",
+            set.name(),
+            sample.events
+        );
+        Err(self.damaged(set, index, reason))
+    }
+
+    fn read_chunk(
+        &self,
+        set: Set,
+        index: usize,
+        at: usize,
+        codec: &mut ChunkCodec,
+        encoded: &mut Vec<u8>,
+        raw: &mut [u8],
+    ) -> Result<(), CacheError> {
+        let rows = self.set(set);
+        let chunk = rows.chunks[at];
+        encoded.resize(chunk.size as usize, 0);
+        self.file
+            .read_exact_at(encoded, chunk.address)
+            .map_err(|source| CacheError::Io {
+                path: self.path.clone(),
+                source,
             })?;
+        codec.decode(encoded, rows.counts, raw).map_err(|e| {
+            self.damaged(
+                set,
+                index,
+                format!("the chunk at byte {} does not decode: {e}", chunk.address),
+            )
+        })
+    }
+
+    fn hold_checksum(&self, set: Set, index: usize, checksum: u32) -> Result<(), CacheError> {
+        let expected = self.set(set).samples[index].checksum;
+        if checksum == expected {
+            return Ok(());
         }
-        let checksum = crc32fast::hash(&frames.raw);
-        if checksum != sample.checksum {
-            return Err(damaged(format!(
-                "CRC-32 is {checksum:08x}, /{}/checksums says {:08x}",
-                set.name(),
-                sample.checksum
-            )));
+        let name = set.name();
+        let reason = format!("CRC-32 is {checksum:08x}, /{name}/checksums says {expected:08x}");
+        Err(self.damaged(set, index, reason))
+    }
+
+    fn damaged(&self, set: Set, index: usize, reason: String) -> CacheError {
+        let name = &self.set(set).samples[index].name;
+        CacheError::Damaged {
+            path: self.path.clone(),
+            key: format!("/{}/frames, row {index} ({name})", set.name()),
+            reason,
         }
-        Ok(())
     }
 }
 
@@ -280,11 +347,39 @@ impl Reader<'_> {
             .map_err(|e| self.damaged(format!("attribute `{name}`"), e.to_string()))
     }
 
+    /// An attribute that other writers of the format may leave out.
+    fn optional<T: H5Type>(&self, group: &Group, name: &str) -> Result<Option<T>, CacheError> {
+        match group.attr(name) {
+            Ok(_) => self.number(group, name).map(Some),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Holds a CRC-32 against the attribute that says what it must be, if there is one.
+    fn hold_crc32(
+        &self,
+        group: &Group,
+        name: &str,
+        key: &str,
+        found: u32,
+    ) -> Result<(), CacheError> {
+        match self.optional::<u32>(group, name)? {
+            Some(said) if said != found => Err(self.damaged(
+                key,
+                format!("CRC-32 is {found:08x}, attribute `{name}` says {said:08x}"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
     fn text(&self, root: &Group, name: &str) -> Result<String, CacheError> {
-        root.attr(name)
+        let damaged = |reason: String| self.damaged(format!("attribute `{name}`"), reason);
+        let text = root
+            .attr(name)
             .and_then(|a| a.read_scalar::<VarLenUnicode>())
-            .map(|s| s.as_str().to_owned())
-            .map_err(|e| self.damaged(format!("attribute `{name}`"), e.to_string()))
+            .map_err(|e| damaged(e.to_string()))?;
+        // The library hands out whatever bytes stand there.
+        String::from_utf8(text.as_bytes().to_vec()).map_err(|e| damaged(e.to_string()))
     }
 
     fn header(&self, root: &Group) -> Result<CacheHeader, CacheError> {
@@ -348,7 +443,7 @@ impl Reader<'_> {
                 ),
             ));
         }
-        let keep_invalid = self.number::<u32>(root, attr::KEEP_INVALID)?;
+        let keep_invalid = self.optional::<u32>(root, attr::KEEP_INVALID)?.unwrap_or(0);
         if keep_invalid > 1 {
             return Err(self.damaged(
                 "attribute `keep_invalid`",
@@ -362,20 +457,27 @@ impl Reader<'_> {
                 format!("{source_sha256:?} is not 64 hexadecimal digits"),
             ));
         }
-        let names = self.strings(root, "", dataset::LABEL_NAMES, Some(CLASSES))?;
+        let names = self.names(root, "", dataset::LABEL_NAMES, CLASSES)?;
         if let Some(k) = (0..CLASSES).find(|&k| names[k] != LABEL_NAMES[k]) {
             return Err(self.damaged(
                 format!("/label_names, row {k}"),
                 format!("it is {:?}, not {:?}", names[k], LABEL_NAMES[k]),
             ));
         }
-        Ok(CacheHeader {
+        let header = CacheHeader {
             split,
             sensor,
             keep_invalid: keep_invalid == 1,
             created_by: self.text(root, attr::CREATED_BY)?,
             source_sha256,
-        })
+        };
+        self.hold_crc32(
+            root,
+            attr::HEADER_CRC32,
+            "the root attributes",
+            header.crc32(),
+        )?;
+        Ok(header)
     }
 
     fn open_dataset(&self, group: &Group, prefix: &str, name: &str) -> Result<Dataset, CacheError> {
@@ -403,20 +505,37 @@ impl Reader<'_> {
         }
     }
 
-    fn strings(
+    /// A column of names. They are of fixed length: those of variable length lie in a heap whose damage the HDF5
+    /// library does not survive.
+    fn names(
         &self,
         group: &Group,
         prefix: &str,
         name: &str,
-        expected: Option<usize>,
+        expected: usize,
     ) -> Result<Vec<String>, CacheError> {
         let key = format!("{prefix}/{name}");
         let data = self.open_dataset(group, prefix, name)?;
-        self.rows(&data, &key, expected)?;
-        let values = data
-            .read_raw::<VarLenUnicode>()
+        self.rows(&data, &key, Some(expected))?;
+        match data.dtype().and_then(|t| t.to_descriptor()) {
+            Ok(TypeDescriptor::FixedUnicode(bytes)) if bytes <= NAME_BYTES => {}
+            other => {
+                let reason =
+                    format!("its type is {other:?}, not UTF-8 text of at most {NAME_BYTES} bytes");
+                return Err(self.damaged(&key, reason));
+            }
+        }
+        let values: Vec<FixedUnicode<NAME_BYTES>> = data
+            .read_raw()
             .map_err(|e| self.damaged(&key, e.to_string()))?;
-        Ok(values.iter().map(|s| s.as_str().to_owned()).collect())
+        values
+            .iter()
+            .enumerate()
+            .map(|(row, name)| {
+                String::from_utf8(name.as_bytes().to_vec())
+                    .map_err(|e| self.damaged(format!("{key}, row {row}"), e.to_string()))
+            })
+            .collect()
     }
 
     fn column<T: H5Type>(
@@ -439,44 +558,53 @@ impl Reader<'_> {
             .group(set.name())
             .map_err(|e| self.damaged(&prefix, e.to_string()))?;
         let labels: Vec<u8> = self.column(&group, &prefix, dataset::LABELS, None)?;
-        let n = Some(labels.len());
-        let names = self.strings(&group, &prefix, dataset::NAMES, n)?;
-        let events: Vec<u64> = self.column(&group, &prefix, dataset::EVENTS, n)?;
-        let start_us: Vec<i64> = self.column(&group, &prefix, dataset::START_US, n)?;
-        let end_us: Vec<i64> = self.column(&group, &prefix, dataset::END_US, n)?;
-        let checksums: Vec<u32> = self.column(&group, &prefix, dataset::CHECKSUMS, n)?;
-        let offsets = match header.split {
-            SplitMode::Duration { .. } => Some(self.offsets(&group, &prefix, labels.len())?),
-            _ => None,
+        let samples = labels.len();
+        let n = Some(samples);
+        let rows = SetRows {
+            names: self.names(&group, &prefix, dataset::NAMES, samples)?,
+            events: self.column(&group, &prefix, dataset::EVENTS, n)?,
+            start_us: self.column(&group, &prefix, dataset::START_US, n)?,
+            end_us: self.column(&group, &prefix, dataset::END_US, n)?,
+            checksums: self.column(&group, &prefix, dataset::CHECKSUMS, n)?,
+            offsets: match header.split {
+                SplitMode::Duration { .. } => self.offsets(&group, &prefix, samples)?,
+                _ => Vec::new(),
+            },
+            labels,
         };
-        if let Some(row) = labels.iter().position(|&l| usize::from(l) >= CLASSES) {
+        self.hold_crc32(&group, ROWS_CRC32, &prefix, rows.crc32())?;
+        if let Some(row) = rows.labels.iter().position(|&l| usize::from(l) >= CLASSES) {
             return Err(self.damaged(
                 format!("{prefix}/labels, row {row}"),
-                format!("label {} is beyond {}", labels[row], CLASSES - 1),
+                format!("label {} is beyond {}", rows.labels[row], CLASSES - 1),
             ));
         }
-        let samples = names
+        let all_frames = rows.offsets.last().map_or(0, |&o| o as usize);
+        let (counts, chunks) = self.chunks(&group, &prefix, header, samples, all_frames)?;
+        let samples = rows
+            .names
             .into_iter()
             .enumerate()
             .map(|(i, name)| {
-                let (chunks, frames) = match &offsets {
-                    Some(o) => (o[i]..o[i + 1], o[i + 1] - o[i]),
-                    None => (i..i + 1, header.split.frames() as usize),
+                let chunks = match rows.offsets.get(i..i + 2) {
+                    Some(ends) => ends[0] as usize..ends[1] as usize,
+                    None => i..i + 1,
                 };
                 Sample {
                     name,
-                    label: labels[i],
-                    events: events[i],
-                    start_us: start_us[i],
-                    end_us: end_us[i],
-                    checksum: checksums[i],
+                    label: rows.labels[i],
+                    events: rows.events[i],
+                    start_us: rows.start_us[i],
+                    end_us: rows.end_us[i],
+                    checksum: rows.checksums[i],
+                    frames: match header.split {
+                        SplitMode::Duration { .. } => chunks.len(),
+                        split => split.frames() as usize,
+                    },
                     chunks,
-                    frames,
                 }
             })
             .collect();
-        let all_frames = offsets.map_or(0, |o| o.last().copied().unwrap_or(0));
-        let (counts, chunks) = self.chunks(&group, &prefix, header, labels.len(), all_frames)?;
         Ok(CacheSet {
             samples,
             counts,
@@ -484,12 +612,7 @@ impl Reader<'_> {
         })
     }
 
-    fn offsets(
-        &self,
-        group: &Group,
-        prefix: &str,
-        samples: usize,
-    ) -> Result<Vec<usize>, CacheError> {
+    fn offsets(&self, group: &Group, prefix: &str, samples: usize) -> Result<Vec<u64>, CacheError> {
         let offsets: Vec<u64> = self.column(group, prefix, dataset::OFFSETS, Some(samples + 1))?;
         let increasing = offsets.windows(2).all(|w| w[0] < w[1]);
         let last = offsets.last().copied().unwrap_or(0);
@@ -499,7 +622,7 @@ impl Reader<'_> {
                 format!("the rows do not increase from 0 to at most {MAX_ROWS}"),
             ));
         }
-        Ok(offsets.into_iter().map(|o| o as usize).collect())
+        Ok(offsets)
     }
 
     /// Type of the counts and place of every chunk, in row order.

@@ -33,9 +33,17 @@ pub mod attr {
     pub const KEEP_INVALID: &str = "keep_invalid";
     pub const CREATED_BY: &str = "created_by";
     pub const SOURCE_SHA256: &str = "source_sha256";
+    /// CRC-32 of the other attributes: see [`super::CacheHeader::crc32`].
+    pub const HEADER_CRC32: &str = "header_crc32";
     /// 1, and the last thing written: a cache without it was cut off.
     pub const COMPLETE: &str = "complete";
 }
+
+/// Attribute of a set's group: CRC-32 of its rows, see [`SetRows::crc32`].
+pub const ROWS_CRC32: &str = "rows_crc32";
+
+/// Bytes of a sample's name in the cache, padded with NUL.
+pub const NAME_BYTES: usize = 128;
 
 /// Names of the datasets.
 pub mod dataset {
@@ -87,6 +95,77 @@ pub struct CacheHeader {
     /// SHA-256, in hexadecimal, of the list of the input's files and their SHA-256
     /// (what `sha256sum FILES | LC_ALL=C sort -k2 | sha256sum` prints).
     pub source_sha256: String,
+}
+
+impl CacheHeader {
+    /// CRC-32 of what the attributes say, as text: `split_by`, `frames`, `duration_us`, `height`, `width`,
+    /// `keep_invalid`, `created_by` and `source_sha256`, each followed by a line feed.
+    pub fn crc32(&self) -> u32 {
+        let Self {
+            split,
+            sensor,
+            keep_invalid,
+            created_by,
+            source_sha256,
+        } = self;
+        let text = format!(
+            "{}\n{}\n{}\n{}\n{}\n{}\n{created_by}\n{source_sha256}\n",
+            split.split_by(),
+            split.frames(),
+            split.duration_us(),
+            sensor.height,
+            sensor.width,
+            u32::from(*keep_invalid),
+        );
+        crc32fast::hash(text.as_bytes())
+    }
+}
+
+/// The columns of a set, one row a sample.
+#[derive(Clone, Debug, Default)]
+pub struct SetRows {
+    /// Names.
+    pub names: Vec<String>,
+    /// Labels.
+    pub labels: Vec<u8>,
+    /// Events in the frames.
+    pub events: Vec<u64>,
+    /// Starts of the windows in microseconds.
+    pub start_us: Vec<i64>,
+    /// Ends of the windows in microseconds.
+    pub end_us: Vec<i64>,
+    /// CRC-32 of the frames.
+    pub checksums: Vec<u32>,
+    /// Frames before each sample and after the last; empty where T is fixed.
+    pub offsets: Vec<u64>,
+}
+
+impl SetRows {
+    /// CRC-32 of the columns in this struct's order: names each followed by NUL, numbers little-endian.
+    pub fn crc32(&self) -> u32 {
+        let mut crc = crc32fast::Hasher::new();
+        for name in &self.names {
+            crc.update(name.as_bytes());
+            crc.update(&[0]);
+        }
+        crc.update(&self.labels);
+        self.events
+            .iter()
+            .for_each(|v| crc.update(&v.to_le_bytes()));
+        self.start_us
+            .iter()
+            .for_each(|v| crc.update(&v.to_le_bytes()));
+        self.end_us
+            .iter()
+            .for_each(|v| crc.update(&v.to_le_bytes()));
+        self.checksums
+            .iter()
+            .for_each(|v| crc.update(&v.to_le_bytes()));
+        self.offsets
+            .iter()
+            .for_each(|v| crc.update(&v.to_le_bytes()));
+        crc.finalize()
+    }
 }
 
 /// Type of the counts in a cache.
@@ -287,6 +366,7 @@ fn unshuffle(shuffled: &[u8], width: usize, raw: &mut [u8]) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -15,6 +15,6 @@ pub mod labels;
 pub mod split_mode;
 
 pub use cache_file::{CacheError, CacheFile, CacheSet, Frames, Sample};
-pub use cache_format::{CacheHeader, ChunkCodec, CountType, Set};
+pub use cache_format::{CacheHeader, ChunkCodec, CountType, Set, SetRows};
 pub use event::{Event, SensorSize};
 pub use split_mode::SplitMode;
