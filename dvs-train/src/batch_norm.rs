@@ -3,6 +3,9 @@
 //! burn-nn's own module moves the running variance by the biased variance of the batch where PyTorch takes the
 //! unbiased one, and derives its gradient through some ten operations on the largest tensors of the network.
 
+pub mod kernel;
+pub mod reference;
+
 use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -44,158 +47,204 @@ impl<B: BatchNormBackend> BatchNorm<B> {
 
     /// Normalises by the batch's statistics on a backend with autodiff, else by the running ones.
     pub fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
-        let [n, c, height, width] = x.dims();
-        let x = x.reshape([n, c, height * width]); // [N, C, HW]
-        let y = if B::ad_enabled(&x.device()) {
-            self.normalise_by_batch(x)
+        let shape = x.dims();
+        let [n, c, height, width] = shape;
+        let x = primitive(x.reshape([n, c, height * width])); // [N, C, HW]
+        let y = if B::ad_enabled(&self.gamma.device()) {
+            let (y, moments) = B::batch_norm(x, self.parameters());
+            self.move_running(moments, n * height * width);
+            y
         } else {
-            self.normalise_by_running(x)
+            B::scale(x, self.running_affine())
         };
-        y.reshape([n, c, height, width])
+        tensor::<B, 3>(y).reshape(shape)
     }
 
-    fn normalise_by_batch(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
-        let [n, _, cells] = x.dims();
-        let count = (n * cells) as f64;
-        let (y, mean, variance) = B::batch_norm(
-            primitive(x),
-            primitive(self.gamma.val()),
-            primitive(self.beta.val()),
-            self.epsilon,
-        );
-        let (mean, variance) = (tensor::<B, 1>(mean), tensor::<B, 1>(variance));
+    /// What is learnt.
+    pub fn parameters(&self) -> Parameters<FloatTensor<B>> {
+        Parameters {
+            gamma: primitive(self.gamma.val()),
+            beta: primitive(self.beta.val()),
+            epsilon: self.epsilon,
+        }
+    }
+
+    /// Moves the running statistics by those of a batch with `count` values a channel.
+    pub fn move_running(&self, batch: Moments<FloatTensor<B>>, count: usize) {
+        let count = count as f64;
+        let (mean, variance) = (tensor::<B, 1>(batch.mean), tensor::<B, 1>(batch.variance));
         let unbiased = variance.mul_scalar(count / (count - 1.0).max(1.0));
         for (running, batch) in [(&self.running_mean, mean), (&self.running_var, unbiased)] {
             let kept = running.value_sync().mul_scalar(1.0 - self.momentum);
             running.update((kept + batch.mul_scalar(self.momentum)).detach());
         }
-        tensor(y)
     }
 
-    fn normalise_by_running(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
-        let n = x.dims()[0];
-        let deviation = self
-            .running_var
-            .value_sync()
-            .add_scalar(self.epsilon)
-            .sqrt();
-        let scale = self.gamma.val() / deviation; // [C]
-        let shift = self.beta.val() - self.running_mean.value_sync() * scale.clone(); // [C]
-        x * each(scale, n) + each(shift, n)
+    /// Normalisation by the running statistics.
+    pub fn running_affine(&self) -> Affine<FloatTensor<B>> {
+        let moments = Moments {
+            mean: primitive(self.running_mean.value_sync()),
+            variance: primitive(self.running_var.value_sync()),
+        };
+        affine::<B>(&self.parameters(), &moments).0
     }
+}
+
+/// What a layer of C channels learns, all `[C]`.
+#[derive(Clone, Debug)]
+pub struct Parameters<T> {
+    /// Scale.
+    pub gamma: T,
+    /// Shift.
+    pub beta: T,
+    /// Added to the variance.
+    pub epsilon: f64,
+}
+
+/// Mean and biased variance of each channel, `[C]`.
+#[derive(Clone, Debug)]
+pub struct Moments<T> {
+    /// Mean.
+    pub mean: T,
+    /// Variance.
+    pub variance: T,
+}
+
+/// y = x scale + shift for each channel, `[C]`.
+#[derive(Clone, Debug)]
+pub struct Affine<T> {
+    /// Slope.
+    pub scale: T,
+    /// Value at 0.
+    pub shift: T,
+}
+
+/// What the backward pass needs besides x, all `[C]`.
+#[derive(Clone, Debug)]
+pub struct Saved<T> {
+    /// Scale.
+    pub gamma: T,
+    /// Mean of the batch.
+    pub mean: T,
+    /// 1 / deviation of the batch.
+    pub inverse: T,
+}
+
+/// The normalisation that moments come to, and what its backward pass needs. PyTorch computes it in this form.
+///
+/// ```text
+/// (x - mean) gamma / deviation + beta = x scale + shift
+/// deviation = sqrt(variance + epsilon)
+/// scale     = gamma / deviation
+/// shift     = beta - mean scale
+/// ```
+pub fn affine<B: Backend>(
+    parameters: &Parameters<FloatTensor<B>>,
+    moments: &Moments<FloatTensor<B>>,
+) -> (Affine<FloatTensor<B>>, Saved<FloatTensor<B>>) {
+    let vector = |primitive: &FloatTensor<B>| tensor::<B, 1>(primitive.clone());
+    let inverse = vector(&moments.variance)
+        .add_scalar(parameters.epsilon)
+        .sqrt()
+        .recip(); // [C]
+    let scale = vector(&parameters.gamma) * inverse.clone(); // [C]
+    let shift = vector(&parameters.beta) - vector(&moments.mean) * scale.clone(); // [C]
+    let affine = Affine {
+        scale: primitive(scale),
+        shift: primitive(shift),
+    };
+    let saved = Saved {
+        gamma: parameters.gamma.clone(),
+        mean: moments.mean.clone(),
+        inverse: primitive(inverse),
+    };
+    (affine, saved)
 }
 
 /// A backend that computes batch normalisation. The methods it does not replace with kernels are plain tensor
 /// operations.
 pub trait BatchNormBackend: Backend {
-    /// Normalises `x` `[N, C, L]` by its own statistics; returns it with the mean and the biased variance `[C]`,
-    /// which have no gradient.
+    /// Normalises `x` `[N, C, L]` by its own moments; returns them too, without gradient.
     fn batch_norm(
         x: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        beta: FloatTensor<Self>,
-        epsilon: f64,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let output = Self::batch_norm_forward(x, gamma, beta, epsilon);
-        (output.y, output.mean, output.variance)
+        parameters: Parameters<FloatTensor<Self>>,
+    ) -> (FloatTensor<Self>, Moments<FloatTensor<Self>>) {
+        let moments = Self::moments(x.clone());
+        let (affine, _) = affine::<Self>(&parameters, &moments);
+        (Self::scale(x, affine), moments)
     }
 
-    /// The same, and what the backward pass needs.
-    ///
-    /// ```text
-    /// y = (x - mean) gamma / sqrt(variance + epsilon) + beta
-    /// ```
-    fn batch_norm_forward(
-        x: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        beta: FloatTensor<Self>,
-        epsilon: f64,
-    ) -> BatchNormOutput<Self> {
-        let x = tensor::<Self, 3>(x);
-        let [n, _, cells] = x.dims();
-        let count = (n * cells) as f64;
-        let mean = channel_sum(x.clone()).div_scalar(count); // [C]
-        let centred = x - each(mean.clone(), n);
-        let variance = channel_sum(centred.clone() * centred.clone()).div_scalar(count); // [C]
-        let inverse = variance.clone().add_scalar(epsilon).sqrt().recip(); // [C]
-        let scale = tensor::<Self, 1>(gamma) * inverse.clone(); // [C]
-        let y = centred.clone() * each(scale, n) + each(tensor(beta), n);
-        BatchNormOutput {
-            y: primitive(y),
-            mean: primitive(mean),
-            variance: primitive(variance),
-            centred: primitive(centred),
-            inverse: primitive(inverse),
-        }
+    /// Moments of the channels of `x` `[N, C, L]`.
+    fn moments(x: FloatTensor<Self>) -> Moments<FloatTensor<Self>> {
+        let [mean, variance] = reference::moments(tensor::<Self, 3>(x)).map(primitive);
+        Moments { mean, variance }
+    }
+
+    /// `x` `[N, C, L]` times a scale, plus a shift.
+    fn scale(x: FloatTensor<Self>, affine: Affine<FloatTensor<Self>>) -> FloatTensor<Self> {
+        let (scale, shift) = (tensor(affine.scale), tensor(affine.shift));
+        primitive(reference::scale(tensor::<Self, 3>(x), scale, shift))
     }
 
     /// Gradients of x, gamma and beta.
-    ///
-    /// ```text
-    /// dbeta  = sum dy
-    /// dgamma = sum dy (x - mean) / deviation
-    /// dx     = gamma / deviation (dy - dbeta / count - (x - mean) / deviation dgamma / count)
-    /// ```
     fn batch_norm_backward(
         grad: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        centred: FloatTensor<Self>,
-        inverse: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        saved: Saved<FloatTensor<Self>>,
     ) -> [FloatTensor<Self>; 3] {
-        let dy = tensor::<Self, 3>(grad);
-        let centred = tensor::<Self, 3>(centred);
-        let inverse = tensor::<Self, 1>(inverse);
-        let [n, _, cells] = dy.dims();
-        let count = (n * cells) as f64;
-        let dbeta = channel_sum(dy.clone()); // [C]
-        let dgamma = channel_sum(dy.clone() * centred.clone()) * inverse.clone(); // [C]
-        let scale = tensor::<Self, 1>(gamma) * inverse.clone(); // [C]
-        let shift = (scale.clone() * dbeta.clone()).div_scalar(count); // [C]
-        let slope = (scale.clone() * inverse * dgamma.clone()).div_scalar(count); // [C]
-        let dx = dy * each(scale, n) - centred * each(slope, n) - each(shift, n);
+        let saved = [saved.gamma, saved.mean, saved.inverse].map(tensor);
+        let (dx, [dgamma, dbeta]) = reference::backward(tensor::<Self, 3>(grad), tensor(x), saved);
         [primitive(dx), primitive(dgamma), primitive(dbeta)]
     }
 }
 
-/// What [`BatchNormBackend::batch_norm_forward`] computes.
-#[derive(Clone, Debug)]
-pub struct BatchNormOutput<B: Backend> {
-    /// Output `[N, C, L]`.
-    pub y: FloatTensor<B>,
-    /// `[C]`
-    pub mean: FloatTensor<B>,
-    /// Biased. `[C]`
-    pub variance: FloatTensor<B>,
-    /// x - mean `[N, C, L]`.
-    pub centred: FloatTensor<B>,
-    /// 1 / deviation `[C]`.
-    pub inverse: FloatTensor<B>,
-}
+impl BatchNormBackend for Flex {
+    fn moments(x: FloatTensor<Self>) -> Moments<FloatTensor<Self>> {
+        kernel::moments(&x)
+    }
 
-impl BatchNormBackend for Flex {}
+    fn scale(x: FloatTensor<Self>, affine: Affine<FloatTensor<Self>>) -> FloatTensor<Self> {
+        kernel::scale(&x, &affine)
+    }
+
+    fn batch_norm_backward(
+        grad: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        saved: Saved<FloatTensor<Self>>,
+    ) -> [FloatTensor<Self>; 3] {
+        kernel::backward(&grad, &x, &saved)
+    }
+}
 
 impl<B: BatchNormBackend, C: CheckpointStrategy> BatchNormBackend for Autodiff<B, C> {
     fn batch_norm(
         x: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        beta: FloatTensor<Self>,
-        epsilon: f64,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let output = B::batch_norm_forward(
-            x.primitive,
-            gamma.primitive.clone(),
-            beta.primitive,
+        parameters: Parameters<FloatTensor<Self>>,
+    ) -> (FloatTensor<Self>, Moments<FloatTensor<Self>>) {
+        let Parameters {
+            gamma,
+            beta,
             epsilon,
-        );
+        } = parameters;
         let nodes = [x.node.clone(), gamma.node.clone(), beta.node.clone()];
+        let parameters = Parameters {
+            gamma: gamma.primitive,
+            beta: beta.primitive,
+            epsilon,
+        };
+        let moments = B::moments(x.primitive.clone());
+        let (affine, saved) = affine::<B>(&parameters, &moments);
+        let y = B::scale(x.primitive.clone(), affine);
         let y = match BatchNormNode.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => {
-                prep.finish((gamma.primitive, output.centred, output.inverse), output.y)
-            }
-            OpsKind::UnTracked(prep) => prep.finish(output.y),
+            OpsKind::Tracked(prep) => prep.finish((x.primitive, saved), y),
+            OpsKind::UnTracked(prep) => prep.finish(y),
         };
         let untracked = <Self as AutodiffBackend>::from_inner;
-        (y, untracked(output.mean), untracked(output.variance))
+        let moments = Moments {
+            mean: untracked(moments.mean),
+            variance: untracked(moments.variance),
+        };
+        (y, moments)
     }
 }
 
@@ -204,32 +253,18 @@ impl<B: BatchNormBackend, C: CheckpointStrategy> BatchNormBackend for Autodiff<B
 struct BatchNormNode;
 
 impl<B: BatchNormBackend> Backward<B, 3> for BatchNormNode {
-    /// Gamma, x - mean, 1 / deviation.
-    type State = (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>);
+    type State = (FloatTensor<B>, Saved<FloatTensor<B>>);
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let (gamma, centred, inverse) = ops.state;
+        let (x, saved) = ops.state;
         let grad = grads.consume::<B>(&ops.node);
-        let gradients = B::batch_norm_backward(grad, gamma, centred, inverse);
+        let gradients = B::batch_norm_backward(grad, x, saved);
         for (parent, gradient) in ops.parents.into_iter().zip(gradients) {
             if let Some(node) = parent {
                 grads.register::<B>(node.id, gradient);
             }
         }
     }
-}
-
-/// Sums `[N, C, L]` to `[C]`.
-fn channel_sum<B: Backend>(x: Tensor<B, 3>) -> Tensor<B, 1> {
-    let c = x.dims()[1];
-    x.sum_dim(2).sum_dim(0).reshape([c])
-}
-
-/// Values of each channel for `n` images, `[N, C, 1]`. Repeated in memory: burn-flex has a fast path for one
-/// value a row of consecutive rows, and a very slow one for other broadcasts.
-fn each<B: Backend>(x: Tensor<B, 1>, n: usize) -> Tensor<B, 3> {
-    let c = x.dims()[0];
-    x.reshape([1, c, 1]).repeat_dim(0, n)
 }
 
 fn tensor<B: Backend, const D: usize>(primitive: FloatTensor<B>) -> Tensor<B, D> {

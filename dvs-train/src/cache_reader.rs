@@ -42,17 +42,30 @@ pub struct Scratch {
     pub frames: Frames,
 }
 
-/// One set of a cache with a fixed T.
+/// Samples of one set of a cache with a fixed T.
 pub struct CacheSamples {
     /// The cache.
     pub cache: Arc<CacheFile>,
     /// The set.
     pub set: Set,
+    /// Which of its samples.
+    pub places: Vec<usize>,
+}
+
+impl CacheSamples {
+    /// All samples of a set.
+    pub fn all(cache: &Arc<CacheFile>, set: Set) -> Self {
+        Self {
+            cache: Arc::clone(cache),
+            set,
+            places: (0..cache.set(set).samples.len()).collect(),
+        }
+    }
 }
 
 impl SampleSource for CacheSamples {
     fn len(&self) -> usize {
-        self.cache.set(self.set).samples.len()
+        self.places.len()
     }
 
     fn steps(&self) -> usize {
@@ -69,12 +82,14 @@ impl SampleSource for CacheSamples {
     }
 
     fn label(&self, index: usize) -> u8 {
-        self.cache.set(self.set).samples[index].label
+        self.cache.set(self.set).samples[self.places[index]].label
     }
 
     fn read(&self, index: usize, scratch: &mut Scratch) -> Result<()> {
         let Scratch { codec, frames } = scratch;
-        Ok(self.cache.read(self.set, index, codec, frames)?)
+        Ok(self
+            .cache
+            .read(self.set, self.places[index], codec, frames)?)
     }
 }
 
@@ -144,11 +159,6 @@ impl BatchReader {
             reader.workers.push(worker);
         }
         Ok(reader)
-    }
-
-    /// Number of batches, read and to be read.
-    pub fn batches(&self) -> usize {
-        self.batches
     }
 
     /// How long the consumer has waited for batches.

@@ -1,9 +1,18 @@
 //! The command line as it is typed. What it means on this machine is for [`crate::options`] to find out.
 
-use std::path::PathBuf;
-use std::str::FromStr;
+mod device;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory, FromArgMatches, Id, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+pub use self::device::DeviceName;
+use crate::neuron::args::NeuronArgs;
+use crate::validation::Validation;
 
 /// Trains spiking neural networks on the frame cache that dvs-prep makes.
 #[derive(Debug, Parser)]
@@ -20,20 +29,39 @@ pub struct Cli {
 pub enum Command {
     /// Train a network (what is done where no command is named)
     Train(TrainArgs),
+    /// Judge a checkpoint on a cache: accuracy, recall of each gesture, confusion matrix
+    Eval(EvalArgs),
+    /// Tell the gesture of one recording or sample, and when the network knew
+    Predict(PredictArgs),
 }
 
+/// Names of the flags that were typed, so that those with a default can be told from those left out.
+pub type Typed = HashSet<String>;
+
 impl Cli {
+    /// Reads a command line. Where it is none, ends the program with a usage message and exit status 2.
+    pub fn read(line: impl Iterator<Item = OsString>) -> (Self, Typed) {
+        let matches = Self::command().get_matches_from(line);
+        let cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        let flags = matches.subcommand().map_or(&matches, |(_, flags)| flags);
+        let is_typed = |id: &&Id| flags.value_source(id.as_str()) == Some(ValueSource::CommandLine);
+        let typed = flags.ids().filter(is_typed).map(Id::to_string).collect();
+        (cli, typed)
+    }
+
     /// The command, `train` where none is named.
     pub fn chosen(self) -> Command {
         self.command.unwrap_or(Command::Train(self.train))
     }
 }
 
-/// Flags of `train`.
-#[derive(Args, Clone, Debug)]
+/// Flags of `train`. They are what `settings.json` and a checkpoint keep of a run, under the names of these fields.
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
+// As Python's argparse has it, the last of a flag counts: scripts append to a line that stands.
+#[command(args_override_self = true)]
 pub struct TrainArgs {
     /// Directory with the cache, under the name dvs-prep gives it [default: $DVS_DATA, else ./DVS128Gesture]
-    #[arg(long, value_name = "DIR", conflicts_with = "cache")]
+    #[arg(long, alias = "data_dir", value_name = "DIR", conflicts_with = "cache")]
     pub data_dir: Option<PathBuf>,
 
     /// The frame cache itself, instead of --data-dir
@@ -72,6 +100,26 @@ pub struct TrainArgs {
     #[arg(long, default_value_t = 128, value_name = "C")]
     pub channels: usize,
 
+    /// Whether the network works through a sample layer by layer or step by step
+    #[arg(long, alias = "step_mode", value_enum, default_value_t = StepMode::M, value_name = "MODE")]
+    pub step_mode: StepMode,
+
+    /// Directory that the run's folder is made in
+    #[arg(long, alias = "out_dir", default_value = "./logs", value_name = "DIR")]
+    pub out_dir: PathBuf,
+
+    /// Go on from a checkpoint, or from the latest one of a run's folder; what is not given again is as it was
+    #[arg(long, value_name = "PATH")]
+    pub resume: Option<PathBuf>,
+
+    /// Replace a run that stands where this one's folder would
+    #[arg(long)]
+    pub force: bool,
+
+    /// Automatic mixed precision; needs a GPU
+    #[arg(long)]
+    pub amp: bool,
+
     /// Optimizer
     #[arg(long, value_enum, default_value_t = OptimizerName::Adam, ignore_case = true)]
     pub opt: OptimizerName,
@@ -80,13 +128,151 @@ pub struct TrainArgs {
     #[arg(long, default_value_t = 0.001, value_name = "RATE")]
     pub lr: f64,
 
+    /// Momentum of SGD
+    #[arg(long, default_value_t = 0.9, value_name = "SHARE")]
+    pub momentum: f64,
+
+    /// How the learning rate changes from epoch to epoch
+    #[arg(long, alias = "lr_scheduler", value_enum, default_value_t = SchedulerName::CosAlr, ignore_case = true, value_name = "NAME")]
+    pub lr_scheduler: SchedulerName,
+
+    /// StepLR: epochs from one decay to the next
+    #[arg(long, alias = "step_size", default_value = "32", value_parser = whole_number, value_name = "EPOCHS")]
+    pub step_size: u32,
+
+    /// StepLR: what the learning rate is multiplied by
+    #[arg(long, default_value_t = 0.1, value_name = "FACTOR")]
+    pub gamma: f64,
+
+    /// CosALR: epochs from the highest learning rate to 0; as many again lead back
+    #[arg(
+        long,
+        alias = "T_max",
+        alias = "t_max",
+        alias = "T-max",
+        default_value_t = 32,
+        value_name = "EPOCHS"
+    )]
+    pub t_max: u32,
+
+    /// Hold out users of the training set, as users:4 or a share such as 0.1, and choose checkpoint_max on them; the
+    /// test set is then judged once, at the end
+    #[arg(long, value_name = "HOW")]
+    pub validation: Option<Validation>,
+
     /// Seed of weights, sample order and dropout
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
+
+    // Last, because its heading holds for all that follow.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub neuron: NeuronArgs,
+}
+
+/// Flags of `eval`.
+#[derive(Args, Clone, Debug)]
+pub struct EvalArgs {
+    /// A checkpoint, or a run's folder, whose checkpoint_max is taken
+    #[arg(long, value_name = "PATH")]
+    pub checkpoint: PathBuf,
+
+    /// The frame cache [default: the one the network was trained on]
+    #[arg(long, value_name = "FILE")]
+    pub cache: Option<PathBuf>,
+
+    /// The set to judge on
+    #[arg(long, value_enum, default_value_t = SetName::Test)]
+    pub set: SetName,
+
+    /// Where to compute: auto or cpu
+    #[arg(long, default_value = "auto")]
+    pub device: DeviceName,
+
+    /// Samples a batch
+    #[arg(short = 'b', long, default_value_t = 16, value_name = "SAMPLES")]
+    pub batch_size: usize,
+
+    /// Threads that read and decode samples ahead
+    #[arg(short = 'j', long, default_value_t = 4, value_name = "N")]
+    pub jobs: usize,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `predict`.
+#[derive(Args, Clone, Debug)]
+pub struct PredictArgs {
+    /// A checkpoint, or a run's folder, whose checkpoint_max is taken
+    #[arg(long, value_name = "PATH")]
+    pub checkpoint: PathBuf,
+
+    /// A recording (.aedat), the dataset's archive or folder, or a frame cache
+    #[arg(value_name = "INPUT")]
+    pub input: PathBuf,
+
+    /// The sample, as user01_led_0, or user01_led_0@3 where label 3 is meant; needed where INPUT holds several
+    #[arg(long, value_name = "NAME")]
+    pub sample: Option<String>,
+
+    /// First microsecond of the window to judge, instead of a labelled sample
+    #[arg(
+        long,
+        value_name = "US",
+        conflicts_with = "sample",
+        requires = "end_us"
+    )]
+    pub start_us: Option<i64>,
+
+    /// First microsecond after the window
+    #[arg(long, value_name = "US", requires = "start_us")]
+    pub end_us: Option<i64>,
+
+    /// Where to compute: auto or cpu
+    #[arg(long, default_value = "auto")]
+    pub device: DeviceName,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl TrainArgs {
+    /// What an empty command line means.
+    ///
+    /// # Errors
+    /// None that occur: no flag has to be given.
+    pub fn usual() -> anyhow::Result<Self> {
+        Ok(Cli::try_parse_from(["dvs-train"])?.train)
+    }
+}
+
+/// The sets of a cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SetName {
+    /// What networks are trained on
+    Train,
+    /// What they are judged on
+    Test,
+}
+
+/// Orders of work on a sample's T steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StepMode {
+    /// Multi-step, layer by layer: each layer takes all T steps at once. Fast
+    M,
+    /// Single-step: each step goes through all layers, membrane potentials carried on. In training every batch norm
+    /// then sees one step at a time, as in SpikingJelly: it normalises each by its own statistics and moves the
+    /// running ones T times a batch. With the same statistics both modes give the same spikes and gradients
+    S,
 }
 
 /// Ways to divide a sample into a fixed number of frames.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Split {
     /// Frames of equally many events
     Number,
@@ -95,41 +281,33 @@ pub enum Split {
 }
 
 /// Optimizers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum OptimizerName {
+    /// Stochastic gradient descent with momentum
+    Sgd,
     /// Adam with betas 0.9 and 0.999 and epsilon 1e-8
     Adam,
 }
 
-/// A device as it is typed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeviceName {
-    /// The best that this build and machine have.
-    Auto,
-    /// The processor.
-    Cpu,
-    /// An NVIDIA GPU.
-    Cuda(usize),
-    /// A GPU through Vulkan.
-    Vulkan(usize),
+/// Schedules of the learning rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+pub enum SchedulerName {
+    /// Multiplied by --gamma every --step-size epochs
+    #[value(name = "StepLR")]
+    #[serde(rename = "StepLR")]
+    StepLr,
+    /// Half a cosine wave down to 0 within --t-max epochs
+    #[value(name = "CosALR")]
+    #[serde(rename = "CosALR")]
+    CosAlr,
 }
 
-impl FromStr for DeviceName {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let unknown = || format!("{text:?} is none of auto, cpu, cuda:N and vulkan:N");
-        let (kind, index) = match text.split_once(':') {
-            Some((kind, index)) => (kind, index.parse().map_err(|_| unknown())?),
-            None => (text, 0),
-        };
-        match (kind, text.contains(':')) {
-            ("auto", false) => Ok(Self::Auto),
-            ("cpu", false) => Ok(Self::Cpu),
-            ("cuda", _) => Ok(Self::Cuda(index)),
-            ("vulkan", _) => Ok(Self::Vulkan(index)),
-            _ => Err(unknown()),
-        }
+/// A whole number, also as the tutorial's `-step_size`, which is a float: 32 or 32.0.
+fn whole_number(text: &str) -> Result<u32, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number.fract() == 0.0 && (0.0..=1e9).contains(&number) => Ok(number as u32),
+        _ => Err(format!("{text:?} is not a whole number of epochs")),
     }
 }
 
@@ -141,8 +319,10 @@ mod tests {
 
     fn train(args: &[&str]) -> TrainArgs {
         let cli = Cli::try_parse_from(std::iter::once(&"dvs-train").chain(args)).unwrap();
-        let Command::Train(args) = cli.chosen();
-        args
+        match cli.chosen() {
+            Command::Train(args) => args,
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
@@ -159,22 +339,6 @@ mod tests {
             let args = train(args);
             assert_eq!((args.frames, args.batch_size), (Some(8), 4));
             assert_eq!((args.epochs, args.channels, args.lr), (64, 128, 0.001));
-        }
-    }
-
-    #[test]
-    fn devices_are_parsed() {
-        for (text, device) in [
-            ("auto", DeviceName::Auto),
-            ("cpu", DeviceName::Cpu),
-            ("cuda", DeviceName::Cuda(0)),
-            ("cuda:3", DeviceName::Cuda(3)),
-            ("vulkan:1", DeviceName::Vulkan(1)),
-        ] {
-            assert_eq!(text.parse(), Ok(device));
-        }
-        for text in ["", "gpu", "cpu:0", "cuda:", "cuda:-1", "cuda:x"] {
-            assert!(text.parse::<DeviceName>().is_err(), "{text}");
         }
     }
 

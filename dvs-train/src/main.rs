@@ -1,29 +1,54 @@
 //! `dvs-train`: trains spiking neural networks on the frame cache that `dvs-prep` makes.
 //!
 //! cache -> [`cache_reader`] -> [`batch`] -> [`network`] (its [`neuron`]s and [`batch_norm`]) -> firing rate
-//! -> [`metrics`]; [`training`] is the loop around them.
+//! -> [`metrics`]; [`training`] is one epoch of it, [`evaluation`] the judgement after it, and [`run`] the loop around
+//! both, which leaves [`epoch_log`], [`checkpoint`] and [`pictures`] in a [`run_folder`]. [`eval`] and [`predict`] use
+//! what was trained.
 
 mod batch;
 mod batch_norm;
+mod block;
 mod cache_reader;
+mod checkpoint;
 mod cli;
+mod confusion;
+mod description;
+mod epoch_log;
+mod eval;
+mod evaluation;
+mod event_file;
+mod firing;
+mod flex;
 mod metrics;
 mod network;
 mod neuron;
+mod optimizer;
 mod options;
+mod pictures;
+mod predict;
+mod progress;
+mod resume;
+mod run;
+mod run_folder;
+mod schedule;
 mod seed;
+mod settings;
+mod summary;
 #[cfg(test)]
 mod test_data;
+mod trained;
 mod training;
+mod tutorial;
+mod validation;
+mod weights;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use burn::backend::Autodiff;
 use burn::backend::flex::{Flex, FlexDevice};
-use clap::Parser;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, TrainArgs, Typed};
 use crate::options::{Device, TrainOptions};
 
 // The system's allocator maps every large tensor anew and pays for its pages each time.
@@ -31,7 +56,13 @@ use crate::options::{Device, TrainOptions};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match run(Cli::parse()) {
+    let (cli, typed) = Cli::read(tutorial::translate(std::env::args_os()));
+    let result = match cli.chosen() {
+        Command::Train(args) => train(args, &typed),
+        Command::Eval(args) => eval::run(&args),
+        Command::Predict(args) => predict::run(&args),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("dvs-train: {error:#}");
@@ -40,13 +71,16 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<()> {
-    match cli.chosen() {
-        Command::Train(args) => {
-            let options = TrainOptions::resolve(args)?;
-            match options.device {
-                Device::Cpu => training::run::<Autodiff<Flex>>(&options, &FlexDevice),
-            }
+fn train(args: TrainArgs, typed: &Typed) -> Result<()> {
+    let (options, from) = match &args.resume {
+        None => (TrainOptions::resolve(args)?, None),
+        Some(path) => {
+            let (options, from) = resume::resume(path, &args, typed)?;
+            eprintln!("dvs-train: {from}");
+            (options, Some(from))
         }
+    };
+    match options.device {
+        Device::Cpu => run::run::<Autodiff<Flex>>(&options, from.as_ref(), &FlexDevice),
     }
 }

@@ -5,30 +5,35 @@
 //! dropout, linear 4C, LIF, dropout, linear 110, LIF, voting by tens
 //! ```
 //!
-//! It works layer by layer: each layer takes all time steps at once. Those without a memory see `[T * B, ...]`,
-//! neurons see `[T, B, ...]`.
+//! Layer by layer, each layer takes all time steps at once: those without a memory see `[T * B, ...]`, neurons see
+//! `[T, B, ...]`. Step by step the same happens with one step at a time, and neurons go on from their potentials.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::backend::Backend;
-use burn::tensor::module::max_pool2d;
 use burn::tensor::{Distribution, Tensor};
 use dvs_shared::event::POLARITIES;
 use dvs_shared::labels::CLASSES;
 
-use crate::batch_norm::{BatchNorm, BatchNormBackend};
-use crate::neuron::{Lif, LifBackend};
+use crate::batch_norm::BatchNorm;
+use crate::block::{BlockBackend, norm_fire_pool, pool};
+use crate::cli::StepMode;
+use crate::firing::Observer;
+use crate::neuron::layer::Potentials;
+use crate::neuron::{Neuron, Neurons};
 
 /// Number of convolutions; each halves height and width.
 pub const BLOCKS: usize = 5;
+/// Short names of the layers of neurons, in order.
+pub const LAYERS: [&str; BLOCKS + 2] = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc1", "fc2"];
 /// Output neurons that vote for one class.
 pub const VOTERS: usize = 10;
 
 /// A backend that has all the network's own operations.
-pub trait SnnBackend: LifBackend + BatchNormBackend {}
+pub trait SnnBackend: BlockBackend {}
 
-impl<B: LifBackend + BatchNormBackend> SnnBackend for B {}
+impl<B: BlockBackend> SnnBackend for B {}
 
 /// What decides a network's shape and behaviour.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,7 +43,9 @@ pub struct NetworkConfig {
     /// Height and width of a frame, multiples of 32.
     pub size: [usize; 2],
     /// The neurons.
-    pub lif: Lif,
+    pub neuron: Neuron,
+    /// Layer by layer or step by step.
+    pub step_mode: StepMode,
     /// Probability that dropout silences a feature.
     pub dropout: f64,
 }
@@ -52,8 +59,12 @@ pub struct Network<B: Backend> {
     pub hidden: Linear<B>,
     /// From 4C to 110.
     pub output: Linear<B>,
+    /// Neurons of the hidden layer.
+    pub hidden_neurons: Neurons<B>,
+    /// Neurons of the output.
+    pub output_neurons: Neurons<B>,
     #[module(skip)]
-    lif: Lif,
+    step_mode: StepMode,
     dropout: f64,
 }
 
@@ -64,8 +75,8 @@ pub struct ConvBlock<B: Backend> {
     pub conv: Conv2d<B>,
     /// Its normalisation.
     pub norm: BatchNorm<B>,
-    #[module(skip)]
-    lif: Lif,
+    /// Its neurons.
+    pub neurons: Neurons<B>,
 }
 
 impl<B: SnnBackend> ConvBlock<B> {
@@ -76,20 +87,30 @@ impl<B: SnnBackend> ConvBlock<B> {
         Self {
             conv: conv.init(device),
             norm: BatchNorm::new(config.channels, device),
-            lif: config.lif,
+            neurons: Neurons::new(config.neuron, device),
         }
     }
 
-    fn forward(&self, x: Tensor<B, 5>) -> Tensor<B, 5> {
+    /// Pooled spikes `[T, B, C, H / 2, W / 2]`; `observer` sees those before pooling as `layer`'s.
+    fn forward(
+        &self,
+        x: Tensor<B, 5>,
+        layer: usize,
+        memory: Option<&mut Potentials<B>>,
+        observer: &mut impl Observer<B>,
+    ) -> Tensor<B, 5> {
         let [t, b, inputs, height, width] = x.dims();
-        let x = x.reshape([t * b, inputs, height, width]);
-        let x = self.norm.forward(self.conv.forward(x)); // [T * B, C, H, W]
-        let [_, c, ..] = x.dims();
-        let x = self.lif.forward(x.reshape([t, b, c, height, width]));
-        let x = x.reshape([t * b, c, height, width]);
-        // All four cells of a window often spike: the gradient goes to the first of them, as in PyTorch.
-        let x = max_pool2d(x, [2, 2], [2, 2], [0, 0], [1, 1], false);
-        x.reshape([t, b, c, height / 2, width / 2])
+        let x = self.conv.forward(x.reshape([t * b, inputs, height, width])); // [T * B, C, H, W]
+        let c = x.dims()[1];
+        let pooled = if memory.is_none() && !observer.looks() {
+            norm_fire_pool(x, &self.norm, &self.neurons, t)
+        } else {
+            let x = self.norm.forward(x).reshape([t, b, c, height, width]);
+            let spikes = fire(&self.neurons, x, memory);
+            observer.spikes(layer, &spikes);
+            pool(spikes.reshape([t * b, c, height, width]))
+        };
+        pooled.reshape([t, b, c, height / 2, width / 2])
     }
 }
 
@@ -108,7 +129,9 @@ impl<B: SnnBackend> Network<B> {
                 .collect(),
             hidden: linear(c * height * width, 4 * c).init(device),
             output: linear(4 * c, CLASSES * VOTERS).init(device),
-            lif: config.lif,
+            hidden_neurons: Neurons::new(config.neuron, device),
+            output_neurons: Neurons::new(config.neuron, device),
+            step_mode: config.step_mode,
             dropout: config.dropout,
         };
         // burn draws weights where they are first used, after whatever was drawn by then; draw them here.
@@ -118,27 +141,68 @@ impl<B: SnnBackend> Network<B> {
 
     /// Firing rate of each class, `[B, 11]`, from frames `[T, B, 2, H, W]`.
     pub fn forward(&self, frames: Tensor<B, 5>) -> Tensor<B, 2> {
-        let x = self.blocks.iter().fold(frames, |x, block| block.forward(x)); // [T, B, C, H/32, W/32]
-        let x = x.flatten::<3>(2, 4); // [T, B, C * H/32 * W/32]
-        let x = self.dropout(x);
-        let x = self.lif.forward(linear(&self.hidden, x)); // [T, B, 4C]
-        let x = self.dropout(x);
-        let x = self.lif.forward(linear(&self.output, x)); // [T, B, 110]
-        let [t, b, _] = x.dims();
-        let votes = x.reshape([t, b, CLASSES, VOTERS]).mean_dim(3); // [T, B, 11, 1]
+        let votes = self.votes(frames, &mut ()); // [T, B, 11]
+        let [_, b, _] = votes.dims();
         votes.mean_dim(0).reshape([b, CLASSES])
     }
 
-    /// Silences features in training: one mask a sample, the same at every time step.
-    fn dropout(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
-        let device = x.device();
-        if self.dropout == 0.0 || !B::ad_enabled(&device) {
-            return x;
+    /// Share of each class's output neurons that spike at each step, `[T, B, 11]`; `observer` sees all spikes.
+    pub fn votes(&self, frames: Tensor<B, 5>, observer: &mut impl Observer<B>) -> Tensor<B, 3> {
+        let [t, b, ..] = frames.dims();
+        let masks = self.masks(b, &frames.device());
+        match self.step_mode {
+            StepMode::M => self.steps(frames, &masks, &mut [], observer),
+            StepMode::S => {
+                let mut memory = [const { None }; LAYERS.len()];
+                let steps = (0..t).map(|t| {
+                    let frame = frames.clone().narrow(0, t, 1); // [1, B, 2, H, W]
+                    self.steps(frame, &masks, &mut memory, observer)
+                });
+                Tensor::cat(steps.collect(), 0)
+            }
         }
-        let [_, b, features] = x.dims();
+    }
+
+    /// Votes of some consecutive steps. `memory` has the potentials of every layer, or is empty: then all are at
+    /// rest, and forgotten afterwards.
+    fn steps(
+        &self,
+        frames: Tensor<B, 5>,
+        masks: &Masks<B>,
+        memory: &mut [Potentials<B>],
+        observer: &mut impl Observer<B>,
+    ) -> Tensor<B, 3> {
+        let mut x = frames;
+        for (layer, block) in self.blocks.iter().enumerate() {
+            x = block.forward(x, layer, memory.get_mut(layer), observer);
+        }
+        let mut x = x.flatten::<3>(2, 4); // [T, B, C * H/32 * W/32]
+        let ends = [
+            (&self.hidden, &self.hidden_neurons),
+            (&self.output, &self.output_neurons),
+        ];
+        for (end, (weights, neurons)) in ends.into_iter().enumerate() {
+            let layer = BLOCKS + end;
+            x = drop_out(x, masks.as_ref().map(|masks| &masks[end]));
+            x = fire(neurons, linear(weights, x), memory.get_mut(layer)); // [T, B, 4C], [T, B, 110]
+            observer.spikes(layer, &x);
+        }
+        let [t, b, _] = x.dims();
+        let votes = x.reshape([t, b, CLASSES, VOTERS]).mean_dim(3); // [T, B, 11, 1]
+        votes.reshape([t, b, CLASSES])
+    }
+
+    /// Masks for both dropouts of a training batch, none outside training.
+    fn masks(&self, b: usize, device: &B::Device) -> Masks<B> {
+        if self.dropout == 0.0 || !B::ad_enabled(device) {
+            return None;
+        }
         let kept = 1.0 - self.dropout;
-        let mask = Tensor::random([1, b, features], Distribution::Bernoulli(kept), &device);
-        x * mask.div_scalar(kept) // [T, B, F]
+        Some([&self.hidden, &self.output].map(|layer| {
+            let features = layer.weight.dims()[0];
+            let mask = Tensor::random([1, b, features], Distribution::Bernoulli(kept), device);
+            mask.div_scalar(kept)
+        }))
     }
 
     /// The layers with a weight, in order, each with the shape of its output for one sample and step.
@@ -177,6 +241,33 @@ pub struct Layer {
     pub shape: Vec<usize>,
     /// Weights that are learnt.
     pub parameters: usize,
+}
+
+/// What dropout multiplies the features before each linear layer by: one mask a sample, the same at every time step,
+/// `[1, B, F]`.
+type Masks<B> = Option<[Tensor<B, 3>; 2]>;
+
+fn drop_out<B: Backend>(x: Tensor<B, 3>, mask: Option<&Tensor<B, 3>>) -> Tensor<B, 3> {
+    match mask {
+        // Repeated in memory, because burn-flex is slow at broadcasts over the first dimension.
+        Some(mask) => {
+            let steps = x.dims()[0];
+            x * mask.clone().repeat_dim(0, steps) // [T, B, F]
+        }
+        None => x,
+    }
+}
+
+/// Spikes of neurons that are at rest, or that go on from what they remember.
+fn fire<B: SnnBackend, const D: usize>(
+    neurons: &Neurons<B>,
+    x: Tensor<B, D>,
+    memory: Option<&mut Potentials<B>>,
+) -> Tensor<B, D> {
+    match memory {
+        Some(potentials) => neurons.go_on(x, potentials),
+        None => neurons.forward(x),
+    }
 }
 
 /// A linear layer over every step and sample.

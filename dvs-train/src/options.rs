@@ -10,7 +10,10 @@ use anyhow::{Result, bail, ensure};
 use dvs_shared::split_mode::MAX_FRAMES;
 use dvs_shared::{CacheFile, Set, SplitMode};
 
-use crate::cli::{DeviceName, OptimizerName, Split, TrainArgs};
+use crate::cli::{DeviceName, OptimizerName, SchedulerName, Split, TrainArgs};
+use crate::network::NetworkConfig;
+use crate::optimizer::Rule;
+use crate::schedule::Schedule;
 
 /// Frames a sample where neither the command line nor a cache says otherwise.
 const DEFAULT_FRAMES: u32 = 16;
@@ -25,6 +28,8 @@ pub enum Device {
 /// Everything `train` needs to know.
 #[derive(Debug)]
 pub struct TrainOptions {
+    /// The flags, with what was left out filled in.
+    pub args: TrainArgs,
     /// The cache, with a fixed T and at least one batch for training and one for testing.
     pub cache: Arc<CacheFile>,
     /// Where to compute.
@@ -40,9 +45,11 @@ pub struct TrainOptions {
     /// Channels of the convolutions.
     pub channels: usize,
     /// Optimizer.
-    pub optimizer: OptimizerName,
-    /// Learning rate.
+    pub rule: Rule,
+    /// Learning rate of the first epoch.
     pub lr: f64,
+    /// Learning rate of the others.
+    pub schedule: Schedule,
     /// Seed.
     pub seed: u64,
 }
@@ -52,7 +59,7 @@ impl TrainOptions {
     ///
     /// # Errors
     /// Where a value is out of its limits or the cache cannot be used; says what would help.
-    pub fn resolve(args: TrainArgs) -> Result<Self> {
+    pub fn resolve(mut args: TrainArgs) -> Result<Self> {
         let test_batch_size = args.test_batch_size.unwrap_or(args.batch_size);
         within("--batch-size", args.batch_size, 1..=1 << 16)?;
         within("--test-batch-size", test_batch_size, 1..=1 << 16)?;
@@ -64,9 +71,29 @@ impl TrainOptions {
             "--lr {} is not within 0 (exclusive) and 10",
             args.lr
         );
+        ensure!(
+            (0.0..1.0).contains(&args.momentum),
+            "--momentum {} is not within 0 and 1 (exclusive)",
+            args.momentum
+        );
+        within("--step-size", args.step_size as usize, 1..=1_000_000)?;
+        ensure!(
+            args.gamma > 0.0 && args.gamma <= 1.0,
+            "--gamma {} is not within 0 (exclusive) and 1",
+            args.gamma
+        );
+        within("--t-max", args.t_max as usize, 1..=1_000_000)?;
+        args.neuron.resolve()?;
         let device = resolve_device(args.device)?;
+        refuse_amp(args.amp, device)?;
         let cache = open_cache(&args)?;
         check_samples(&cache, args.batch_size)?;
+        args.frames = Some(cache.header.split.frames());
+        args.split = Some(match cache.header.split {
+            SplitMode::Time { .. } => Split::Time,
+            _ => Split::Number,
+        });
+        args.test_batch_size = Some(test_batch_size);
         Ok(Self {
             cache: Arc::new(cache),
             device,
@@ -75,9 +102,22 @@ impl TrainOptions {
             epochs: args.epochs,
             workers: args.jobs,
             channels: args.channels,
-            optimizer: args.opt,
+            rule: match args.opt {
+                OptimizerName::Adam => Rule::Adam,
+                OptimizerName::Sgd => Rule::Sgd {
+                    momentum: args.momentum,
+                },
+            },
             lr: args.lr,
+            schedule: match args.lr_scheduler {
+                SchedulerName::StepLr => Schedule::Step {
+                    size: args.step_size,
+                    gamma: args.gamma,
+                },
+                SchedulerName::CosAlr => Schedule::Cosine { t_max: args.t_max },
+            },
             seed: args.seed,
+            args,
         })
     }
 }
@@ -85,17 +125,22 @@ impl TrainOptions {
 impl fmt::Display for TrainOptions {
     /// In the manner of the tutorial's first line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let OptimizerName::Adam = self.optimizer;
         let Device::Cpu = self.device;
+        let optimizer = match self.rule {
+            Rule::Adam => "adam".to_owned(),
+            Rule::Sgd { momentum } => format!("sgd, momentum={momentum}"),
+        };
+        let schedule = match self.schedule {
+            Schedule::Step { size, gamma } => format!("StepLR, step_size={size}, gamma={gamma}"),
+            Schedule::Cosine { t_max } => format!("CosALR, t_max={t_max}"),
+        };
         write!(
             f,
-            "cache={}, T={}, split={}, train_samples={}, test_samples={}, batch_size={}, \
-             test_batch_size={}, epochs={}, jobs={}, channels={}, opt=adam, lr={}, seed={}, device=cpu",
+            "cache={}, T={}, split={}, batch_size={}, test_batch_size={}, epochs={}, jobs={}, channels={}, \
+             opt={optimizer}, lr={}, lr_scheduler={schedule}, seed={}, device=cpu",
             self.cache.path().display(),
             self.cache.header.split.frames(),
             self.cache.header.split.split_by(),
-            self.cache.set(Set::Train).samples.len(),
-            self.cache.set(Set::Test).samples.len(),
             self.batch_size,
             self.test_batch_size,
             self.epochs,
@@ -107,7 +152,11 @@ impl fmt::Display for TrainOptions {
     }
 }
 
-fn within(flag: &str, value: usize, limits: RangeInclusive<usize>) -> Result<()> {
+/// Sees that a flag's value is within its limits.
+///
+/// # Errors
+/// Where it is not.
+pub fn within(flag: &str, value: usize, limits: RangeInclusive<usize>) -> Result<()> {
     ensure!(
         limits.contains(&value),
         "{flag} {value} is not within {} and {}",
@@ -117,7 +166,22 @@ fn within(flag: &str, value: usize, limits: RangeInclusive<usize>) -> Result<()>
     Ok(())
 }
 
-fn resolve_device(name: DeviceName) -> Result<Device> {
+/// Half precision serves GPUs; what a CPU would lose by it is not hidden behind a flag that does nothing.
+fn refuse_amp(amp: bool, device: Device) -> Result<()> {
+    let Device::Cpu = device;
+    ensure!(
+        !amp,
+        "--amp needs a GPU: on --device cpu every operation is computed in 32 bits, and halving them would cost \
+         accuracy and time; leave --amp out"
+    );
+    Ok(())
+}
+
+/// The device that `name` means here.
+///
+/// # Errors
+/// Where this build or machine lacks it.
+pub fn resolve_device(name: DeviceName) -> Result<Device> {
     let (kind, index) = match name {
         DeviceName::Auto | DeviceName::Cpu => return Ok(Device::Cpu),
         DeviceName::Cuda(index) => ("cuda", index),
@@ -126,6 +190,21 @@ fn resolve_device(name: DeviceName) -> Result<Device> {
     bail!(
         "this build trains on the CPU only, so --device {kind}:{index} cannot be had; use --device cpu"
     );
+}
+
+/// The network that `args` ask for, on frames of `size` (height and width).
+///
+/// # Errors
+/// Where a value is out of its limits.
+pub fn network_config(args: &TrainArgs, size: [usize; 2]) -> Result<NetworkConfig> {
+    within("--channels", args.channels, 1..=4096)?;
+    Ok(NetworkConfig {
+        channels: args.channels,
+        size,
+        neuron: args.neuron.resolve()?,
+        step_mode: args.step_mode,
+        dropout: 0.5,
+    })
 }
 
 /// Finds and opens the cache, and sees that it is the one that was asked for.

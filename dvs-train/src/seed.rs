@@ -12,6 +12,8 @@ pub enum Purpose {
     Order,
     /// Dropout masks.
     Dropout,
+    /// Users held out for validation.
+    Validation,
 }
 
 /// Seed for one purpose in one epoch.
@@ -36,7 +38,12 @@ mod tests {
     fn seeds_differ_by_seed_purpose_and_epoch() {
         let mut seen = HashSet::new();
         for seed in [0, 1, 1 << 32, u64::MAX] {
-            for purpose in [Purpose::Weights, Purpose::Order, Purpose::Dropout] {
+            for purpose in [
+                Purpose::Weights,
+                Purpose::Order,
+                Purpose::Dropout,
+                Purpose::Validation,
+            ] {
                 for epoch in 0..100 {
                     assert!(seen.insert(derive(seed, purpose, epoch)));
                 }

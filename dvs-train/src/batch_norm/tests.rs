@@ -1,11 +1,13 @@
 #![allow(clippy::unwrap_used)]
 
+use burn::backend::flex::FlexTensor;
 use burn::backend::{Autodiff, Flex};
 use burn::module::{AutodiffModule, Param};
 use burn::nn::BatchNormConfig;
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorPrimitive};
+use rayon::ThreadPoolBuilder;
 
-use super::BatchNorm;
+use super::{BatchNorm, BatchNormBackend, Saved, reference};
 use crate::test_data::{distance, values, wave};
 
 type B = Autodiff<Flex>;
@@ -115,4 +117,93 @@ fn running_statistics_are_pytorchs() {
     let y = values(layer.forward(x.inner()));
     let expected = [1., 2., 3., 6.].map(|x| (x - mean) / (variance + 1e-5).sqrt());
     assert!(distance(&y, &expected) < 1e-5);
+}
+
+fn lower<const D: usize>(tensor: &Tensor<Flex, D>) -> FlexTensor {
+    tensor.clone().into_primitive().tensor()
+}
+
+fn lift<const D: usize>(tensor: FlexTensor) -> Vec<f32> {
+    values(Tensor::<Flex, D>::from_primitive(TensorPrimitive::Float(
+        tensor,
+    )))
+}
+
+#[test]
+fn the_kernel_is_the_plain_form() {
+    let device = Default::default();
+    for shape in [
+        [1, 1, 2],
+        [3, 2, 7],
+        [2, 3, 4096],
+        [5, 3, 4097],
+        [2, 2, 10_000],
+    ] {
+        let c = shape[1];
+        let x = wave::<Flex, 3>(shape, 0.9, &device) * 3.0 + 1.0;
+        let dy = wave::<Flex, 3>(shape, 0.7, &device);
+        let gamma = wave::<Flex, 1>([c], 0.5, &device) + 1.5;
+        let [mean, variance] = reference::moments(x.clone());
+        let moments = Flex::moments(lower(&x));
+        assert!(distance(&lift::<1>(moments.mean), &values(mean.clone())) < 1e-6);
+        let off = distance(&lift::<1>(moments.variance), &values(variance.clone()));
+        assert!(off < 1e-5, "{shape:?}: {off:e}");
+
+        let inverse = variance.add_scalar(1e-5).sqrt().recip();
+        let (dx, [dgamma, dbeta]) = reference::backward(
+            dy.clone(),
+            x.clone(),
+            [gamma.clone(), mean.clone(), inverse.clone()],
+        );
+        let saved = Saved {
+            gamma: lower(&gamma),
+            mean: lower(&mean),
+            inverse: lower(&inverse),
+        };
+        let [a, b, c] = Flex::batch_norm_backward(lower(&dy), lower(&x), saved);
+        assert!(distance(&lift::<3>(a), &values(dx)) < 1e-5);
+        // Sums of up to 20 000 values in single precision on the plain side.
+        assert!(distance(&lift::<1>(b), &values(dgamma)) < 1e-2);
+        assert!(distance(&lift::<1>(c), &values(dbeta)) < 1e-2);
+    }
+}
+
+#[test]
+fn moments_far_from_zero_keep_their_digits() {
+    let device = Default::default();
+    let x = wave::<Flex, 3>([3, 1, 9001], 0.9, &device) + 1000.0;
+    let all: Vec<f64> = values(x.clone()).into_iter().map(f64::from).collect();
+    let mean = all.iter().sum::<f64>() / all.len() as f64;
+    let variance = all.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / all.len() as f64;
+    let moments = Flex::moments(lower(&x));
+    assert!((f64::from(lift::<1>(moments.mean)[0]) - mean).abs() < 1e-4);
+    assert!((f64::from(lift::<1>(moments.variance)[0]) - variance).abs() < 1e-6);
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let device = Default::default();
+    let run = |threads| {
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        pool.install(|| {
+            let layer = BatchNorm::<B>::new(3, &device);
+            let x = wave::<B, 4>([7, 3, 65, 64], 0.9, &device).require_grad();
+            let y = layer.forward(x.clone());
+            let grads = (y.clone() * wave([7, 3, 65, 64], 0.7, &device))
+                .sum()
+                .backward();
+            [
+                values(y),
+                values(x.grad(&grads).unwrap()),
+                values(layer.gamma.val().grad(&grads).unwrap()),
+                values(layer.running_var.value_sync()),
+            ]
+        })
+    };
+    let one = run(1);
+    assert_eq!(one, run(2));
+    assert_eq!(one, run(5));
 }

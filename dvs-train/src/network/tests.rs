@@ -7,20 +7,18 @@ use burn::tensor::Tensor;
 
 use super::*;
 use crate::batch::Batch;
+use crate::neuron::settings::Charge;
+use crate::optimizer::{Optimizer, Rule};
 use crate::test_data::{Npz, distance, own_random_numbers, values, wave};
-use crate::training::{adam, mean_squared_error, step};
+use crate::training::{mean_squared_error, step};
 
 type B = Autodiff<Flex>;
 
 const TUTORIAL: NetworkConfig = NetworkConfig {
     channels: 128,
     size: [128, 128],
-    lif: Lif {
-        tau: 2.0,
-        threshold: 1.0,
-        alpha: 2.0,
-        detach_reset: true,
-    },
+    neuron: Neuron::TUTORIAL,
+    step_mode: StepMode::M,
     dropout: 0.5,
 };
 
@@ -115,12 +113,14 @@ fn a_training_step_is_the_peers() {
         let current = block
             .norm
             .forward(block.conv.forward(x.clone().flatten::<4>(0, 1)));
-        let spikes = block.lif.forward(current.reshape([t, b, 8, height, width]));
+        let spikes = block
+            .neurons
+            .forward(current.reshape([t, b, 8, height, width]));
         let rate = values(spikes.mean())[0];
         let off = (rate - npz.values(&format!("rate|{}", at + 2))[0]).abs();
         println!("layer {at}: rate {rate}, off by {off:e}");
         assert!(off < 2e-5, "layer {at}: rate {rate} is off by {off:e}");
-        x = block.forward(x);
+        x = block.forward(x, 0, None, &mut ());
     }
 
     let network = peer_network(&mut npz, "before");
@@ -150,7 +150,7 @@ fn a_training_step_is_the_peers() {
     }
 
     let network = peer_network(&mut npz, "before");
-    let network = step(network, &mut adam(), 0.001, &batch).network;
+    let network = step(network, &mut Optimizer::new(Rule::Adam), 0.001, &batch).network;
     let weights = parameters(&network, |p| match p {
         Visit::Conv(p) => values(p.val()),
         Visit::Vector(p) => values(p.val()),
@@ -240,17 +240,142 @@ fn dropout_silences_a_feature_at_every_step_and_only_in_training() {
         ..TUTORIAL
     };
     let network = Network::<B>::new(&config, &device);
-    let ones = Tensor::<B, 3>::ones([3, 4, 500], &device);
-    let dropped = values(network.dropout(ones.clone()));
-    let (first, rest) = dropped.split_at(2000);
-    assert_eq!(first, &rest[..2000]);
-    assert_eq!(first, &rest[2000..]);
-    assert_ne!(&first[..500], &first[500..1000]);
+    let ones = Tensor::<B, 3>::ones([3, 400, 2], &device);
+    let masks = network.masks(400, &device).unwrap();
+    let dropped = values(drop_out(ones, Some(&masks[0])));
+    let (first, rest) = dropped.split_at(800);
+    assert_eq!(first, &rest[..800]);
+    assert_eq!(first, &rest[800..]);
+    assert_ne!(&first[..400], &first[400..]);
     let kept = first.iter().filter(|&&x| x == 2.0).count();
-    assert_eq!(kept + first.iter().filter(|&&x| x == 0.0).count(), 2000);
-    assert!((850..1150).contains(&kept), "{kept} of 2000 kept");
-    let untouched = network.valid().dropout(ones.clone().inner());
-    assert_eq!(values(untouched), values(ones));
+    assert_eq!(kept + first.iter().filter(|&&x| x == 0.0).count(), 800);
+    assert!((340..460).contains(&kept), "{kept} of 800 kept");
+    assert_eq!(masks[1].dims(), [1, 400, 8]);
+    assert!(network.valid().masks(400, &device).is_none());
+}
+
+/// A network of 4 channels on frames of 32 x 32, and frames for it.
+fn small(neuron: Neuron, step_mode: StepMode) -> (Network<B>, Tensor<B, 5>) {
+    let device = Default::default();
+    let config = NetworkConfig {
+        channels: 4,
+        size: [32, 32],
+        neuron,
+        step_mode,
+        ..TUTORIAL
+    };
+    <B as Backend>::seed(&device, 3);
+    let network = Network::<B>::new(&config, &device);
+    (network, wave([6, 3, 2, 32, 32], 0.7, &device) * 4.0)
+}
+
+#[test]
+fn both_step_modes_give_the_same_spikes() {
+    let _own = own_random_numbers();
+    let plif = Charge::Learnt {
+        initial_tau: 2.0,
+        decay_input: true,
+    };
+    for charge in [Neuron::TUTORIAL.charge, plif, Charge::Integrate] {
+        let neuron = Neuron {
+            charge,
+            threshold: 0.05,
+            ..Neuron::TUTORIAL
+        };
+        let rates = [StepMode::M, StepMode::S].map(|mode| {
+            let (network, frames) = small(neuron, mode);
+            values(network.valid().forward(frames.inner()))
+        });
+        assert!(
+            rates[0].iter().any(|&rate| rate > 0.0),
+            "{neuron} is silent"
+        );
+        assert_eq!(rates[0], rates[1], "{neuron}");
+    }
+}
+
+/// What SpikingJelly 2.0 gives for the same network and batch in step mode s: spikes of each class, loss, the norms
+/// of the gradients, and the first batch norm's running variance.
+#[test]
+fn a_step_by_step_training_step_is_the_peers() {
+    const SPIKES: [[f32; 11]; 3] = [
+        [1., 1., 4., 3., 3., 3., 2., 2., 0., 2., 0.],
+        [1., 1., 2., 2., 4., 1., 2., 2., 0., 5., 1.],
+        [1., 1., 2., 1., 0., 1., 2., 1., 1., 1., 0.],
+    ];
+    const LOSS: f32 = 0.086_978_115;
+    const NORMS: [f32; 17] = [
+        0.002_482_285,
+        0.000_394_408_5,
+        0.000_351_975_53,
+        0.007_258_382_6,
+        0.000_118_531_49,
+        0.000_276_422_07,
+        0.011_314_166,
+        0.000_364_906_88,
+        0.000_525_261_45,
+        0.014_125_328,
+        0.000_553_292_6,
+        0.001_338_203,
+        0.022_798_23,
+        0.002_482_764_4,
+        0.003_427_622,
+        0.020_263_603,
+        0.010_189_424,
+    ];
+    const RUNNING_VAR: [f32; 8] = [
+        0.554_612,
+        0.552_079_86,
+        0.555_501_2,
+        0.547_138_7,
+        0.550_817_2,
+        0.551_824_5,
+        0.556_483_6,
+        0.565_467_2,
+    ];
+    let _own = own_random_numbers();
+    let mut npz = Npz::open("network.npz");
+    let mut network = peer_network(&mut npz, "before");
+    network.step_mode = StepMode::S;
+    let batch = peer_batch(&mut npz);
+    let rate = network.forward(batch.frames.clone());
+    let spikes = values(rate.clone() * 60.0);
+    assert!(
+        distance(&spikes, SPIKES.as_flattened()) < 1e-4,
+        "{spikes:?}"
+    );
+    let loss = mean_squared_error(rate, batch.target.clone());
+    assert!((values(loss.clone())[0] - LOSS).abs() < 1e-7);
+    let grads = loss.backward();
+    let gradients = parameters(&network, |p| match p {
+        Visit::Conv(p) => values(p.grad(&grads).unwrap()),
+        Visit::Vector(p) => values(p.grad(&grads).unwrap()),
+        Visit::Matrix(p) => values(p.grad(&grads).unwrap()),
+    });
+    for ((name, gradient), expected) in gradients.iter().zip(NORMS) {
+        let norm = gradient.iter().map(|g| g * g).sum::<f32>().sqrt();
+        assert!(
+            (norm / expected - 1.0).abs() < 1e-3,
+            "{name}: {norm} {expected}"
+        );
+    }
+    let running = values(network.blocks[0].norm.running_var.value_sync());
+    assert!(distance(&running, &RUNNING_VAR) < 1e-6, "{running:?}");
+}
+
+#[test]
+fn step_by_step_batch_norm_sees_one_step_at_a_time() {
+    let _own = own_random_numbers();
+    let (network, frames) = small(Neuron::TUTORIAL, StepMode::S);
+    let (other, _) = small(Neuron::TUTORIAL, StepMode::M);
+    network.forward(frames.clone());
+    for t in 0..6 {
+        let frame = frames.clone().narrow(0, t, 1).flatten::<4>(0, 1);
+        let block = &other.blocks[0];
+        block.norm.forward(block.conv.forward(frame));
+    }
+    let mean = |network: &Network<B>| values(network.blocks[0].norm.running_mean.value_sync());
+    assert_eq!(mean(&network), mean(&other));
 }
 
 #[test]
@@ -273,7 +398,7 @@ fn pooling_gives_the_gradient_to_the_first_maximum() {
     let x = Tensor::<B, 1>::from_floats([1., 1., 0., 0., 1., 1., 1., 0.], &device)
         .reshape([1, 1, 2, 4])
         .require_grad();
-    let y = max_pool2d(x.clone(), [2, 2], [2, 2], [0, 0], [1, 1], false);
+    let y = pool(x.clone());
     let grads = (y * Tensor::<B, 1>::from_floats([3., 5.], &device).reshape([1, 1, 1, 2]))
         .sum()
         .backward();

@@ -1,13 +1,25 @@
 //! Spiking neurons: from currents to spikes, inside the network.
 //!
-//! * [`lif`]: the leaky integrate-and-fire neuron, and the trait through which a backend computes it;
-//! * [`reference`]: the same neuron in plain tensor operations, for every backend without a kernel of its own
-//!   and for the tests of those that have one.
+//! * [`settings`]: what kinds there are, in the field's terms;
+//! * [`args`]: how they are typed;
+//! * [`surrogate`]: what stands in for the derivative of a spike;
+//! * [`layer`]: the layer of the network, with the weight that PLIF learns and the state between steps;
+//! * [`backend`]: the trait through which a backend computes neurons, and their node in the autodiff graph;
+//! * [`mod@reference`]: neurons in plain tensor operations, for every backend without a kernel of its own and for
+//!   the tests of those that have one;
+//! * [`kernel`]: neurons on the CPU.
 
-pub mod lif;
+pub mod args;
+pub mod backend;
+pub mod kernel;
+pub mod layer;
 pub mod reference;
+pub mod settings;
+pub mod surrogate;
 
-pub use lif::{Lif, LifBackend};
+pub use backend::NeuronBackend;
+pub use layer::Neurons;
+pub use settings::Neuron;
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use clap::Parser;
 
@@ -8,7 +8,9 @@ use crate::cli::{Cli, Command};
 /// The error that a command line comes to.
 fn refused(args: &[&str]) -> String {
     let cli = Cli::try_parse_from(std::iter::once(&"dvs-train").chain(args)).unwrap();
-    let Command::Train(args) = cli.chosen();
+    let Command::Train(args) = cli.chosen() else {
+        panic!("{args:?} is not train");
+    };
     format!("{:#}", TrainOptions::resolve(args).unwrap_err())
 }
 

@@ -1,0 +1,62 @@
+//! Batch normalisation in plain tensor operations: what every kernel is held against.
+
+use burn::tensor::Tensor;
+use burn::tensor::backend::Backend;
+
+/// Mean and biased variance `[C]` of the channels of `x` `[N, C, L]`.
+pub fn moments<B: Backend>(x: Tensor<B, 3>) -> [Tensor<B, 1>; 2] {
+    let [n, _, cells] = x.dims();
+    let count = (n * cells) as f64;
+    let mean = channel_sum(x.clone()).div_scalar(count); // [C]
+    let centred = x - each(mean.clone(), n);
+    let variance = channel_sum(centred.clone() * centred).div_scalar(count); // [C]
+    [mean, variance]
+}
+
+/// `x` `[N, C, L]` times a scale, plus a shift `[C]`.
+pub fn scale<B: Backend>(
+    x: Tensor<B, 3>,
+    scale: Tensor<B, 1>,
+    shift: Tensor<B, 1>,
+) -> Tensor<B, 3> {
+    let n = x.dims()[0];
+    x * each(scale, n) + each(shift, n)
+}
+
+/// Gradients of x, and of gamma and beta; `saved` is gamma, mean and 1 / deviation.
+///
+/// ```text
+/// dbeta  = sum dy
+/// dgamma = sum dy (x - mean) / deviation
+/// dx     = gamma / deviation (dy - dbeta / count - (x - mean) / deviation dgamma / count)
+/// ```
+pub fn backward<B: Backend>(
+    dy: Tensor<B, 3>,
+    x: Tensor<B, 3>,
+    saved: [Tensor<B, 1>; 3],
+) -> (Tensor<B, 3>, [Tensor<B, 1>; 2]) {
+    let [gamma, mean, inverse] = saved; // [C]
+    let [n, _, cells] = dy.dims();
+    let count = (n * cells) as f64;
+    let centred = x - each(mean, n);
+    let dbeta = channel_sum(dy.clone()); // [C]
+    let dgamma = channel_sum(dy.clone() * centred.clone()) * inverse.clone(); // [C]
+    let scale = gamma * inverse.clone(); // [C]
+    let shift = (scale.clone() * dbeta.clone()).div_scalar(count); // [C]
+    let slope = (scale.clone() * inverse * dgamma.clone()).div_scalar(count); // [C]
+    let dx = dy * each(scale, n) - centred * each(slope, n) - each(shift, n);
+    (dx, [dgamma, dbeta])
+}
+
+/// Sums `[N, C, L]` to `[C]`.
+fn channel_sum<B: Backend>(x: Tensor<B, 3>) -> Tensor<B, 1> {
+    let c = x.dims()[1];
+    x.sum_dim(2).sum_dim(0).reshape([c])
+}
+
+/// Values of each channel for `n` images, `[N, C, 1]`. Repeated in memory: burn-flex has a fast path for one
+/// value a row of consecutive rows, and a very slow one for other broadcasts.
+fn each<B: Backend>(x: Tensor<B, 1>, n: usize) -> Tensor<B, 3> {
+    let c = x.dims()[0];
+    x.reshape([1, c, 1]).repeat_dim(0, n)
+}

@@ -1,0 +1,310 @@
+//! Batch norm, neurons and max pooling of a convolution's output, fused into one node of the autodiff graph.
+//!
+//! One after the other they read and write the network's largest tensors some ten times, and keep four of them for
+//! the backward pass. Fused they keep the convolution's output alone.
+
+pub mod kernel;
+
+use burn::backend::Autodiff;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::flex::Flex;
+use burn::tensor::backend::{AutodiffBackend, Backend};
+use burn::tensor::module::max_pool2d;
+use burn::tensor::ops::FloatTensor;
+use burn::tensor::{Tensor, TensorPrimitive};
+
+use crate::batch_norm::{Affine, BatchNorm, BatchNormBackend, Moments, Parameters, Saved, affine};
+use crate::neuron::backend::Layer;
+use crate::neuron::{Neuron, NeuronBackend, Neurons};
+
+/// Pooled spikes `[T * B, C, H / 2, W / 2]` of a convolution's output `x` `[T * B, C, H, W]`, of neurons at rest
+/// before the first of `steps` steps T.
+pub fn norm_fire_pool<B: BlockBackend>(
+    x: Tensor<B, 4>,
+    norm: &BatchNorm<B>,
+    neurons: &Neurons<B>,
+    steps: usize,
+) -> Tensor<B, 4> {
+    let [n, c, height, width] = x.dims();
+    let block = Block {
+        neuron: neurons.neuron(),
+        steps,
+        shape: [n, c, height, width],
+    };
+    let x = primitive(x);
+    let spikes = if B::ad_enabled(&norm.gamma.device()) {
+        let (spikes, moments) = B::norm_fire_pool(x, norm.parameters(), neurons.weight(), &block);
+        norm.move_running(moments, n * height * width);
+        spikes
+    } else {
+        B::fire_pool(x, norm.running_affine(), neurons.weight(), &block)
+    };
+    tensor(spikes)
+}
+
+/// What the fused operations need to know.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Block {
+    /// The neurons.
+    pub neuron: Neuron,
+    /// Time steps T.
+    pub steps: usize,
+    /// Of the convolution's output, `[T * B, C, H, W]`.
+    pub shape: [usize; 4],
+}
+
+/// A backend that computes batch norm, neurons and pooling in one go. The methods it does not replace with kernels
+/// do it one after the other.
+pub trait BlockBackend: BatchNormBackend + NeuronBackend {
+    /// Pooled spikes, with `x` normalised by its own moments; returns them too, without gradient.
+    fn norm_fire_pool(
+        x: FloatTensor<Self>,
+        parameters: Parameters<FloatTensor<Self>>,
+        w: Option<FloatTensor<Self>>,
+        block: &Block,
+    ) -> (FloatTensor<Self>, Moments<FloatTensor<Self>>) {
+        let moments = Self::moments(planes::<Self>(x.clone(), block));
+        let (affine, _) = affine::<Self>(&parameters, &moments);
+        (Self::fire_pool(x, affine, w, block), moments)
+    }
+
+    /// Pooled spikes of neurons that receive `x` times a scale, plus a shift.
+    fn fire_pool(
+        x: FloatTensor<Self>,
+        affine: Affine<FloatTensor<Self>>,
+        w: Option<FloatTensor<Self>>,
+        block: &Block,
+    ) -> FloatTensor<Self> {
+        one_by_one::fire_pool::<Self>(x, affine, w, block)
+    }
+
+    /// Gradients of x, gamma, beta and w, the last where it was given. `affine` and `saved` are those of the
+    /// forward pass.
+    fn norm_fire_pool_backward(
+        grad: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        affine: Affine<FloatTensor<Self>>,
+        saved: Saved<FloatTensor<Self>>,
+        w: Option<FloatTensor<Self>>,
+        block: &Block,
+    ) -> [Option<FloatTensor<Self>>; 4] {
+        one_by_one::backward::<Self>(grad, x, affine, saved, w, block)
+    }
+}
+
+impl BlockBackend for Flex {
+    fn fire_pool(
+        x: FloatTensor<Self>,
+        affine: Affine<FloatTensor<Self>>,
+        w: Option<FloatTensor<Self>>,
+        block: &Block,
+    ) -> FloatTensor<Self> {
+        match kernel::serves(block) {
+            true => kernel::forward(&x, &affine, w.as_ref(), block),
+            false => one_by_one::fire_pool::<Self>(x, affine, w, block),
+        }
+    }
+
+    fn norm_fire_pool_backward(
+        grad: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        affine: Affine<FloatTensor<Self>>,
+        saved: Saved<FloatTensor<Self>>,
+        w: Option<FloatTensor<Self>>,
+        block: &Block,
+    ) -> [Option<FloatTensor<Self>>; 4] {
+        match kernel::serves(block) {
+            true => kernel::backward(&grad, &x, &affine, &saved, w.as_ref(), block),
+            false => one_by_one::backward::<Self>(grad, x, affine, saved, w, block),
+        }
+    }
+}
+
+impl<B: BlockBackend, C: CheckpointStrategy> BlockBackend for Autodiff<B, C> {
+    fn norm_fire_pool(
+        x: FloatTensor<Self>,
+        parameters: Parameters<FloatTensor<Self>>,
+        w: Option<FloatTensor<Self>>,
+        block: &Block,
+    ) -> (FloatTensor<Self>, Moments<FloatTensor<Self>>) {
+        let Parameters {
+            gamma,
+            beta,
+            epsilon,
+        } = parameters;
+        let untracked = <Self as AutodiffBackend>::from_inner;
+        let device = B::float_device(&x.primitive);
+        let nothing = || untracked(primitive(Tensor::<B, 1>::empty([0], &device)));
+        let w_node = w.clone().unwrap_or_else(nothing).node;
+        let nodes = [
+            x.node.clone(),
+            gamma.node.clone(),
+            beta.node.clone(),
+            w_node,
+        ];
+        let parameters = Parameters {
+            gamma: gamma.primitive,
+            beta: beta.primitive,
+            epsilon,
+        };
+        let moments = B::moments(planes::<B>(x.primitive.clone(), block));
+        let (affine, saved) = affine::<B>(&parameters, &moments);
+        let state = State::<B> {
+            x: x.primitive,
+            affine,
+            saved,
+            w: w.map(|w| w.primitive),
+            block: *block,
+        };
+        let spikes = B::fire_pool(
+            state.x.clone(),
+            state.affine.clone(),
+            state.w.clone(),
+            block,
+        );
+        let spikes = match BlockNode.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(state, spikes),
+            OpsKind::UnTracked(prep) => prep.finish(spikes),
+        };
+        let moments = Moments {
+            mean: untracked(moments.mean),
+            variance: untracked(moments.variance),
+        };
+        (spikes, moments)
+    }
+}
+
+/// What the backward pass needs.
+#[derive(Clone, Debug)]
+struct State<B: Backend> {
+    x: FloatTensor<B>,
+    affine: Affine<FloatTensor<B>>,
+    saved: Saved<FloatTensor<B>>,
+    w: Option<FloatTensor<B>>,
+    block: Block,
+}
+
+/// The fused layers in the autodiff graph.
+#[derive(Debug)]
+struct BlockNode;
+
+impl<B: BlockBackend> Backward<B, 4> for BlockNode {
+    type State = State<B>;
+
+    fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let State {
+            x,
+            affine,
+            saved,
+            w,
+            block,
+        } = ops.state;
+        let grad = grads.consume::<B>(&ops.node);
+        let gradients = B::norm_fire_pool_backward(grad, x, affine, saved, w, &block);
+        for (parent, gradient) in ops.parents.into_iter().zip(gradients) {
+            if let (Some(node), Some(gradient)) = (parent, gradient) {
+                grads.register::<B>(node.id, gradient);
+            }
+        }
+    }
+}
+
+/// The fused operations taken apart.
+pub mod one_by_one {
+    use super::*;
+
+    const TWO: [usize; 2] = [2, 2];
+    const ZERO: [usize; 2] = [0, 0];
+    const ONE: [usize; 2] = [1, 1];
+
+    /// See [`BlockBackend::fire_pool`].
+    pub fn fire_pool<B: BlockBackend>(
+        x: FloatTensor<B>,
+        affine: Affine<FloatTensor<B>>,
+        w: Option<FloatTensor<B>>,
+        block: &Block,
+    ) -> FloatTensor<B> {
+        let current = B::scale(planes::<B>(x, block), affine);
+        let spikes = B::neurons(rows::<B>(current, block), None, w, &block.layer());
+        primitive(pool(tensor::<B, 2>(spikes).reshape(block.shape)))
+    }
+
+    /// See [`BlockBackend::norm_fire_pool_backward`].
+    pub fn backward<B: BlockBackend>(
+        grad: FloatTensor<B>,
+        x: FloatTensor<B>,
+        affine: Affine<FloatTensor<B>>,
+        saved: Saved<FloatTensor<B>>,
+        w: Option<FloatTensor<B>>,
+        block: &Block,
+    ) -> [Option<FloatTensor<B>>; 4] {
+        let x = planes::<B>(x, block);
+        let current = rows::<B>(B::scale(x.clone(), affine), block);
+        let spikes = B::neurons(current.clone(), None, w.clone(), &block.layer());
+        let spikes = primitive(tensor::<B, 2>(spikes).reshape(block.shape));
+        let pooled = B::max_pool2d_with_indices(spikes.clone(), TWO, TWO, ZERO, ONE, false);
+        let grad = B::max_pool2d_with_indices_backward(
+            spikes,
+            TWO,
+            TWO,
+            ZERO,
+            ONE,
+            false,
+            grad,
+            pooled.indices,
+        );
+        let grad = rows::<B>(grad.x_grad, block);
+        let [grad, _, dw] = B::neurons_backward(grad, current, None, w, &block.layer());
+        let Some(grad) = grad else {
+            return [None, None, None, dw];
+        };
+        let [dx, dgamma, dbeta] = B::batch_norm_backward(planes::<B>(grad, block), x, saved);
+        let dx = primitive(tensor::<B, 3>(dx).reshape(block.shape));
+        [Some(dx), Some(dgamma), Some(dbeta), dw]
+    }
+}
+
+/// Spikes of a quarter of the size.
+pub fn pool<B: Backend>(x: Tensor<B, 4>) -> Tensor<B, 4> {
+    // All four cells of a window often spike: the gradient goes to the first of them, as in PyTorch.
+    max_pool2d(x, [2, 2], [2, 2], [0, 0], [1, 1], false)
+}
+
+impl Block {
+    fn layer(&self) -> Layer {
+        Layer {
+            neuron: self.neuron,
+            keep_potential: false,
+        }
+    }
+}
+
+/// As batch norm wants it, `[T * B, C, H * W]`.
+fn planes<B: Backend>(x: FloatTensor<B>, block: &Block) -> FloatTensor<B> {
+    let [n, c, height, width] = block.shape;
+    reshape::<B, 3>(x, [n, c, height * width])
+}
+
+/// As neurons want it, `[T, B * C * H * W]`.
+fn rows<B: Backend>(x: FloatTensor<B>, block: &Block) -> FloatTensor<B> {
+    let cells: usize = block.shape.iter().product();
+    reshape::<B, 2>(x, [block.steps, cells / block.steps.max(1)])
+}
+
+fn reshape<B: Backend, const D: usize>(x: FloatTensor<B>, shape: [usize; D]) -> FloatTensor<B> {
+    B::float_reshape(x, shape.into())
+}
+
+fn tensor<B: Backend, const D: usize>(primitive: FloatTensor<B>) -> Tensor<B, D> {
+    Tensor::from_primitive(TensorPrimitive::Float(primitive))
+}
+
+fn primitive<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> FloatTensor<B> {
+    tensor.into_primitive().tensor()
+}
+
+#[cfg(test)]
+mod tests;

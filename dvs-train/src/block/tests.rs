@@ -1,0 +1,161 @@
+#![allow(clippy::unwrap_used)]
+
+use burn::backend::Flex;
+use burn::backend::flex::FlexTensor;
+use burn::tensor::{Tensor, TensorPrimitive};
+use rayon::ThreadPoolBuilder;
+
+use super::{Block, BlockBackend, kernel, one_by_one};
+use crate::batch_norm::{Affine, BatchNormBackend, Parameters, Saved, affine};
+use crate::neuron::Neuron;
+use crate::neuron::settings::Charge;
+use crate::neuron::surrogate::{Surrogate, SurrogateShape};
+use crate::test_data::{distance, values, wave};
+
+fn lower<const D: usize>(tensor: Tensor<Flex, D>) -> FlexTensor {
+    tensor.into_primitive().tensor()
+}
+
+fn lift(tensor: FlexTensor) -> Vec<f32> {
+    let n = tensor.layout().num_elements();
+    values(Tensor::<Flex, 1>::from_primitive(TensorPrimitive::Float(
+        tensor.reshape([n].into()),
+    )))
+}
+
+/// Everything the fused operations take: the current, the gradient of the pooled spikes, and the rest.
+struct Given {
+    x: FlexTensor,
+    grad: FlexTensor,
+    affine: Affine<FlexTensor>,
+    saved: Saved<FlexTensor>,
+    w: Option<FlexTensor>,
+    block: Block,
+}
+
+fn given(neuron: Neuron, steps: usize, shape: [usize; 4]) -> Given {
+    let device = Default::default();
+    let [n, c, height, width] = shape;
+    // Few distinct values, so that many windows have several spikes, and none.
+    let x = wave::<Flex, 4>(shape, 0.37, &device) * 2.0;
+    let grad = wave::<Flex, 4>([n, c, height / 2, width / 2], 0.11, &device);
+    let parameters = Parameters {
+        gamma: lower(wave::<Flex, 1>([c], 0.5, &device) + 1.5),
+        beta: lower(wave::<Flex, 1>([c], 0.3, &device) + 0.3),
+        epsilon: 1e-5,
+    };
+    let x = lower(x);
+    let moments = Flex::moments(x.reshape([n, c, height * width].into()));
+    let (affine, saved) = affine::<Flex>(&parameters, &moments);
+    let learns = matches!(neuron.charge, Charge::Learnt { .. });
+    Given {
+        x,
+        grad: lower(grad),
+        affine,
+        saved,
+        w: learns.then(|| lower(Tensor::<Flex, 1>::from_floats([0.4], &device))),
+        block: Block {
+            neuron,
+            steps,
+            shape,
+        },
+    }
+}
+
+fn kinds() -> [Neuron; 4] {
+    let tutorial = Neuron::TUTORIAL;
+    [
+        tutorial,
+        Neuron {
+            charge: Charge::Learnt {
+                initial_tau: 2.0,
+                decay_input: true,
+            },
+            detach_reset: false,
+            ..tutorial
+        },
+        Neuron {
+            charge: Charge::Leaky {
+                tau: 3.0,
+                decay_input: false,
+            },
+            reset: None,
+            surrogate: Surrogate {
+                shape: SurrogateShape::Sigmoid,
+                alpha: 4.0,
+            },
+            ..tutorial
+        },
+        Neuron {
+            charge: Charge::Integrate,
+            reset: Some(-0.2),
+            ..tutorial
+        },
+    ]
+}
+
+#[test]
+fn the_kernel_is_one_after_the_other() {
+    let shapes = [
+        (1, [1, 1, 2, 2]),
+        (4, [8, 3, 2, 6]),
+        (5, [10, 2, 10, 14]),
+        (2, [6, 2, 36, 66]),
+        (16, [16, 2, 64, 64]),
+        (2, [2, 1, 4, 1030]),
+    ];
+    for neuron in kinds() {
+        for (steps, shape) in shapes {
+            let name = format!("{neuron}, T={steps}, {shape:?}");
+            let g = given(neuron, steps, shape);
+            assert!(kernel::serves(&g.block));
+            let fast = lift(kernel::forward(&g.x, &g.affine, g.w.as_ref(), &g.block));
+            let plain =
+                one_by_one::fire_pool::<Flex>(g.x.clone(), g.affine.clone(), g.w.clone(), &g.block);
+            assert_eq!(fast, lift(plain), "{name}");
+
+            let fast = kernel::backward(&g.grad, &g.x, &g.affine, &g.saved, g.w.as_ref(), &g.block);
+            let plain = one_by_one::backward::<Flex>(g.grad, g.x, g.affine, g.saved, g.w, &g.block);
+            for (what, (a, b)) in ["x", "gamma", "beta", "w"]
+                .iter()
+                .zip(fast.into_iter().zip(plain))
+            {
+                assert_eq!(a.is_some(), b.is_some(), "{name}: {what}");
+                if let (Some(a), Some(b)) = (a, b) {
+                    let (a, b) = (lift(a), lift(b));
+                    let largest = b.iter().fold(1e-3_f32, |max, x| max.max(x.abs()));
+                    let off = distance(&a, &b) / largest;
+                    assert!(off < 1e-5, "{name}: {what} off by {off:e}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn odd_sizes_go_one_by_one() {
+    let g = given(Neuron::TUTORIAL, 2, [4, 2, 5, 7]);
+    assert!(!kernel::serves(&g.block));
+    let pooled = Flex::fire_pool(g.x.clone(), g.affine.clone(), None, &g.block);
+    assert_eq!(lift(pooled).len(), 4 * 2 * 2 * 3);
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let run = |threads| {
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        pool.install(|| {
+            let g = given(kinds()[1], 4, [12, 5, 20, 24]);
+            let spikes = Flex::fire_pool(g.x.clone(), g.affine.clone(), g.w.clone(), &g.block);
+            let grads =
+                Flex::norm_fire_pool_backward(g.grad, g.x, g.affine, g.saved, g.w, &g.block);
+            (lift(spikes), grads.map(|grad| lift(grad.unwrap())))
+        })
+    };
+    let one = run(1);
+    assert_eq!(one, run(2));
+    assert_eq!(one, run(5));
+}

@@ -1,0 +1,77 @@
+//! A network judged on a set, without learning from it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use burn::tensor::{Int, Tensor};
+use dvs_shared::labels::CLASSES;
+
+use crate::batch::Batch;
+use crate::cache_reader::BatchReader;
+use crate::confusion::Confusion;
+use crate::firing::{Firing, SpikeCounter};
+use crate::metrics::{Metrics, Running};
+use crate::network::{Network, SnnBackend};
+use crate::progress::sample_bar;
+use crate::training::mean_squared_error;
+
+/// What a pass over a set found, and what it took.
+#[derive(Clone, Debug)]
+pub struct Judgement {
+    /// Loss and accuracy.
+    pub metrics: Metrics,
+    /// Which gesture was taken for which.
+    pub confusion: Confusion,
+    /// How much the neurons fired.
+    pub firing: Firing,
+    /// Time of the pass.
+    pub took: Duration,
+    /// Time of it in which there was no batch to work on.
+    pub waited: Duration,
+}
+
+/// Judges `network` on the batches of `reader`, which hold `samples`. `name` stands before the progress bar.
+///
+/// # Errors
+/// Where a sample cannot be read or the device fails.
+pub fn judge<B: SnnBackend>(
+    network: &Network<B>,
+    mut reader: BatchReader,
+    samples: usize,
+    name: String,
+    device: &B::Device,
+) -> Result<Judgement> {
+    let start = Instant::now();
+    let bar = sample_bar(name, samples);
+    let mut running = Running::<B>::new(device);
+    let mut counter = SpikeCounter::new();
+    let (mut labels, mut guesses) = (Vec::new(), Vec::<Tensor<B, 1, Int>>::new());
+    for batch in &mut reader {
+        let batch = batch?;
+        let size = batch.size();
+        labels.extend(batch.labels.iter().copied());
+        let batch = Batch::<B>::upload(batch, device);
+        let votes = network.votes(batch.frames, &mut counter); // [T, B, 11]
+        let rate = votes.mean_dim(0).reshape([size, CLASSES]); // [B, 11]
+        let loss = mean_squared_error(rate.clone(), batch.target);
+        guesses.push(rate.clone().argmax(1).reshape([size]));
+        running = running.add(loss, rate, batch.labels);
+        bar.inc(size as u64);
+    }
+    bar.finish_and_clear();
+    let mut confusion = Confusion::default();
+    if !guesses.is_empty() {
+        let guesses = Tensor::cat(guesses, 0).try_into_data();
+        let guesses = guesses.context("the device failed while it computed")?;
+        for (label, guess) in labels.into_iter().zip(guesses.iter::<i64>()) {
+            confusion.add(label.into(), guess as usize);
+        }
+    }
+    Ok(Judgement {
+        metrics: running.finish()?,
+        confusion,
+        firing: counter.finish()?,
+        took: start.elapsed(),
+        waited: reader.waited(),
+    })
+}

@@ -1,0 +1,114 @@
+//! How much the neurons of each layer fire: what tells a network that works from one that is silent or saturated.
+
+use anyhow::{Context, Result};
+use burn::tensor::backend::Backend;
+use burn::tensor::{ElementConversion, Tensor};
+
+/// Looks on while a network works.
+pub trait Observer<B: Backend> {
+    /// The spikes of layer `layer`, counted from the input, `[T, B, ...]`; T may be a part of all steps.
+    fn spikes<const D: usize>(&mut self, layer: usize, spikes: &Tensor<B, D>);
+
+    /// Whether anybody looks: spikes that nobody sees need not be kept.
+    fn looks(&self) -> bool {
+        true
+    }
+}
+
+/// Nobody looks.
+impl<B: Backend> Observer<B> for () {
+    fn spikes<const D: usize>(&mut self, _: usize, _: &Tensor<B, D>) {}
+
+    fn looks(&self) -> bool {
+        false
+    }
+}
+
+/// Counts the spikes of every neuron.
+#[derive(Debug)]
+pub struct SpikeCounter<B: Backend> {
+    layers: Vec<Counted<B>>,
+}
+
+#[derive(Debug)]
+struct Counted<B: Backend> {
+    /// Spikes of each neuron, `[N]`; exact up to 2^24 of them.
+    spikes: Tensor<B, 1>,
+    /// Samples times steps.
+    seen: usize,
+}
+
+/// What was counted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Firing {
+    /// Spikes a neuron and step, one mean for each layer.
+    pub rates: Vec<f64>,
+    /// Share of all neurons that never fired.
+    pub silent: f64,
+}
+
+impl<B: Backend> SpikeCounter<B> {
+    /// Nothing counted.
+    pub fn new() -> Self {
+        Self { layers: Vec::new() }
+    }
+
+    /// Fetches the counts.
+    ///
+    /// # Errors
+    /// Where the device failed.
+    pub fn finish(self) -> Result<Firing> {
+        let failed = "the device failed while it counted spikes";
+        let (mut rates, mut silent, mut neurons) = (Vec::new(), 0.0, 0);
+        for Counted { spikes, seen } in self.layers {
+            let size = spikes.dims()[0];
+            let never = spikes.clone().equal_elem(0).int().sum();
+            silent += never.try_into_scalar().context(failed)?.elem::<f64>();
+            let mean: f64 = spikes.mean().try_into_scalar().context(failed)?.elem();
+            rates.push(mean / seen.max(1) as f64);
+            neurons += size;
+        }
+        Ok(Firing {
+            rates,
+            silent: silent / neurons.max(1) as f64,
+        })
+    }
+}
+
+impl<B: Backend> Observer<B> for SpikeCounter<B> {
+    fn spikes<const D: usize>(&mut self, layer: usize, spikes: &Tensor<B, D>) {
+        let shape = spikes.shape();
+        let seen = shape[0] * shape[1];
+        let n = shape.num_elements() / seen.max(1);
+        let sum = spikes.clone().reshape([seen, n]).sum_dim(0).reshape([n]); // [N]
+        match self.layers.get_mut(layer) {
+            Some(counted) => {
+                counted.spikes = counted.spikes.clone() + sum;
+                counted.seen += seen;
+            }
+            // Layers report from the input on, so a new one is the next.
+            None => self.layers.push(Counted { spikes: sum, seen }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use burn::backend::Flex;
+
+    #[test]
+    fn rates_are_means_over_steps_and_silent_is_who_never_fired() {
+        let device = Default::default();
+        let spikes =
+            |values: [f32; 4]| Tensor::<Flex, 1>::from_floats(values, &device).reshape([2, 1, 2]);
+        let mut counter = SpikeCounter::new();
+        counter.spikes(0, &spikes([1., 0., 1., 0.]));
+        counter.spikes(1, &spikes([1., 1., 1., 1.]));
+        counter.spikes(0, &spikes([0., 0., 1., 0.]));
+        let firing = counter.finish().unwrap();
+        assert_eq!(firing.rates, [3.0 / 8.0, 1.0]);
+        assert_eq!(firing.silent, 0.25);
+    }
+}

@@ -1,0 +1,160 @@
+//! Adam and SGD with momentum, by PyTorch's formulas.
+//!
+//! burn's own keep their state under identities that are new in every process and, for SGD, out of reach; here a
+//! checkpoint can take it out and put it back under the weights' names.
+
+use std::collections::HashMap;
+
+use burn::module::{AutodiffModule, ModuleMapper, Param, ParamId};
+use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
+use burn::tensor::backend::{AutodiffBackend, Backend};
+
+/// Adam's decay of the mean of gradients and of their squares.
+const BETAS: [f64; 2] = [0.9, 0.999];
+const EPSILON: f64 = 1e-8;
+
+/// How gradients become steps.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rule {
+    /// Adam with PyTorch's defaults.
+    Adam,
+    /// Gradient descent with momentum, neither dampened nor Nesterov's.
+    Sgd {
+        /// Share of the last step's direction that is kept.
+        momentum: f64,
+    },
+}
+
+impl Rule {
+    /// What is kept of every weight, by PyTorch's names.
+    pub fn slots(self) -> &'static [&'static str] {
+        match self {
+            Self::Adam => &["exp_avg", "exp_avg_sq"],
+            Self::Sgd { .. } => &["momentum_buffer"],
+        }
+    }
+}
+
+/// An optimizer and its state.
+#[derive(Clone, Debug)]
+pub struct Optimizer<B: AutodiffBackend> {
+    /// How gradients become steps.
+    pub rule: Rule,
+    /// Steps taken.
+    pub steps: u64,
+    /// What is kept of every weight, in the order of [`Rule::slots`], as `[elements]`.
+    pub state: HashMap<ParamId, Vec<Tensor<B::InnerBackend, 1>>>,
+}
+
+impl<B: AutodiffBackend> Optimizer<B> {
+    /// An optimizer that has taken no step.
+    pub fn new(rule: Rule) -> Self {
+        Self {
+            rule,
+            steps: 0,
+            state: HashMap::new(),
+        }
+    }
+
+    /// Moves every weight of `module` that has a gradient.
+    pub fn step<M: AutodiffModule<B>>(
+        &mut self,
+        rate: f64,
+        module: M,
+        gradients: GradientsParams,
+    ) -> M {
+        self.steps += 1;
+        module.map(&mut Step {
+            optimizer: self,
+            rate,
+            gradients,
+        })
+    }
+
+    /// A weight after its step.
+    fn moved<const D: usize>(
+        &mut self,
+        id: ParamId,
+        rate: f64,
+        weight: Tensor<B::InnerBackend, D>,
+        gradient: Tensor<B::InnerBackend, D>,
+    ) -> Tensor<B::InnerBackend, D> {
+        let shape = weight.shape();
+        let (weight, gradient) = (weight.flatten(0, D - 1), gradient.flatten(0, D - 1));
+        let kept = self.state.remove(&id).unwrap_or_default();
+        let (weight, kept) = match self.rule {
+            Rule::Adam => adam(weight, gradient, kept, rate, self.steps),
+            Rule::Sgd { momentum } => sgd(weight, gradient, kept, rate, momentum),
+        };
+        self.state.insert(id, kept);
+        weight.reshape(shape)
+    }
+}
+
+type Moved<B> = (Tensor<B, 1>, Vec<Tensor<B, 1>>);
+
+fn adam<B: Backend>(
+    weight: Tensor<B, 1>,
+    gradient: Tensor<B, 1>,
+    kept: Vec<Tensor<B, 1>>,
+    rate: f64,
+    steps: u64,
+) -> Moved<B> {
+    let [beta_1, beta_2] = BETAS;
+    let mut kept = kept.into_iter();
+    let mut decayed = |beta: f64, new: Tensor<B, 1>| {
+        let new = new.mul_scalar(1.0 - beta);
+        match kept.next() {
+            Some(old) => old.mul_scalar(beta) + new,
+            None => new,
+        }
+    };
+    let mean = decayed(beta_1, gradient.clone());
+    let square = decayed(beta_2, gradient.clone() * gradient);
+    // Early means lean towards the zero they began with; these factors set them upright.
+    let lean = |beta: f64| 1.0 - beta.powf(steps as f64);
+    let scale = square.clone().sqrt().div_scalar(lean(beta_2).sqrt());
+    let step = mean.clone() / scale.add_scalar(EPSILON);
+    let weight = weight - step.mul_scalar(rate / lean(beta_1));
+    (weight, vec![mean, square])
+}
+
+fn sgd<B: Backend>(
+    weight: Tensor<B, 1>,
+    gradient: Tensor<B, 1>,
+    kept: Vec<Tensor<B, 1>>,
+    rate: f64,
+    momentum: f64,
+) -> Moved<B> {
+    let direction = match kept.into_iter().next() {
+        Some(old) => old.mul_scalar(momentum) + gradient,
+        None => gradient,
+    };
+    (weight - direction.clone().mul_scalar(rate), vec![direction])
+}
+
+/// Goes through the weights of a module.
+struct Step<'a, B: AutodiffBackend> {
+    optimizer: &'a mut Optimizer<B>,
+    rate: f64,
+    gradients: GradientsParams,
+}
+
+impl<B: AutodiffBackend> ModuleMapper<B> for Step<'_, B> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        let (id, weight, mapper) = param.consume();
+        let Some(gradient) = self.gradients.remove::<B::InnerBackend, D>(id) else {
+            return Param::from_mapped_value(id, weight, mapper);
+        };
+        let moved = self
+            .optimizer
+            .moved(id, self.rate, weight.inner(), gradient);
+        // Steps leave the graph: each begins one of its own.
+        let weight = Tensor::from_inner(moved).require_grad();
+        Param::from_mapped_value(id, weight, mapper)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+use burn::backend::{Autodiff, Flex};
+use burn::module::{Module, Param};
+use burn::tensor::backend::Backend;
+
+use super::*;
+use crate::test_data::{distance, values};
+
+type B = Autodiff<Flex>;
+
+/// Three weights.
+#[derive(Module, Debug)]
+struct Weights<B: Backend> {
+    weight: Param<Tensor<B, 1>>,
+}
+
+/// What `scripts/bench/optimizer_values.py` prints: weights of torch 2.11 after so many steps.
+type Expected = [(i32, [f32; 3])];
+
+fn follows(rule: Rule, expected: &Expected) {
+    let device = Default::default();
+    let weight = Tensor::from_floats([0.5, -0.25, 1.0], &device);
+    let mut weights = Weights::<B> {
+        weight: Param::from_tensor(weight),
+    };
+    let mut optimizer = Optimizer::new(rule);
+    for t in 0..100_i32 {
+        let gradient =
+            [0, 1, 2].map(|i| (0.7 * f64::from(t) + f64::from(i)).sin() * 0.1_f64.powi(i));
+        let mut gradients = GradientsParams::new();
+        let gradient = Tensor::<Flex, 1>::from_floats(gradient.as_slice(), &device);
+        gradients.register(weights.weight.id, gradient);
+        weights = optimizer.step(0.01, weights, gradients);
+        if let Some((_, expected)) = expected.iter().find(|(steps, _)| *steps == t + 1) {
+            let found = values(weights.weight.val());
+            assert!(distance(&found, expected) < 3e-6, "{t}: {found:?}");
+        }
+    }
+    assert_eq!(optimizer.steps, 100);
+}
+
+#[test]
+fn adam_goes_the_way_of_pytorch_for_100_steps() {
+    let expected = [
+        (1, [0.5, -0.26, 0.99]),
+        (2, [0.492_559, -0.270_009, 0.980_77]),
+        (3, [0.484_064, -0.279_82, 0.975_431]),
+        (10, [0.462_875, -0.287_506, 0.987_423]),
+        (50, [0.449_797, -0.300_475, 0.985_892]),
+        (100, [0.454_12, -0.294_621, 0.987_948]),
+    ];
+    follows(Rule::Adam, &expected);
+}
+
+#[test]
+fn sgd_goes_the_way_of_pytorch_for_100_steps() {
+    let expected = [
+        (1, [0.5, -0.250_841, 0.999_909]),
+        (2, [0.493_558, -0.252_59, 0.999_784]),
+        (3, [0.477_905, -0.254_84, 0.999_698]),
+        (10, [0.426_471, -0.256_14, 1.000_072]),
+        (50, [0.351_469, -0.263_774, 0.999_996]),
+        (100, [0.381_998, -0.259_62, 1.000_14]),
+    ];
+    follows(Rule::Sgd { momentum: 0.9 }, &expected);
+}

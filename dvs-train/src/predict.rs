@@ -1,0 +1,187 @@
+//! `dvs-train predict`: the gesture of one sample, and the firing rate of each class as the steps go by.
+
+mod input;
+
+use std::fmt::Write;
+
+use anyhow::{Context, Result};
+use burn::backend::flex::{Flex, FlexDevice};
+use burn::tensor::{Tensor, TensorData};
+use dvs_shared::event::SensorSize;
+use dvs_shared::labels::{CLASSES, LABEL_NAMES};
+use serde_json::{Value, json};
+
+use self::input::{Input, Shape};
+use crate::cli::PredictArgs;
+use crate::network::SnnBackend;
+use crate::options::{Device, resolve_device};
+use crate::run::print;
+use crate::trained::Trained;
+
+/// Predicts as `args` ask for and prints what was found.
+///
+/// # Errors
+/// Where the checkpoint or the input cannot be used, or the device fails.
+pub fn run(args: &PredictArgs) -> Result<()> {
+    match resolve_device(args.device)? {
+        Device::Cpu => run_on::<Flex>(args, &FlexDevice),
+    }
+}
+
+fn run_on<B: SnnBackend>(args: &PredictArgs, device: &B::Device) -> Result<()> {
+    let trained = Trained::<B>::load(&args.checkpoint, device)?;
+    let settings = &trained.state.settings;
+    let [height, width] = settings.size;
+    let shape = Shape {
+        split: trained.split,
+        sensor: SensorSize {
+            width: width as u32,
+            height: height as u32,
+        },
+        keep_invalid: settings.keep_invalid,
+    };
+    let input = input::read(args, shape, |cache| trained.check(cache))?;
+    let steps = trained.split.frames() as usize;
+    let frames = TensorData::new(input.counts.clone(), [steps, 1, 2, height, width]);
+    let votes = trained
+        .network
+        .votes(Tensor::from_data(frames, device), &mut ()); // [T, 1, 11]
+    let votes = votes
+        .try_into_data()
+        .context("the device failed while it computed")?;
+    let votes: Vec<f64> = votes.iter::<f64>().collect();
+    let answer = Answer::new(&votes);
+    print(&if args.json {
+        format!("{}\n", answer.in_json(&input))
+    } else {
+        answer.in_words(&input)
+    })
+}
+
+/// Firing rates of the classes over all steps so far, step by step; the last are the network's answer.
+#[derive(Clone, Debug, PartialEq)]
+struct Answer {
+    rates: Vec<[f64; CLASSES]>,
+}
+
+impl Answer {
+    /// From votes `[T, 11]`, T at least 1.
+    fn new(votes: &[f64]) -> Self {
+        let mut sum = [0.0; CLASSES];
+        let rates = votes.chunks_exact(CLASSES).enumerate().map(|(t, votes)| {
+            sum.iter_mut()
+                .zip(votes)
+                .for_each(|(sum, vote)| *sum += vote);
+            sum.map(|sum| sum / (t + 1) as f64)
+        });
+        Self {
+            rates: rates.collect(),
+        }
+    }
+
+    /// Rates after all steps.
+    fn last(&self) -> [f64; CLASSES] {
+        self.rates.last().copied().unwrap_or_default()
+    }
+
+    /// The network's answer.
+    fn guess(&self) -> usize {
+        leading(&self.last())
+    }
+
+    /// The first step, from 1, from which on the answer led.
+    fn known_from(&self) -> usize {
+        let guess = self.guess();
+        let unlike = self.rates.iter().rposition(|rates| leading(rates) != guess);
+        unlike.map_or(1, |t| t + 2)
+    }
+
+    fn in_words(&self, input: &Input) -> String {
+        let (guess, last) = (self.guess(), self.last());
+        let verdict = match input.label {
+            Some(label) if usize::from(label) == guess => ", which its label says too".to_owned(),
+            Some(label) => format!(
+                ", but its label is {label} {}",
+                LABEL_NAMES[usize::from(label)]
+            ),
+            None => String::new(),
+        };
+        let (start, end) = input.window;
+        let mut text = format!(
+            "{}: {guess} {}{verdict} (firing rate {:.3}, leading from step {} of {} on; {} events from {start} to \
+             {end} us)\n\nfiring rate of each gesture over the steps so far\n{:>4}",
+            input.name,
+            LABEL_NAMES[guess],
+            last[guess],
+            self.known_from(),
+            self.rates.len(),
+            input.events,
+            "step"
+        );
+        // Writing to a string cannot fail.
+        for label in 0..CLASSES {
+            let _ = write!(text, " {label:>5}");
+        }
+        text += "  leading\n";
+        for (t, rates) in self.rates.iter().enumerate() {
+            let _ = write!(text, "{:>4}", t + 1);
+            for rate in rates {
+                let _ = match *rate {
+                    0.0 => write!(text, " {:>5}", "."),
+                    rate => write!(text, " {rate:>5.2}"),
+                };
+            }
+            let first = leading(rates);
+            let name = if rates[first] > 0.0 {
+                LABEL_NAMES[first]
+            } else {
+                "-"
+            };
+            let _ = writeln!(text, "  {name}");
+        }
+        text
+    }
+
+    fn in_json(&self, input: &Input) -> Value {
+        let guess = self.guess();
+        json!({
+            "sample": input.name,
+            "label": input.label,
+            "start_us": input.window.0,
+            "end_us": input.window.1,
+            "events": input.events,
+            "gesture": guess,
+            "gesture_name": LABEL_NAMES[guess],
+            "label_names": LABEL_NAMES,
+            "firing_rates": self.last(),
+            "leading_from_step": self.known_from(),
+            "firing_rates_by_step": self.rates,
+        })
+    }
+}
+
+/// The class with the highest rate, the first of equals.
+fn leading(rates: &[f64; CLASSES]) -> usize {
+    let first = |best: usize, at: usize| if rates[at] > rates[best] { at } else { best };
+    (0..CLASSES).fold(0, first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_cumulative_and_tell_when_the_answer_led() {
+        let mut votes = vec![0.0; 4 * CLASSES];
+        votes[2] = 0.4; // step 1: class 2
+        votes[CLASSES + 5] = 0.6; // step 2: class 5 overtakes
+        votes[2 * CLASSES + 2] = 0.1;
+        votes[3 * CLASSES + 5] = 0.2;
+        let answer = Answer::new(&votes);
+        assert_eq!((answer.guess(), answer.known_from()), (5, 2));
+        assert_eq!(answer.rates[1][2], 0.2);
+        assert_eq!(answer.rates[3][5], 0.2);
+        let silent = Answer::new(&[0.0; 2 * CLASSES]);
+        assert_eq!((silent.guess(), silent.known_from()), (0, 1));
+    }
+}

@@ -1,0 +1,267 @@
+//! What a run was asked to be: saved beside its results and in its checkpoints, and compared when it is resumed.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::cli::{TrainArgs, Typed};
+use crate::optimizer::Rule;
+use crate::options::TrainOptions;
+
+/// Flags that a resumed run may change. Any other decides what the weights, the optimizer's state or the best accuracy
+/// mean.
+const CHANGEABLE: [&str; 17] = [
+    "data_dir",
+    "cache",
+    "device",
+    "batch_size",
+    "test_batch_size",
+    "epochs",
+    "jobs",
+    "out_dir",
+    "force",
+    "resume",
+    "amp",
+    "lr",
+    "momentum",
+    "lr_scheduler",
+    "step_size",
+    "gamma",
+    "t_max",
+];
+
+/// A run's settings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// The program that ran.
+    pub created_by: String,
+    /// The flags by name, with what was left out filled in.
+    pub flags: BTreeMap<String, Value>,
+    /// Height and width of a frame.
+    pub size: [usize; 2],
+    /// What the cache was made from.
+    pub source_sha256: String,
+    /// Whether events whose valid bit is clear are in its frames.
+    pub keep_invalid: bool,
+}
+
+impl Settings {
+    /// Settings of the run that `options` ask for.
+    ///
+    /// # Errors
+    /// None that occur: every flag has a form in JSON.
+    pub fn of(options: &TrainOptions) -> Result<Self> {
+        let header = &options.cache.header;
+        let mut flags = by_name(&options.args)?;
+        // How a run was started is no part of what it is.
+        for flag in ["resume", "force", "out_dir", "data_dir"] {
+            flags.remove(flag);
+        }
+        let cache = options.cache.path().to_string_lossy().into_owned();
+        flags.insert("cache".to_owned(), cache.into());
+        Ok(Self {
+            created_by: format!("dvs-train {}", env!("CARGO_PKG_VERSION")),
+            flags,
+            size: [header.sensor.height as usize, header.sensor.width as usize],
+            source_sha256: header.source_sha256.clone(),
+            keep_invalid: header.keep_invalid,
+        })
+    }
+
+    /// The flags of these settings.
+    ///
+    /// # Errors
+    /// Where they are those of another version.
+    pub fn args(&self) -> Result<TrainArgs> {
+        let mut flags = self.flags.clone();
+        flags.insert("out_dir".to_owned(), "./logs".into());
+        flags.insert("force".to_owned(), false.into());
+        args(flags)
+    }
+
+    /// The flags of a run that goes on from these settings: those that were typed now, else the old ones.
+    ///
+    /// # Errors
+    /// Names every flag that was typed with a value that cannot be taken up, with both values.
+    pub fn resumed(&self, now: &TrainArgs, typed: &Typed) -> Result<Resumed> {
+        let mut flags = self.flags.clone();
+        let (mut refused, mut changed) = (Vec::new(), Vec::new());
+        for (flag, value) in by_name(now)? {
+            let unsaved = ["resume", "force", "out_dir"].contains(&flag.as_str());
+            if !unsaved && !typed.contains(&flag) {
+                continue;
+            }
+            let old = self.flags.get(&flag).unwrap_or(&Value::Null);
+            let same = *old == value || (flag == "cache" && same_file(old, &value));
+            if !unsaved && !same {
+                let change = format!(
+                    "--{} {} -> {}",
+                    flag.replace('_', "-"),
+                    plain(old),
+                    plain(&value)
+                );
+                let list = if CHANGEABLE.contains(&flag.as_str()) {
+                    &mut changed
+                } else {
+                    &mut refused
+                };
+                list.push(change);
+            }
+            flags.insert(flag, value);
+        }
+        if typed.contains("data_dir") {
+            flags.remove("cache");
+        }
+        ensure!(
+            refused.is_empty(),
+            "the checkpoint is of another run, and cannot go on with: {}; leave these out, or train anew",
+            refused.join(", ")
+        );
+        Ok(Resumed {
+            args: args(flags)?,
+            changed,
+        })
+    }
+}
+
+/// A run that goes on.
+#[derive(Clone, Debug)]
+pub struct Resumed {
+    /// Its flags.
+    pub args: TrainArgs,
+    /// What differs from before, in words.
+    pub changed: Vec<String>,
+}
+
+/// Flags that have a place of their own in the name of a run's folder.
+const NAMED: [&str; 4] = ["frames", "channels", "opt", "split"];
+
+/// The run's folder, named as the tutorial names it; what the tutorial has no name for follows if it is not as usual.
+///
+/// # Errors
+/// None that occur: every flag has a form in JSON.
+pub fn folder_name(options: &TrainOptions) -> Result<String> {
+    let split = options.cache.header.split;
+    let optimizer = match options.rule {
+        Rule::Adam => "Adam".to_owned(),
+        Rule::Sgd { momentum } => format!("SGD_momentum_{momentum}"),
+    };
+    let mut name = format!(
+        "T_{}_b_{}_c_{}_{optimizer}_lr_{}_{}",
+        split.frames(),
+        options.batch_size,
+        options.channels,
+        options.lr,
+        options.schedule
+    );
+    if options.args.amp {
+        name += "_amp";
+    }
+    if split.split_by() != "number" {
+        name += &format!("_split_{}", split.split_by());
+    }
+    let usual = by_name(&TrainArgs::usual()?)?;
+    for (flag, value) in by_name(&options.args)? {
+        let elsewhere = NAMED.contains(&flag.as_str()) || CHANGEABLE.contains(&flag.as_str());
+        if !elsewhere && usual.get(&flag) != Some(&value) {
+            name += &format!("_{flag}_{}", plain(&value).replace([':', '/'], "_"));
+        }
+    }
+    Ok(name)
+}
+
+fn by_name(args: &TrainArgs) -> Result<BTreeMap<String, Value>> {
+    let value = serde_json::to_value(args).context("the flags have no form in JSON")?;
+    Ok(serde_json::from_value(value)?)
+}
+
+fn args(flags: BTreeMap<String, Value>) -> Result<TrainArgs> {
+    let value = serde_json::to_value(flags)?;
+    serde_json::from_value(value).context("the run's settings are those of another version")
+}
+
+fn same_file(old: &Value, new: &Value) -> bool {
+    let real = |value: &Value| Path::new(value.as_str()?).canonicalize().ok();
+    matches!((real(old), real(new)), (Some(old), Some(new)) if old == new)
+}
+
+/// A value as it is typed.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "(none)".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use clap::Parser;
+
+    use crate::cli::{Cli, Command};
+
+    fn typed(line: &[&str]) -> TrainArgs {
+        let cli = Cli::try_parse_from(std::iter::once(&"dvs-train").chain(line)).unwrap();
+        match cli.chosen() {
+            Command::Train(args) => args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn saved(line: &[&str]) -> Settings {
+        Settings {
+            created_by: String::new(),
+            flags: by_name(&typed(line)).unwrap(),
+            size: [128, 128],
+            source_sha256: String::new(),
+            keep_invalid: false,
+        }
+    }
+
+    fn resumed(old: &[&str], new: &[&str], flags: &[&str]) -> Result<Resumed> {
+        let flags = flags.iter().map(|&flag| flag.to_owned()).collect();
+        saved(old).resumed(&typed(new), &flags)
+    }
+
+    #[test]
+    fn what_is_not_typed_again_is_as_it_was() {
+        let old = [
+            "--channels",
+            "8",
+            "--epochs",
+            "2",
+            "--lr",
+            "0.0123",
+            "--seed",
+            "3",
+        ];
+        let Resumed { args, changed } = resumed(&old, &["--epochs", "4"], &["epochs"]).unwrap();
+        assert_eq!(
+            (args.channels, args.epochs, args.lr, args.seed),
+            (8, 4, 0.0123, 3)
+        );
+        assert_eq!(changed, ["--epochs 2 -> 4"]);
+    }
+
+    #[test]
+    fn another_network_is_refused_with_both_values() {
+        let new = ["--channels", "16", "-T", "4", "--lr", "0.5"];
+        let error = resumed(
+            &["--channels", "8", "-T", "2"],
+            &new,
+            &["channels", "frames", "lr"],
+        );
+        let error = error.unwrap_err().to_string();
+        assert!(
+            error.contains("--channels 8 -> 16, --frames 2 -> 4;"),
+            "{error}"
+        );
+        let same = resumed(&["--channels", "8"], &["--channels", "8"], &["channels"]).unwrap();
+        assert!(same.changed.is_empty());
+    }
+}

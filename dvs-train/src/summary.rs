@@ -1,0 +1,89 @@
+//! What a run came to: a line to read, a file to parse, and pictures.
+
+use std::fmt;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use crate::checkpoint::{Best, write_whole};
+use crate::confusion::Confusion;
+use crate::epoch_log::{JudgedOn, read_columns};
+use crate::evaluation::Judgement;
+use crate::pictures::{confusion, curves};
+use crate::run_folder::{CONFUSION, CURVES, METRICS, RunFolder, SUMMARY};
+
+/// What a run came to.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// "accuracy-A" where the best network was chosen on the test set, "accuracy-B" where on users held out.
+    pub protocol: &'static str,
+    /// The best epoch, from 0.
+    pub best_epoch: u32,
+    /// Its accuracy on what it was chosen on.
+    pub chosen_with: f64,
+    /// Users held out of training; none with accuracy-A.
+    pub validation_users: Vec<String>,
+    /// The best network's accuracy on the test set.
+    pub test_acc: f64,
+    /// Its loss there.
+    pub test_loss: f64,
+    /// Test samples.
+    pub test_samples: usize,
+    /// Which gesture was taken for which.
+    pub confusion: Confusion,
+}
+
+impl Summary {
+    /// The summary of a run whose best epoch is `best`, and whose best network is `judged` on the test set.
+    pub fn new(judged_on: JudgedOn, users: Vec<String>, best: Best, judged: &Judgement) -> Self {
+        Self {
+            protocol: match judged_on {
+                JudgedOn::Test => "accuracy-A",
+                JudgedOn::Validation => "accuracy-B",
+            },
+            best_epoch: best.epoch,
+            chosen_with: best.accuracy,
+            validation_users: users,
+            test_acc: judged.metrics.accuracy,
+            test_loss: judged.metrics.loss,
+            test_samples: judged.metrics.samples,
+            confusion: judged.confusion.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "best: epoch={}, test_acc={}, test_loss={}, test_samples={} ({}: ",
+            self.best_epoch, self.test_acc, self.test_loss, self.test_samples, self.protocol
+        )?;
+        if self.validation_users.is_empty() {
+            writeln!(
+                f,
+                "chosen on the test set itself, as in the tutorial; --validation chooses on users held out)"
+            )
+        } else {
+            writeln!(
+                f,
+                "chosen on users held out, validation_acc={}; the test set was judged once)",
+                self.chosen_with
+            )
+        }
+    }
+}
+
+/// Leaves the summary and the pictures in the run's folder.
+///
+/// # Errors
+/// Where a file cannot be written.
+pub fn leave(folder: &RunFolder, summary: &Summary, judged: &Judgement) -> Result<()> {
+    let path = folder.file(SUMMARY);
+    let text = serde_json::to_string_pretty(summary)? + "\n";
+    write_whole(&path, text.as_bytes())
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    let columns = read_columns(&folder.file(METRICS))?;
+    curves::draw(&folder.file(CURVES), &columns)?;
+    confusion::draw(&folder.file(CONFUSION), &judged.confusion)
+}

@@ -1,0 +1,84 @@
+//! A network as a checkpoint holds it, ready to be used.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use dvs_shared::{CacheFile, SplitMode};
+
+use crate::checkpoint::{self, Checkpoint, MAX, State};
+use crate::cli::{Split, TrainArgs};
+use crate::network::{Network, SnnBackend};
+use crate::options::network_config;
+
+/// A trained network.
+#[derive(Debug)]
+pub struct Trained<B: SnnBackend> {
+    /// The checkpoint's file.
+    pub file: PathBuf,
+    /// What it says of its run.
+    pub state: State,
+    /// The run's flags.
+    pub args: TrainArgs,
+    /// How samples are divided into frames for this network.
+    pub split: SplitMode,
+    /// The network.
+    pub network: Network<B>,
+}
+
+impl<B: SnnBackend> Trained<B> {
+    /// Loads the checkpoint at `path`, or the best one of the run whose folder it is.
+    ///
+    /// # Errors
+    /// Where there is none, it is damaged, or holds no network that this version can make.
+    pub fn load(path: &Path, device: &B::Device) -> Result<Self> {
+        let file = checkpoint::find(path, MAX)?;
+        let Checkpoint { state, tensors } = Checkpoint::read(&file)?;
+        let of_file = || format!("cannot use the network in {}", file.display());
+        let args = state.settings.args().with_context(of_file)?;
+        let config = network_config(&args, state.settings.size).with_context(of_file)?;
+        let network = tensors.network(Network::new(&config, device));
+        let network = network.with_context(of_file)?;
+        let frames = args
+            .frames
+            .with_context(|| format!("{} does not say its T", file.display()))?;
+        let split = match args.split {
+            Some(Split::Time) => SplitMode::Time { frames },
+            _ => SplitMode::Number { frames },
+        };
+        Ok(Self {
+            file,
+            state,
+            args,
+            split,
+            network,
+        })
+    }
+
+    /// Sees that `cache` holds what the network takes.
+    ///
+    /// # Errors
+    /// Where its frames are of another kind or size.
+    pub fn check(&self, cache: &CacheFile) -> Result<()> {
+        let (path, header) = (cache.path().display(), &cache.header);
+        ensure!(
+            header.split == self.split,
+            "{path} holds {}, but the network of {} was trained on {}; make a cache of these: dvs-prep --frames {} \
+             --split {}",
+            header.split,
+            self.file.display(),
+            self.split,
+            self.split.frames(),
+            self.split.split_by()
+        );
+        let size = [header.sensor.height as usize, header.sensor.width as usize];
+        let [height, width] = self.state.settings.size;
+        ensure!(
+            size == self.state.settings.size,
+            "{path} holds frames of {} x {}, but the network of {} takes {height} x {width}",
+            size[0],
+            size[1],
+            self.file.display()
+        );
+        Ok(())
+    }
+}

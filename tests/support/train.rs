@@ -1,0 +1,130 @@
+//! What the whole-program tests of dvs-train share: both programs and a small cache.
+
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+/// Flags of a network that is small, and lively enough that its weights move from the first steps on.
+pub const SMALL: [&str; 8] = [
+    "--channels",
+    "6",
+    "-b",
+    "4",
+    "--lr",
+    "0.01",
+    "--v-threshold",
+    "0.4",
+];
+
+/// A folder with a small archive and its cache of 2 frames a sample; gone when dropped.
+pub struct Place(TempDir);
+
+impl Place {
+    pub fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        let output = Command::new(dvs_prep())
+            .args(["-T", "2", "-i", &place.archive(), "-o", &place.cache()])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        place
+    }
+
+    pub fn archive(&self) -> String {
+        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data");
+        data.join("DvsGesture-mini.tar.gz")
+            .to_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    pub fn cache(&self) -> String {
+        self.at("cache.h5")
+    }
+
+    /// A path in the folder.
+    pub fn at(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    /// Trains a small network on the cache in a run folder below `out`, and returns that folder.
+    pub fn train(&self, out: &str, args: &[&str]) -> PathBuf {
+        let (cache, out) = (self.cache(), self.at(out));
+        let place = ["--cache", &cache, "--out-dir", &out];
+        run(&[&SMALL[..], &place, args].concat());
+        only_entry(Path::new(&out))
+    }
+}
+
+/// The other program, built into the same folder.
+fn dvs_prep() -> PathBuf {
+    let path = Path::new(env!("CARGO_BIN_EXE_dvs-train")).with_file_name("dvs-prep");
+    assert!(
+        path.exists(),
+        "{} is not built: cargo build -p dvs-prep",
+        path.display()
+    );
+    path
+}
+
+/// Runs dvs-train.
+pub fn output(args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dvs-train"));
+    command.args(args).env_remove("DVS_DATA").output().unwrap()
+}
+
+/// Runs dvs-train, expects exit status 0, and returns what it prints.
+pub fn run(args: &[&str]) -> String {
+    let output = output(args);
+    assert!(
+        output.status.success(),
+        "{args:?}: {}",
+        text(&output.stderr)
+    );
+    text(&output.stdout)
+}
+
+/// Runs dvs-train, expects exit status 1, and returns what it says: one line.
+pub fn fail(args: &[&str]) -> String {
+    let output = output(args);
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{args:?}: {error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
+    error
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+pub fn only_entry(folder: &Path) -> PathBuf {
+    let entries: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
+    assert_eq!(entries.len(), 1, "{entries:?}");
+    entries.into_iter().next().unwrap()
+}
+
+/// Rows of `metrics.csv`, without the columns that tell how long things took.
+pub fn rows(folder: &Path) -> Vec<Vec<String>> {
+    let text = fs::read_to_string(folder.join("metrics.csv")).unwrap();
+    let table: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();
+    let timing =
+        |name: &str| name.ends_with("_per_s") || ["seconds", "waiting_for_data"].contains(&name);
+    let kept: Vec<usize> = (0..table[0].len())
+        .filter(|&i| !timing(table[0][i]))
+        .collect();
+    let row = |row: &Vec<&str>| kept.iter().map(|&i| row[i].to_owned()).collect();
+    table.iter().map(row).collect()
+}
