@@ -95,28 +95,24 @@ impl Buffers {
         }
     }
 
-    /// A buffer of `length` bytes, whose content is of no meaning.
+    /// An empty buffer with room for `length` bytes. It is not filled with zeros first: touching memory twice is what
+    /// most of its cost would be.
     pub fn take(&self, length: usize) -> Vec<u8> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         match idle.iter().position(|b| b.capacity() >= length) {
-            Some(fitting) => {
-                let mut buffer = idle.swap_remove(fitting);
-                buffer.resize(length, 0);
-                buffer
-            }
+            Some(fitting) => idle.swap_remove(fitting),
             // One that is too small makes way. The new one is a little larger than asked for, so that the next, of
-            // about the same length, fits too; the allocator hands out zeroed pages without touching them.
+            // about the same length, fits too.
             None => {
                 drop(idle.pop());
-                let mut buffer = vec![0; length.next_multiple_of((length / 2).next_power_of_two())];
-                buffer.truncate(length);
-                buffer
+                Vec::with_capacity(length.next_multiple_of((length / 4).next_power_of_two()))
             }
         }
     }
 
     /// Takes back a buffer; the smallest are let go where the limit is passed.
-    pub fn give(&self, buffer: Vec<u8>) {
+    pub fn give(&self, mut buffer: Vec<u8>) {
+        buffer.clear();
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.push(buffer);
         idle.sort_unstable_by_key(Vec::capacity);

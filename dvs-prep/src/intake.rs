@@ -83,19 +83,17 @@ impl Source {
         match self {
             Self::Memory(bytes) => Ok(bytes),
             Self::File(path, length) => {
-                let mut bytes = buffers.take(length as usize);
-                let read = File::open(&path).and_then(|f| f.read_exact_at(&mut bytes, 0));
-                match read {
-                    Ok(()) => Ok(bytes),
-                    Err(source) => Err(Problem::Io {
-                        action: "read",
-                        path,
-                        source,
-                    }),
-                }
+                let read =
+                    File::open(&path).and_then(|mut file| read_whole(&mut file, length, buffers));
+                read.map_err(|source| Problem::Io {
+                    action: "read",
+                    path,
+                    source,
+                })
             }
             Self::Spilled(file, at, length) => {
                 let mut bytes = buffers.take(length as usize);
+                bytes.resize(length as usize, 0);
                 match file.read_exact_at(&mut bytes, at) {
                     Ok(()) => Ok(bytes),
                     Err(source) => Err(Problem::Io {
@@ -230,10 +228,12 @@ impl<'a> Intake<'a> {
         let loan = labelled.then(|| self.budget.borrow(size));
         let source = match content {
             Content::File(path) => Source::File(path, size),
-            Content::Stream(stream) if labelled => self.read_whole(stream, size)?,
+            Content::Stream(stream) if labelled => {
+                Source::Memory(read_whole(stream, size, self.buffers)?)
+            }
             Content::Stream(stream) if self.waiting_bytes + size <= self.limits.waiting => {
                 self.waiting_bytes += size;
-                self.read_whole(stream, size)?
+                Source::Memory(read_whole(stream, size, self.buffers)?)
             }
             Content::Stream(stream) => self.spill(stream, size)?,
         };
@@ -255,12 +255,6 @@ impl<'a> Intake<'a> {
             windows,
             loan,
         })
-    }
-
-    fn read_whole(&self, stream: &mut dyn Read, size: u64) -> io::Result<Source> {
-        let mut bytes = self.buffers.take(size as usize);
-        stream.read_exact(&mut bytes)?;
-        Ok(Source::Memory(bytes))
     }
 
     fn spill(&mut self, stream: &mut dyn Read, size: u64) -> io::Result<Source> {
@@ -370,4 +364,15 @@ impl<'a> Intake<'a> {
         self.fingerprint.add(member, &text);
         Ok(Some(text))
     }
+}
+
+/// Exactly `length` bytes of `stream`.
+fn read_whole(stream: &mut dyn Read, length: u64, buffers: &Buffers) -> io::Result<Vec<u8>> {
+    let mut bytes = buffers.take(length as usize);
+    let read = stream.take(length).read_to_end(&mut bytes)?;
+    if read as u64 == length {
+        return Ok(bytes);
+    }
+    let message = format!("it ends after {read} of its {length} bytes");
+    Err(io::Error::new(io::ErrorKind::UnexpectedEof, message))
 }
