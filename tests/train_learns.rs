@@ -2,30 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+#[path = "support/train.rs"]
+mod support;
 
-/// The other program, built into the same folder.
-fn dvs_prep() -> PathBuf {
-    let path = Path::new(env!("CARGO_BIN_EXE_dvs-train")).with_file_name("dvs-prep");
-    assert!(
-        path.exists(),
-        "{} is not built: cargo build -p dvs-prep",
-        path.display()
-    );
-    path
-}
-
-fn run(program: impl AsRef<Path>, args: &[&str]) -> String {
-    let output = Command::new(program.as_ref())
-        .args(args)
-        .env_remove("DVS_DATA")
-        .output()
-        .unwrap();
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{args:?}: {error}");
-    String::from_utf8(output.stdout).unwrap()
-}
+use support::{prepare, run};
 
 /// Best test accuracy of a small network on synthetic gestures, users held out.
 fn best_accuracy(synth: &[&str], epochs: &str) -> f64 {
@@ -43,11 +23,8 @@ fn best_accuracy(synth: &[&str], epochs: &str) -> f64 {
         "--gesture-seconds",
         "2",
     ];
-    run(
-        dvs_prep(),
-        &[&make, synth, &["-o", archive.to_str().unwrap()]].concat(),
-    );
-    run(dvs_prep(), &["-T", "4", "-i", data]);
+    prepare(&[&make, synth, &["-o", archive.to_str().unwrap()]].concat());
+    prepare(&["-T", "4", "-i", data]);
     let train = [
         "-T",
         "4",
@@ -66,7 +43,7 @@ fn best_accuracy(synth: &[&str], epochs: &str) -> f64 {
         "--out-dir",
         data,
     ];
-    let said = run(env!("CARGO_BIN_EXE_dvs-train"), &train);
+    let said = run(&train);
     let last = said.lines().rfind(|l| l.starts_with("epoch=")).unwrap();
     let best = last
         .split(", ")

@@ -32,7 +32,14 @@ fn four_epochs_are_two_and_two() {
     let read = |folder: &std::path::Path| fs::read(folder.join(LATEST)).unwrap();
     assert_eq!(read(&whole), read(&halves), "weights, optimizer and state");
     assert_eq!(rows(&whole), rows(&halves), "every number of every epoch");
-    assert_eq!(rows(&whole).len(), 5);
+    let table = rows(&whole);
+    assert_eq!(table.len(), 5);
+    assert_eq!(table[0].last().unwrap(), "tau_fc2");
+    let tau: f64 = table[4].last().unwrap().parse().unwrap();
+    assert!(
+        tau != 2.0 && (tau - 2.0).abs() < 0.5,
+        "tau is learnt: {tau}"
+    );
     let loss = |epoch: usize| rows(&whole)[epoch + 1][1].clone();
     assert_ne!(
         loss(0),

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
-use support::{Place, fail, output, rows, run, text};
+use support::{Place, fail, output, prepare, rows, run};
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
@@ -53,20 +53,11 @@ fn the_tutorials_command_line_is_understood() {
 fn validation_holds_out_users_and_judges_the_test_set_once() {
     let place = Place::new();
     let archive = place.at("DvsGesture.tar.gz");
-    let prep = Path::new(env!("CARGO_BIN_EXE_dvs-train")).with_file_name("dvs-prep");
     let synth = "synth --users 4 --lights led --event-rate 3000 --gesture-seconds 1 -o";
-    let made = Command::new(&prep)
-        .args(synth.split(' '))
-        .arg(&archive)
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{}", text(&made.stderr));
+    let synth: Vec<&str> = synth.split(' ').chain([archive.as_str()]).collect();
+    prepare(&synth);
     let cache = place.at("users.h5");
-    let made = Command::new(prep)
-        .args(["-T", "2", "-i", &archive, "-o", &cache])
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{}", text(&made.stderr));
+    prepare(&["-T", "2", "-i", &archive, "-o", &cache]);
 
     let out = place.at("logs");
     let flags = [
@@ -113,6 +104,44 @@ fn validation_holds_out_users_and_judges_the_test_set_once() {
 }
 
 #[test]
+fn frames_are_the_same_wherever_they_are() {
+    let place = Place::new();
+    let train =
+        |out: &str, flags: &[&str]| rows(&place.train(out, &[flags, &["--epochs", "2"]].concat()));
+    let streamed = train("streamed", &["--frames-in", "stream", "-j", "1"]);
+    assert_eq!(
+        train("kept", &["--frames-in", "memory", "-j", "3"]),
+        streamed
+    );
+    let line = [
+        "--cache",
+        &place.cache(),
+        "--epochs",
+        "1",
+        "--out-dir",
+        &place.at("auto"),
+    ];
+    let said = run(&[&support::SMALL[..], &line].concat());
+    assert!(said.contains(", frames_in=memory, "), "{said}");
+}
+
+#[test]
+fn bench_times_both_steps() {
+    let line = "bench -T 1 -b 2 --channels 2 --steps 3 --json";
+    let found = json(&run(&line.split(' ').collect::<Vec<_>>()));
+    for what in ["train", "eval"] {
+        let seconds = found[format!("{what}_step_s")].as_f64().unwrap();
+        let speed = found[format!("{what}_samples_per_s")].as_f64().unwrap();
+        assert!(
+            seconds > 0.0 && (speed * seconds - 2.0).abs() < 1e-9,
+            "{found}"
+        );
+    }
+    let error = fail(&["bench", "--steps", "0"]);
+    assert!(error.contains("--steps 0 is not within 1 and"), "{error}");
+}
+
+#[test]
 fn eval_says_what_the_run_said() {
     let place = Place::new();
     let folder = place.train("logs", &["--epochs", "2"]);
@@ -141,12 +170,7 @@ fn eval_says_what_the_run_said() {
     assert_eq!(words.lines().count(), 14, "{words}");
 
     let other = place.at("other.h5");
-    let prep = Path::new(env!("CARGO_BIN_EXE_dvs-train")).with_file_name("dvs-prep");
-    let made = Command::new(prep)
-        .args(["-T", "3", "-i", &place.archive(), "-o", &other])
-        .output()
-        .unwrap();
-    assert!(made.status.success());
+    prepare(&["-T", "3", "-i", &place.archive(), "-o", &other]);
     let error = fail(&["eval", "--checkpoint", folder, "--cache", &other]);
     assert!(
         error.contains("holds 3 frames split by number, but the network of"),

@@ -45,6 +45,24 @@ pub fn norm_fire_pool<B: BlockBackend>(
     tensor(spikes)
 }
 
+/// As [`norm_fire_pool`] outside training, and the spikes of each neuron before pooling, summed over steps and samples,
+/// `[C * H * W]`.
+pub fn norm_fire_pool_count<B: BlockBackend>(
+    x: Tensor<B, 4>,
+    norm: &BatchNorm<B>,
+    neurons: &Neurons<B>,
+    steps: usize,
+) -> (Tensor<B, 4>, Tensor<B, 1>) {
+    let block = Block {
+        neuron: neurons.neuron(),
+        steps,
+        shape: x.dims(),
+    };
+    let affine = norm.running_affine();
+    let (spikes, counts) = B::fire_pool_count(primitive(x), affine, neurons.weight(), &block);
+    (tensor(spikes), tensor(counts))
+}
+
 /// What the fused operations need to know.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Block {
@@ -81,6 +99,17 @@ pub trait BlockBackend: BatchNormBackend + NeuronBackend {
         one_by_one::fire_pool::<Self>(x, affine, w, block)
     }
 
+    /// As [`fire_pool`](Self::fire_pool), and the spikes of each neuron before pooling, summed over steps and samples,
+    /// `[C * H * W]`.
+    fn fire_pool_count(
+        x: FloatTensor<Self>,
+        affine: Affine<FloatTensor<Self>>,
+        w: Option<FloatTensor<Self>>,
+        block: &Block,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        one_by_one::fire_pool_count::<Self>(x, affine, w, block)
+    }
+
     /// Gradients of x, gamma, beta and w, the last where it was given. `affine` and `saved` are those of the
     /// forward pass.
     fn norm_fire_pool_backward(
@@ -105,6 +134,18 @@ impl BlockBackend for Flex {
         match kernel::serves(block) {
             true => kernel::forward(&x, &affine, w.as_ref(), block),
             false => one_by_one::fire_pool::<Self>(x, affine, w, block),
+        }
+    }
+
+    fn fire_pool_count(
+        x: FloatTensor<Self>,
+        affine: Affine<FloatTensor<Self>>,
+        w: Option<FloatTensor<Self>>,
+        block: &Block,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        match kernel::serves(block) {
+            true => kernel::forward_count(&x, &affine, w.as_ref(), block),
+            false => one_by_one::fire_pool_count::<Self>(x, affine, w, block),
         }
     }
 
@@ -227,9 +268,33 @@ pub mod one_by_one {
         w: Option<FloatTensor<B>>,
         block: &Block,
     ) -> FloatTensor<B> {
+        primitive(pool(fire::<B>(x, affine, w, block)))
+    }
+
+    /// See [`BlockBackend::fire_pool_count`].
+    pub fn fire_pool_count<B: BlockBackend>(
+        x: FloatTensor<B>,
+        affine: Affine<FloatTensor<B>>,
+        w: Option<FloatTensor<B>>,
+        block: &Block,
+    ) -> (FloatTensor<B>, FloatTensor<B>) {
+        let spikes = fire::<B>(x, affine, w, block);
+        let [n, c, height, width] = block.shape;
+        let cells = c * height * width;
+        let counts = spikes.clone().reshape([n, cells]).sum_dim(0); // [1, C * H * W]
+        (primitive(pool(spikes)), primitive(counts.reshape([cells])))
+    }
+
+    /// Spikes `[T * B, C, H, W]`.
+    fn fire<B: BlockBackend>(
+        x: FloatTensor<B>,
+        affine: Affine<FloatTensor<B>>,
+        w: Option<FloatTensor<B>>,
+        block: &Block,
+    ) -> Tensor<B, 4> {
         let current = B::scale(planes::<B>(x, block), affine);
         let spikes = B::neurons(rows::<B>(current, block), None, w, &block.layer());
-        primitive(pool(tensor::<B, 2>(spikes).reshape(block.shape)))
+        tensor::<B, 2>(spikes).reshape(block.shape)
     }
 
     /// See [`BlockBackend::norm_fire_pool_backward`].

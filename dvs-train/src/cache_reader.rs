@@ -11,87 +11,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use crossbeam_channel::{Receiver, Sender, bounded};
-use dvs_shared::{CacheFile, ChunkCodec, CountType, Frames, Set};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 
 use crate::batch::HostBatch;
-
-/// Where samples come from.
-pub trait SampleSource: Send + Sync + 'static {
-    /// Number of samples.
-    fn len(&self) -> usize;
-    /// T, the same for every sample.
-    fn steps(&self) -> usize;
-    /// Height and width of a frame.
-    fn size(&self) -> [usize; 2];
-    /// Type of the counts.
-    fn counts(&self) -> CountType;
-    /// Label of a sample.
-    fn label(&self, index: usize) -> u8;
-    /// Reads the frames of a sample, `[T, 2, H, W]`, into `scratch.frames`.
-    fn read(&self, index: usize, scratch: &mut Scratch) -> Result<()>;
-}
-
-/// What a worker uses again from sample to sample.
-#[derive(Default)]
-pub struct Scratch {
-    /// Decoder.
-    pub codec: ChunkCodec,
-    /// The sample read last.
-    pub frames: Frames,
-}
-
-/// Samples of one set of a cache with a fixed T.
-pub struct CacheSamples {
-    /// The cache.
-    pub cache: Arc<CacheFile>,
-    /// The set.
-    pub set: Set,
-    /// Which of its samples.
-    pub places: Vec<usize>,
-}
-
-impl CacheSamples {
-    /// All samples of a set.
-    pub fn all(cache: &Arc<CacheFile>, set: Set) -> Self {
-        Self {
-            cache: Arc::clone(cache),
-            set,
-            places: (0..cache.set(set).samples.len()).collect(),
-        }
-    }
-}
-
-impl SampleSource for CacheSamples {
-    fn len(&self) -> usize {
-        self.places.len()
-    }
-
-    fn steps(&self) -> usize {
-        self.cache.header.split.frames() as usize
-    }
-
-    fn size(&self) -> [usize; 2] {
-        let sensor = self.cache.header.sensor;
-        [sensor.height as usize, sensor.width as usize]
-    }
-
-    fn counts(&self) -> CountType {
-        self.cache.set(self.set).counts
-    }
-
-    fn label(&self, index: usize) -> u8 {
-        self.cache.set(self.set).samples[self.places[index]].label
-    }
-
-    fn read(&self, index: usize, scratch: &mut Scratch) -> Result<()> {
-        let Scratch { codec, frames } = scratch;
-        Ok(self
-            .cache
-            .read(self.set, self.places[index], codec, frames)?)
-    }
-}
+use crate::samples::{SampleSource, Scratch};
 
 /// The samples of each batch of an epoch, in order.
 pub type Batches = Vec<Vec<usize>>;
@@ -228,9 +152,9 @@ fn read_batch(
         width,
     );
     for (place, &index) in indices.iter().enumerate() {
-        source.read(index, scratch)?;
+        let frames = source.read(index, scratch)?;
         batch
-            .put(place, &scratch.frames, source.label(index))
+            .put(place, frames, source.label(index))
             .with_context(|| format!("sample {index}"))?;
     }
     Ok(batch)

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::device::DeviceName;
 use crate::neuron::args::NeuronArgs;
+use crate::samples::FramesIn;
 use crate::validation::Validation;
 
 /// Trains spiking neural networks on the frame cache that dvs-prep makes.
@@ -33,6 +34,8 @@ pub enum Command {
     Eval(EvalArgs),
     /// Tell the gesture of one recording or sample, and when the network knew
     Predict(PredictArgs),
+    /// Time training and test steps on this machine, on frames that are made up
+    Bench(BenchArgs),
 }
 
 /// Names of the flags that were typed, so that those with a default can be told from those left out.
@@ -96,6 +99,10 @@ pub struct TrainArgs {
     #[arg(short = 'j', long, default_value_t = 4, value_name = "N")]
     pub jobs: usize,
 
+    /// Where the frames are between epochs
+    #[arg(long, value_enum, default_value_t = FramesIn::Auto, value_name = "WHERE")]
+    pub frames_in: FramesIn,
+
     /// Channels C of the convolutions
     #[arg(long, default_value_t = 128, value_name = "C")]
     pub channels: usize,
@@ -125,11 +132,21 @@ pub struct TrainArgs {
     pub opt: OptimizerName,
 
     /// Learning rate
-    #[arg(long, default_value_t = 0.001, value_name = "RATE")]
+    #[arg(
+        long,
+        default_value_t = 0.001,
+        allow_negative_numbers = true,
+        value_name = "RATE"
+    )]
     pub lr: f64,
 
     /// Momentum of SGD
-    #[arg(long, default_value_t = 0.9, value_name = "SHARE")]
+    #[arg(
+        long,
+        default_value_t = 0.9,
+        allow_negative_numbers = true,
+        value_name = "SHARE"
+    )]
     pub momentum: f64,
 
     /// How the learning rate changes from epoch to epoch
@@ -141,7 +158,12 @@ pub struct TrainArgs {
     pub step_size: u32,
 
     /// StepLR: what the learning rate is multiplied by
-    #[arg(long, default_value_t = 0.1, value_name = "FACTOR")]
+    #[arg(
+        long,
+        default_value_t = 0.1,
+        allow_negative_numbers = true,
+        value_name = "FACTOR"
+    )]
     pub gamma: f64,
 
     /// CosALR: epochs from the highest learning rate to 0; as many again lead back
@@ -237,6 +259,46 @@ pub struct PredictArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+/// Flags of `bench`.
+#[derive(Args, Clone, Debug)]
+pub struct BenchArgs {
+    /// Frames a sample, the time steps T of the network
+    #[arg(short = 'T', long, default_value_t = 16, value_name = "T")]
+    pub frames: usize,
+
+    /// Samples a batch
+    #[arg(short = 'b', long, default_value_t = 16, value_name = "SAMPLES")]
+    pub batch_size: usize,
+
+    /// Channels C of the convolutions
+    #[arg(long, default_value_t = 128, value_name = "C")]
+    pub channels: usize,
+
+    /// Where to compute: auto or cpu
+    #[arg(long, default_value = "auto")]
+    pub device: DeviceName,
+
+    /// Steps to time; their median counts
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    pub steps: usize,
+
+    /// Steps before those that are timed
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub warmup: usize,
+
+    /// Whether the network works through a sample layer by layer or step by step
+    #[arg(long, value_enum, default_value_t = StepMode::M, value_name = "MODE")]
+    pub step_mode: StepMode,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+
+    // Last, because its heading holds for all that follow.
+    #[command(flatten)]
+    pub neuron: NeuronArgs,
 }
 
 impl TrainArgs {

@@ -42,6 +42,8 @@ pub struct EpochRecord {
     pub silent: f64,
     /// Spikes a neuron and step in each of [`LAYERS`].
     pub firing: Vec<f64>,
+    /// tau of each of [`LAYERS`] after the epoch, where it is learnt.
+    pub taus: Vec<f64>,
 }
 
 /// What a network is judged on after each epoch, and chosen by.
@@ -87,7 +89,9 @@ impl EpochRecord {
         let fixed = fixed.map(|(name, number)| (name.to_owned(), number));
         let firing = LAYERS.iter().zip(&self.firing);
         let firing = firing.map(|(layer, rate)| (format!("firing_rate_{layer}"), Some(*rate)));
-        fixed.into_iter().chain(firing).collect()
+        let taus = LAYERS.iter().zip(&self.taus);
+        let taus = taus.map(|(layer, tau)| (format!("tau_{layer}"), Some(*tau)));
+        fixed.into_iter().chain(firing).chain(taus).collect()
     }
 
     /// The tutorial's line, then this program's own numbers.
@@ -120,13 +124,13 @@ pub struct EpochLog {
 }
 
 impl EpochLog {
-    /// Opens the logs in `folder` for epochs from `first` on; rows of these epochs are dropped from earlier ones.
+    /// Opens the logs in `folder` for epochs from `first` on, of a network that learns tau or not; rows of these epochs are dropped from earlier ones.
     ///
     /// # Errors
     /// Where a file cannot be written, or `metrics.csv` has other columns than this version writes.
-    pub fn open(folder: &RunFolder, first: u32) -> Result<Self> {
+    pub fn open(folder: &RunFolder, first: u32, learns_tau: bool) -> Result<Self> {
         let path = folder.file(METRICS);
-        let header = header();
+        let header = header(learns_tau);
         let kept = kept_rows(&path, &header, first)?;
         let text = [header]
             .into_iter()
@@ -169,7 +173,7 @@ impl EpochLog {
 }
 
 /// The first line of `metrics.csv`.
-fn header() -> String {
+fn header(learns_tau: bool) -> String {
     let nothing = EpochRecord {
         epoch: 0,
         train_loss: 0.0,
@@ -185,6 +189,7 @@ fn header() -> String {
         waiting: 0.0,
         silent: 0.0,
         firing: vec![0.0; LAYERS.len()],
+        taus: vec![0.0; if learns_tau { LAYERS.len() } else { 0 }],
     };
     let columns = nothing.columns().into_iter().map(|(name, _)| name);
     let names: Vec<String> = [String::from("epoch")].into_iter().chain(columns).collect();

@@ -8,12 +8,13 @@ use dvs_shared::labels::{CLASSES, LABEL_NAMES};
 use dvs_shared::{CacheFile, Set};
 use serde_json::{Map, Value, json};
 
-use crate::cache_reader::{BatchReader, CacheSamples, SampleSource, test_batches};
+use crate::cache_reader::{BatchReader, test_batches};
 use crate::cli::{EvalArgs, SetName};
 use crate::evaluation::{Judgement, judge};
 use crate::network::{LAYERS, SnnBackend};
 use crate::options::{Device, resolve_device, within};
 use crate::run::print;
+use crate::samples::{CacheSamples, FramesIn, SampleSource};
 use crate::trained::Trained;
 
 /// Judges as `args` ask for and prints what was found.
@@ -38,7 +39,7 @@ fn run_on<B: SnnBackend>(args: &EvalArgs, device: &B::Device) -> Result<()> {
         SetName::Train => Set::Train,
         SetName::Test => Set::Test,
     };
-    let samples = Arc::new(CacheSamples::all(&Arc::new(cache), set));
+    let samples = Arc::new(CacheSamples::all(&Arc::new(cache), set, FramesIn::Stream));
     let number = samples.len();
     ensure!(
         number > 0,

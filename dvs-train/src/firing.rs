@@ -9,6 +9,10 @@ pub trait Observer<B: Backend> {
     /// The spikes of layer `layer`, counted from the input, `[T, B, ...]`; T may be a part of all steps.
     fn spikes<const D: usize>(&mut self, layer: usize, spikes: &Tensor<B, D>);
 
+    /// How often each neuron of a layer spiked, `[N]`, in `seen` samples times steps, where its spikes themselves are
+    /// not at hand.
+    fn counts(&mut self, layer: usize, counts: Tensor<B, 1>, seen: usize);
+
     /// Whether anybody looks: spikes that nobody sees need not be kept.
     fn looks(&self) -> bool {
         true
@@ -18,6 +22,8 @@ pub trait Observer<B: Backend> {
 /// Nobody looks.
 impl<B: Backend> Observer<B> for () {
     fn spikes<const D: usize>(&mut self, _: usize, _: &Tensor<B, D>) {}
+
+    fn counts(&mut self, _: usize, _: Tensor<B, 1>, _: usize) {}
 
     fn looks(&self) -> bool {
         false
@@ -80,14 +86,21 @@ impl<B: Backend> Observer<B> for SpikeCounter<B> {
         let shape = spikes.shape();
         let seen = shape[0] * shape[1];
         let n = shape.num_elements() / seen.max(1);
-        let sum = spikes.clone().reshape([seen, n]).sum_dim(0).reshape([n]); // [N]
+        let counts = spikes.clone().reshape([seen, n]).sum_dim(0); // [1, N]
+        self.counts(layer, counts.reshape([n]), seen);
+    }
+
+    fn counts(&mut self, layer: usize, counts: Tensor<B, 1>, seen: usize) {
         match self.layers.get_mut(layer) {
             Some(counted) => {
-                counted.spikes = counted.spikes.clone() + sum;
+                counted.spikes = counted.spikes.clone() + counts;
                 counted.seen += seen;
             }
             // Layers report from the input on, so a new one is the next.
-            None => self.layers.push(Counted { spikes: sum, seen }),
+            None => self.layers.push(Counted {
+                spikes: counts,
+                seen,
+            }),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! `dvs-train`: trains spiking neural networks on the frame cache that `dvs-prep` makes.
 //!
-//! cache -> [`cache_reader`] -> [`batch`] -> [`network`] (its [`neuron`]s and [`batch_norm`]) -> firing rate
+//! cache -> [`samples`] -> [`cache_reader`] -> [`batch`] -> [`network`] (its [`neuron`]s and [`batch_norm`]) -> firing rate
 //! -> [`metrics`]; [`training`] is one epoch of it, [`evaluation`] the judgement after it, and [`run`] the loop around
 //! both, which leaves [`epoch_log`], [`checkpoint`] and [`pictures`] in a [`run_folder`]. [`eval`] and [`predict`] use
-//! what was trained.
+//! what was trained, [`bench`] times the steps.
 
 mod batch;
 mod batch_norm;
+mod bench;
 mod block;
 mod cache_reader;
 mod checkpoint;
@@ -30,6 +31,7 @@ mod progress;
 mod resume;
 mod run;
 mod run_folder;
+mod samples;
 mod schedule;
 mod seed;
 mod settings;
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
         Command::Train(args) => train(args, &typed),
         Command::Eval(args) => eval::run(&args),
         Command::Predict(args) => predict::run(&args),
+        Command::Bench(args) => bench::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

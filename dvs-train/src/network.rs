@@ -8,6 +8,7 @@
 //! Layer by layer, each layer takes all time steps at once: those without a memory see `[T * B, ...]`, neurons see
 //! `[T, B, ...]`. Step by step the same happens with one step at a time, and neurons go on from their potentials.
 
+use anyhow::{Context, Result};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{Linear, LinearConfig, PaddingConfig2d};
@@ -17,7 +18,7 @@ use dvs_shared::event::POLARITIES;
 use dvs_shared::labels::CLASSES;
 
 use crate::batch_norm::BatchNorm;
-use crate::block::{BlockBackend, norm_fire_pool, pool};
+use crate::block::{BlockBackend, norm_fire_pool, norm_fire_pool_count, pool};
 use crate::cli::StepMode;
 use crate::firing::Observer;
 use crate::neuron::layer::Potentials;
@@ -91,7 +92,7 @@ impl<B: SnnBackend> ConvBlock<B> {
         }
     }
 
-    /// Pooled spikes `[T, B, C, H / 2, W / 2]`; `observer` sees those before pooling as `layer`'s.
+    /// Pooled spikes `[T, B, C, H / 2, W / 2]`; `observer` hears of those before pooling as `layer`'s.
     fn forward(
         &self,
         x: Tensor<B, 5>,
@@ -104,6 +105,10 @@ impl<B: SnnBackend> ConvBlock<B> {
         let c = x.dims()[1];
         let pooled = if memory.is_none() && !observer.looks() {
             norm_fire_pool(x, &self.norm, &self.neurons, t)
+        } else if memory.is_none() && !B::ad_enabled(&x.device()) {
+            let (pooled, counts) = norm_fire_pool_count(x, &self.norm, &self.neurons, t);
+            observer.counts(layer, counts, t * b);
+            pooled
         } else {
             let x = self.norm.forward(x).reshape([t, b, c, height, width]);
             let spikes = fire(&self.neurons, x, memory);
@@ -205,17 +210,38 @@ impl<B: SnnBackend> Network<B> {
         }))
     }
 
+    /// tau of each of [`LAYERS`] as learnt so far; none where it is given.
+    ///
+    /// # Errors
+    /// Where the device failed.
+    pub fn learnt_taus(&self) -> Result<Vec<f64>> {
+        let taus: Vec<_> = self.neurons().filter_map(Neurons::learnt_tau).collect();
+        if taus.is_empty() {
+            return Ok(Vec::new());
+        }
+        let taus = Tensor::cat(taus, 0).try_into_data();
+        let taus = taus.context("the device failed while it computed")?;
+        Ok(taus.iter::<f64>().collect())
+    }
+
+    /// The neurons of each of [`LAYERS`].
+    fn neurons(&self) -> impl Iterator<Item = &Neurons<B>> {
+        let blocks = self.blocks.iter().map(|block| &block.neurons);
+        blocks.chain([&self.hidden_neurons, &self.output_neurons])
+    }
+
     /// The layers with a weight, in order, each with the shape of its output for one sample and step.
     pub fn layers(&self, size: [usize; 2]) -> Vec<Layer> {
         let mut layers = Vec::new();
         let [mut height, mut width] = size;
+        let tau = usize::from(self.neurons().any(|neurons| neurons.w.is_some()));
         for block in &self.blocks {
             let [outputs, inputs, ..] = block.conv.weight.dims();
             (height, width) = (height / 2, width / 2);
             layers.push(Layer {
                 name: format!("conv 3x3 {inputs} -> {outputs}, batch norm, LIF, max pool 2"),
                 shape: vec![outputs, height, width],
-                parameters: block.conv.weight.shape().num_elements() + 2 * outputs,
+                parameters: block.conv.weight.shape().num_elements() + 2 * outputs + tau,
             });
         }
         let dropout = self.dropout;
@@ -225,7 +251,7 @@ impl<B: SnnBackend> Network<B> {
             layers.push(Layer {
                 name: format!("dropout {dropout}, linear {inputs} -> {outputs}, LIF{end}"),
                 shape: vec![outputs / voters],
-                parameters: inputs * outputs,
+                parameters: inputs * outputs + tau,
             });
         }
         layers

@@ -13,6 +13,7 @@ use dvs_shared::{CacheFile, Set, SplitMode};
 use crate::cli::{DeviceName, OptimizerName, SchedulerName, Split, TrainArgs};
 use crate::network::NetworkConfig;
 use crate::optimizer::Rule;
+use crate::samples::FramesIn;
 use crate::schedule::Schedule;
 
 /// Frames a sample where neither the command line nor a cache says otherwise.
@@ -42,6 +43,8 @@ pub struct TrainOptions {
     pub epochs: u32,
     /// Reader threads.
     pub workers: usize,
+    /// Where the frames are between epochs; not `auto`.
+    pub frames_in: FramesIn,
     /// Channels of the convolutions.
     pub channels: usize,
     /// Optimizer.
@@ -88,6 +91,7 @@ impl TrainOptions {
         refuse_amp(args.amp, device)?;
         let cache = open_cache(&args)?;
         check_samples(&cache, args.batch_size)?;
+        let frames_in = args.frames_in.resolve(&cache)?;
         args.frames = Some(cache.header.split.frames());
         args.split = Some(match cache.header.split {
             SplitMode::Time { .. } => Split::Time,
@@ -101,6 +105,7 @@ impl TrainOptions {
             test_batch_size,
             epochs: args.epochs,
             workers: args.jobs,
+            frames_in,
             channels: args.channels,
             rule: match args.opt {
                 OptimizerName::Adam => Rule::Adam,
@@ -136,8 +141,8 @@ impl fmt::Display for TrainOptions {
         };
         write!(
             f,
-            "cache={}, T={}, split={}, batch_size={}, test_batch_size={}, epochs={}, jobs={}, channels={}, \
-             opt={optimizer}, lr={}, lr_scheduler={schedule}, seed={}, device=cpu",
+            "cache={}, T={}, split={}, batch_size={}, test_batch_size={}, epochs={}, jobs={}, frames_in={}, \
+             channels={}, opt={optimizer}, lr={}, lr_scheduler={schedule}, seed={}, device=cpu",
             self.cache.path().display(),
             self.cache.header.split.frames(),
             self.cache.header.split.split_by(),
@@ -145,6 +150,7 @@ impl fmt::Display for TrainOptions {
             self.test_batch_size,
             self.epochs,
             self.workers,
+            self.frames_in,
             self.channels,
             self.lr,
             self.seed,

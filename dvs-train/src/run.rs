@@ -9,7 +9,7 @@ use burn::module::AutodiffModule;
 use burn::tensor::backend::AutodiffBackend;
 use dvs_shared::Set;
 
-use crate::cache_reader::{BatchReader, CacheSamples, SampleSource, test_batches, train_batches};
+use crate::cache_reader::{BatchReader, test_batches, train_batches};
 use crate::checkpoint::{Best, Checkpoint, LATEST, MAX, State};
 use crate::description::describe;
 use crate::epoch_log::{EpochLog, EpochRecord, JudgedOn};
@@ -19,6 +19,7 @@ use crate::optimizer::Optimizer;
 use crate::options::{TrainOptions, network_config};
 use crate::resume::Resumption;
 use crate::run_folder::RunFolder;
+use crate::samples::{CacheSamples, SampleSource};
 use crate::seed::{Purpose, derive};
 use crate::settings::Settings;
 use crate::summary::{self, Summary};
@@ -33,6 +34,7 @@ struct Data {
     judged_on: JudgedOn,
     /// Users held out for that.
     users: Vec<String>,
+    test: Arc<CacheSamples>,
 }
 
 /// Trains a network as `options` ask for, from `resumption` on where there is one.
@@ -73,9 +75,10 @@ where
         None => RunFolder::create(options)?,
     };
     folder.save_settings(&settings)?;
-    let mut log = EpochLog::open(&folder, first)?;
+    let learns_tau = !network.learnt_taus()?.is_empty();
+    let mut log = EpochLog::open(&folder, first, learns_tau)?;
     print(&describe(options, &network, &config, device))?;
-    print(&data.describe(options, &folder))?;
+    print(&data.describe(&folder))?;
 
     for epoch in first..options.epochs {
         let start = Instant::now();
@@ -90,7 +93,7 @@ where
             _ => Best { epoch, accuracy },
         };
         best = Some(best_now);
-        let record = record(
+        let mut record = record(
             epoch,
             lr,
             &data,
@@ -99,6 +102,7 @@ where
             best_now,
             start.elapsed(),
         );
+        record.taus = network.learnt_taus()?;
         // The row first: one without a checkpoint is dropped on resuming, a checkpoint without its row would stay so.
         log.add(&record)
             .with_context(|| format!("cannot write the logs in {}", folder.path().display()))?;
@@ -118,7 +122,7 @@ where
         print(&record.line())?;
     }
     let best = best.context("the run has no epoch")?;
-    let judged = judge_best(options, &folder, network, device)?;
+    let judged = judge_best(&data.test, options, &folder, network, device)?;
     let summary = Summary::new(data.judged_on, data.users, best, &judged);
     summary::leave(&folder, &summary, &judged)?;
     print(&summary.to_string())
@@ -126,13 +130,15 @@ where
 
 impl Data {
     fn of(options: &TrainOptions) -> Result<Self> {
-        let all = |set| CacheSamples::all(&options.cache, set);
+        let (cache, frames_in) = (&options.cache, options.frames_in);
+        let test = Arc::new(CacheSamples::all(cache, Set::Test, frames_in));
         let Some(validation) = options.args.validation else {
             return Ok(Self {
-                train: Arc::new(all(Set::Train)),
-                judged: Arc::new(all(Set::Test)),
+                train: Arc::new(CacheSamples::all(cache, Set::Train, frames_in)),
+                judged: Arc::clone(&test),
                 judged_on: JudgedOn::Test,
                 users: Vec::new(),
+                test,
             });
         };
         let seed = derive(options.seed, Purpose::Validation, 0);
@@ -145,20 +151,18 @@ impl Data {
              or use -b {left} or less",
             options.batch_size
         );
-        let some = |places| CacheSamples {
-            places,
-            ..all(Set::Train)
-        };
+        let some = |places| CacheSamples::new(cache, Set::Train, places, frames_in);
         Ok(Self {
             train: Arc::new(some(held_out.train)),
             judged: Arc::new(some(held_out.validation)),
             judged_on: JudgedOn::Validation,
             users: held_out.users,
+            test,
         })
     }
 
     /// The sets and the folder.
-    fn describe(&self, options: &TrainOptions, folder: &RunFolder) -> String {
+    fn describe(&self, folder: &RunFolder) -> String {
         let mut text = format!("  train: {} samples", self.train.len());
         if self.judged_on == JudgedOn::Validation {
             text += &format!(
@@ -167,9 +171,9 @@ impl Data {
                 self.users.join(", ")
             );
         }
-        let test = options.cache.set(Set::Test).samples.len();
         text + &format!(
-            ", test: {test} samples\n  folder: {}\n",
+            ", test: {} samples\n  folder: {}\n",
+            self.test.len(),
             folder.path().display()
         )
     }
@@ -219,6 +223,7 @@ impl Data {
 
 /// Judges the best network so far on the test set.
 fn judge_best<B>(
+    test: &Arc<CacheSamples>,
     options: &TrainOptions,
     folder: &RunFolder,
     network: Network<B>,
@@ -232,8 +237,7 @@ where
     let best = Checkpoint::read(&path)?;
     let network = best.tensors.network(network.valid());
     let network = network.with_context(|| format!("cannot use {}", path.display()))?;
-    let test = Arc::new(CacheSamples::all(&options.cache, Set::Test));
-    judge_all(&network, &test, options, "test".to_owned(), device)
+    judge_all(&network, test, options, "test".to_owned(), device)
 }
 
 fn judge_all<B: SnnBackend>(
@@ -283,6 +287,7 @@ fn record(
         waiting: (trained.waited + judged.waited).as_secs_f64() / seconds,
         silent: judged.firing.silent,
         firing: judged.firing.rates,
+        taus: Vec::new(),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::options::TrainOptions;
 
 /// Flags that a resumed run may change. Any other decides what the weights, the optimizer's state or the best accuracy
 /// mean.
-const CHANGEABLE: [&str; 17] = [
+const CHANGEABLE: [&str; 18] = [
     "data_dir",
     "cache",
     "device",
@@ -21,6 +21,7 @@ const CHANGEABLE: [&str; 17] = [
     "test_batch_size",
     "epochs",
     "jobs",
+    "frames_in",
     "out_dir",
     "force",
     "resume",
@@ -178,8 +179,11 @@ fn by_name(args: &TrainArgs) -> Result<BTreeMap<String, Value>> {
     Ok(serde_json::from_value(value)?)
 }
 
+/// The flags by name; one that the version which wrote them did not know is as usual.
 fn args(flags: BTreeMap<String, Value>) -> Result<TrainArgs> {
-    let value = serde_json::to_value(flags)?;
+    let mut all = by_name(&TrainArgs::usual()?)?;
+    all.extend(flags);
+    let value = serde_json::to_value(all)?;
     serde_json::from_value(value).context("the run's settings are those of another version")
 }
 

@@ -32,11 +32,7 @@ pub struct Place(TempDir);
 impl Place {
     pub fn new() -> Self {
         let place = Self(tempfile::tempdir().unwrap());
-        let output = Command::new(dvs_prep())
-            .args(["-T", "2", "-i", &place.archive(), "-o", &place.cache()])
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", text(&output.stderr));
+        prepare(&["-T", "2", "-i", &place.archive(), "-o", &place.cache()]);
         place
     }
 
@@ -75,6 +71,17 @@ fn dvs_prep() -> PathBuf {
         path.display()
     );
     path
+}
+
+/// Runs dvs-prep and expects exit status 0.
+pub fn prepare(args: &[&str]) {
+    let mut command = Command::new(dvs_prep());
+    let output = command.args(args).env_remove("DVS_DATA").output().unwrap();
+    assert!(
+        output.status.success(),
+        "{args:?}: {}",
+        text(&output.stderr)
+    );
 }
 
 /// Runs dvs-train.

@@ -29,23 +29,56 @@ pub fn forward(
     w: Option<&FlexTensor>,
     block: &Block,
 ) -> FlexTensor {
+    forward_into(x, affine, w, block, &mut [])
+}
+
+/// As [`forward`], and the spikes of each neuron, summed over steps and samples.
+pub fn forward_count(
+    x: &FlexTensor,
+    affine: &Affine<FlexTensor>,
+    w: Option<&FlexTensor>,
+    block: &Block,
+) -> (FlexTensor, FlexTensor) {
+    let [n, c, height, width] = block.shape;
+    let neurons = c * height * width;
+    let mut counts = vec![0.0; n / block.steps * neurons];
+    let out = forward_into(x, affine, w, block, &mut counts);
+    let (sum, samples) = counts.split_at_mut(neurons);
+    for sample in samples.chunks_exact(neurons) {
+        sum.iter_mut().zip(sample).for_each(|(sum, n)| *sum += n);
+    }
+    counts.truncate(neurons);
+    (out, tensor(counts, [neurons]))
+}
+
+/// `counts` gets the spikes of each sample's neurons, unless it is empty.
+fn forward_into(
+    x: &FlexTensor,
+    affine: &Affine<FlexTensor>,
+    w: Option<&FlexTensor>,
+    block: &Block,
+    counts: &mut [f32],
+) -> FlexTensor {
     let [n, c, height, width] = block.shape;
     let (x, scale, shift) = (values(x), values(&affine.scale), values(&affine.shift));
     let work = Work::new(&x, w, block);
     let pooled = work.cells / 4;
     let mut out = vec![0.0; n * c * pooled];
+    let mut counts = counts.chunks_exact_mut(work.cells);
+    let counts: Vec<_> = (0..work.planes).map(|_| counts.next()).collect();
     columns(&mut out, work.planes * pooled, pooled)
         .into_par_iter()
+        .zip(counts)
         .enumerate()
         .for_each_init(
             || Scratch::new(&work),
-            |scratch, (at, mut out)| {
+            |scratch, (at, (mut out, counts))| {
                 let plane = Plane {
                     at,
                     scale: scale[at % c],
                     shift: shift[at % c],
                 };
-                forward_plane(&work, &plane, scratch, &mut out);
+                forward_plane(&work, &plane, scratch, &mut out, counts);
             },
         );
     tensor(out, [n, c, height / 2, width / 2])
@@ -178,7 +211,13 @@ impl Scratch {
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
-fn forward_plane(work: &Work<'_>, plane: &Plane, scratch: &mut Scratch, out: &mut [&mut [f32]]) {
+fn forward_plane(
+    work: &Work<'_>,
+    plane: &Plane,
+    scratch: &mut Scratch,
+    out: &mut [&mut [f32]],
+    mut counts: Option<&mut [f32]>,
+) {
     for from in (0..work.cells).step_by(work.group) {
         let size = work.group.min(work.cells - from);
         let (y, v) = (&mut scratch.y[..size], &mut scratch.v[..size]);
@@ -189,6 +228,10 @@ fn forward_plane(work: &Work<'_>, plane: &Plane, scratch: &mut Scratch, out: &mu
             work.rule.charge(y, v, h);
             work.rule.fire(h, spikes);
             work.rule.reset(h, v);
+            if let Some(counts) = &mut counts {
+                let counts = &mut counts[from..from + size];
+                counts.iter_mut().zip(&*spikes).for_each(|(n, s)| *n += s);
+            }
             pool(spikes, work.width, &mut out[from / 4..(from + size) / 4]);
         }
     }

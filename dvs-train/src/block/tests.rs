@@ -114,6 +114,18 @@ fn the_kernel_is_one_after_the_other() {
                 one_by_one::fire_pool::<Flex>(g.x.clone(), g.affine.clone(), g.w.clone(), &g.block);
             assert_eq!(fast, lift(plain), "{name}");
 
+            let counted = kernel::forward_count(&g.x, &g.affine, g.w.as_ref(), &g.block);
+            let plain = one_by_one::fire_pool_count::<Flex>(
+                g.x.clone(),
+                g.affine.clone(),
+                g.w.clone(),
+                &g.block,
+            );
+            assert_eq!(lift(counted.0), fast, "{name}");
+            let (counts, plain) = (lift(counted.1), lift(plain.1));
+            assert!(plain.iter().sum::<f32>() > 0.0, "{name}");
+            assert_eq!(counts, plain, "{name}");
+
             let fast = kernel::backward(&g.grad, &g.x, &g.affine, &g.saved, g.w.as_ref(), &g.block);
             let plain = one_by_one::backward::<Flex>(g.grad, g.x, g.affine, g.saved, g.w, &g.block);
             for (what, (a, b)) in ["x", "gamma", "beta", "w"]

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use anyhow::bail;
+use dvs_shared::{CountType, Frames};
 
 use super::*;
 use crate::batch::Counts;
@@ -50,7 +51,7 @@ impl SampleSource for Fake {
         (index % 11) as u8
     }
 
-    fn read(&self, index: usize, scratch: &mut Scratch) -> Result<()> {
+    fn read<'a>(&'a self, index: usize, scratch: &'a mut Scratch) -> Result<&'a Frames> {
         self.read.fetch_add(1, Ordering::SeqCst);
         if self.slow {
             // Uneven, so that workers overtake each other.
@@ -62,7 +63,7 @@ impl SampleSource for Fake {
         assert_ne!(self.panics_at, Some(index));
         scratch.frames.frames = 2;
         scratch.frames.raw = vec![index as u8; 4];
-        Ok(())
+        Ok(&scratch.frames)
     }
 }
 

@@ -38,6 +38,12 @@ impl<B: NeuronBackend> Neurons<B> {
         self.neuron
     }
 
+    /// tau `[1]` as learnt so far; none where it is given.
+    pub fn learnt_tau(&self) -> Option<Tensor<B, 1>> {
+        let w = self.w.as_ref()?.val();
+        Some(w.neg().exp().add_scalar(1.0)) // 1 / sigmoid(w)
+    }
+
     /// The weight, for a backend's operations.
     pub fn weight(&self) -> Option<FloatTensor<B>> {
         self.w.as_ref().map(|w| primitive(w.val()))

@@ -1,0 +1,135 @@
+//! `dvs-train bench`: how long a training step and a test step take on this machine.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use burn::backend::Autodiff;
+use burn::backend::flex::{Flex, FlexDevice};
+use burn::module::AutodiffModule;
+use burn::tensor::backend::{AutodiffBackend, Backend};
+use dvs_shared::CountType;
+use dvs_shared::event::DVS128;
+use dvs_shared::labels::CLASSES;
+use rand::{Rng, SeedableRng};
+use rand_pcg::Pcg64;
+use serde_json::{Value, json};
+
+use crate::batch::{Batch, Counts, HostBatch};
+use crate::cli::{BenchArgs, TrainArgs};
+use crate::network::{Network, SnnBackend};
+use crate::optimizer::{Optimizer, Rule};
+use crate::options::{Device, network_config, resolve_device, within};
+use crate::run::print;
+use crate::training::step;
+
+/// Times what `args` ask for and prints it.
+///
+/// # Errors
+/// Where a value is out of its limits or the device fails.
+pub fn run(args: &BenchArgs) -> Result<()> {
+    within("-T", args.frames, 1..=1024)?;
+    within("--batch-size", args.batch_size, 1..=1 << 16)?;
+    within("--steps", args.steps, 1..=1_000_000)?;
+    match resolve_device(args.device)? {
+        Device::Cpu => run_on::<Autodiff<Flex>>(args, &FlexDevice),
+    }
+}
+
+fn run_on<B>(args: &BenchArgs, device: &B::Device) -> Result<()>
+where
+    B: AutodiffBackend + SnnBackend,
+    B::InnerBackend: SnnBackend,
+{
+    let size = [DVS128.height as usize, DVS128.width as usize];
+    let asked = TrainArgs {
+        channels: args.channels,
+        step_mode: args.step_mode,
+        neuron: args.neuron.clone(),
+        ..TrainArgs::usual()?
+    };
+    let config = network_config(&asked, size)?;
+    let made_up = frames(args, size);
+    let batch = Batch::<B>::upload(made_up.clone(), device);
+    let mut network = Network::<B>::new(&config, device);
+    let mut optimizer = Optimizer::new(Rule::Adam);
+    let train = seconds::<B>(args, device, || {
+        let after = step(network.clone(), &mut optimizer, 1e-3, &batch);
+        network = after.network;
+    })?;
+    let batch = Batch::<B::InnerBackend>::upload(made_up, device);
+    let network = network.valid();
+    let test = seconds::<B>(args, device, || {
+        network.forward(batch.frames.clone());
+    })?;
+    let timed = Timed { train, test };
+    print(&if args.json {
+        format!("{}\n", timed.in_json(args, &B::name(device)))
+    } else {
+        timed.in_words(args)
+    })
+}
+
+/// A batch of which 5 % of the cells have 3 events and the others none.
+fn frames(args: &BenchArgs, [height, width]: [usize; 2]) -> HostBatch {
+    let (steps, size) = (args.frames, args.batch_size);
+    let mut batch = HostBatch::new(CountType::U8, steps, size, height, width);
+    let mut random = Pcg64::seed_from_u64(0);
+    if let Counts::U8(counts) = &mut batch.frames {
+        let busy = u64::MAX / 20;
+        counts.fill_with(|| if random.next_u64() < busy { 3 } else { 0 });
+    }
+    for label in &mut batch.labels {
+        *label = (random.next_u64() % CLASSES as u64) as u8;
+    }
+    batch
+}
+
+/// Median time of `work`, in seconds, after it was done often enough for everything to be in place.
+fn seconds<B: Backend>(
+    args: &BenchArgs,
+    device: &B::Device,
+    mut work: impl FnMut(),
+) -> Result<f64> {
+    let mut times = Vec::with_capacity(args.steps);
+    for round in 0..args.warmup + args.steps {
+        let start = Instant::now();
+        work();
+        B::sync(device).context("the device failed while it computed")?;
+        if round >= args.warmup {
+            times.push(start.elapsed().as_secs_f64());
+        }
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(times[times.len() / 2])
+}
+
+/// Seconds a step.
+struct Timed {
+    train: f64,
+    test: f64,
+}
+
+impl Timed {
+    fn in_words(&self, args: &BenchArgs) -> String {
+        let line = |what: &str, seconds: f64| {
+            let speed = args.batch_size as f64 / seconds;
+            format!("{what:<6}{seconds:>9.4} s a step{speed:>11.2} samples/s\n")
+        };
+        line("train", self.train) + &line("test", self.test)
+    }
+
+    fn in_json(&self, args: &BenchArgs, backend: &str) -> Value {
+        json!({
+            "device": args.device,
+            "backend": backend,
+            "T": args.frames,
+            "batch": args.batch_size,
+            "channels": args.channels,
+            "steps": args.steps,
+            "train_step_s": self.train,
+            "train_samples_per_s": args.batch_size as f64 / self.train,
+            "eval_step_s": self.test,
+            "eval_samples_per_s": args.batch_size as f64 / self.test,
+        })
+    }
+}

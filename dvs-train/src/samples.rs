@@ -1,0 +1,172 @@
+//! Samples of a set of the cache, and where their frames are from one epoch to the next.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use anyhow::{Result, ensure};
+use clap::ValueEnum;
+use dvs_shared::event::POLARITIES;
+use dvs_shared::{CacheFile, ChunkCodec, CountType, Frames, Set};
+use serde::{Deserialize, Serialize};
+use sysinfo::{MemoryRefreshKind, RefreshKind, System};
+
+/// Where samples come from.
+pub trait SampleSource: Send + Sync + 'static {
+    /// Number of samples.
+    fn len(&self) -> usize;
+    /// T, the same for every sample.
+    fn steps(&self) -> usize;
+    /// Height and width of a frame.
+    fn size(&self) -> [usize; 2];
+    /// Type of the counts.
+    fn counts(&self) -> CountType;
+    /// Label of a sample.
+    fn label(&self, index: usize) -> u8;
+    /// The frames of a sample, `[T, 2, H, W]`; `scratch` is where they are decoded.
+    fn read<'a>(&'a self, index: usize, scratch: &'a mut Scratch) -> Result<&'a Frames>;
+}
+
+/// What a reader uses again from sample to sample.
+#[derive(Default)]
+pub struct Scratch {
+    /// Decoder.
+    pub codec: ChunkCodec,
+    /// The sample decoded last.
+    pub frames: Frames,
+}
+
+/// Where frames are while a network is trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FramesIn {
+    /// In memory where they fill at most half of what is free, else streamed
+    Auto,
+    /// Each sample stays in memory, decoded, once it was read
+    Memory,
+    /// Every epoch reads and decodes the cache anew
+    Stream,
+}
+
+impl FramesIn {
+    /// What `auto` means for `cache` on this machine.
+    ///
+    /// # Errors
+    /// Where the frames are to be in memory and do not fit.
+    pub fn resolve(self, cache: &CacheFile) -> Result<Self> {
+        let (needed, free) = (decoded_bytes(cache), free_memory());
+        ensure!(
+            self != Self::Memory || needed <= free,
+            "--frames-in memory needs {} MiB for the frames of {}, and {} MiB are free; use --frames-in stream",
+            needed >> 20,
+            cache.path().display(),
+            free >> 20
+        );
+        Ok(match self {
+            Self::Auto if needed <= free / 2 => Self::Memory,
+            Self::Auto => Self::Stream,
+            asked => asked,
+        })
+    }
+}
+
+impl fmt::Display for FramesIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Memory => "memory",
+            Self::Stream => "stream",
+        })
+    }
+}
+
+/// Bytes of all frames of a cache with a fixed T, decoded.
+fn decoded_bytes(cache: &CacheFile) -> u64 {
+    let sensor = cache.header.sensor;
+    let cells = [
+        cache.header.split.frames(),
+        POLARITIES,
+        sensor.height,
+        sensor.width,
+    ];
+    let cells = cells.into_iter().map(u64::from).product::<u64>();
+    let bytes = |set| {
+        let set = cache.set(set);
+        cells * set.samples.len() as u64 * set.counts.bytes() as u64
+    };
+    bytes(Set::Train) + bytes(Set::Test)
+}
+
+/// Bytes that this process can still have: of the machine, or of the container it runs in where that has less.
+fn free_memory() -> u64 {
+    let memory = MemoryRefreshKind::nothing().with_ram();
+    let system = System::new_with_specifics(RefreshKind::nothing().with_memory(memory));
+    let container = system.cgroup_limits().map(|limits| limits.free_memory);
+    system.available_memory().min(container.unwrap_or(u64::MAX))
+}
+
+/// Samples of one set of a cache with a fixed T.
+pub struct CacheSamples {
+    cache: Arc<CacheFile>,
+    set: Set,
+    /// Which of its samples.
+    places: Vec<usize>,
+    /// Those that were read, where they are kept.
+    kept: Option<Vec<OnceLock<Frames>>>,
+}
+
+impl CacheSamples {
+    /// The samples of `set` at `places`.
+    pub fn new(cache: &Arc<CacheFile>, set: Set, places: Vec<usize>, frames_in: FramesIn) -> Self {
+        let kept = (frames_in == FramesIn::Memory)
+            .then(|| places.iter().map(|_| OnceLock::new()).collect());
+        Self {
+            cache: Arc::clone(cache),
+            set,
+            places,
+            kept,
+        }
+    }
+
+    /// All samples of a set.
+    pub fn all(cache: &Arc<CacheFile>, set: Set, frames_in: FramesIn) -> Self {
+        let places = (0..cache.set(set).samples.len()).collect();
+        Self::new(cache, set, places, frames_in)
+    }
+}
+
+impl SampleSource for CacheSamples {
+    fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    fn steps(&self) -> usize {
+        self.cache.header.split.frames() as usize
+    }
+
+    fn size(&self) -> [usize; 2] {
+        let sensor = self.cache.header.sensor;
+        [sensor.height as usize, sensor.width as usize]
+    }
+
+    fn counts(&self) -> CountType {
+        self.cache.set(self.set).counts
+    }
+
+    fn label(&self, index: usize) -> u8 {
+        self.cache.set(self.set).samples[self.places[index]].label
+    }
+
+    fn read<'a>(&'a self, index: usize, scratch: &'a mut Scratch) -> Result<&'a Frames> {
+        let kept = self.kept.as_ref().map(|kept| &kept[index]);
+        if let Some(frames) = kept.and_then(OnceLock::get) {
+            return Ok(frames);
+        }
+        let Scratch { codec, frames } = scratch;
+        self.cache
+            .read(self.set, self.places[index], codec, frames)?;
+        Ok(match kept {
+            Some(kept) => kept.get_or_init(|| frames.take()),
+            None => frames,
+        })
+    }
+}

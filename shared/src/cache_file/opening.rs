@@ -1,0 +1,413 @@
+//! What is checked when a cache is opened: the attributes, the columns, and where the chunks lie.
+
+use std::path::Path;
+
+use hdf5::filters::Filter;
+use hdf5::types::{FixedUnicode, IntSize, TypeDescriptor, VarLenUnicode};
+use hdf5::{Dataset, Group, H5Type};
+
+use super::{CacheError, CacheSet, Chunk, Sample};
+use crate::cache_format::{
+    CacheHeader, CountType, DATASET, FORMAT, FORMAT_VERSION, NAME_BYTES, ROWS_CRC32, Set, SetRows,
+    attr, dataset, frame_bytes, frames_shape,
+};
+use crate::event::{DVS128, POLARITIES, SensorSize};
+use crate::labels::{CLASSES, LABEL_NAMES};
+use crate::split_mode::SplitMode;
+
+/// The most samples or frames a set is believed to have; a larger number is a damaged or hostile file.
+const MAX_ROWS: usize = 1 << 26;
+
+/// Reads the parts of a cache that is being opened.
+pub(super) struct Reader<'a> {
+    pub path: &'a Path,
+    pub length: u64,
+}
+
+impl Reader<'_> {
+    pub(super) fn damaged(&self, key: impl Into<String>, reason: impl Into<String>) -> CacheError {
+        CacheError::Damaged {
+            path: self.path.to_owned(),
+            key: key.into(),
+            reason: reason.into(),
+        }
+    }
+
+    fn number<T: H5Type>(&self, root: &Group, name: &str) -> Result<T, CacheError> {
+        root.attr(name)
+            .and_then(|a| a.read_scalar())
+            .map_err(|e| self.damaged(format!("attribute `{name}`"), e.to_string()))
+    }
+
+    /// An attribute that other writers of the format may leave out.
+    fn optional<T: H5Type>(&self, group: &Group, name: &str) -> Result<Option<T>, CacheError> {
+        match group.attr(name) {
+            Ok(_) => self.number(group, name).map(Some),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Holds a CRC-32 against the attribute that says what it must be, if there is one.
+    fn hold_crc32(
+        &self,
+        group: &Group,
+        name: &str,
+        key: &str,
+        found: u32,
+    ) -> Result<(), CacheError> {
+        match self.optional::<u32>(group, name)? {
+            Some(said) if said != found => Err(self.damaged(
+                key,
+                format!("CRC-32 is {found:08x}, attribute `{name}` says {said:08x}"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn text(&self, root: &Group, name: &str) -> Result<String, CacheError> {
+        let damaged = |reason: String| self.damaged(format!("attribute `{name}`"), reason);
+        let text = root
+            .attr(name)
+            .and_then(|a| a.read_scalar::<VarLenUnicode>())
+            .map_err(|e| damaged(e.to_string()))?;
+        // The library hands out whatever bytes stand there.
+        String::from_utf8(text.as_bytes().to_vec()).map_err(|e| damaged(e.to_string()))
+    }
+
+    pub(super) fn header(&self, root: &Group) -> Result<CacheHeader, CacheError> {
+        match self.text(root, attr::FORMAT) {
+            Ok(format) if format == FORMAT => {}
+            Ok(format) => {
+                return Err(CacheError::NotACache {
+                    path: self.path.to_owned(),
+                    reason: format!("attribute `format` is {format:?}, not {FORMAT:?}"),
+                });
+            }
+            Err(_) => {
+                return Err(CacheError::NotACache {
+                    path: self.path.to_owned(),
+                    reason: "it has no attribute `format`".to_owned(),
+                });
+            }
+        }
+        let version = self.number(root, attr::FORMAT_VERSION)?;
+        if version != FORMAT_VERSION {
+            return Err(CacheError::Version {
+                path: self.path.to_owned(),
+                found: version,
+            });
+        }
+        if root.attr(attr::COMPLETE).is_err() || self.number::<u32>(root, attr::COMPLETE)? != 1 {
+            return Err(CacheError::CutOff {
+                path: self.path.to_owned(),
+            });
+        }
+        let data = self.text(root, attr::DATASET)?;
+        if data != DATASET {
+            return Err(self.damaged(
+                "attribute `dataset`",
+                format!("it is {data:?}, not {DATASET:?}"),
+            ));
+        }
+        let (split_by, frames, duration_us) = (
+            self.text(root, attr::SPLIT_BY)?,
+            self.number(root, attr::FRAMES)?,
+            self.number(root, attr::DURATION_US)?,
+        );
+        let split =
+            SplitMode::from_attributes(&split_by, frames, duration_us).ok_or_else(|| {
+                self.damaged(
+                    "attributes `split_by`, `frames`, `duration_us`",
+                    format!("{split_by:?}, {frames} and {duration_us} do not go together"),
+                )
+            })?;
+        let sensor = SensorSize {
+            width: self.number(root, attr::WIDTH)?,
+            height: self.number(root, attr::HEIGHT)?,
+        };
+        let polarities: u32 = self.number(root, attr::POLARITIES)?;
+        if sensor != DVS128 || polarities != POLARITIES {
+            return Err(self.damaged(
+                "attributes `polarities`, `height`, `width`",
+                format!(
+                    "{polarities} x {} x {}, not {POLARITIES} x {} x {}",
+                    sensor.height, sensor.width, DVS128.height, DVS128.width
+                ),
+            ));
+        }
+        let keep_invalid = self.optional::<u32>(root, attr::KEEP_INVALID)?.unwrap_or(0);
+        if keep_invalid > 1 {
+            return Err(self.damaged(
+                "attribute `keep_invalid`",
+                format!("it is {keep_invalid}, not 0 or 1"),
+            ));
+        }
+        let source_sha256 = self.text(root, attr::SOURCE_SHA256)?;
+        if source_sha256.len() != 64 || !source_sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(self.damaged(
+                "attribute `source_sha256`",
+                format!("{source_sha256:?} is not 64 hexadecimal digits"),
+            ));
+        }
+        let names = self.names(root, "", dataset::LABEL_NAMES, CLASSES)?;
+        if let Some(k) = (0..CLASSES).find(|&k| names[k] != LABEL_NAMES[k]) {
+            return Err(self.damaged(
+                format!("/label_names, row {k}"),
+                format!("it is {:?}, not {:?}", names[k], LABEL_NAMES[k]),
+            ));
+        }
+        let header = CacheHeader {
+            split,
+            sensor,
+            keep_invalid: keep_invalid == 1,
+            created_by: self.text(root, attr::CREATED_BY)?,
+            source_sha256,
+        };
+        self.hold_crc32(
+            root,
+            attr::HEADER_CRC32,
+            "the root attributes",
+            header.crc32(),
+        )?;
+        Ok(header)
+    }
+
+    fn open_dataset(&self, group: &Group, prefix: &str, name: &str) -> Result<Dataset, CacheError> {
+        group
+            .dataset(name)
+            .map_err(|e| self.damaged(format!("{prefix}/{name}"), e.to_string()))
+    }
+
+    /// Length of a one-dimensional dataset, checked before anything of that length is allocated.
+    fn rows(
+        &self,
+        data: &Dataset,
+        key: &str,
+        expected: Option<usize>,
+    ) -> Result<usize, CacheError> {
+        let shape = data.shape();
+        match (shape.as_slice(), expected) {
+            ([n], Some(e)) if *n == e => Ok(*n),
+            ([n], None) if *n <= MAX_ROWS => Ok(*n),
+            (_, Some(e)) => Err(self.damaged(key, format!("its shape is {shape:?}, not [{e}]"))),
+            (_, None) => Err(self.damaged(
+                key,
+                format!("its shape is {shape:?}, not [N] with N at most {MAX_ROWS}"),
+            )),
+        }
+    }
+
+    /// A column of names. They are of fixed length: those of variable length lie in a heap whose damage the HDF5
+    /// library does not survive.
+    fn names(
+        &self,
+        group: &Group,
+        prefix: &str,
+        name: &str,
+        expected: usize,
+    ) -> Result<Vec<String>, CacheError> {
+        let key = format!("{prefix}/{name}");
+        let data = self.open_dataset(group, prefix, name)?;
+        self.rows(&data, &key, Some(expected))?;
+        match data.dtype().and_then(|t| t.to_descriptor()) {
+            Ok(TypeDescriptor::FixedUnicode(bytes)) if bytes <= NAME_BYTES => {}
+            other => {
+                let reason =
+                    format!("its type is {other:?}, not UTF-8 text of at most {NAME_BYTES} bytes");
+                return Err(self.damaged(&key, reason));
+            }
+        }
+        let values: Vec<FixedUnicode<NAME_BYTES>> = data
+            .read_raw()
+            .map_err(|e| self.damaged(&key, e.to_string()))?;
+        values
+            .iter()
+            .enumerate()
+            .map(|(row, name)| {
+                String::from_utf8(name.as_bytes().to_vec())
+                    .map_err(|e| self.damaged(format!("{key}, row {row}"), e.to_string()))
+            })
+            .collect()
+    }
+
+    fn column<T: H5Type>(
+        &self,
+        group: &Group,
+        prefix: &str,
+        name: &str,
+        expected: Option<usize>,
+    ) -> Result<Vec<T>, CacheError> {
+        let key = format!("{prefix}/{name}");
+        let data = self.open_dataset(group, prefix, name)?;
+        self.rows(&data, &key, expected)?;
+        data.read_raw()
+            .map_err(|e| self.damaged(&key, e.to_string()))
+    }
+
+    pub(super) fn set(
+        &self,
+        root: &Group,
+        set: Set,
+        header: &CacheHeader,
+    ) -> Result<CacheSet, CacheError> {
+        let prefix = format!("/{}", set.name());
+        let group = root
+            .group(set.name())
+            .map_err(|e| self.damaged(&prefix, e.to_string()))?;
+        let labels: Vec<u8> = self.column(&group, &prefix, dataset::LABELS, None)?;
+        let samples = labels.len();
+        let n = Some(samples);
+        let rows = SetRows {
+            names: self.names(&group, &prefix, dataset::NAMES, samples)?,
+            events: self.column(&group, &prefix, dataset::EVENTS, n)?,
+            start_us: self.column(&group, &prefix, dataset::START_US, n)?,
+            end_us: self.column(&group, &prefix, dataset::END_US, n)?,
+            checksums: self.column(&group, &prefix, dataset::CHECKSUMS, n)?,
+            offsets: match header.split {
+                SplitMode::Duration { .. } => self.offsets(&group, &prefix, samples)?,
+                _ => Vec::new(),
+            },
+            labels,
+        };
+        self.hold_crc32(&group, ROWS_CRC32, &prefix, rows.crc32())?;
+        if let Some(row) = rows.labels.iter().position(|&l| usize::from(l) >= CLASSES) {
+            return Err(self.damaged(
+                format!("{prefix}/labels, row {row}"),
+                format!("label {} is beyond {}", rows.labels[row], CLASSES - 1),
+            ));
+        }
+        let all_frames = rows.offsets.last().map_or(0, |&o| o as usize);
+        let (counts, chunks) = self.chunks(&group, &prefix, header, samples, all_frames)?;
+        let samples = rows
+            .names
+            .into_iter()
+            .enumerate()
+            .map(|(i, name)| {
+                let chunks = match rows.offsets.get(i..i + 2) {
+                    Some(ends) => ends[0] as usize..ends[1] as usize,
+                    None => i..i + 1,
+                };
+                Sample {
+                    name,
+                    label: rows.labels[i],
+                    events: rows.events[i],
+                    start_us: rows.start_us[i],
+                    end_us: rows.end_us[i],
+                    checksum: rows.checksums[i],
+                    frames: match header.split {
+                        SplitMode::Duration { .. } => chunks.len(),
+                        split => split.frames() as usize,
+                    },
+                    chunks,
+                }
+            })
+            .collect();
+        Ok(CacheSet {
+            samples,
+            counts,
+            chunks,
+        })
+    }
+
+    fn offsets(&self, group: &Group, prefix: &str, samples: usize) -> Result<Vec<u64>, CacheError> {
+        let offsets: Vec<u64> = self.column(group, prefix, dataset::OFFSETS, Some(samples + 1))?;
+        let increasing = offsets.windows(2).all(|w| w[0] < w[1]);
+        let last = offsets.last().copied().unwrap_or(0);
+        if offsets.first() != Some(&0) || !increasing || last > MAX_ROWS as u64 {
+            return Err(self.damaged(
+                format!("{prefix}/offsets"),
+                format!("the rows do not increase from 0 to at most {MAX_ROWS}"),
+            ));
+        }
+        Ok(offsets)
+    }
+
+    /// Type of the counts and place of every chunk, in row order.
+    fn chunks(
+        &self,
+        group: &Group,
+        prefix: &str,
+        header: &CacheHeader,
+        samples: usize,
+        all_frames: usize,
+    ) -> Result<(CountType, Vec<Chunk>), CacheError> {
+        let key = format!("{prefix}/{}", dataset::FRAMES);
+        let data = self.open_dataset(group, prefix, dataset::FRAMES)?;
+        let (shape, chunk_shape) = frames_shape(header.split, header.sensor, samples, all_frames);
+        if data.shape() != shape {
+            return Err(self.damaged(
+                &key,
+                format!("its shape is {:?}, not {shape:?}", data.shape()),
+            ));
+        }
+        let counts = match data.dtype().and_then(|t| t.to_descriptor()) {
+            Ok(TypeDescriptor::Unsigned(IntSize::U1)) => CountType::U8,
+            Ok(TypeDescriptor::Unsigned(IntSize::U2)) => CountType::U16,
+            Ok(TypeDescriptor::Unsigned(IntSize::U4)) => CountType::U32,
+            other => {
+                return Err(self.damaged(
+                    &key,
+                    format!("its type is {other:?}, not an unsigned integer of 1, 2 or 4 bytes"),
+                ));
+            }
+        };
+        if shape[0] == 0 {
+            return Ok((counts, Vec::new()));
+        }
+        if data.chunk().as_ref() != Some(&chunk_shape) {
+            return Err(self.damaged(
+                &key,
+                format!("its chunks are {:?}, not {chunk_shape:?}", data.chunk()),
+            ));
+        }
+        let filters = data.filters();
+        let known = matches!(
+            (counts, filters.as_slice()),
+            (CountType::U8, [Filter::Deflate(_)])
+                | (
+                    CountType::U16 | CountType::U32,
+                    [Filter::Shuffle, Filter::Deflate(_)]
+                )
+        );
+        if !known {
+            return Err(self.damaged(
+                &key,
+                format!("its filters are {filters:?}, not deflate, after shuffle where counts have several bytes"),
+            ));
+        }
+        let mut chunks = vec![None; shape[0]];
+        let mut fault = None;
+        let limit = 2 * frame_bytes(
+            chunk_shape[..chunk_shape.len() - 3].iter().product(),
+            header.sensor,
+            counts,
+        ) as u64
+            + 64;
+        data.chunks_visit(|info| {
+            let row = info.offset[0] as usize;
+            let inside = info.addr.checked_add(info.size).is_some_and(|end| end <= self.length);
+            if info.filter_mask != 0 || !inside || info.size > limit || row >= chunks.len() {
+                fault = Some(format!(
+                    "the chunk of row {row} lies at byte {}, {} bytes long with filter mask {}, in a file of {} bytes",
+                    info.addr, info.size, info.filter_mask, self.length
+                ));
+                return 1;
+            }
+            chunks[row] = Some(Chunk { address: info.addr, size: info.size });
+            0
+        })
+        .map_err(|e| self.damaged(&key, e.to_string()))?;
+        if let Some(fault) = fault {
+            return Err(self.damaged(&key, fault));
+        }
+        let rows = chunks.len();
+        let chunks: Vec<Chunk> = chunks.into_iter().flatten().collect();
+        if chunks.len() < rows {
+            return Err(self.damaged(
+                &key,
+                format!("{} of its {rows} chunks are missing", rows - chunks.len()),
+            ));
+        }
+        Ok((counts, chunks))
+    }
+}
