@@ -1,9 +1,9 @@
 //! `dvs-train`: trains spiking neural networks on the frame cache that `dvs-prep` makes.
 //!
-//! cache -> [`samples`] -> [`cache_reader`] -> [`batch`] -> [`network`] (its [`neuron`]s and [`batch_norm`]) -> firing rate
-//! -> [`metrics`]; [`training`] is one epoch of it, [`evaluation`] the judgement after it, and [`run`] the loop around
-//! both, which leaves [`epoch_log`], [`checkpoint`] and [`pictures`] in a [`run_folder`]. [`eval`] and [`predict`] use
-//! what was trained, [`bench`] times the steps.
+//! cache -> [`samples`] -> [`cache_reader`] -> [`batch`] -> [`network`] (its [`convolution`], [`batch_norm`] and
+//! [`neuron`]s) -> firing rate -> [`metrics`]; [`training`] is one epoch of it, [`evaluation`] the judgement after it, and
+//! [`run`] the loop around both, which leaves [`epoch_log`], [`checkpoint`] and [`pictures`] in a [`run_folder`].
+//! [`eval`] and [`predict`] use what was trained, [`bench`] times the steps.
 
 mod batch;
 mod batch_norm;
@@ -13,6 +13,7 @@ mod cache_reader;
 mod checkpoint;
 mod cli;
 mod confusion;
+mod convolution;
 mod description;
 mod epoch_log;
 mod eval;

@@ -20,6 +20,7 @@ use dvs_shared::labels::CLASSES;
 use crate::batch_norm::BatchNorm;
 use crate::block::{BlockBackend, norm_fire_pool, norm_fire_pool_count, pool};
 use crate::cli::StepMode;
+use crate::convolution::{ConvolutionBackend, convolve};
 use crate::firing::Observer;
 use crate::neuron::layer::Potentials;
 use crate::neuron::{Neuron, Neurons};
@@ -32,9 +33,9 @@ pub const LAYERS: [&str; BLOCKS + 2] = ["conv1", "conv2", "conv3", "conv4", "con
 pub const VOTERS: usize = 10;
 
 /// A backend that has all the network's own operations.
-pub trait SnnBackend: BlockBackend {}
+pub trait SnnBackend: BlockBackend + ConvolutionBackend {}
 
-impl<B: BlockBackend> SnnBackend for B {}
+impl<B: BlockBackend + ConvolutionBackend> SnnBackend for B {}
 
 /// What decides a network's shape and behaviour.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -101,7 +102,8 @@ impl<B: SnnBackend> ConvBlock<B> {
         observer: &mut impl Observer<B>,
     ) -> Tensor<B, 5> {
         let [t, b, inputs, height, width] = x.dims();
-        let x = self.conv.forward(x.reshape([t * b, inputs, height, width])); // [T * B, C, H, W]
+        let x = x.reshape([t * b, inputs, height, width]);
+        let x = convolve(x, self.conv.weight.val()); // [T * B, C, H, W]
         let c = x.dims()[1];
         let pooled = if memory.is_none() && !observer.looks() {
             norm_fire_pool(x, &self.norm, &self.neurons, t)
