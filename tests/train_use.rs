@@ -109,10 +109,13 @@ fn frames_are_the_same_wherever_they_are() {
     let train =
         |out: &str, flags: &[&str]| rows(&place.train(out, &[flags, &["--epochs", "2"]].concat()));
     let streamed = train("streamed", &["--frames-in", "stream", "-j", "1"]);
-    assert_eq!(
-        train("kept", &["--frames-in", "memory", "-j", "3"]),
-        streamed
-    );
+    for kept in ["memory", "device"] {
+        assert_eq!(
+            train(kept, &["--frames-in", kept, "-j", "3"]),
+            streamed,
+            "{kept}"
+        );
+    }
     let line = [
         "--cache",
         &place.cache(),

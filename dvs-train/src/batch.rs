@@ -1,7 +1,7 @@
 //! From a batch in the host's memory to tensors on the device.
 
 use anyhow::{Result, ensure};
-use burn::tensor::backend::Backend;
+use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{DType, Int, Tensor, TensorData};
 use dvs_shared::labels::CLASSES;
 use dvs_shared::{CountType, Frames};
@@ -44,11 +44,6 @@ impl HostBatch {
             labels: vec![0; size],
             stored,
         }
-    }
-
-    /// Number of samples.
-    pub fn size(&self) -> usize {
-        self.shape[1]
     }
 
     /// Puts a sample's frames and label at `place`.
@@ -100,25 +95,98 @@ pub struct Batch<B: Backend> {
 impl<B: Backend> Batch<B> {
     /// Moves a batch to `device`.
     pub fn upload(batch: HostBatch, device: &B::Device) -> Self {
-        let size = batch.size();
-        let frames = match batch.frames {
-            Counts::U8(counts) => {
-                let data = TensorData::new(counts, batch.shape);
-                Tensor::<B, 5, Int>::from_data(data, (device, DType::U8)).float()
-            }
-            Counts::F32(counts) => Tensor::from_data(TensorData::new(counts, batch.shape), device),
-        };
+        let labels = batch.labels.clone();
+        Self::new(DeviceCounts::upload(batch, device).float(), &labels, device)
+    }
+
+    /// A batch of `frames` `[T, B, 2, H, W]` with these labels.
+    pub fn new(frames: Tensor<B, 5>, labels: &[u8], device: &B::Device) -> Self {
+        let size = labels.len();
         let mut target = vec![0.0_f32; size * CLASSES];
-        for (row, &label) in target.chunks_exact_mut(CLASSES).zip(&batch.labels) {
+        for (row, &label) in target.chunks_exact_mut(CLASSES).zip(labels) {
             if let Some(cell) = row.get_mut(usize::from(label)) {
                 *cell = 1.0;
             }
         }
-        let labels: Vec<i32> = batch.labels.iter().map(|&label| i32::from(label)).collect();
+        let labels: Vec<i32> = labels.iter().map(|&label| i32::from(label)).collect();
         Self {
             frames,
             labels: Tensor::from_data(TensorData::new(labels, [size]), device),
             target: Tensor::from_data(TensorData::new(target, [size, CLASSES]), device),
+        }
+    }
+
+    /// The batch on a backend that tracks gradients of this one's tensors.
+    pub fn tracked<A: AutodiffBackend<InnerBackend = B>>(self) -> Batch<A> {
+        Batch {
+            frames: Tensor::from_inner(self.frames),
+            labels: Tensor::from_inner(self.labels),
+            target: Tensor::from_inner(self.target),
+        }
+    }
+}
+
+/// Event counts on the device, in the type that they have on the host.
+#[derive(Clone, Debug)]
+pub enum DeviceCounts<B: Backend> {
+    /// Bytes.
+    U8(Tensor<B, 5, Int>),
+    /// All others.
+    F32(Tensor<B, 5>),
+}
+
+impl<B: Backend> DeviceCounts<B> {
+    /// Moves the counts of a batch to `device`, `[T, B, 2, H, W]`.
+    pub fn upload(batch: HostBatch, device: &B::Device) -> Self {
+        match batch.frames {
+            Counts::U8(counts) => {
+                let data = TensorData::new(counts, batch.shape);
+                Self::U8(Tensor::from_data(data, (device, DType::U8)))
+            }
+            Counts::F32(counts) => {
+                let data = TensorData::new(counts, batch.shape);
+                Self::F32(Tensor::from_data(data, device))
+            }
+        }
+    }
+
+    /// As real numbers.
+    pub fn float(self) -> Tensor<B, 5> {
+        match self {
+            Self::U8(counts) => counts.float(),
+            Self::F32(counts) => counts,
+        }
+    }
+
+    /// The first two dimensions exchanged.
+    pub fn swap_steps_and_samples(self) -> Self {
+        match self {
+            Self::U8(counts) => Self::U8(counts.swap_dims(0, 1)),
+            Self::F32(counts) => Self::F32(counts.swap_dims(0, 1)),
+        }
+    }
+
+    /// Those at some places of the first dimension.
+    pub fn select(&self, places: Tensor<B, 1, Int>) -> Self {
+        match self {
+            Self::U8(counts) => Self::U8(counts.clone().select(0, places)),
+            Self::F32(counts) => Self::F32(counts.clone().select(0, places)),
+        }
+    }
+
+    /// One behind the other along the first dimension; none where there are none. All are of one type.
+    pub fn cat(parts: Vec<Self>) -> Option<Self> {
+        let (mut bytes, mut others) = (Vec::new(), Vec::new());
+        for part in parts {
+            match part {
+                Self::U8(counts) => bytes.push(counts),
+                Self::F32(counts) => others.push(counts),
+            }
+        }
+        match (bytes.is_empty(), others.is_empty()) {
+            (false, _) => Some(Self::U8(Tensor::cat(bytes, 0))),
+            (true, false) => Some(Self::F32(Tensor::cat(others, 0))),
+            (true, true) => None,
         }
     }
 }
@@ -161,6 +229,27 @@ mod tests {
             assert_eq!(ones, [3, 11, 32]);
             assert_eq!(target.iter().sum::<f32>(), 3.0);
         }
+    }
+
+    #[test]
+    fn samples_gathered_on_the_device_are_those_uploaded() {
+        for stored in [CountType::U8, CountType::U16] {
+            let upload = |samples: &[u16]| {
+                let mut host = HostBatch::new(stored, 2, samples.len(), 1, 2);
+                for (place, &k) in samples.iter().enumerate() {
+                    host.put(place, &sample(k, stored), 0).unwrap();
+                }
+                DeviceCounts::<Flex>::upload(host, &Default::default())
+            };
+            let parts = [&[0, 1][..], &[2]].map(|part| upload(part).swap_steps_and_samples());
+            let all = DeviceCounts::cat(parts.to_vec()).unwrap();
+            let places = Tensor::from_ints([2, 0], &Default::default());
+            let gathered = all.select(places).swap_steps_and_samples().float();
+            gathered
+                .into_data()
+                .assert_eq(&upload(&[2, 0]).float().into_data(), true);
+        }
+        assert!(DeviceCounts::<Flex>::cat(Vec::new()).is_none());
     }
 
     #[test]

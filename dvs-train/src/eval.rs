@@ -8,13 +8,14 @@ use dvs_shared::labels::{CLASSES, LABEL_NAMES};
 use dvs_shared::{CacheFile, Set};
 use serde_json::{Map, Value, json};
 
-use crate::cache_reader::{BatchReader, test_batches};
+use crate::cache_reader::test_batches;
 use crate::cli::{EvalArgs, SetName};
 use crate::evaluation::{Judgement, judge};
+use crate::feed::Feeder;
 use crate::network::{LAYERS, SnnBackend};
 use crate::options::{Device, resolve_device, within};
 use crate::run::print;
-use crate::samples::{CacheSamples, FramesIn, SampleSource};
+use crate::samples::{CacheSamples, FramesIn};
 use crate::trained::Trained;
 
 /// Judges as `args` ask for and prints what was found.
@@ -39,19 +40,18 @@ fn run_on<B: SnnBackend>(args: &EvalArgs, device: &B::Device) -> Result<()> {
         SetName::Train => Set::Train,
         SetName::Test => Set::Test,
     };
-    let samples = Arc::new(CacheSamples::all(&Arc::new(cache), set, FramesIn::Stream));
-    let number = samples.len();
+    let samples = CacheSamples::all(&Arc::new(cache), set, FramesIn::Stream);
+    let feeder = Feeder::new(samples, FramesIn::Stream, args.jobs, device)?;
+    let number = feeder.len();
     ensure!(
         number > 0,
         "{} has no {} samples",
         path.display(),
         set.name()
     );
-    let batches = test_batches(number, args.batch_size);
-    let reader = BatchReader::start(samples, batches, args.jobs)
-        .context("cannot start the reader's threads")?;
+    let feed = feeder.feed(test_batches(number, args.batch_size))?;
     let name = set.name().to_owned();
-    let judged = judge(&trained.network, reader, number, name, device)?;
+    let judged = judge(&trained.network, feed, number, name, device)?;
     let head = [
         ("checkpoint", trained.file.display().to_string()),
         ("cache", path.display().to_string()),

@@ -6,9 +6,8 @@ use anyhow::{Context, Result};
 use burn::tensor::{Int, Tensor};
 use dvs_shared::labels::CLASSES;
 
-use crate::batch::Batch;
-use crate::cache_reader::BatchReader;
 use crate::confusion::Confusion;
+use crate::feed::Feed;
 use crate::firing::{Firing, SpikeCounter};
 use crate::metrics::{Metrics, Running};
 use crate::network::{Network, SnnBackend};
@@ -30,13 +29,13 @@ pub struct Judgement {
     pub waited: Duration,
 }
 
-/// Judges `network` on the batches of `reader`, which hold `samples`. `name` stands before the progress bar.
+/// Judges `network` on the batches of `feed`, which hold `samples`. `name` stands before the progress bar.
 ///
 /// # Errors
 /// Where a sample cannot be read or the device fails.
 pub fn judge<B: SnnBackend>(
     network: &Network<B>,
-    mut reader: BatchReader,
+    mut feed: Feed<'_, B>,
     samples: usize,
     name: String,
     device: &B::Device,
@@ -46,25 +45,28 @@ pub fn judge<B: SnnBackend>(
     let mut running = Running::<B>::new(device);
     let mut counter = SpikeCounter::new();
     let (mut labels, mut guesses) = (Vec::new(), Vec::<Tensor<B, 1, Int>>::new());
-    for batch in &mut reader {
+    for batch in &mut feed {
         let batch = batch?;
-        let size = batch.size();
-        labels.extend(batch.labels.iter().copied());
-        let batch = Batch::<B>::upload(batch, device);
+        let size = batch.labels.dims()[0];
         let votes = network.votes(batch.frames, &mut counter); // [T, B, 11]
         let rate = votes.mean_dim(0).reshape([size, CLASSES]); // [B, 11]
         let loss = mean_squared_error(rate.clone(), batch.target);
         guesses.push(rate.clone().argmax(1).reshape([size]));
+        labels.push(batch.labels.clone());
         running = running.add(loss, rate, batch.labels);
         bar.inc(size as u64);
     }
     bar.finish_and_clear();
     let mut confusion = Confusion::default();
     if !guesses.is_empty() {
-        let guesses = Tensor::cat(guesses, 0).try_into_data();
-        let guesses = guesses.context("the device failed while it computed")?;
-        for (label, guess) in labels.into_iter().zip(guesses.iter::<i64>()) {
-            confusion.add(label.into(), guess as usize);
+        let fetch = |of| Tensor::cat(of, 0).try_into_data();
+        let failed = "the device failed while it computed";
+        let (labels, guesses) = (
+            fetch(labels).context(failed)?,
+            fetch(guesses).context(failed)?,
+        );
+        for (label, guess) in labels.iter::<i64>().zip(guesses.iter::<i64>()) {
+            confusion.add(label as usize, guess as usize);
         }
     }
     Ok(Judgement {
@@ -72,6 +74,6 @@ pub fn judge<B: SnnBackend>(
         confusion,
         firing: counter.finish()?,
         took: start.elapsed(),
-        waited: reader.waited(),
+        waited: feed.waited(),
     })
 }

@@ -1,6 +1,6 @@
 //! `dvs-train`: trains spiking neural networks on the frame cache that `dvs-prep` makes.
 //!
-//! cache -> [`samples`] -> [`cache_reader`] -> [`batch`] -> [`network`] (its [`convolution`], [`batch_norm`] and
+//! cache -> [`samples`] -> [`cache_reader`] -> [`feed`] -> [`batch`] -> [`network`] (its [`convolution`], [`batch_norm`] and
 //! [`neuron`]s) -> firing rate -> [`metrics`]; [`training`] is one epoch of it, [`evaluation`] the judgement after it, and
 //! [`run`] the loop around both, which leaves [`epoch_log`], [`checkpoint`] and [`pictures`] in a [`run_folder`].
 //! [`eval`] and [`predict`] use what was trained, [`bench`] times the steps.
@@ -19,6 +19,7 @@ mod epoch_log;
 mod eval;
 mod evaluation;
 mod event_file;
+mod feed;
 mod firing;
 mod flex;
 mod metrics;
@@ -35,6 +36,7 @@ mod run_folder;
 mod samples;
 mod schedule;
 mod seed;
+mod sets;
 mod settings;
 mod summary;
 #[cfg(test)]

@@ -1,41 +1,29 @@
 //! A run from its first epoch, or its checkpoint, to its last, and what it leaves in its folder.
 
 use std::io::{self, Write};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use burn::module::AutodiffModule;
 use burn::tensor::backend::AutodiffBackend;
-use dvs_shared::Set;
 
-use crate::cache_reader::{BatchReader, test_batches, train_batches};
+use crate::cache_reader::{test_batches, train_batches};
 use crate::checkpoint::{Best, Checkpoint, LATEST, MAX, State};
 use crate::description::describe;
 use crate::epoch_log::{EpochLog, EpochRecord, JudgedOn};
 use crate::evaluation::{Judgement, judge};
+use crate::feed::Feeder;
 use crate::network::{Network, SnnBackend};
 use crate::optimizer::Optimizer;
 use crate::options::{TrainOptions, network_config};
 use crate::resume::Resumption;
 use crate::run_folder::RunFolder;
-use crate::samples::{CacheSamples, SampleSource};
 use crate::seed::{Purpose, derive};
+use crate::sets::Sets;
 use crate::settings::Settings;
 use crate::summary::{self, Summary};
 use crate::training::{Trained, train_epoch};
 use crate::weights::Tensors;
-
-/// What a run works on.
-struct Data {
-    train: Arc<CacheSamples>,
-    /// What the network is judged on after each epoch.
-    judged: Arc<CacheSamples>,
-    judged_on: JudgedOn,
-    /// Users held out for that.
-    users: Vec<String>,
-    test: Arc<CacheSamples>,
-}
 
 /// Trains a network as `options` ask for, from `resumption` on where there is one.
 ///
@@ -50,9 +38,10 @@ where
     B: AutodiffBackend + SnnBackend,
     B::InnerBackend: SnnBackend,
 {
-    let data = Data::of(options)?;
+    let sets = Sets::<B::InnerBackend>::new(options, device)?;
+    let (judged_on, judged_set) = sets.judged();
     let settings = Settings::of(options)?;
-    let config = network_config(&options.args, data.train.size())?;
+    let config = network_config(&options.args, settings.size)?;
     B::seed(device, derive(options.seed, Purpose::Weights, 0));
     let mut network = Network::<B>::new(&config, device);
     let mut optimizer = Optimizer::new(options.rule);
@@ -78,14 +67,19 @@ where
     let learns_tau = !network.learnt_taus()?.is_empty();
     let mut log = EpochLog::open(&folder, first, learns_tau)?;
     print(&describe(options, &network, &config, device))?;
-    print(&data.describe(&folder))?;
+    print(&format!(
+        "  {}\n  folder: {}\n",
+        sets.describe(),
+        folder.path().display()
+    ))?;
 
     for epoch in first..options.epochs {
         let start = Instant::now();
         let lr = options.schedule.rate(options.lr, epoch);
         let trained;
-        (network, trained) = data.train(network, &mut optimizer, options, epoch, device)?;
-        let judged = data.judge(&network.valid(), options, epoch, device)?;
+        (network, trained) = train(network, &mut optimizer, &sets.train, options, epoch, device)?;
+        let name = format!("epoch {epoch} {}", judged_on.name());
+        let judged = judge_all(&network.valid(), judged_set, options, name, device)?;
         let accuracy = judged.metrics.accuracy;
         let better = best.is_none_or(|best: Best| accuracy > best.accuracy);
         let best_now = match best {
@@ -96,7 +90,7 @@ where
         let mut record = record(
             epoch,
             lr,
-            &data,
+            judged_on,
             &trained,
             judged,
             best_now,
@@ -122,149 +116,67 @@ where
         print(&record.line())?;
     }
     let best = best.context("the run has no epoch")?;
-    let judged = judge_best(&data.test, options, &folder, network, device)?;
-    let summary = Summary::new(data.judged_on, data.users, best, &judged);
+    let network = best_network(&folder, network.valid())?;
+    let judged = judge_all(&network, &sets.test, options, "test".to_owned(), device)?;
+    let summary = Summary::new(judged_on, sets.users().to_vec(), best, &judged);
     summary::leave(&folder, &summary, &judged)?;
     print(&summary.to_string())
 }
 
-impl Data {
-    fn of(options: &TrainOptions) -> Result<Self> {
-        let (cache, frames_in) = (&options.cache, options.frames_in);
-        let test = Arc::new(CacheSamples::all(cache, Set::Test, frames_in));
-        let Some(validation) = options.args.validation else {
-            return Ok(Self {
-                train: Arc::new(CacheSamples::all(cache, Set::Train, frames_in)),
-                judged: Arc::clone(&test),
-                judged_on: JudgedOn::Test,
-                users: Vec::new(),
-                test,
-            });
-        };
-        let seed = derive(options.seed, Purpose::Validation, 0);
-        let samples = &options.cache.set(Set::Train).samples;
-        let held_out = validation.hold_out(samples, seed)?;
-        let left = held_out.train.len();
-        ensure!(
-            left >= options.batch_size,
-            "--validation {validation} leaves {left} training samples, too few for one batch of {}; hold out less, \
-             or use -b {left} or less",
-            options.batch_size
-        );
-        let some = |places| CacheSamples::new(cache, Set::Train, places, frames_in);
-        Ok(Self {
-            train: Arc::new(some(held_out.train)),
-            judged: Arc::new(some(held_out.validation)),
-            judged_on: JudgedOn::Validation,
-            users: held_out.users,
-            test,
-        })
-    }
-
-    /// The sets and the folder.
-    fn describe(&self, folder: &RunFolder) -> String {
-        let mut text = format!("  train: {} samples", self.train.len());
-        if self.judged_on == JudgedOn::Validation {
-            text += &format!(
-                ", validation: {} samples of {}",
-                self.judged.len(),
-                self.users.join(", ")
-            );
-        }
-        text + &format!(
-            ", test: {} samples\n  folder: {}\n",
-            self.test.len(),
-            folder.path().display()
-        )
-    }
-
-    fn train<B>(
-        &self,
-        network: Network<B>,
-        optimizer: &mut Optimizer<B>,
-        options: &TrainOptions,
-        epoch: u32,
-        device: &B::Device,
-    ) -> Result<(Network<B>, Trained)>
-    where
-        B: AutodiffBackend + SnnBackend,
-        B::InnerBackend: SnnBackend,
-    {
-        // Each epoch draws from a seed of its own: see the module `seed`.
-        B::seed(device, derive(options.seed, Purpose::Dropout, epoch));
-        let order = derive(options.seed, Purpose::Order, epoch);
-        let batches = train_batches(self.train.len(), options.batch_size, order);
-        let samples = batches.len() * options.batch_size;
-        let reader = start_reader(&self.train, batches, options)?;
-        let lr = options.schedule.rate(options.lr, epoch);
-        let name = format!("epoch {epoch} train");
-        let (network, trained) =
-            train_epoch(network, optimizer, lr, reader, samples, name, device)?;
-        ensure!(
-            trained.metrics.loss.is_finite(),
-            "the training loss of epoch {epoch} is {}: --lr {} may be too high",
-            trained.metrics.loss,
-            options.lr
-        );
-        Ok((network, trained))
-    }
-
-    fn judge<B: SnnBackend>(
-        &self,
-        network: &Network<B>,
-        options: &TrainOptions,
-        epoch: u32,
-        device: &B::Device,
-    ) -> Result<Judgement> {
-        let name = format!("epoch {epoch} {}", self.judged_on.name());
-        judge_all(network, &self.judged, options, name, device)
-    }
-}
-
-/// Judges the best network so far on the test set.
-fn judge_best<B>(
-    test: &Arc<CacheSamples>,
-    options: &TrainOptions,
-    folder: &RunFolder,
+/// One epoch of training.
+fn train<B>(
     network: Network<B>,
+    optimizer: &mut Optimizer<B>,
+    set: &Feeder<B::InnerBackend>,
+    options: &TrainOptions,
+    epoch: u32,
     device: &B::Device,
-) -> Result<Judgement>
+) -> Result<(Network<B>, Trained)>
 where
     B: AutodiffBackend + SnnBackend,
     B::InnerBackend: SnnBackend,
 {
+    // Each epoch draws from a seed of its own: see the module `seed`.
+    B::seed(device, derive(options.seed, Purpose::Dropout, epoch));
+    let order = derive(options.seed, Purpose::Order, epoch);
+    let batches = train_batches(set.len(), options.batch_size, order);
+    let samples = batches.len() * options.batch_size;
+    let feed = set.feed(batches)?;
+    let lr = options.schedule.rate(options.lr, epoch);
+    let name = format!("epoch {epoch} train");
+    let (network, trained) = train_epoch(network, optimizer, lr, feed, samples, name, device)?;
+    ensure!(
+        trained.metrics.loss.is_finite(),
+        "the training loss of epoch {epoch} is {}: --lr {} may be too high",
+        trained.metrics.loss,
+        options.lr
+    );
+    Ok((network, trained))
+}
+
+/// The network with the weights of the best checkpoint.
+fn best_network<B: SnnBackend>(folder: &RunFolder, network: Network<B>) -> Result<Network<B>> {
     let path = folder.file(MAX);
     let best = Checkpoint::read(&path)?;
-    let network = best.tensors.network(network.valid());
-    let network = network.with_context(|| format!("cannot use {}", path.display()))?;
-    judge_all(&network, test, options, "test".to_owned(), device)
+    let network = best.tensors.network(network);
+    network.with_context(|| format!("cannot use {}", path.display()))
 }
 
 fn judge_all<B: SnnBackend>(
     network: &Network<B>,
-    samples: &Arc<CacheSamples>,
+    set: &Feeder<B>,
     options: &TrainOptions,
     name: String,
     device: &B::Device,
 ) -> Result<Judgement> {
-    let batches = test_batches(samples.len(), options.test_batch_size);
-    let reader = start_reader(samples, batches, options)?;
-    judge(network, reader, samples.len(), name, device)
-}
-
-fn start_reader(
-    samples: &Arc<CacheSamples>,
-    batches: Vec<Vec<usize>>,
-    options: &TrainOptions,
-) -> Result<BatchReader> {
-    BatchReader::start(Arc::clone(samples), batches, options.workers)
-        .context("cannot start the reader's threads")
+    let feed = set.feed(test_batches(set.len(), options.test_batch_size))?;
+    judge(network, feed, set.len(), name, device)
 }
 
 fn record(
     epoch: u32,
     lr: f64,
-    data: &Data,
+    judged_on: JudgedOn,
     trained: &Trained,
     judged: Judgement,
     best: Best,
@@ -276,7 +188,7 @@ fn record(
         epoch,
         train_loss: trained.metrics.loss,
         train_acc: trained.metrics.accuracy,
-        judged_on: data.judged_on,
+        judged_on,
         loss: judged.metrics.loss,
         acc: judged.metrics.accuracy,
         max_acc: best.accuracy,

@@ -39,8 +39,11 @@ pub struct Scratch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FramesIn {
-    /// In memory where they fill at most half of what is free, else streamed
+    /// On a GPU where they fill at most a quarter of its memory; else in memory where they fill at most half of what is
+    /// free; else streamed
     Auto,
+    /// On the device, uploaded once and gathered there
+    Device,
     /// Each sample stays in memory, decoded, once it was read
     Memory,
     /// Every epoch reads and decodes the cache anew
@@ -48,15 +51,20 @@ pub enum FramesIn {
 }
 
 impl FramesIn {
-    /// What `auto` means for `cache` on this machine.
+    /// What `auto` means for `cache` on this machine; `gpu` is the memory of the GPU in bytes where there is one.
     ///
     /// # Errors
     /// Where the frames are to be in memory and do not fit.
-    pub fn resolve(self, cache: &CacheFile) -> Result<Self> {
+    pub fn resolve(self, cache: &CacheFile, gpu: Option<u64>) -> Result<Self> {
         let (needed, free) = (decoded_bytes(cache), free_memory());
+        match (self, gpu) {
+            (Self::Device, Some(_)) => return Ok(Self::Device),
+            (Self::Auto, Some(memory)) if needed <= memory / 4 => return Ok(Self::Device),
+            _ => {}
+        }
         ensure!(
-            self != Self::Memory || needed <= free,
-            "--frames-in memory needs {} MiB for the frames of {}, and {} MiB are free; use --frames-in stream",
+            !matches!(self, Self::Memory | Self::Device) || needed <= free,
+            "--frames-in {self} needs {} MiB for the frames of {}, and {} MiB are free; use --frames-in stream",
             needed >> 20,
             cache.path().display(),
             free >> 20
@@ -73,6 +81,7 @@ impl fmt::Display for FramesIn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Auto => "auto",
+            Self::Device => "device",
             Self::Memory => "memory",
             Self::Stream => "stream",
         })

@@ -8,7 +8,7 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 
 use crate::batch::Batch;
-use crate::cache_reader::BatchReader;
+use crate::feed::Feed;
 use crate::metrics::{Metrics, Running};
 use crate::network::{Network, SnnBackend};
 use crate::optimizer::Optimizer;
@@ -62,7 +62,7 @@ pub fn mean_squared_error<B: Backend>(rate: Tensor<B, 2>, target: Tensor<B, 2>) 
     (difference.clone() * difference).mean()
 }
 
-/// Trains `network` on the batches of `reader`, which hold `samples`, with the learning rate `lr`. `name` stands before
+/// Trains `network` on the batches of `feed`, which hold `samples`, with the learning rate `lr`. `name` stands before
 /// the progress bar.
 ///
 /// # Errors
@@ -71,7 +71,7 @@ pub fn train_epoch<B>(
     mut network: Network<B>,
     optimizer: &mut Optimizer<B>,
     lr: f64,
-    mut reader: BatchReader,
+    mut feed: Feed<'_, B::InnerBackend>,
     samples: usize,
     name: String,
     device: &B::Device,
@@ -83,20 +83,19 @@ where
     let start = Instant::now();
     let bar = sample_bar(name, samples);
     let mut running = Running::<B::InnerBackend>::new(device);
-    for batch in &mut reader {
-        let batch = batch?;
-        let size = batch.size();
-        let batch = Batch::<B>::upload(batch, device);
+    for batch in &mut feed {
+        let batch = batch?.tracked::<B>();
         let step = step(network, optimizer, lr, &batch);
         network = step.network;
+        let batch_size = batch.labels.dims()[0];
         running = running.add(step.loss, step.rate, batch.labels.inner());
-        bar.inc(size as u64);
+        bar.inc(batch_size as u64);
     }
     bar.finish_and_clear();
     let trained = Trained {
         metrics: running.finish()?,
         took: start.elapsed(),
-        waited: reader.waited(),
+        waited: feed.waited(),
     };
     Ok((network, trained))
 }

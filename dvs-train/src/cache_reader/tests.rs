@@ -73,7 +73,7 @@ fn read_all(source: Fake, batches: Batches, workers: usize) -> Result<Vec<Vec<u8
     reader
         .map(|batch| {
             let batch = batch?;
-            let size = batch.size();
+            let size = batch.labels.len();
             assert_eq!(batch.shape, [2, size, 2, 1, 1]);
             let Counts::U8(frames) = batch.frames else {
                 panic!("bytes stay bytes");
