@@ -4,11 +4,17 @@
 //! here read inputs where they are, and pass over those that are zero: of a spiking network's, nearly all are.
 
 mod dense;
+mod direct;
 mod gradient;
+mod inputs;
 mod kernel;
 mod sparse;
+mod spikes;
 mod tape;
+mod transpose;
+mod weight_gradient;
 mod weights;
+mod winograd;
 
 use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -87,7 +93,8 @@ impl ConvolutionBackend for Flex {
     ) -> FloatTensor<Self> {
         let ([n, inputs, height, width], [outputs, ..]) = (dims(&x), dims::<4>(&w));
         let (grad, x) = (values(&grad), values(&x));
-        let out = kernel::weight_gradient(&x, &grad, [outputs, inputs], [n, height, width]);
+        let out =
+            weight_gradient::weight_gradient(&x, &grad, [outputs, inputs], [n, height, width]);
         tensor(out, [outputs, inputs, 3, 3])
     }
 }

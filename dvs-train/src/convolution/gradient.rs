@@ -2,26 +2,14 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::sparse::Spikes;
+use super::inputs::Inputs;
 use super::tape::Planes;
 use super::weights::TAPS;
-
-/// Lays one vector of channels of a gradient out with the channels innermost.
-pub fn interleave(planes: &Planes, to: &mut [f32]) {
-    let lanes = planes.values.len() / planes.length;
-    for (i, to) in to.chunks_exact_mut(lanes).enumerate() {
-        for (lane, to) in to.iter_mut().enumerate() {
-            *to = planes.values[lane * planes.length + i];
-        }
-    }
-}
 
 /// One vector of output channels, where inputs are mostly zero.
 pub struct Sparse<'a> {
     /// Input channels.
-    pub inputs: &'a Planes,
-    /// Where the inputs are not zero.
-    pub spikes: &'a Spikes,
+    pub inputs: &'a Inputs,
     /// The output's gradient, one vector a cell, laid out as a plane.
     pub grad: &'a [f32],
     /// What this adds to, `[C_in, TAPS, lanes]`.
@@ -35,16 +23,17 @@ impl WithSimd for Sparse<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let grad = S::as_simd_f32s(self.grad).0;
         let out = S::as_mut_simd_f32s(self.out).0.as_chunks_mut::<TAPS>().0;
-        let planes = self.inputs.iter();
+        let planes = self.inputs.planes.iter();
         for (channel, (out, plane)) in out.iter_mut().zip(planes).enumerate() {
             let mut sums = *out;
-            for &place in self.spikes.own(channel) {
+            for &place in self.inputs.spikes.own(channel) {
                 let place = place as usize;
                 let spike = simd.splat_f32s(plane[place]);
                 // The outputs around it, the first of which it is to the lower right of.
-                let first = place - self.inputs.stride - 1;
+                let first = place - self.inputs.planes.stride - 1;
                 for (below, sums) in sums.as_chunks_mut::<3>().0.iter_mut().rev().enumerate() {
-                    let Some([a, b, c]) = grad[first + below * self.inputs.stride..].first_chunk()
+                    let Some([a, b, c]) =
+                        grad[first + below * self.inputs.planes.stride..].first_chunk()
                     else {
                         continue;
                     };

@@ -1,7 +1,7 @@
 //! How images are laid out for the kernels: on a tape.
 //!
 //! The rows of one channel of all images stand one after the other, a zero behind each row and a row of zeros behind
-//! each image. On that tape a convolution has no edges: output `p` is the sum of inputs `p + ky * stride + kx`, whatever
+//! each image (or two). On that tape a convolution has no edges: output `p` is the sum of inputs `p + ky * stride + kx`, whatever
 //! the images' size, so that vectors run on over the ends of rows and images. Threads share out the tape in blocks
 //! of rows; a block of all channels stays in the second cache.
 
@@ -22,6 +22,8 @@ pub struct Tape {
     images: usize,
     height: usize,
     width: usize,
+    /// Rows from an image to the next.
+    pitch: usize,
     /// Of a block, the last one perhaps fewer.
     rows: usize,
 }
@@ -29,11 +31,24 @@ pub struct Tape {
 impl Tape {
     /// Of `images` of this size.
     pub fn new([images, height, width]: [usize; 3]) -> Self {
+        let pitch = height + 1;
         Self {
             images,
             height,
             width,
-            rows: (CELLS / (width + 1)).clamp(1, (images * (height + 1)).max(1)),
+            pitch,
+            rows: (CELLS / (width + 1)).clamp(1, (images * pitch).max(1)),
+        }
+    }
+
+    /// Of images of an even height, with an even number of `rows` in each block, so that pairs of rows stay together.
+    pub fn in_pairs([images, height, width]: [usize; 3], rows: usize) -> Self {
+        Self {
+            images,
+            height,
+            width,
+            pitch: height + 2,
+            rows,
         }
     }
 
@@ -51,14 +66,14 @@ impl Tape {
     pub fn blocks(&self) -> usize {
         match self.width {
             0 => 0,
-            _ => (self.images * (self.height + 1)).div_ceil(self.rows),
+            _ => (self.images * self.pitch).div_ceil(self.rows),
         }
     }
 
     /// A block by its number.
     pub fn block(&self, at: usize) -> Block {
         let from = at * self.rows;
-        let end = self.images * (self.height + 1);
+        let end = self.images * self.pitch;
         Block {
             tape: *self,
             from,
@@ -71,7 +86,7 @@ impl Tape {
         let mut blocks: Vec<_> = (0..self.blocks()).map(|_| Vec::new()).collect();
         let planes = tensor.chunks_exact_mut((self.height * self.width).max(1));
         for (at, mut plane) in planes.enumerate() {
-            let from = at / channels.max(1) * (self.height + 1);
+            let from = at / channels.max(1) * self.pitch;
             let mut row = from;
             while !plane.is_empty() {
                 let block = row / self.rows;
@@ -167,6 +182,7 @@ impl Planes {
             images,
             height,
             width,
+            pitch,
             ..
         } = block.tape;
         for (at, plane) in self.values.chunks_exact_mut(self.length).enumerate() {
@@ -179,9 +195,9 @@ impl Planes {
             rest.fill(0.0);
             for (at, row) in rows.chunks_exact_mut(width + 1).enumerate() {
                 // The row's place, were there an image before the first.
-                let place = block.from + at + height;
-                let (image, y) = (place / (height + 1), place % (height + 1));
-                if y == height || image == 0 || image > images {
+                let place = block.from + at + pitch - 1;
+                let (image, y) = (place / pitch, place % pitch);
+                if y >= height || image == 0 || image > images {
                     row.fill(0.0);
                     continue;
                 }
@@ -191,12 +207,15 @@ impl Planes {
             }
         }
     }
+}
 
-    /// Share of values that are not zero.
-    pub fn density(&self) -> f64 {
-        let count: usize = self.values.chunks(1 << 16).map(count).sum();
-        count as f64 / self.values.len().max(1) as f64
+/// Share of values that are not zero.
+pub fn share<'a>(pieces: impl Iterator<Item = &'a [f32]>) -> f64 {
+    let (mut ones, mut all) = (0, 0);
+    for piece in pieces {
+        (ones, all) = (ones + count(piece), all + piece.len());
     }
+    ones as f64 / all.max(1) as f64
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]

@@ -6,7 +6,7 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg32;
 use rayon::ThreadPoolBuilder;
 
-use super::{Weights, convolve, kernel, options};
+use super::{Weights, convolve, kernel, options, weight_gradient};
 use crate::test_data::{distance, values};
 
 /// Inputs, weights and gradient of the outputs of a layer.
@@ -65,7 +65,7 @@ impl Given {
     }
 
     fn weight_gradient(&self) -> Vec<f32> {
-        kernel::weight_gradient(&self.x, &self.grad, self.channels, self.images)
+        weight_gradient::weight_gradient(&self.x, &self.grad, self.channels, self.images)
     }
 
     /// Outputs, gradient of the inputs and of the weights, from their definition.
@@ -110,7 +110,7 @@ fn real(random: &mut Pcg32) -> f32 {
     random.random_range(-1.0..1.0)
 }
 
-const SIZES: [([usize; 2], [usize; 3]); 10] = [
+const SIZES: [([usize; 2], [usize; 3]); 13] = [
     ([1, 1], [1, 1, 1]),
     ([3, 2], [2, 1, 7]),
     ([2, 1], [3, 7, 1]),
@@ -121,6 +121,9 @@ const SIZES: [([usize; 2], [usize; 3]); 10] = [
     ([130, 24], [1, 4, 2]),
     ([16, 130], [2, 3, 5]),
     ([3, 2], [1, 3, 700]),
+    ([11, 9], [2, 6, 32]),
+    ([8, 12], [3, 10, 64]),
+    ([2, 1], [1, 2, 352]),
 ];
 
 #[test]

@@ -35,7 +35,8 @@ impl<'a> Weights<'a> {
         }
     }
 
-    fn at(&self, output: usize, input: usize, tap: usize) -> f32 {
+    /// One of them.
+    pub fn at(&self, output: usize, input: usize, tap: usize) -> f32 {
         match self.back {
             false => self.values[(output * self.inputs + input) * TAPS + tap],
             true => self.values[(input * self.outputs + output) * TAPS + TAPS - 1 - tap],
@@ -62,7 +63,6 @@ impl<'a> Weights<'a> {
             values,
             tile,
             inputs: self.inputs,
-            outputs: self.outputs,
         }
     }
 }
@@ -71,16 +71,14 @@ impl<'a> Weights<'a> {
 #[derive(Debug)]
 pub struct Packed {
     values: Vec<f32>,
-    tile: usize,
+    /// Outputs of a tile.
+    pub tile: usize,
     inputs: usize,
-    /// Output channels.
-    pub outputs: usize,
 }
 
 impl Packed {
-    /// Each tile's first output and its weights.
-    pub fn tiles(&self) -> impl Iterator<Item = (usize, &[f32])> {
-        let firsts = (0..self.outputs).step_by(self.tile);
-        firsts.zip(self.values.chunks((self.inputs * TAPS * self.tile).max(1)))
+    /// Each tile's weights.
+    pub fn tiles(&self) -> impl Iterator<Item = &[f32]> {
+        self.values.chunks((self.inputs * TAPS * self.tile).max(1))
     }
 }
