@@ -3,6 +3,8 @@
 //! burn-nn's own module moves the running variance by the biased variance of the batch where PyTorch takes the
 //! unbiased one, and derives its gradient through some ten operations on the largest tensors of the network.
 
+pub mod cube;
+pub mod cube_kernel;
 pub mod kernel;
 pub mod reference;
 
@@ -47,17 +49,15 @@ impl<B: BatchNormBackend> BatchNorm<B> {
 
     /// Normalises by the batch's statistics on a backend with autodiff, else by the running ones.
     pub fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
-        let shape = x.dims();
-        let [n, c, height, width] = shape;
-        let x = primitive(x.reshape([n, c, height * width])); // [N, C, HW]
-        let y = if B::ad_enabled(&self.gamma.device()) {
+        let [n, _, height, width] = x.dims();
+        let x = primitive(x);
+        tensor(if B::ad_enabled(&self.gamma.device()) {
             let (y, moments) = B::batch_norm(x, self.parameters());
             self.move_running(moments, n * height * width);
             y
         } else {
             B::scale(x, self.running_affine())
-        };
-        tensor::<B, 3>(y).reshape(shape)
+        })
     }
 
     /// What is learnt.
@@ -164,7 +164,7 @@ pub fn affine<B: Backend>(
 /// A backend that computes batch normalisation. The methods it does not replace with kernels are plain tensor
 /// operations.
 pub trait BatchNormBackend: Backend {
-    /// Normalises `x` `[N, C, L]` by its own moments; returns them too, without gradient.
+    /// Normalises `x` `[N, C, H, W]` by its own moments; returns them too, without gradient.
     fn batch_norm(
         x: FloatTensor<Self>,
         parameters: Parameters<FloatTensor<Self>>,
@@ -174,16 +174,16 @@ pub trait BatchNormBackend: Backend {
         (Self::scale(x, affine), moments)
     }
 
-    /// Moments of the channels of `x` `[N, C, L]`.
+    /// Moments of the channels of `x` `[N, C, H, W]`.
     fn moments(x: FloatTensor<Self>) -> Moments<FloatTensor<Self>> {
-        let [mean, variance] = reference::moments(tensor::<Self, 3>(x)).map(primitive);
+        let [mean, variance] = reference::moments(tensor::<Self, 4>(x)).map(primitive);
         Moments { mean, variance }
     }
 
-    /// `x` `[N, C, L]` times a scale, plus a shift.
+    /// `x` `[N, C, H, W]` times a scale, plus a shift.
     fn scale(x: FloatTensor<Self>, affine: Affine<FloatTensor<Self>>) -> FloatTensor<Self> {
         let (scale, shift) = (tensor(affine.scale), tensor(affine.shift));
-        primitive(reference::scale(tensor::<Self, 3>(x), scale, shift))
+        primitive(reference::scale(tensor::<Self, 4>(x), scale, shift))
     }
 
     /// Gradients of x, gamma and beta.
@@ -193,7 +193,7 @@ pub trait BatchNormBackend: Backend {
         saved: Saved<FloatTensor<Self>>,
     ) -> [FloatTensor<Self>; 3] {
         let saved = [saved.gamma, saved.mean, saved.inverse].map(tensor);
-        let (dx, [dgamma, dbeta]) = reference::backward(tensor::<Self, 3>(grad), tensor(x), saved);
+        let (dx, [dgamma, dbeta]) = reference::backward(tensor::<Self, 4>(grad), tensor(x), saved);
         [primitive(dx), primitive(dgamma), primitive(dbeta)]
     }
 }

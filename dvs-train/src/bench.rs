@@ -1,10 +1,11 @@
 //! `dvs-train bench`: how long a training step and a test step take on this machine.
 
+mod parts;
+
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use burn::backend::Autodiff;
-use burn::backend::flex::{Flex, FlexDevice};
 use burn::module::AutodiffModule;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use dvs_shared::CountType;
@@ -16,9 +17,11 @@ use serde_json::{Value, json};
 
 use crate::batch::{Batch, Counts, HostBatch};
 use crate::cli::{BenchArgs, TrainArgs};
+use crate::device;
 use crate::network::{Network, SnnBackend};
+use crate::on_device;
 use crate::optimizer::{Optimizer, Rule};
-use crate::options::{Device, network_config, resolve_device, within};
+use crate::options::{network_config, within};
 use crate::run::print;
 use crate::training::step;
 
@@ -30,9 +33,8 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     within("-T", args.frames, 1..=1024)?;
     within("--batch-size", args.batch_size, 1..=1 << 16)?;
     within("--steps", args.steps, 1..=1_000_000)?;
-    match resolve_device(args.device)? {
-        Device::Cpu => run_on::<Autodiff<Flex>>(args, &FlexDevice),
-    }
+    let device = device::resolve(args.device)?;
+    on_device!(&device, |B, device| run_on::<Autodiff<B>>(args, device))
 }
 
 fn run_on<B>(args: &BenchArgs, device: &B::Device) -> Result<()>
@@ -48,6 +50,15 @@ where
         ..TrainArgs::usual()?
     };
     let config = network_config(&asked, size)?;
+    if args.parts {
+        let parts = parts::time::<B::InnerBackend>(args, config.neuron, device)?;
+        return print(&if args.json {
+            let parts = json!({ "backend": B::name(device), "parts": parts.in_json() });
+            format!("{parts}\n")
+        } else {
+            parts.in_words()
+        });
+    }
     let made_up = frames(args, size);
     let batch = Batch::<B>::upload(made_up.clone(), device);
     let mut network = Network::<B>::new(&config, device);

@@ -3,6 +3,8 @@
 //! One after the other they read and write the network's largest tensors some ten times, and keep four of them for
 //! the backward pass. Fused they keep the convolution's output alone.
 
+pub mod cube;
+pub mod cube_kernel;
 pub mod kernel;
 
 use burn::backend::Autodiff;
@@ -84,7 +86,7 @@ pub trait BlockBackend: BatchNormBackend + NeuronBackend {
         w: Option<FloatTensor<Self>>,
         block: &Block,
     ) -> (FloatTensor<Self>, Moments<FloatTensor<Self>>) {
-        let moments = Self::moments(planes::<Self>(x.clone(), block));
+        let moments = Self::moments(x.clone());
         let (affine, _) = affine::<Self>(&parameters, &moments);
         (Self::fire_pool(x, affine, w, block), moments)
     }
@@ -178,7 +180,7 @@ impl<B: BlockBackend, C: CheckpointStrategy> BlockBackend for Autodiff<B, C> {
         } = parameters;
         let untracked = <Self as AutodiffBackend>::from_inner;
         let device = B::float_device(&x.primitive);
-        let nothing = || untracked(primitive(Tensor::<B, 1>::empty([0], &device)));
+        let nothing = || untracked(primitive(Tensor::<B, 1>::empty([1], &device)));
         let w_node = w.clone().unwrap_or_else(nothing).node;
         let nodes = [
             x.node.clone(),
@@ -191,7 +193,7 @@ impl<B: BlockBackend, C: CheckpointStrategy> BlockBackend for Autodiff<B, C> {
             beta: beta.primitive,
             epsilon,
         };
-        let moments = B::moments(planes::<B>(x.primitive.clone(), block));
+        let moments = B::moments(x.primitive.clone());
         let (affine, saved) = affine::<B>(&parameters, &moments);
         let state = State::<B> {
             x: x.primitive,
@@ -292,7 +294,7 @@ pub mod one_by_one {
         w: Option<FloatTensor<B>>,
         block: &Block,
     ) -> Tensor<B, 4> {
-        let current = B::scale(planes::<B>(x, block), affine);
+        let current = B::scale(x, affine);
         let spikes = B::neurons(rows::<B>(current, block), None, w, &block.layer());
         tensor::<B, 2>(spikes).reshape(block.shape)
     }
@@ -306,7 +308,6 @@ pub mod one_by_one {
         w: Option<FloatTensor<B>>,
         block: &Block,
     ) -> [Option<FloatTensor<B>>; 4] {
-        let x = planes::<B>(x, block);
         let current = rows::<B>(B::scale(x.clone(), affine), block);
         let spikes = B::neurons(current.clone(), None, w.clone(), &block.layer());
         let spikes = primitive(tensor::<B, 2>(spikes).reshape(block.shape));
@@ -326,8 +327,8 @@ pub mod one_by_one {
         let Some(grad) = grad else {
             return [None, None, None, dw];
         };
-        let [dx, dgamma, dbeta] = B::batch_norm_backward(planes::<B>(grad, block), x, saved);
-        let dx = primitive(tensor::<B, 3>(dx).reshape(block.shape));
+        let grad = reshape::<B, 4>(grad, block.shape);
+        let [dx, dgamma, dbeta] = B::batch_norm_backward(grad, x, saved);
         [Some(dx), Some(dgamma), Some(dbeta), dw]
     }
 }
@@ -345,12 +346,6 @@ impl Block {
             keep_potential: false,
         }
     }
-}
-
-/// As batch norm wants it, `[T * B, C, H * W]`.
-fn planes<B: Backend>(x: FloatTensor<B>, block: &Block) -> FloatTensor<B> {
-    let [n, c, height, width] = block.shape;
-    reshape::<B, 3>(x, [n, c, height * width])
 }
 
 /// As neurons want it, `[T, B * C * H * W]`.

@@ -36,6 +36,8 @@ pub enum Command {
     Predict(PredictArgs),
     /// Time training and test steps on this machine, on frames that are made up
     Bench(BenchArgs),
+    /// List what there is to compute on, and why something cannot be used
+    Devices,
 }
 
 /// Names of the flags that were typed, so that those with a default can be told from those left out.
@@ -79,7 +81,7 @@ pub struct TrainArgs {
     #[arg(long, value_enum, value_name = "MODE")]
     pub split: Option<Split>,
 
-    /// Where to compute: auto or cpu
+    /// Where to compute: auto (the first CUDA device that works, else the CPU), cpu, cuda:N or vulkan:N
     #[arg(long, default_value = "auto")]
     pub device: DeviceName,
 
@@ -207,7 +209,7 @@ pub struct EvalArgs {
     #[arg(long, value_enum, default_value_t = SetName::Test)]
     pub set: SetName,
 
-    /// Where to compute: auto or cpu
+    /// Where to compute: auto (the first CUDA device that works, else the CPU), cpu, cuda:N or vulkan:N
     #[arg(long, default_value = "auto")]
     pub device: DeviceName,
 
@@ -252,7 +254,7 @@ pub struct PredictArgs {
     #[arg(long, value_name = "US", requires = "start_us")]
     pub end_us: Option<i64>,
 
-    /// Where to compute: auto or cpu
+    /// Where to compute: auto (the first CUDA device that works, else the CPU), cpu, cuda:N or vulkan:N
     #[arg(long, default_value = "auto")]
     pub device: DeviceName,
 
@@ -291,6 +293,10 @@ pub struct BenchArgs {
     /// Whether the network works through a sample layer by layer or step by step
     #[arg(long, value_enum, default_value_t = StepMode::M, value_name = "MODE")]
     pub step_mode: StepMode,
+
+    /// Time each convolution, each fused block and the neurons alone instead, against copying and multiplying matrices
+    #[arg(long)]
+    pub parts: bool,
 
     /// Print one JSON object
     #[arg(long)]

@@ -25,6 +25,7 @@ use burn::backend::flex::Flex;
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::{ConvOptions, FloatTensor};
 use burn::tensor::{Tensor, TensorPrimitive};
+use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
 
 use crate::flex::{dims, tensor, values};
 use weights::Weights;
@@ -97,6 +98,16 @@ impl ConvolutionBackend for Flex {
             weight_gradient::weight_gradient(&x, &grad, [outputs, inputs], [n, height, width]);
         tensor(out, [outputs, inputs, 3, 3])
     }
+}
+
+/// burn's own kernels, which use matrix units where there are any.
+impl<R, F, I, BT> ConvolutionBackend for CubeBackend<R, F, I, BT>
+where
+    R: CubeRuntime,
+    F: FloatElement,
+    I: IntElement,
+    BT: BoolElement,
+{
 }
 
 impl<B: ConvolutionBackend, C: CheckpointStrategy> ConvolutionBackend for Autodiff<B, C> {

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use burn::backend::flex::{Flex, FlexDevice};
 use dvs_shared::labels::{CLASSES, LABEL_NAMES};
 use dvs_shared::{CacheFile, Set};
 use serde_json::{Map, Value, json};
 
 use crate::cache_reader::test_batches;
 use crate::cli::{EvalArgs, SetName};
+use crate::device;
 use crate::evaluation::{Judgement, judge};
 use crate::feed::Feeder;
 use crate::network::{LAYERS, SnnBackend};
-use crate::options::{Device, resolve_device, within};
+use crate::on_device;
+use crate::options::within;
 use crate::run::print;
 use crate::samples::{CacheSamples, FramesIn};
 use crate::trained::Trained;
@@ -25,9 +26,8 @@ use crate::trained::Trained;
 pub fn run(args: &EvalArgs) -> Result<()> {
     within("--batch-size", args.batch_size, 1..=1 << 16)?;
     within("--jobs", args.jobs, 1..=256)?;
-    match resolve_device(args.device)? {
-        Device::Cpu => run_on::<Flex>(args, &FlexDevice),
-    }
+    let device = device::resolve(args.device)?;
+    on_device!(&device, |B, device| run_on::<B>(args, device))
 }
 
 fn run_on<B: SnnBackend>(args: &EvalArgs, device: &B::Device) -> Result<()> {

@@ -14,7 +14,9 @@ mod checkpoint;
 mod cli;
 mod confusion;
 mod convolution;
+mod cube;
 mod description;
+mod device;
 mod epoch_log;
 mod eval;
 mod evaluation;
@@ -51,10 +53,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use burn::backend::Autodiff;
-use burn::backend::flex::{Flex, FlexDevice};
 
 use crate::cli::{Cli, Command, TrainArgs, Typed};
-use crate::options::{Device, TrainOptions};
+use crate::options::TrainOptions;
 
 // The system's allocator maps every large tensor anew and pays for its pages each time.
 #[global_allocator]
@@ -67,6 +68,7 @@ fn main() -> ExitCode {
         Command::Eval(args) => eval::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Devices => run::print(&device::table()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -86,7 +88,7 @@ fn train(args: TrainArgs, typed: &Typed) -> Result<()> {
             (options, Some(from))
         }
     };
-    match options.device {
-        Device::Cpu => run::run::<Autodiff<Flex>>(&options, from.as_ref(), &FlexDevice),
-    }
+    on_device!(&options.device, |B, device| {
+        run::run::<Autodiff<B>>(&options, from.as_ref(), device)
+    })
 }

@@ -93,31 +93,33 @@ impl<B: SnnBackend> ConvBlock<B> {
         }
     }
 
-    /// Pooled spikes `[T, B, C, H / 2, W / 2]`; `observer` hears of those before pooling as `layer`'s.
+    /// Pooled spikes `[T * B, C, H / 2, W / 2]` at `steps` steps T; `observer` hears of those before pooling as `layer`'s.
+    ///
+    /// The first dimension is not taken apart in between: a convolution on a GPU leaves its channels last in memory,
+    /// and to put time and batch together again would cost a copy.
     fn forward(
         &self,
-        x: Tensor<B, 5>,
+        x: Tensor<B, 4>,
+        steps: usize,
         layer: usize,
         memory: Option<&mut Potentials<B>>,
         observer: &mut impl Observer<B>,
-    ) -> Tensor<B, 5> {
-        let [t, b, inputs, height, width] = x.dims();
-        let x = x.reshape([t * b, inputs, height, width]);
+    ) -> Tensor<B, 4> {
         let x = convolve(x, self.conv.weight.val()); // [T * B, C, H, W]
-        let c = x.dims()[1];
-        let pooled = if memory.is_none() && !observer.looks() {
-            norm_fire_pool(x, &self.norm, &self.neurons, t)
-        } else if memory.is_none() && !B::ad_enabled(&x.device()) {
-            let (pooled, counts) = norm_fire_pool_count(x, &self.norm, &self.neurons, t);
-            observer.counts(layer, counts, t * b);
-            pooled
-        } else {
-            let x = self.norm.forward(x).reshape([t, b, c, height, width]);
-            let spikes = fire(&self.neurons, x, memory);
-            observer.spikes(layer, &spikes);
-            pool(spikes.reshape([t * b, c, height, width]))
-        };
-        pooled.reshape([t, b, c, height / 2, width / 2])
+        let [n, c, height, width] = x.dims();
+        if memory.is_none() && !observer.looks() {
+            return norm_fire_pool(x, &self.norm, &self.neurons, steps);
+        }
+        if memory.is_none() && !B::ad_enabled(&x.device()) {
+            let (pooled, counts) = norm_fire_pool_count(x, &self.norm, &self.neurons, steps);
+            observer.counts(layer, counts, n);
+            return pooled;
+        }
+        let x = self.norm.forward(x);
+        let x = x.reshape([steps, n / steps.max(1), c, height, width]); // [T, B, C, H, W]
+        let spikes = fire(&self.neurons, x, memory);
+        observer.spikes(layer, &spikes);
+        pool(spikes.reshape([n, c, height, width]))
     }
 }
 
@@ -179,11 +181,14 @@ impl<B: SnnBackend> Network<B> {
         memory: &mut [Potentials<B>],
         observer: &mut impl Observer<B>,
     ) -> Tensor<B, 3> {
-        let mut x = frames;
+        let [t, b, ..] = frames.dims();
+        let mut x = frames.flatten::<4>(0, 1); // [T * B, 2, H, W]
         for (layer, block) in self.blocks.iter().enumerate() {
-            x = block.forward(x, layer, memory.get_mut(layer), observer);
+            x = block.forward(x, t, layer, memory.get_mut(layer), observer);
         }
-        let mut x = x.flatten::<3>(2, 4); // [T, B, C * H/32 * W/32]
+        let x = x.flatten::<2>(1, 3); // [T * B, C * H/32 * W/32]
+        let features = x.dims()[1];
+        let mut x = x.reshape([t, b, features]);
         let ends = [
             (&self.hidden, &self.hidden_neurons),
             (&self.output, &self.output_neurons),
@@ -194,7 +199,6 @@ impl<B: SnnBackend> Network<B> {
             x = fire(neurons, linear(weights, x), memory.get_mut(layer)); // [T, B, 4C], [T, B, 110]
             observer.spikes(layer, &x);
         }
-        let [t, b, _] = x.dims();
         let votes = x.reshape([t, b, CLASSES, VOTERS]).mean_dim(3); // [T, B, 11, 1]
         votes.reshape([t, b, CLASSES])
     }

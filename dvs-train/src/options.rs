@@ -10,7 +10,8 @@ use anyhow::{Result, bail, ensure};
 use dvs_shared::split_mode::MAX_FRAMES;
 use dvs_shared::{CacheFile, Set, SplitMode};
 
-use crate::cli::{DeviceName, OptimizerName, SchedulerName, Split, TrainArgs};
+use crate::cli::{OptimizerName, SchedulerName, Split, TrainArgs};
+use crate::device::{self, Device};
 use crate::network::NetworkConfig;
 use crate::optimizer::Rule;
 use crate::samples::FramesIn;
@@ -18,13 +19,6 @@ use crate::schedule::Schedule;
 
 /// Frames a sample where neither the command line nor a cache says otherwise.
 const DEFAULT_FRAMES: u32 = 16;
-
-/// Where to compute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Device {
-    /// The processor.
-    Cpu,
-}
 
 /// Everything `train` needs to know.
 #[derive(Debug)]
@@ -87,8 +81,8 @@ impl TrainOptions {
         );
         within("--t-max", args.t_max as usize, 1..=1_000_000)?;
         args.neuron.resolve()?;
-        let device = resolve_device(args.device)?;
-        refuse_amp(args.amp, device)?;
+        let device = device::resolve(args.device)?;
+        refuse_amp(args.amp, &device)?;
         let cache = open_cache(&args)?;
         check_samples(&cache, args.batch_size)?;
         let frames_in = args.frames_in.resolve(&cache, None)?;
@@ -130,7 +124,6 @@ impl TrainOptions {
 impl fmt::Display for TrainOptions {
     /// In the manner of the tutorial's first line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Device::Cpu = self.device;
         let optimizer = match self.rule {
             Rule::Adam => "adam".to_owned(),
             Rule::Sgd { momentum } => format!("sgd, momentum={momentum}"),
@@ -142,7 +135,7 @@ impl fmt::Display for TrainOptions {
         write!(
             f,
             "cache={}, T={}, split={}, batch_size={}, test_batch_size={}, epochs={}, jobs={}, frames_in={}, \
-             channels={}, opt={optimizer}, lr={}, lr_scheduler={schedule}, seed={}, device=cpu",
+             channels={}, opt={optimizer}, lr={}, lr_scheduler={schedule}, seed={}, device={}",
             self.cache.path().display(),
             self.cache.header.split.frames(),
             self.cache.header.split.split_by(),
@@ -154,6 +147,7 @@ impl fmt::Display for TrainOptions {
             self.channels,
             self.lr,
             self.seed,
+            self.device,
         )
     }
 }
@@ -173,29 +167,17 @@ pub fn within(flag: &str, value: usize, limits: RangeInclusive<usize>) -> Result
 }
 
 /// Half precision serves GPUs; what a CPU would lose by it is not hidden behind a flag that does nothing.
-fn refuse_amp(amp: bool, device: Device) -> Result<()> {
-    let Device::Cpu = device;
+fn refuse_amp(amp: bool, device: &Device) -> Result<()> {
+    ensure!(
+        !amp || *device == Device::Cpu,
+        "--amp is not there yet: on --device {device} too every operation is computed in 32 bits; leave --amp out"
+    );
     ensure!(
         !amp,
         "--amp needs a GPU: on --device cpu every operation is computed in 32 bits, and halving them would cost \
          accuracy and time; leave --amp out"
     );
     Ok(())
-}
-
-/// The device that `name` means here.
-///
-/// # Errors
-/// Where this build or machine lacks it.
-pub fn resolve_device(name: DeviceName) -> Result<Device> {
-    let (kind, index) = match name {
-        DeviceName::Auto | DeviceName::Cpu => return Ok(Device::Cpu),
-        DeviceName::Cuda(index) => ("cuda", index),
-        DeviceName::Vulkan(index) => ("vulkan", index),
-    };
-    bail!(
-        "this build trains on the CPU only, so --device {kind}:{index} cannot be had; use --device cpu"
-    );
 }
 
 /// The network that `args` ask for, on frames of `size` (height and width).

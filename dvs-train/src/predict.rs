@@ -5,7 +5,6 @@ mod input;
 use std::fmt::Write;
 
 use anyhow::{Context, Result};
-use burn::backend::flex::{Flex, FlexDevice};
 use burn::tensor::{Tensor, TensorData};
 use dvs_shared::event::SensorSize;
 use dvs_shared::labels::{CLASSES, LABEL_NAMES};
@@ -13,8 +12,9 @@ use serde_json::{Value, json};
 
 use self::input::{Input, Shape};
 use crate::cli::PredictArgs;
+use crate::device;
 use crate::network::SnnBackend;
-use crate::options::{Device, resolve_device};
+use crate::on_device;
 use crate::run::print;
 use crate::trained::Trained;
 
@@ -23,9 +23,8 @@ use crate::trained::Trained;
 /// # Errors
 /// Where the checkpoint or the input cannot be used, or the device fails.
 pub fn run(args: &PredictArgs) -> Result<()> {
-    match resolve_device(args.device)? {
-        Device::Cpu => run_on::<Flex>(args, &FlexDevice),
-    }
+    let device = device::resolve(args.device)?;
+    on_device!(&device, |B, device| run_on::<B>(args, device))
 }
 
 fn run_on<B: SnnBackend>(args: &PredictArgs, device: &B::Device) -> Result<()> {

@@ -1,12 +1,17 @@
 //! The peer's numbers: archives in `tests/data` that SpikingJelly 2.0's results were saved in.
 #![allow(clippy::unwrap_used)]
 
+use std::env;
 use std::fs::File;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use burn::backend::Flex;
+use burn::backend::wgpu::WgpuDevice;
 use burn::tensor::backend::Backend;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::ops::FloatTensor;
+use burn::tensor::{Tensor, TensorData, TensorPrimitive};
 use ndarray::{ArrayD, OwnedRepr};
 use ndarray_npy::{NpzReader, ReadableElement};
 
@@ -42,6 +47,46 @@ impl Npz {
 /// The values of a tensor.
 pub fn values<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Vec<f32> {
     tensor.into_data().to_vec().unwrap()
+}
+
+/// A tensor's values on another backend, for its operations.
+pub fn there<K: Backend, const D: usize>(
+    tensor: &Tensor<Flex, D>,
+    device: &K::Device,
+) -> FloatTensor<K> {
+    let tensor = Tensor::<K, D>::from_data(tensor.to_data(), device);
+    tensor.into_primitive().tensor()
+}
+
+/// The values of what such an operation gave.
+pub fn back<K: Backend, const D: usize>(tensor: FloatTensor<K>) -> Vec<f32> {
+    values(Tensor::<K, D>::from_primitive(TensorPrimitive::Float(
+        tensor,
+    )))
+}
+
+/// The first Vulkan device, on which what GPUs run is tested; a software one will do. Where there is none, the test
+/// says so and passes, or fails where $DVS_REQUIRE_VULKAN is 1.
+pub fn vulkan() -> Option<WgpuDevice> {
+    match crate::device::vulkan::devices()
+        .into_iter()
+        .find_map(|found| found.device)
+    {
+        Some(device) => Some(device),
+        None => {
+            let required = env::var_os("DVS_REQUIRE_VULKAN").is_some_and(|value| value == "1");
+            assert!(
+                !required,
+                "there is no Vulkan device, and DVS_REQUIRE_VULKAN is 1"
+            );
+            // Not through eprintln, which the test harness hides.
+            let _ = writeln!(
+                io::stderr(),
+                "SKIPPED: a test of GPU kernels, for lack of a Vulkan device (Debian: mesa-vulkan-drivers)"
+            );
+            None
+        }
+    }
 }
 
 /// Largest difference.

@@ -15,7 +15,8 @@ const CHUNK: usize = 4096;
 
 /// Mean and biased variance of each channel.
 pub fn moments(x: &FlexTensor) -> Moments<FlexTensor> {
-    let [_, c, cells] = dims(x);
+    let [_, c, height, width] = dims(x);
+    let cells = height * width;
     let planes: Vec<Partial> = values(x).par_chunks(cells.max(1)).map(partial).collect();
     let channels: Vec<Partial> = (0..c)
         .map(|channel| {
@@ -41,19 +42,21 @@ pub fn scale(x: &FlexTensor, affine: &Affine<FlexTensor>) -> FlexTensor {
     fn plane(x: &[f32], scale: f32, shift: f32, y: &mut [f32]) {
         map(y, x, |x| x * scale + shift);
     }
-    let [n, c, cells] = dims(x);
+    let shape @ [n, c, height, width] = dims(x);
+    let cells = height * width;
     let (scale, shift) = (values(&affine.scale), values(&affine.shift));
     let mut y = vec![0.0; n * c * cells];
     y.par_chunks_mut(cells.max(1))
         .zip(values(x).par_chunks(cells.max(1)))
         .enumerate()
         .for_each(|(at, (y, x))| plane(x, scale[at % c], shift[at % c], y));
-    tensor(y, [n, c, cells])
+    tensor(y, shape)
 }
 
 /// Gradients of x, gamma and beta.
 pub fn backward(grad: &FlexTensor, x: &FlexTensor, saved: &Saved<FlexTensor>) -> [FlexTensor; 3] {
-    let [n, c, cells] = dims(x);
+    let shape @ [n, c, height, width] = dims(x);
+    let cells = height * width;
     let (dy, x) = (values(grad), values(x));
     let mean = values(&saved.mean);
     let sums: Vec<Sums> = dy
@@ -69,7 +72,7 @@ pub fn backward(grad: &FlexTensor, x: &FlexTensor, saved: &Saved<FlexTensor>) ->
         .zip(x.par_chunks(cells.max(1)))
         .enumerate()
         .for_each(|(at, ((dx, dy), x))| slopes[at % c].apply(dy, x, dx));
-    [tensor(dx, [n, c, cells]), dgamma, dbeta]
+    [tensor(dx, shape), dgamma, dbeta]
 }
 
 /// Count, mean and squared deviations of some values of a channel.

@@ -3,22 +3,22 @@
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
-/// Mean and biased variance `[C]` of the channels of `x` `[N, C, L]`.
-pub fn moments<B: Backend>(x: Tensor<B, 3>) -> [Tensor<B, 1>; 2] {
-    let [n, _, cells] = x.dims();
-    let count = (n * cells) as f64;
+/// Mean and biased variance `[C]` of the channels of `x` `[N, C, H, W]`.
+pub fn moments<B: Backend>(x: Tensor<B, 4>) -> [Tensor<B, 1>; 2] {
+    let [n, _, height, width] = x.dims();
+    let count = (n * height * width) as f64;
     let mean = channel_sum(x.clone()).div_scalar(count); // [C]
     let centred = x - each(mean.clone(), n);
     let variance = channel_sum(centred.clone() * centred).div_scalar(count); // [C]
     [mean, variance]
 }
 
-/// `x` `[N, C, L]` times a scale, plus a shift `[C]`.
+/// `x` `[N, C, H, W]` times a scale, plus a shift `[C]`.
 pub fn scale<B: Backend>(
-    x: Tensor<B, 3>,
+    x: Tensor<B, 4>,
     scale: Tensor<B, 1>,
     shift: Tensor<B, 1>,
-) -> Tensor<B, 3> {
+) -> Tensor<B, 4> {
     let n = x.dims()[0];
     x * each(scale, n) + each(shift, n)
 }
@@ -31,13 +31,13 @@ pub fn scale<B: Backend>(
 /// dx     = gamma / deviation (dy - dbeta / count - (x - mean) / deviation dgamma / count)
 /// ```
 pub fn backward<B: Backend>(
-    dy: Tensor<B, 3>,
-    x: Tensor<B, 3>,
+    dy: Tensor<B, 4>,
+    x: Tensor<B, 4>,
     saved: [Tensor<B, 1>; 3],
-) -> (Tensor<B, 3>, [Tensor<B, 1>; 2]) {
+) -> (Tensor<B, 4>, [Tensor<B, 1>; 2]) {
     let [gamma, mean, inverse] = saved; // [C]
-    let [n, _, cells] = dy.dims();
-    let count = (n * cells) as f64;
+    let [n, _, height, width] = dy.dims();
+    let count = (n * height * width) as f64;
     let centred = x - each(mean, n);
     let dbeta = channel_sum(dy.clone()); // [C]
     let dgamma = channel_sum(dy.clone() * centred.clone()) * inverse.clone(); // [C]
@@ -48,15 +48,16 @@ pub fn backward<B: Backend>(
     (dx, [dgamma, dbeta])
 }
 
-/// Sums `[N, C, L]` to `[C]`.
-fn channel_sum<B: Backend>(x: Tensor<B, 3>) -> Tensor<B, 1> {
-    let c = x.dims()[1];
-    x.sum_dim(2).sum_dim(0).reshape([c])
+/// Sums `[N, C, H, W]` to `[C]`.
+fn channel_sum<B: Backend>(x: Tensor<B, 4>) -> Tensor<B, 1> {
+    let [n, c, height, width] = x.dims();
+    let planes = x.reshape([n, c, height * width]);
+    planes.sum_dim(2).sum_dim(0).reshape([c])
 }
 
-/// Values of each channel for `n` images, `[N, C, 1]`. Repeated in memory: burn-flex has a fast path for one
+/// Values of each channel for `n` images, `[N, C, 1, 1]`. Repeated in memory: burn-flex has a fast path for one
 /// value a row of consecutive rows, and a very slow one for other broadcasts.
-fn each<B: Backend>(x: Tensor<B, 1>, n: usize) -> Tensor<B, 3> {
+fn each<B: Backend>(x: Tensor<B, 1>, n: usize) -> Tensor<B, 4> {
     let c = x.dims()[0];
-    x.reshape([1, c, 1]).repeat_dim(0, n)
+    x.reshape([1, c, 1, 1]).repeat_dim(0, n)
 }

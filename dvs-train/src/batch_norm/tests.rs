@@ -1,14 +1,13 @@
 #![allow(clippy::unwrap_used)]
 
-use burn::backend::flex::FlexTensor;
-use burn::backend::{Autodiff, Flex};
+use burn::backend::{Autodiff, Flex, Vulkan};
 use burn::module::{AutodiffModule, Param};
 use burn::nn::BatchNormConfig;
-use burn::tensor::{Tensor, TensorPrimitive};
+use burn::tensor::Tensor;
 use rayon::ThreadPoolBuilder;
 
-use super::{BatchNorm, BatchNormBackend, Saved, reference};
-use crate::test_data::{distance, values, wave};
+use super::{Affine, BatchNorm, BatchNormBackend, Saved, reference};
+use crate::test_data::{back, distance, there, values, vulkan, wave};
 
 type B = Autodiff<Flex>;
 
@@ -119,65 +118,92 @@ fn running_statistics_are_pytorchs() {
     assert!(distance(&y, &expected) < 1e-5);
 }
 
-fn lower<const D: usize>(tensor: &Tensor<Flex, D>) -> FlexTensor {
-    tensor.clone().into_primitive().tensor()
-}
-
-fn lift<const D: usize>(tensor: FlexTensor) -> Vec<f32> {
-    values(Tensor::<Flex, D>::from_primitive(TensorPrimitive::Float(
-        tensor,
-    )))
-}
-
 #[test]
 fn the_kernel_is_the_plain_form() {
-    let device = Default::default();
     for shape in [
-        [1, 1, 2],
-        [3, 2, 7],
-        [2, 3, 4096],
-        [5, 3, 4097],
-        [2, 2, 10_000],
+        [1, 1, 1, 2],
+        [3, 2, 7, 1],
+        [2, 3, 64, 64],
+        [5, 3, 17, 241],
+        [2, 2, 100, 100],
     ] {
-        let c = shape[1];
-        let x = wave::<Flex, 3>(shape, 0.9, &device) * 3.0 + 1.0;
-        let dy = wave::<Flex, 3>(shape, 0.7, &device);
-        let gamma = wave::<Flex, 1>([c], 0.5, &device) + 1.5;
-        let [mean, variance] = reference::moments(x.clone());
-        let moments = Flex::moments(lower(&x));
-        assert!(distance(&lift::<1>(moments.mean), &values(mean.clone())) < 1e-6);
-        let off = distance(&lift::<1>(moments.variance), &values(variance.clone()));
-        assert!(off < 1e-5, "{shape:?}: {off:e}");
-
-        let inverse = variance.add_scalar(1e-5).sqrt().recip();
-        let (dx, [dgamma, dbeta]) = reference::backward(
-            dy.clone(),
-            x.clone(),
-            [gamma.clone(), mean.clone(), inverse.clone()],
-        );
-        let saved = Saved {
-            gamma: lower(&gamma),
-            mean: lower(&mean),
-            inverse: lower(&inverse),
-        };
-        let [a, b, c] = Flex::batch_norm_backward(lower(&dy), lower(&x), saved);
-        assert!(distance(&lift::<3>(a), &values(dx)) < 1e-5);
-        // Sums of up to 20 000 values in single precision on the plain side.
-        assert!(distance(&lift::<1>(b), &values(dgamma)) < 1e-2);
-        assert!(distance(&lift::<1>(c), &values(dbeta)) < 1e-2);
+        is_the_plain_form::<Flex>(shape, &Default::default());
     }
 }
 
 #[test]
+fn the_kernel_on_vulkan_is_the_plain_form() {
+    let Some(device) = vulkan() else { return };
+    for shape in [
+        [1, 1, 1, 2],
+        [3, 2, 7, 1],
+        [5, 3, 17, 41],
+        [2, 4, 64, 64],
+        [3, 6, 5, 5],
+        [2, 136, 9, 8],
+        [1, 24, 100, 100],
+    ] {
+        is_the_plain_form::<Vulkan>(shape, &device);
+    }
+}
+
+fn is_the_plain_form<K: BatchNormBackend>(shape: [usize; 4], device: &K::Device) {
+    let cpu = Default::default();
+    let c = shape[1];
+    let x = wave::<Flex, 4>(shape, 0.9, &cpu) * 3.0 + 1.0;
+    let dy = wave::<Flex, 4>(shape, 0.7, &cpu);
+    let gamma = wave::<Flex, 1>([c], 0.5, &cpu) + 1.5;
+    let beta = wave::<Flex, 1>([c], 0.3, &cpu);
+    let vector = |t: &Tensor<Flex, 1>| there::<K, 1>(t, device);
+    let [mean, variance] = reference::moments(x.clone());
+    let moments = K::moments(there::<K, 4>(&x, device));
+    assert!(distance(&back::<K, 1>(moments.mean), &values(mean.clone())) < 1e-6);
+    let off = distance(&back::<K, 1>(moments.variance), &values(variance.clone()));
+    assert!(off < 1e-5, "{shape:?}: {off:e}");
+
+    let affine = Affine {
+        scale: vector(&gamma),
+        shift: vector(&beta),
+    };
+    let y = K::scale(there::<K, 4>(&x, device), affine);
+    let plain = reference::scale(x.clone(), gamma.clone(), beta);
+    assert!(distance(&back::<K, 4>(y), &values(plain)) < 1e-5);
+
+    let inverse = variance.add_scalar(1e-5).sqrt().recip();
+    let (dx, [dgamma, dbeta]) = reference::backward(
+        dy.clone(),
+        x.clone(),
+        [gamma.clone(), mean.clone(), inverse.clone()],
+    );
+    let saved = Saved {
+        gamma: vector(&gamma),
+        mean: vector(&mean),
+        inverse: vector(&inverse),
+    };
+    let (dy, x) = (there::<K, 4>(&dy, device), there::<K, 4>(&x, device));
+    let [a, b, c] = K::batch_norm_backward(dy, x, saved);
+    assert!(distance(&back::<K, 4>(a), &values(dx)) < 1e-5);
+    // Sums of up to 20 000 values in single precision on the plain side.
+    assert!(distance(&back::<K, 1>(b), &values(dgamma)) < 1e-2);
+    assert!(distance(&back::<K, 1>(c), &values(dbeta)) < 1e-2);
+}
+
+#[test]
 fn moments_far_from_zero_keep_their_digits() {
-    let device = Default::default();
-    let x = wave::<Flex, 3>([3, 1, 9001], 0.9, &device) + 1000.0;
+    keep_their_digits::<Flex>(&Default::default());
+    if let Some(device) = vulkan() {
+        keep_their_digits::<Vulkan>(&device);
+    }
+}
+
+fn keep_their_digits<K: BatchNormBackend>(device: &K::Device) {
+    let x = wave::<Flex, 4>([3, 1, 9001, 1], 0.9, &Default::default()) + 1000.0;
     let all: Vec<f64> = values(x.clone()).into_iter().map(f64::from).collect();
     let mean = all.iter().sum::<f64>() / all.len() as f64;
     let variance = all.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / all.len() as f64;
-    let moments = Flex::moments(lower(&x));
-    assert!((f64::from(lift::<1>(moments.mean)[0]) - mean).abs() < 1e-4);
-    assert!((f64::from(lift::<1>(moments.variance)[0]) - variance).abs() < 1e-6);
+    let moments = K::moments(there::<K, 4>(&x, device));
+    assert!((f64::from(back::<K, 1>(moments.mean)[0]) - mean).abs() < 1e-4);
+    assert!((f64::from(back::<K, 1>(moments.variance)[0]) - variance).abs() < 1e-6);
 }
 
 #[test]

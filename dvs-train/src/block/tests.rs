@@ -1,16 +1,18 @@
 #![allow(clippy::unwrap_used)]
 
-use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
-use burn::tensor::{Tensor, TensorPrimitive};
+use burn::backend::{Autodiff, Flex, Vulkan};
+use burn::tensor::module::conv2d;
+use burn::tensor::ops::{ConvOptions, FloatTensor};
+use burn::tensor::{Tensor, TensorData, TensorPrimitive};
 use rayon::ThreadPoolBuilder;
 
-use super::{Block, BlockBackend, kernel, one_by_one};
-use crate::batch_norm::{Affine, BatchNormBackend, Parameters, Saved, affine};
-use crate::neuron::Neuron;
+use super::{Block, BlockBackend, kernel, norm_fire_pool, one_by_one};
+use crate::batch_norm::{Affine, BatchNorm, BatchNormBackend, Parameters, Saved, affine};
 use crate::neuron::settings::Charge;
 use crate::neuron::surrogate::{Surrogate, SurrogateShape};
-use crate::test_data::{distance, values, wave};
+use crate::neuron::{Neuron, Neurons};
+use crate::test_data::{back, distance, values, vulkan, wave};
 
 fn lower<const D: usize>(tensor: Tensor<Flex, D>) -> FlexTensor {
     tensor.into_primitive().tensor()
@@ -22,6 +24,8 @@ fn lift(tensor: FlexTensor) -> Vec<f32> {
         tensor.reshape([n].into()),
     )))
 }
+
+type V = Vulkan;
 
 /// Everything the fused operations take: the current, the gradient of the pooled spikes, and the rest.
 struct Given {
@@ -45,7 +49,7 @@ fn given(neuron: Neuron, steps: usize, shape: [usize; 4]) -> Given {
         epsilon: 1e-5,
     };
     let x = lower(x);
-    let moments = Flex::moments(x.reshape([n, c, height * width].into()));
+    let moments = Flex::moments(x.clone());
     let (affine, saved) = affine::<Flex>(&parameters, &moments);
     let learns = matches!(neuron.charge, Charge::Learnt { .. });
     Given {
@@ -141,6 +145,110 @@ fn the_kernel_is_one_after_the_other() {
                 }
             }
         }
+    }
+}
+
+/// What was given, on another backend.
+fn moved<K: BlockBackend>(tensor: &FlexTensor, device: &K::Device) -> FloatTensor<K> {
+    let data = Tensor::<Flex, 1>::from_primitive(TensorPrimitive::Float(
+        tensor.reshape([tensor.layout().num_elements()].into()),
+    ));
+    let data = data.into_data().convert::<f32>();
+    let shape = tensor.layout().shape().clone();
+    let data = TensorData::new(data.to_vec::<f32>().unwrap(), shape);
+    K::float_from_data(data, device)
+}
+
+#[test]
+fn the_kernel_on_vulkan_is_one_after_the_other() {
+    let Some(device) = vulkan() else { return };
+    let shapes = [
+        (1, [1, 1, 2, 2]),
+        (4, [8, 3, 2, 6]),
+        (5, [10, 34, 10, 14]),
+        (16, [32, 6, 4, 6]),
+        (2, [6, 8, 36, 66]),
+        // Cells left over, and more steps than registers are for.
+        (2, [4, 2, 5, 7]),
+        (40, [40, 2, 4, 4]),
+    ];
+    for neuron in kinds() {
+        for (steps, shape) in shapes {
+            let name = format!("{neuron}, T={steps}, {shape:?}");
+            let g = given(neuron, steps, shape);
+            let there = |tensor: &FlexTensor| moved::<V>(tensor, &device);
+            let affine = Affine {
+                scale: there(&g.affine.scale),
+                shift: there(&g.affine.shift),
+            };
+            let saved = Saved {
+                gamma: there(&g.saved.gamma),
+                mean: there(&g.saved.mean),
+                inverse: there(&g.saved.inverse),
+            };
+            let (x, w) = (there(&g.x), g.w.as_ref().map(there));
+            let fast = V::fire_pool(x.clone(), affine.clone(), w.clone(), &g.block);
+            let plain =
+                one_by_one::fire_pool::<Flex>(g.x.clone(), g.affine.clone(), g.w.clone(), &g.block);
+            let plain = lift(plain);
+            assert_eq!(back::<V, 4>(fast), plain, "{name}");
+            assert!(plain.contains(&1.0), "{name} is silent");
+
+            let grad = there(&g.grad);
+            let fast = V::norm_fire_pool_backward(grad, x, affine, saved, w, &g.block);
+            let plain = one_by_one::backward::<Flex>(g.grad, g.x, g.affine, g.saved, g.w, &g.block);
+            let [dx, dgamma, dbeta, dw] = fast;
+            let fast = [
+                dx.map(back::<V, 4>),
+                dgamma.map(back::<V, 1>),
+                dbeta.map(back::<V, 1>),
+                dw.map(back::<V, 1>),
+            ];
+            for (what, (a, b)) in ["x", "gamma", "beta", "w"]
+                .iter()
+                .zip(fast.into_iter().zip(plain))
+            {
+                assert_eq!(a.is_some(), b.is_some(), "{name}: {what}");
+                if let (Some(a), Some(b)) = (a, b) {
+                    let b = lift(b);
+                    let largest = b.iter().fold(1e-3_f32, |max, x| max.max(x.abs()));
+                    let off = distance(&a, &b) / largest;
+                    assert!(off < 2e-5, "{name}: {what} off by {off:e}");
+                }
+            }
+        }
+    }
+}
+
+/// Channels that already lie last, as a convolution leaves them, and the graph around the kernels.
+#[test]
+fn a_block_after_a_convolution_is_the_same_on_vulkan() {
+    let Some(device) = vulkan() else { return };
+    fn run<K: BlockBackend>(device: &K::Device) -> [Vec<f32>; 3] {
+        let x = (wave::<Autodiff<K>, 4>([8, 2, 8, 12], 0.37, device) * 2.0).require_grad();
+        let weight = wave::<Autodiff<K>, 4>([6, 2, 3, 3], 0.7, device).require_grad();
+        let options = ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
+        let y = conv2d(x.clone(), weight.clone(), None, options);
+        let norm = BatchNorm::<Autodiff<K>>::new(6, device);
+        let neurons = Neurons::<Autodiff<K>>::new(kinds()[1], device);
+        let spikes = norm_fire_pool(y, &norm, &neurons, 4);
+        let shape = spikes.dims();
+        let grads = (spikes.clone() * wave(shape, 0.11, device))
+            .sum()
+            .backward();
+        [
+            values(spikes),
+            values(x.grad(&grads).unwrap()),
+            values(weight.grad(&grads).unwrap()),
+        ]
+    }
+    let [spikes, dx, dw] = run::<Flex>(&Default::default());
+    let there = run::<V>(&device);
+    assert_eq!(spikes, there[0]);
+    for (a, b) in [(&dx, &there[1]), (&dw, &there[2])] {
+        let largest = a.iter().fold(1e-3_f32, |max, x| max.max(x.abs()));
+        let off = distance(a, b) / largest;
+        assert!(off < 2e-5, "off by {off:e}");
     }
 }
 

@@ -86,7 +86,7 @@ impl<B: NeuronBackend, C: CheckpointStrategy> NeuronBackend for Autodiff<B, C> {
     ) -> FloatTensor<Self> {
         // A node has a fixed number of parents: a tensor without gradient stands for one that is not there.
         let device = B::float_device(&x.primitive);
-        let nothing = || Self::from_inner(primitive(Tensor::<B, 1>::empty([0], &device)));
+        let nothing = || Self::from_inner(primitive(Tensor::<B, 1>::empty([1], &device)));
         let parent = |t: &Option<FloatTensor<Self>>| t.clone().unwrap_or_else(nothing).node;
         let nodes = [x.node.clone(), parent(&v), parent(&w)];
         let state = State::<B> {

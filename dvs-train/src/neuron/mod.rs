@@ -7,10 +7,13 @@
 //! * [`backend`]: the trait through which a backend computes neurons, and their node in the autodiff graph;
 //! * [`mod@reference`]: neurons in plain tensor operations, for every backend without a kernel of its own and for
 //!   the tests of those that have one;
-//! * [`kernel`]: neurons on the CPU.
+//! * [`kernel`]: neurons on the CPU;
+//! * [`cube`]: neurons on GPUs; [`cube_rule`] is what they do in a step.
 
 pub mod args;
 pub mod backend;
+pub mod cube;
+pub mod cube_rule;
 pub mod kernel;
 pub mod layer;
 pub mod reference;

@@ -34,7 +34,7 @@ pub struct Surrogate {
 }
 
 /// Forms of surrogate gradients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SurrogateShape {
     /// The derivative of an arc tangent

@@ -1,8 +1,9 @@
 #![allow(clippy::unwrap_used)]
 
-use burn::backend::{Autodiff, Flex};
+use burn::backend::{Autodiff, Flex, Vulkan};
 use burn::module::Param;
-use burn::tensor::{Tensor, TensorPrimitive};
+use burn::tensor::Tensor;
+use burn::tensor::backend::AutodiffBackend;
 use clap::ValueEnum;
 use rayon::ThreadPoolBuilder;
 
@@ -10,7 +11,7 @@ use super::backend::Layer;
 use super::settings::{Charge, Neuron};
 use super::surrogate::{Surrogate, SurrogateShape};
 use super::{NeuronBackend, Neurons, reference};
-use crate::test_data::{Npz, distance, values, wave};
+use crate::test_data::{Npz, back, distance, there, values, vulkan, wave};
 
 type B = Autodiff<Flex>;
 
@@ -62,7 +63,11 @@ fn all_kinds() -> Vec<Neuron> {
 }
 
 /// What came out, and the gradients of x and w.
-fn run(layer: &Neurons<B>, x: Tensor<B, 2>, grad: Tensor<B, 2>) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+fn run<B: AutodiffBackend + NeuronBackend>(
+    layer: &Neurons<B>,
+    x: Tensor<B, 2>,
+    grad: Tensor<B, 2>,
+) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     let x = x.require_grad();
     let spikes = layer.forward(x.clone());
     let grads = (spikes.clone() * grad).sum().backward();
@@ -76,7 +81,18 @@ fn run(layer: &Neurons<B>, x: Tensor<B, 2>, grad: Tensor<B, 2>) -> (Vec<f32>, Ve
 
 #[test]
 fn spikes_and_gradients_are_spikingjellys() {
-    let device = Default::default();
+    are_spikingjellys::<Flex>(&Default::default());
+}
+
+#[test]
+fn spikes_and_gradients_on_vulkan_are_spikingjellys() {
+    if let Some(device) = vulkan() {
+        are_spikingjellys::<Vulkan>(&device);
+    }
+}
+
+fn are_spikingjellys<K: NeuronBackend>(device: &K::Device) {
+    type B<K> = Autodiff<K>;
     let mut npz = Npz::open("neurons.npz");
     let leaky = |decay_input| Charge::Leaky {
         tau: 2.0,
@@ -135,12 +151,12 @@ fn spikes_and_gradients_are_spikingjellys() {
             },
         ),
     ] {
-        let x: Tensor<B, 2> = npz.tensor(&format!("{key}|x"), &device); // [T, N]
-        let grad: Tensor<B, 2> = npz.tensor(&format!("{key}|grad_out"), &device); // [T, N]
-        let mut layer = Neurons::<B>::new(neuron, &device);
+        let x: Tensor<B<K>, 2> = npz.tensor(&format!("{key}|x"), device); // [T, N]
+        let grad: Tensor<B<K>, 2> = npz.tensor(&format!("{key}|grad_out"), device); // [T, N]
+        let mut layer = Neurons::<B<K>>::new(neuron, device);
         if key == "plif" {
             let w = npz.array::<f32>("plif|w").sum();
-            layer.w = Some(Param::from_tensor(Tensor::from_floats([w], &device)));
+            layer.w = Some(Param::from_tensor(Tensor::from_floats([w], device)));
         }
         let (spikes, grad_x, grad_w) = run(&layer, x.clone(), grad.clone());
         let expected = npz.values(&format!("{key}|spikes"));
@@ -173,62 +189,75 @@ fn spikes_and_gradients_are_spikingjellys() {
 
 #[test]
 fn the_kernel_is_the_reference() {
-    let device = Default::default();
+    for neuron in all_kinds() {
+        for shape in [[1, 1], [2, 7], [16, 33], [33, 1000], [3, 1025], [5, 2048]] {
+            is_the_reference::<Flex>(neuron, shape, &Default::default());
+        }
+    }
+}
+
+#[test]
+fn the_kernel_on_vulkan_is_the_reference() {
+    let Some(device) = vulkan() else { return };
     for (at, neuron) in all_kinds().into_iter().enumerate() {
-        for (steps, n) in [(1, 1), (2, 7), (16, 33), (33, 1000), (3, 1025), (5, 2048)] {
-            let x = wave::<Flex, 2>([steps, n], 0.37, &device).mul_scalar(2.0);
-            let grad = wave::<Flex, 2>([steps + 1, n], 0.11, &device);
-            let v = wave::<Flex, 2>([1, n], 0.23, &device);
-            let w = match neuron.charge {
-                Charge::Learnt { .. } => Some(Tensor::<Flex, 1>::from_floats([0.4], &device)),
-                _ => None,
-            };
-            for (v, keep_potential) in [(None, false), (Some(v), true)] {
-                let layer = Layer {
-                    neuron,
-                    keep_potential,
-                };
-                let grad = grad
-                    .clone()
-                    .narrow(0, 0, steps + usize::from(keep_potential));
-                let name = format!("{at} {neuron}, T={steps}, N={n}, {keep_potential}");
-                let lower = |t: &Tensor<Flex, 2>| t.clone().into_primitive().tensor();
-                let lift = |t| values(Tensor::<Flex, 2>::from_primitive(TensorPrimitive::Float(t)));
-                let (v0, w0) = (
-                    v.as_ref().map(lower),
-                    w.clone().map(|w| w.into_primitive().tensor()),
-                );
+        is_the_reference::<Vulkan>(neuron, [3, 1000], &device);
+        // Each size is a kernel of its own, and takes a processor long to compile.
+        let shape = [[1, 7], [16, 8], [40, 12], [32, 5]][at % 4];
+        is_the_reference::<Vulkan>(neuron, shape, &device);
+    }
+}
 
-                let fast = lift(Flex::neurons(lower(&x), v0.clone(), w0.clone(), &layer));
-                let plain = values(reference::forward(x.clone(), v.clone(), w.clone(), &layer));
-                let (spikes, last) = fast.split_at(steps * n);
-                let (plain_spikes, plain_last) = plain.split_at(steps * n);
-                assert_eq!(spikes, plain_spikes, "{name}");
-                assert!(distance(last, plain_last) < 1e-6, "{name}");
+fn is_the_reference<K: NeuronBackend>(neuron: Neuron, [steps, n]: [usize; 2], device: &K::Device) {
+    let cpu = Default::default();
+    let x = wave::<Flex, 2>([steps, n], 0.37, &cpu).mul_scalar(2.0);
+    let grad = wave::<Flex, 2>([steps + 1, n], 0.11, &cpu);
+    let v = wave::<Flex, 2>([1, n], 0.23, &cpu);
+    let w = match neuron.charge {
+        Charge::Learnt { .. } => Some(Tensor::<Flex, 1>::from_floats([0.4], &cpu)),
+        _ => None,
+    };
+    for (v, keep_potential) in [(None, false), (Some(v), true)] {
+        let layer = Layer {
+            neuron,
+            keep_potential,
+        };
+        let grad = grad
+            .clone()
+            .narrow(0, 0, steps + usize::from(keep_potential));
+        let name = format!("{neuron}, T={steps}, N={n}, {keep_potential}");
+        let lower = |t: &Tensor<Flex, 2>| there::<K, 2>(t, device);
+        let (v0, w0) = (
+            v.as_ref().map(lower),
+            w.as_ref().map(|w| there::<K, 1>(w, device)),
+        );
 
-                let fast = Flex::neurons_backward(lower(&grad), lower(&x), v0, w0, &layer);
-                let plain = reference::backward(grad, x.clone(), v, w.clone(), &layer);
-                let [dx, dv, dw] = fast;
-                let close = |a: &[f32], b: &[f32], what| {
-                    let largest = b.iter().fold(1.0_f32, |max, x| max.max(x.abs()));
-                    let off = distance(a, b) / largest;
-                    // Some T rounding steps, and exp's last two bits.
-                    assert!(
-                        off < 1e-6 * (steps as f32 + 4.0),
-                        "{name}: {what} off by {off:e}"
-                    );
-                };
-                close(&lift(dx.unwrap()), &values(plain.0), "dx");
-                assert_eq!(dv.is_some(), plain.1.is_some());
-                if let (Some(a), Some(b)) = (dv, plain.1) {
-                    close(&lift(a), &values(b), "dv");
-                }
-                assert_eq!(dw.is_some(), plain.2.is_some());
-                if let (Some(a), Some(b)) = (dw, plain.2) {
-                    let dw = Tensor::<Flex, 1>::from_primitive(TensorPrimitive::Float(a));
-                    close(&values(dw), &values(b), "dw");
-                }
-            }
+        let fast = back::<K, 2>(K::neurons(lower(&x), v0.clone(), w0.clone(), &layer));
+        let plain = values(reference::forward(x.clone(), v.clone(), w.clone(), &layer));
+        let (spikes, last) = fast.split_at(steps * n);
+        let (plain_spikes, plain_last) = plain.split_at(steps * n);
+        assert_eq!(spikes, plain_spikes, "{name}");
+        assert!(distance(last, plain_last) < 1e-6, "{name}");
+
+        let fast = K::neurons_backward(lower(&grad), lower(&x), v0, w0, &layer);
+        let plain = reference::backward(grad, x.clone(), v, w.clone(), &layer);
+        let [dx, dv, dw] = fast;
+        let close = |a: &[f32], b: &[f32], what| {
+            let largest = b.iter().fold(1.0_f32, |max, x| max.max(x.abs()));
+            let off = distance(a, b) / largest;
+            // Some T rounding steps, and exp's last two bits.
+            assert!(
+                off < 1e-6 * (steps as f32 + 4.0),
+                "{name}: {what} off by {off:e}"
+            );
+        };
+        close(&back::<K, 2>(dx.unwrap()), &values(plain.0), "dx");
+        assert_eq!(dv.is_some(), plain.1.is_some());
+        if let (Some(a), Some(b)) = (dv, plain.1) {
+            close(&back::<K, 2>(a), &values(b), "dv");
+        }
+        assert_eq!(dw.is_some(), plain.2.is_some());
+        if let (Some(a), Some(b)) = (dw, plain.2) {
+            close(&back::<K, 1>(a), &values(b), "dw");
         }
     }
 }

@@ -37,12 +37,12 @@ fn values_out_of_their_limits_are_named_with_them() {
 }
 
 #[test]
-fn gpus_are_refused_with_the_reason() {
-    assert_eq!(
-        refused(&["--device", "cuda:1"]),
-        "this build trains on the CPU only, so --device cuda:1 cannot be had; use --device cpu"
+fn a_device_that_is_not_there_is_named() {
+    let error = refused(&["--device", "cuda:900"]);
+    assert!(
+        error.starts_with("--device cuda:900 cannot be used: "),
+        "{error}"
     );
-    assert!(refused(&["--device", "vulkan:0"]).contains("--device vulkan:0 cannot be had"));
 }
 
 #[test]

@@ -1,0 +1,160 @@
+//! What there is to compute on, and what a `--device` means here.
+//!
+//! A backend panics where its device is missing. So everything that it needs is looked for first, and a device is
+//! tried once before it is used.
+
+pub mod cuda;
+pub mod vulkan;
+
+use std::panic::{self, AssertUnwindSafe};
+use std::{any::Any, fmt};
+
+use anyhow::{Context, Result, anyhow};
+use burn::backend::cuda::CudaDevice;
+use burn::backend::wgpu::WgpuDevice;
+use burn::backend::{Cuda, Vulkan};
+use burn::tensor::Tensor;
+use burn::tensor::backend::Backend;
+
+use crate::cli::DeviceName;
+
+/// Where to compute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Device {
+    /// The processor.
+    Cpu,
+    /// An NVIDIA GPU.
+    Cuda(CudaDevice),
+    /// A device with a Vulkan driver, and its index.
+    Vulkan(WgpuDevice, usize),
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => write!(f, "cpu"),
+            Self::Cuda(device) => write!(f, "cuda:{}", device.index),
+            Self::Vulkan(_, index) => write!(f, "vulkan:{index}"),
+        }
+    }
+}
+
+/// Evaluates an expression for the backend of a [`Device`]: `on_device!(device, |B, device| f::<B>(device))`.
+#[macro_export]
+macro_rules! on_device {
+    ($device:expr, |$backend:ident, $name:ident| $body:expr) => {
+        match $device {
+            $crate::device::Device::Cpu => {
+                type $backend = burn::backend::Flex;
+                let $name = &burn::backend::flex::FlexDevice;
+                $body
+            }
+            $crate::device::Device::Cuda($name) => {
+                type $backend = burn::backend::Cuda;
+                $body
+            }
+            $crate::device::Device::Vulkan($name, _) => {
+                type $backend = burn::backend::Vulkan;
+                $body
+            }
+        }
+    };
+}
+
+/// The device that `name` means here. `auto` is the first CUDA device that works, else the processor.
+///
+/// # Errors
+/// Where what was asked for is missing or does not work; says why, and what would help.
+pub fn resolve(name: DeviceName) -> Result<Device> {
+    let found = match name {
+        DeviceName::Cpu => Ok(Device::Cpu),
+        DeviceName::Auto => Ok(cuda(0).unwrap_or_else(|reason| {
+            if cuda::has_driver() {
+                eprintln!(
+                    "dvs-train: computing on the CPU, because cuda:0 cannot be used: {reason:#}"
+                );
+            }
+            Device::Cpu
+        })),
+        DeviceName::Cuda(index) => cuda(index),
+        DeviceName::Vulkan(index) => vulkan(index),
+    };
+    found.with_context(|| format!("--device {name} cannot be used"))
+}
+
+fn cuda(index: usize) -> Result<Device> {
+    cuda::find(index)?;
+    let device = CudaDevice::new(index);
+    try_out::<Cuda>(&device)?;
+    Ok(Device::Cuda(device))
+}
+
+fn vulkan(index: usize) -> Result<Device> {
+    let device = vulkan::find(index)?;
+    try_out::<Vulkan>(&device)?;
+    Ok(Device::Vulkan(device, index))
+}
+
+/// Computes something that takes a kernel.
+fn try_out<B: Backend>(device: &B::Device) -> Result<()> {
+    let compute = || {
+        (Tensor::<B, 1>::ones([2], device) + 1.0)
+            .sum()
+            .try_into_scalar()
+    };
+    // What the driver or the compiler lacks shows only now, and often as a panic, whose message is the reason.
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let result = panic::catch_unwind(AssertUnwindSafe(compute));
+    panic::set_hook(hook);
+    match result {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(anyhow!("it failed a first computation: {error:?}")),
+        Err(panic) => Err(anyhow!(
+            "it failed a first computation: {}",
+            message(&*panic)
+        )),
+    }
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no reason given")
+}
+
+/// A table of what there is, and why something cannot be used.
+pub fn table() -> String {
+    let mut text = String::from("cpu       this processor, in 32 bits\n");
+    match cuda::gpus() {
+        Ok(gpus) => {
+            for (index, gpu) in gpus.iter().enumerate() {
+                text += &line(&format!("cuda:{index}"), &gpu.to_string(), cuda(index));
+            }
+        }
+        Err(reason) => text += &format!("cuda      none: {reason:#}\n"),
+    }
+    let devices = vulkan::devices();
+    for (index, found) in devices.iter().enumerate() {
+        text += &line(
+            &format!("vulkan:{index}"),
+            &found.to_string(),
+            vulkan(index),
+        );
+    }
+    if devices.is_empty() {
+        text += &format!("vulkan    none: {}\n", vulkan::NONE);
+    }
+    let auto = cuda(0).unwrap_or(Device::Cpu);
+    text + &format!("--device auto means {auto}\n")
+}
+
+fn line(name: &str, what: &str, found: Result<Device>) -> String {
+    match found {
+        Ok(_) => format!("{name:<9} {what}\n"),
+        Err(reason) => format!("{name:<9} {what}; cannot be used: {reason:#}\n"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

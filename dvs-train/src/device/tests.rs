@@ -1,0 +1,47 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use super::*;
+use crate::test_data;
+
+#[test]
+fn a_device_that_is_not_there_is_refused_with_the_reason() {
+    for name in [DeviceName::Cuda(900), DeviceName::Vulkan(900)] {
+        let error = format!("{:#}", resolve(name).unwrap_err());
+        let remedy = [
+            "install",
+            "dvs-train devices lists them",
+            "nvidia-smi",
+            "$CUDA_PATH",
+        ];
+        assert!(
+            error.starts_with(&format!("--device {name} cannot be used: ")),
+            "{error}"
+        );
+        assert!(
+            remedy.iter().any(|remedy| error.contains(remedy)),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn what_is_there_is_listed_and_can_be_used() {
+    let table = table();
+    assert!(table.starts_with("cpu "), "{table}");
+    assert!(table.contains("\ncuda"), "{table}");
+    assert!(table.contains("\nvulkan"), "{table}");
+    assert_eq!(resolve(DeviceName::Cpu).unwrap(), Device::Cpu);
+    if test_data::vulkan().is_some() {
+        assert!(matches!(
+            resolve(DeviceName::Vulkan(0)).unwrap(),
+            Device::Vulkan(_, 0)
+        ));
+        assert!(table.contains("vulkan:0 "), "{table}");
+    }
+}
+
+#[test]
+fn a_panic_in_the_first_computation_is_its_reason() {
+    let panic = panic::catch_unwind(|| panic!("{} is missing", "all")).unwrap_err();
+    assert_eq!(message(&*panic), "all is missing");
+}

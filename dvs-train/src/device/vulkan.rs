@@ -1,0 +1,89 @@
+//! Devices with a Vulkan driver.
+
+use std::fmt;
+
+use anyhow::{Context, Result};
+use burn::backend::wgpu::WgpuDevice;
+
+/// Why there is none.
+pub const NONE: &str = "no Vulkan driver has a device here; install your GPU's driver (Debian: mesa-vulkan-drivers, \
+                        which also computes on the CPU, slowly)";
+
+/// A device, as its driver describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    name: String,
+    kind: &'static str,
+    /// Under the name that the backend has for it; none where it has none.
+    pub device: Option<WgpuDevice>,
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}", self.name, self.kind)
+    }
+}
+
+/// All devices, in the driver's order.
+pub fn devices() -> Vec<Found> {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends: wgpu::Backends::VULKAN,
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    });
+    let adapters = cubecl::future::block_on(instance.enumerate_adapters(wgpu::Backends::VULKAN));
+    let (mut discrete, mut integrated, mut virtual_, mut software) = (0.., 0.., 0.., 0..);
+    let next = |counter: &mut std::ops::RangeFrom<usize>| counter.next().unwrap_or_default();
+    adapters
+        .into_iter()
+        .map(|adapter| {
+            // The backend counts the devices of each kind by themselves, in this order.
+            let info = adapter.get_info();
+            let (kind, device) = match info.device_type {
+                wgpu::DeviceType::DiscreteGpu => {
+                    ("a GPU", Some(WgpuDevice::DiscreteGpu(next(&mut discrete))))
+                }
+                wgpu::DeviceType::IntegratedGpu => (
+                    "an integrated GPU",
+                    Some(WgpuDevice::IntegratedGpu(next(&mut integrated))),
+                ),
+                wgpu::DeviceType::VirtualGpu => (
+                    "a virtual GPU",
+                    Some(WgpuDevice::VirtualGpu(next(&mut virtual_))),
+                ),
+                wgpu::DeviceType::Cpu => {
+                    let first = next(&mut software) == 0;
+                    (
+                        "software on the CPU: for tests alone, slow and inexact",
+                        first.then_some(WgpuDevice::Cpu),
+                    )
+                }
+                wgpu::DeviceType::Other => ("of an unknown kind", None),
+            };
+            Found {
+                name: info.name,
+                kind,
+                device,
+            }
+        })
+        .collect()
+}
+
+/// The device with the given index.
+///
+/// # Errors
+/// Where there is none.
+pub fn find(index: usize) -> Result<WgpuDevice> {
+    let devices = devices();
+    let number = devices.len();
+    let found = devices
+        .into_iter()
+        .nth(index)
+        .with_context(|| match number {
+            0 => NONE.to_owned(),
+            _ => format!(
+                "there are {number} Vulkan devices, counted from 0; dvs-train devices lists them"
+            ),
+        })?;
+    let unknown = || format!("{found} is not a device that the backend can name");
+    found.device.clone().with_context(unknown)
+}
