@@ -4,9 +4,11 @@
 //! return in their order: a result has the same bits whatever the number of threads.
 
 use std::borrow::Cow;
+use std::mem::MaybeUninit;
 
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{Shape, TensorData};
+use rayon::prelude::*;
 
 /// The values of a tensor in row-major order; copied only where a view has them scattered.
 pub fn values(tensor: &FlexTensor) -> Cow<'_, [f32]> {
@@ -24,6 +26,19 @@ pub fn dims<const D: usize>(tensor: &FlexTensor) -> [usize; D] {
 /// A tensor of these values.
 pub fn tensor(values: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, shape))
+}
+
+/// Zeros for a large tensor. All threads share in touching the memory, which costs most where the system has yet to
+/// provide it.
+pub fn zeros(length: usize) -> Vec<f32> {
+    let mut zeros = Vec::with_capacity(length);
+    let room = &mut zeros.spare_capacity_mut()[..length];
+    room.par_chunks_mut(1 << 18).for_each(|room| {
+        room.fill(MaybeUninit::new(0.0));
+    });
+    // SAFETY: the first `length` values were just written.
+    unsafe { zeros.set_len(length) };
+    zeros
 }
 
 /// The columns of a matrix with rows of length `row`, `width` at a time: for each group, its part of every row.

@@ -8,7 +8,7 @@ use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::{Affine, Moments, Saved};
-use crate::flex::{dims, map, map2, sum, sum2, tensor, values};
+use crate::flex::{dims, map, map2, sum, sum2, tensor, values, zeros};
 
 /// Values that are summed in single precision before double takes over. They stay in the nearest cache.
 const CHUNK: usize = 4096;
@@ -45,7 +45,7 @@ pub fn scale(x: &FlexTensor, affine: &Affine<FlexTensor>) -> FlexTensor {
     let shape @ [n, c, height, width] = dims(x);
     let cells = height * width;
     let (scale, shift) = (values(&affine.scale), values(&affine.shift));
-    let mut y = vec![0.0; n * c * cells];
+    let mut y = zeros(n * c * cells);
     y.par_chunks_mut(cells.max(1))
         .zip(values(x).par_chunks(cells.max(1)))
         .enumerate()
@@ -66,7 +66,7 @@ pub fn backward(grad: &FlexTensor, x: &FlexTensor, saved: &Saved<FlexTensor>) ->
         .map(|(at, (dy, x))| Sums::of(dy, x, mean[at % c]))
         .collect();
     let (slopes, [dgamma, dbeta]) = Slope::of(&sums, n * cells, saved);
-    let mut dx = vec![0.0; n * c * cells];
+    let mut dx = zeros(n * c * cells);
     dx.par_chunks_mut(cells.max(1))
         .zip(dy.par_chunks(cells.max(1)))
         .zip(x.par_chunks(cells.max(1)))

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::Block;
 use crate::batch_norm::kernel::{Slope, Sums};
 use crate::batch_norm::{Affine, Saved};
-use crate::flex::{columns, map, tensor, values};
+use crate::flex::{columns, map, tensor, values, zeros};
 use crate::neuron::kernel::Rule;
 
 /// Cells that are worked on at a time, about.
@@ -63,7 +63,7 @@ fn forward_into(
     let (x, scale, shift) = (values(x), values(&affine.scale), values(&affine.shift));
     let work = Work::new(&x, w, block);
     let pooled = work.cells / 4;
-    let mut out = vec![0.0; n * c * pooled];
+    let mut out = zeros(n * c * pooled);
     let mut counts = counts.chunks_exact_mut(work.cells);
     let counts: Vec<_> = (0..work.planes).map(|_| counts.next()).collect();
     columns(&mut out, work.planes * pooled, pooled)
@@ -102,7 +102,7 @@ pub fn backward(
     );
     let work = Work::new(&x, w, block);
     // First the gradient of what is normalised, then, once its sums over the batch are known, that of x.
-    let mut dx = vec![0.0; n * c * work.cells];
+    let mut dx = zeros(n * c * work.cells);
     let partial: Vec<(Sums, f64)> = columns(&mut dx, work.planes * work.cells, work.cells)
         .into_par_iter()
         .enumerate()
