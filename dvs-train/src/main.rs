@@ -61,7 +61,13 @@ use crate::options::TrainOptions;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// How many milliseconds the allocator keeps freed memory before it returns it to the system.
+const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
+
 fn main() -> ExitCode {
+    // Never: each training step needs as much as the last.
+    // SAFETY: of options the documentation asks nothing but that no other thread sets them at the same time.
+    unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, -1) };
     let (cli, typed) = Cli::read(tutorial::translate(std::env::args_os()));
     let result = match cli.chosen() {
         Command::Train(args) => train(args, &typed),
