@@ -29,6 +29,16 @@ pub enum Device {
     Vulkan(WgpuDevice, usize),
 }
 
+impl Device {
+    /// Bytes of memory that a GPU has of its own, where that is known.
+    pub fn memory(&self) -> Option<u64> {
+        match self {
+            Self::Cuda(device) => cuda::memory(device.index),
+            Self::Cpu | Self::Vulkan(..) => None,
+        }
+    }
+}
+
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

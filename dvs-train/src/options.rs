@@ -85,7 +85,7 @@ impl TrainOptions {
         refuse_amp(args.amp, &device)?;
         let cache = open_cache(&args)?;
         check_samples(&cache, args.batch_size)?;
-        let frames_in = args.frames_in.resolve(&cache, None)?;
+        let frames_in = args.frames_in.resolve(&cache, device.memory())?;
         args.frames = Some(cache.header.split.frames());
         args.split = Some(match cache.header.split {
             SplitMode::Time { .. } => Split::Time,

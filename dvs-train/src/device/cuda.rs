@@ -71,6 +71,11 @@ pub fn find(index: usize) -> Result<()> {
     Ok(())
 }
 
+/// Bytes of memory of a GPU.
+pub fn memory(index: usize) -> Option<u64> {
+    gpus().ok()?.get(index).map(|gpu| gpu.memory as u64)
+}
+
 /// Kernels are compiled when they are first used.
 fn check_compiler() -> Result<()> {
     // SAFETY: as in `has_driver`.
