@@ -15,9 +15,11 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::Flex;
 use burn::module::{Initializer, Module, Param, RunningState};
+use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::ops::FloatTensor;
-use burn::tensor::{Tensor, TensorPrimitive};
+
+use crate::primitive::{primitive, tensor};
 
 /// Batch normalisation of `[N, C, H, W]` over all but the channels.
 #[derive(Module, Debug)]
@@ -265,14 +267,6 @@ impl<B: BatchNormBackend> Backward<B, 3> for BatchNormNode {
             }
         }
     }
-}
-
-fn tensor<B: Backend, const D: usize>(primitive: FloatTensor<B>) -> Tensor<B, D> {
-    Tensor::from_primitive(TensorPrimitive::Float(primitive))
-}
-
-fn primitive<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> FloatTensor<B> {
-    tensor.into_primitive().tensor()
 }
 
 #[cfg(test)]

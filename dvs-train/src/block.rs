@@ -13,14 +13,15 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::Flex;
+use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::FloatTensor;
-use burn::tensor::{Tensor, TensorPrimitive};
 
 use crate::batch_norm::{Affine, BatchNorm, BatchNormBackend, Moments, Parameters, Saved, affine};
 use crate::neuron::backend::Layer;
 use crate::neuron::{Neuron, NeuronBackend, Neurons};
+use crate::primitive::{primitive, tensor};
 
 /// Pooled spikes `[T * B, C, H / 2, W / 2]` of a convolution's output `x` `[T * B, C, H, W]`, of neurons at rest
 /// before the first of `steps` steps T.
@@ -356,14 +357,6 @@ fn rows<B: Backend>(x: FloatTensor<B>, block: &Block) -> FloatTensor<B> {
 
 fn reshape<B: Backend, const D: usize>(x: FloatTensor<B>, shape: [usize; D]) -> FloatTensor<B> {
     B::float_reshape(x, shape.into())
-}
-
-fn tensor<B: Backend, const D: usize>(primitive: FloatTensor<B>) -> Tensor<B, D> {
-    Tensor::from_primitive(TensorPrimitive::Float(primitive))
-}
-
-fn primitive<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> FloatTensor<B> {
-    tensor.into_primitive().tensor()
 }
 
 #[cfg(test)]

@@ -22,18 +22,18 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::Flex;
+use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::{ConvOptions, FloatTensor};
-use burn::tensor::{Tensor, TensorPrimitive};
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
 
 use crate::flex::{dims, tensor, values};
+use crate::primitive::{self, primitive};
 use weights::Weights;
 
 /// Outputs `[N, C_out, H, W]` of inputs `x` `[N, C_in, H, W]` with weights `w` `[C_out, C_in, 3, 3]`.
 pub fn convolve<B: ConvolutionBackend>(x: Tensor<B, 4>, w: Tensor<B, 4>) -> Tensor<B, 4> {
-    let [x, w] = [x, w].map(|tensor| tensor.into_primitive().tensor());
-    Tensor::from_primitive(TensorPrimitive::Float(B::convolve(x, w)))
+    primitive::tensor(B::convolve(primitive(x), primitive(w)))
 }
 
 /// A backend that computes convolutions. The methods it does not replace with kernels are burn's own.

@@ -31,6 +31,7 @@ mod optimizer;
 mod options;
 mod pictures;
 mod predict;
+mod primitive;
 mod progress;
 mod resume;
 mod run;

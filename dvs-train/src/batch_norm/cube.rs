@@ -3,7 +3,7 @@
 
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
-use burn::tensor::{DType, Tensor, TensorMetadata, TensorPrimitive};
+use burn::tensor::{DType, Tensor, TensorMetadata};
 use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
 
@@ -12,6 +12,7 @@ use super::cube_kernel::{
 };
 use super::{Affine, BatchNormBackend, Moments, Saved};
 use crate::cube::{ColumnSums, channels_last, channels_second, cubes, dims, empty, single, width};
+use crate::primitive::{primitive, tensor};
 
 /// Rows that a thread adds up at least.
 const ROWS_A_THREAD: usize = 16;
@@ -214,12 +215,4 @@ fn input_gradient<R: CubeRuntime>(
         );
     }
     dx
-}
-
-fn tensor<B: Backend, const D: usize>(primitive: FloatTensor<B>) -> Tensor<B, D> {
-    Tensor::from_primitive(TensorPrimitive::Float(primitive))
-}
-
-fn primitive<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> FloatTensor<B> {
-    tensor.into_primitive().tensor()
 }

@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use burn::tensor::backend::Backend;
-use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Distribution, Tensor};
 use dvs_shared::event::{DVS128, POLARITIES};
 use serde_json::{Value, json};
@@ -15,6 +14,7 @@ use crate::cli::BenchArgs;
 use crate::network::{BLOCKS, SnnBackend};
 use crate::neuron::backend::Layer;
 use crate::neuron::{Neuron, Neurons};
+use crate::primitive::primitive;
 
 /// How long a part is repeated, in seconds; it is at least twice.
 const LONG_ENOUGH: f64 = 0.2;
@@ -215,10 +215,6 @@ fn fused<B: SnnBackend>(
 
 fn random<B: Backend, const D: usize>(shape: [usize; D], device: &B::Device) -> Tensor<B, D> {
     Tensor::random(shape, Distribution::Normal(0.0, 1.0), device)
-}
-
-fn primitive<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> FloatTensor<B> {
-    tensor.into_primitive().tensor()
 }
 
 /// Mean time of `work` on the device, which works on while more of it is handed over.

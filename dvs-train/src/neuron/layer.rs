@@ -8,6 +8,8 @@ use burn::tensor::{Tensor, TensorPrimitive};
 use super::backend::{Layer, NeuronBackend};
 use super::settings::{Charge, Neuron};
 
+use crate::primitive::primitive;
+
 /// A layer of neurons, all alike.
 #[derive(Module, Debug)]
 pub struct Neurons<B: Backend> {
@@ -77,8 +79,4 @@ impl<B: NeuronBackend> Neurons<B> {
         let out = B::neurons(primitive(x), v.map(primitive), self.weight(), &layer);
         Tensor::from_primitive(TensorPrimitive::Float(out))
     }
-}
-
-fn primitive<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> FloatTensor<B> {
-    tensor.into_primitive().tensor()
 }
