@@ -26,6 +26,7 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::{ConvOptions, FloatTensor};
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
+use pulp::Arch;
 
 use crate::flex::{dims, tensor, values};
 use crate::primitive::{self, primitive};
@@ -71,7 +72,7 @@ impl ConvolutionBackend for Flex {
         let ([n, inputs, height, width], [outputs, ..]) = (dims(&x), dims::<4>(&w));
         let (x, w) = (values(&x), values(&w));
         let weights = Weights::forth(&w, outputs, inputs);
-        let out = kernel::convolve(&x, &weights, [n, height, width]);
+        let out = kernel::convolve(Arch::new(), &x, &weights, [n, height, width]);
         tensor(out, [n, outputs, height, width])
     }
 
@@ -83,7 +84,7 @@ impl ConvolutionBackend for Flex {
         let ([n, inputs, height, width], [outputs, ..]) = (dims(&x), dims::<4>(&w));
         let (grad, w) = (values(&grad), values(&w));
         let weights = Weights::back(&w, outputs, inputs);
-        let out = kernel::convolve(&grad, &weights, [n, height, width]);
+        let out = kernel::convolve(Arch::new(), &grad, &weights, [n, height, width]);
         tensor(out, [n, inputs, height, width])
     }
 
@@ -94,8 +95,13 @@ impl ConvolutionBackend for Flex {
     ) -> FloatTensor<Self> {
         let ([n, inputs, height, width], [outputs, ..]) = (dims(&x), dims::<4>(&w));
         let (grad, x) = (values(&grad), values(&x));
-        let out =
-            weight_gradient::weight_gradient(&x, &grad, [outputs, inputs], [n, height, width]);
+        let out = weight_gradient::weight_gradient(
+            Arch::new(),
+            &x,
+            &grad,
+            [outputs, inputs],
+            [n, height, width],
+        );
         tensor(out, [outputs, inputs, 3, 3])
     }
 }

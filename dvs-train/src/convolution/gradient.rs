@@ -71,17 +71,15 @@ impl WithSimd for Dense<'_> {
         let channels = self.inputs.values.len() / self.inputs.length;
         for first in (0..channels).step_by(together) {
             for ky in 0..3 {
-                match (two, channels - first) {
+                match (two, together.min(channels - first)) {
                     (true, 1) => self.tile::<S, 2, 1>(simd, first, ky),
                     (true, 2) => self.tile::<S, 2, 2>(simd, first, ky),
                     (true, 3) => self.tile::<S, 2, 3>(simd, first, ky),
-                    (true, _) if together == 4 => self.tile::<S, 2, 4>(simd, first, ky),
-                    (true, _) => self.tile::<S, 2, 2>(simd, first, ky),
+                    (true, _) => self.tile::<S, 2, 4>(simd, first, ky),
                     (false, 1) => self.tile::<S, 1, 1>(simd, first, ky),
                     (false, 2) => self.tile::<S, 1, 2>(simd, first, ky),
                     (false, 3) => self.tile::<S, 1, 3>(simd, first, ky),
-                    (false, _) if together == 4 => self.tile::<S, 1, 4>(simd, first, ky),
-                    (false, _) => self.tile::<S, 1, 2>(simd, first, ky),
+                    (false, _) => self.tile::<S, 1, 4>(simd, first, ky),
                 }
             }
         }

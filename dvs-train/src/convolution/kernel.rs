@@ -24,9 +24,8 @@ const SAMPLED: usize = 17;
 /// Number and size of images, `[N, H, W]`.
 pub type Images = [usize; 3];
 
-/// Outputs `[N, C_out, H, W]` of inputs `[N, C_in, H, W]`.
-pub fn convolve(inputs: &[f32], weights: &Weights<'_>, images: Images) -> Vec<f32> {
-    let arch = Arch::new();
+/// Outputs `[N, C_out, H, W]` of inputs `[N, C_in, H, W]`, with the vectors of a processor `arch`.
+pub fn convolve(arch: Arch, inputs: &[f32], weights: &Weights<'_>, images: Images) -> Vec<f32> {
     let lanes = lanes(arch);
     let sample = inputs.chunks(PIECE).step_by(SAMPLED);
     if winograd::serves(images, lanes) && share(sample) > DENSE {

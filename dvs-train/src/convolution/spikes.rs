@@ -31,8 +31,8 @@ pub struct Spikes {
     bounds: Vec<Bounds>,
 }
 
-/// Where in `places` a channel's rows begin: row 0, 1 and 2, and the three behind the last that has an output in the row
-/// below it, beside it, and above it.
+/// Where in `places` a channel's rows 0, 1 and 2 begin, counted from the one above the block, and where the last three
+/// rows end.
 type Bounds = [u32; 6];
 
 impl Spikes {

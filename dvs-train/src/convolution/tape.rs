@@ -1,9 +1,9 @@
 //! How images are laid out for the kernels: on a tape.
 //!
-//! The rows of one channel of all images stand one after the other, a zero behind each row and a row of zeros behind
-//! each image (or two). On that tape a convolution has no edges: output `p` is the sum of inputs `p + ky * stride + kx`, whatever
-//! the images' size, so that vectors run on over the ends of rows and images. Threads share out the tape in blocks
-//! of rows; a block of all channels stays in the second cache.
+//! The rows of one channel of all images stand one after the other, a zero behind each row and a row of zeros, or two,
+//! behind each image. On that tape a convolution has no edges: output `p` is the sum of inputs `p + ky * stride + kx`,
+//! whatever the images' size, so that vectors run on over the ends of rows and images. Threads share out the tape in
+//! blocks of rows; a block of all channels stays in the second cache.
 
 use std::mem::MaybeUninit;
 

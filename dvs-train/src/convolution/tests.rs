@@ -2,6 +2,7 @@
 
 use burn::backend::{Autodiff, Flex};
 use burn::tensor::{Tensor, TensorData};
+use pulp::Arch;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg32;
 use rayon::ThreadPoolBuilder;
@@ -46,29 +47,20 @@ impl Given {
         }
     }
 
-    fn convolve(&self) -> Vec<f32> {
+    /// Outputs, gradient of the inputs and of the weights.
+    fn by_kernels(&self, arch: Arch) -> [Vec<f32>; 3] {
+        let Self { x, w, grad, .. } = self;
         let [outputs, inputs] = self.channels;
-        kernel::convolve(
-            &self.x,
-            &Weights::forth(&self.w, outputs, inputs),
-            self.images,
-        )
+        let forth = Weights::forth(w, outputs, inputs);
+        let back = Weights::back(w, outputs, inputs);
+        [
+            kernel::convolve(arch, x, &forth, self.images),
+            kernel::convolve(arch, grad, &back, self.images),
+            weight_gradient::weight_gradient(arch, x, grad, self.channels, self.images),
+        ]
     }
 
-    fn input_gradient(&self) -> Vec<f32> {
-        let [outputs, inputs] = self.channels;
-        kernel::convolve(
-            &self.grad,
-            &Weights::back(&self.w, outputs, inputs),
-            self.images,
-        )
-    }
-
-    fn weight_gradient(&self) -> Vec<f32> {
-        weight_gradient::weight_gradient(&self.x, &self.grad, self.channels, self.images)
-    }
-
-    /// Outputs, gradient of the inputs and of the weights, from their definition.
+    /// The same, from their definition.
     fn by_definition(&self) -> [Vec<f32>; 3] {
         let ([outputs, inputs], [n, height, width]) = (self.channels, self.images);
         let mut out = vec![0.0_f64; self.grad.len()];
@@ -110,6 +102,18 @@ fn real(random: &mut Pcg32) -> f32 {
     random.random_range(-1.0..1.0)
 }
 
+/// This processor, and how it is without its widest vectors and without any.
+fn processors() -> Vec<Arch> {
+    #[cfg(target_arch = "x86_64")]
+    let narrower = pulp::x86::V3::try_new().map(Arch::V3);
+    #[cfg(not(target_arch = "x86_64"))]
+    let narrower = None;
+    [Arch::new(), Arch::Scalar]
+        .into_iter()
+        .chain(narrower)
+        .collect()
+}
+
 const SIZES: [([usize; 2], [usize; 3]); 13] = [
     ([1, 1], [1, 1, 1]),
     ([3, 2], [2, 1, 7]),
@@ -138,19 +142,18 @@ fn outputs_and_gradients_are_as_defined() {
         ];
         for (density, value) in kinds.into_iter().chain(others) {
             let given = Given::new(channels, images, density, value);
-            let fast = [
-                given.convolve(),
-                given.input_gradient(),
-                given.weight_gradient(),
-            ];
-            let names = ["outputs", "x", "w"];
-            for (name, (fast, plain)) in names.iter().zip(fast.iter().zip(given.by_definition())) {
-                let largest = plain.iter().fold(1e-3_f32, |max, x| max.max(x.abs()));
-                let off = distance(fast, &plain) / largest;
-                assert!(
-                    off < 3e-6,
-                    "{name} of {channels:?}, {images:?}, {density}: {off:e}"
-                );
+            let plain = given.by_definition();
+            for arch in processors() {
+                let fast = given.by_kernels(arch);
+                let names = ["outputs", "x", "w"];
+                for (name, (fast, plain)) in names.iter().zip(fast.iter().zip(&plain)) {
+                    let largest = plain.iter().fold(1e-3_f32, |max, x| max.max(x.abs()));
+                    let off = distance(fast, plain) / largest;
+                    assert!(
+                        off < 3e-6,
+                        "{name} of {channels:?}, {images:?}, {density}, {arch:?}: {off:e}"
+                    );
+                }
             }
         }
     }
@@ -162,8 +165,11 @@ fn a_block_that_has_zeros_alone_stands_beside_a_full_one() {
     let half = given.x.len() / 2;
     given.x[..half - 700].fill(0.0);
     let plain = given.by_definition();
-    assert!(distance(&given.convolve(), &plain[0]) < 1e-5);
-    assert!(distance(&given.weight_gradient(), &plain[2]) < 1e-3);
+    for arch in processors() {
+        let [out, _, dw] = given.by_kernels(arch);
+        assert!(distance(&out, &plain[0]) < 1e-5);
+        assert!(distance(&dw, &plain[2]) < 1e-3);
+    }
 }
 
 #[test]
@@ -200,14 +206,13 @@ fn the_number_of_threads_changes_no_bit() {
     let run = |threads| {
         let pool = ThreadPoolBuilder::new().num_threads(threads).build();
         pool.unwrap().install(|| {
-            [0.1, 1.0].map(|density| {
-                let given = Given::new([20, 12], [7, 19, 31], density, real);
-                [
-                    given.convolve(),
-                    given.input_gradient(),
-                    given.weight_gradient(),
-                ]
-            })
+            let sizes = [[7, 19, 31], [5, 20, 64]];
+            let given =
+                |images| [0.1, 1.0].map(|density| Given::new([20, 12], images, density, real));
+            let given = sizes.into_iter().flat_map(given);
+            given
+                .map(|given| given.by_kernels(Arch::new()))
+                .collect::<Vec<_>>()
         })
     };
     let one = run(1);
@@ -219,7 +224,10 @@ fn the_number_of_threads_changes_no_bit() {
 fn nothing_comes_of_nothing() {
     for images in [[0, 4, 4], [2, 0, 4], [2, 4, 0]] {
         let given = Given::new([3, 2], images, 1.0, real);
-        assert!(given.convolve().is_empty());
-        assert_eq!(given.weight_gradient(), vec![0.0; 3 * 2 * 9]);
+        for arch in processors() {
+            let [out, dx, dw] = given.by_kernels(arch);
+            assert!(out.is_empty() && dx.is_empty());
+            assert_eq!(dw, vec![0.0; 3 * 2 * 9]);
+        }
     }
 }

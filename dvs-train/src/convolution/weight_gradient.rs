@@ -15,14 +15,15 @@ const DENSE: f64 = 0.45;
 /// Partial sums, at most: each of them is as large as the weights.
 const PARTIAL: usize = 16;
 
-/// Gradient `[C_out, C_in, 3, 3]` of the weights, from the inputs and the outputs' gradient.
+/// Gradient `[C_out, C_in, 3, 3]` of the weights, from the inputs and the outputs' gradient, with the
+/// vectors of a processor `arch`.
 pub fn weight_gradient(
+    arch: Arch,
     inputs: &[f32],
     grad: &[f32],
     [outputs, channels]: [usize; 2],
     images: Images,
 ) -> Vec<f32> {
-    let arch = Arch::new();
     let lanes = lanes(arch);
     let tape = Tape::new(images);
     let vector = channels * TAPS * lanes;
