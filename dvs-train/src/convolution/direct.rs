@@ -11,6 +11,8 @@ use super::weights::{Packed, Weights};
 
 /// Share of inputs that are not zero from which on passing over the others does not pay.
 const DENSE: f64 = 0.35;
+/// Input channels that it takes for it to pay at all, because sums are cleared and transposed for it.
+const CHANNELS: usize = 16;
 
 /// Weights in the orders of both kernels.
 pub struct Filters {
@@ -37,6 +39,8 @@ pub struct Direct {
     out: Vec<f32>,
     /// Length of each.
     row: usize,
+    /// See [`DENSE`].
+    dense: f64,
 }
 
 impl Direct {
@@ -48,6 +52,7 @@ impl Direct {
             sums: vec![0.0; (row + 4) * lanes],
             out: vec![0.0; row * lanes.max(dense::TILE)],
             row,
+            dense: if channels < CHANNELS { 0.0 } else { DENSE },
         }
     }
 
@@ -60,7 +65,7 @@ impl Direct {
         filters: &Filters,
         outputs: &mut Outputs<'_>,
     ) {
-        self.inputs.load(arch, block, tensor, DENSE);
+        self.inputs.load(arch, block, tensor, self.dense);
         let (inputs, row) = (&self.inputs, self.row);
         let packed = match inputs.sparse {
             true => &filters.sparse,

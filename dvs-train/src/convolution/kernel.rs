@@ -28,7 +28,7 @@ pub type Images = [usize; 3];
 pub fn convolve(arch: Arch, inputs: &[f32], weights: &Weights<'_>, images: Images) -> Vec<f32> {
     let lanes = lanes(arch);
     let sample = inputs.chunks(PIECE).step_by(SAMPLED);
-    if winograd::serves(images, lanes) && share(sample) > DENSE {
+    if winograd::serves(weights, images, lanes) && share(sample) > DENSE {
         let tape = winograd::tape(images, lanes);
         let filters = winograd::filters(weights);
         return by_blocks(

@@ -114,7 +114,7 @@ fn processors() -> Vec<Arch> {
         .collect()
 }
 
-const SIZES: [([usize; 2], [usize; 3]); 13] = [
+const SIZES: [([usize; 2], [usize; 3]); 14] = [
     ([1, 1], [1, 1, 1]),
     ([3, 2], [2, 1, 7]),
     ([2, 1], [3, 7, 1]),
@@ -124,10 +124,11 @@ const SIZES: [([usize; 2], [usize; 3]); 13] = [
     ([24, 2], [2, 16, 16]),
     ([130, 24], [1, 4, 2]),
     ([16, 130], [2, 3, 5]),
-    ([3, 2], [1, 3, 700]),
-    ([11, 9], [2, 6, 32]),
-    ([8, 12], [3, 10, 64]),
-    ([2, 1], [1, 2, 352]),
+    ([9, 19], [2, 17, 33]),
+    ([3, 16], [1, 3, 700]),
+    ([11, 17], [2, 6, 32]),
+    ([24, 18], [3, 10, 64]),
+    ([2, 16], [1, 2, 352]),
 ];
 
 #[test]
@@ -161,13 +162,13 @@ fn outputs_and_gradients_are_as_defined() {
 
 #[test]
 fn a_block_that_has_zeros_alone_stands_beside_a_full_one() {
-    let mut given = Given::new([5, 4], [6, 30, 40], 1.0, real);
+    let mut given = Given::new([5, 18], [6, 30, 40], 1.0, real);
     let half = given.x.len() / 2;
     given.x[..half - 700].fill(0.0);
     let plain = given.by_definition();
     for arch in processors() {
         let [out, _, dw] = given.by_kernels(arch);
-        assert!(distance(&out, &plain[0]) < 1e-5);
+        assert!(distance(&out, &plain[0]) < 3e-5);
         assert!(distance(&dw, &plain[2]) < 1e-3);
     }
 }
@@ -208,7 +209,7 @@ fn the_number_of_threads_changes_no_bit() {
         pool.unwrap().install(|| {
             let sizes = [[7, 19, 31], [5, 20, 64]];
             let given =
-                |images| [0.1, 1.0].map(|density| Given::new([20, 12], images, density, real));
+                |images| [0.1, 1.0].map(|density| Given::new([20, 18], images, density, real));
             let given = sizes.into_iter().flat_map(given);
             given
                 .map(|given| given.by_kernels(Arch::new()))

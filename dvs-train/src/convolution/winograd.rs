@@ -25,9 +25,13 @@ const POINTS: usize = 16;
 /// Vectors of 2 x 2 outputs in a block, about: with more, the transformed inputs leave the second cache.
 const VECTORS: usize = 4;
 
-/// Whether images can be cut into vectors of 2 x 2 outputs.
-pub fn serves([_, height, width]: Images, lanes: usize) -> bool {
-    height % 2 == 0 && width % (2 * lanes) == 0 && width > 0
+/// Input channels that it takes for the fewer products to outweigh the transforms.
+const CHANNELS: usize = 16;
+
+/// Whether images can be cut into vectors of 2 x 2 outputs, and the transforms pay.
+pub fn serves(weights: &Weights<'_>, [_, height, width]: Images, lanes: usize) -> bool {
+    let fits = height % 2 == 0 && width % (2 * lanes) == 0 && width > 0;
+    fits && weights.inputs >= CHANNELS
 }
 
 /// The tape that the kernels go along.
