@@ -136,9 +136,9 @@ impl Block {
     ) {
         let width = self.tape.width;
         for part in parts.iter_mut().skip(channel).step_by(channels) {
-            let rows = values[part.row * (width + 1)..].chunks(width + 1);
-            for (to, from) in part.values.chunks_exact_mut(width).zip(rows) {
-                for (to, &from) in to.iter_mut().zip(from) {
+            for (y, to) in part.values.chunks_exact_mut(width).enumerate() {
+                let from = (part.row + y) * (width + 1);
+                for (to, &from) in to.iter_mut().zip(&values[from..from + width]) {
                     to.write(from);
                 }
             }
