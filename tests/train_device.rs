@@ -61,7 +61,14 @@ fn what_is_trained_on_vulkan_goes_on_and_is_judged_on_the_cpu() {
         return;
     }
     let place = Place::new();
-    let folder = place.train("vulkan", &["--epochs", "1", "--device", "vulkan:0"]);
+    let flags = ["--epochs", "1", "--device", "vulkan:0", "--frames-in"];
+    let folder = place.train("vulkan", &[&flags[..], &["device"]].concat());
+    let streamed = place.train("streamed", &[&flags[..], &["stream"]].concat());
+    assert_eq!(
+        rows(&folder),
+        rows(&streamed),
+        "frames are the same wherever they are"
+    );
     let loss = |folder: &std::path::Path, row: usize| {
         let rows = rows(folder);
         let at = rows[0]

@@ -19,6 +19,7 @@ use crate::batch_norm::{Affine, Saved};
 use crate::cube::{ColumnSums, channels_last, channels_second, cubes, empty, single, width};
 use crate::neuron::cube::{rate, weight_gradient};
 use crate::neuron::cube_rule::{Form, numbers};
+use crate::primitive::{primitive, tensor};
 
 /// Bytes of a convolution's output that the backward pass keeps in a thread's registers, at most, where it can choose.
 const BYTES_IN_REGISTERS: usize = 256;
@@ -37,9 +38,28 @@ where
         block: &Block,
     ) -> FloatTensor<Self> {
         match serves(block) {
-            true => forward(x, affine, w.map(rate::<Self>), block),
+            true => forward(x, affine, w.map(rate::<Self>), block, None),
             false => one_by_one::fire_pool::<Self>(x, affine, w, block),
         }
+    }
+
+    fn fire_pool_count(
+        x: FloatTensor<Self>,
+        affine: Affine<FloatTensor<Self>>,
+        w: Option<FloatTensor<Self>>,
+        block: &Block,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        if !serves(block) {
+            return one_by_one::fire_pool_count::<Self>(x, affine, w, block);
+        }
+        let [n, c, height, width] = block.shape;
+        let (samples, cells) = (n / block.steps, height * width);
+        let counts = empty(&x, [samples, cells * c], DType::F32);
+        let rate = w.map(rate::<Self>);
+        let spikes = forward(x, affine, rate, block, Some(counts.clone()));
+        let counts = tensor::<Self, 2>(counts).sum_dim(0); // [1, H * W * C]
+        let counts = counts.reshape([cells, c]).swap_dims(0, 1);
+        (spikes, primitive(counts.reshape([c * cells])))
     }
 
     fn norm_fire_pool_backward(
@@ -74,28 +94,33 @@ fn serves(block: &Block) -> bool {
     whole && n * c * height * width > 0
 }
 
-/// Pooled spikes of neurons that receive `x` times a scale, plus a shift.
+/// Pooled spikes of neurons that receive `x` times a scale, plus a shift. `counts` gets each neuron's spikes at all steps,
+/// `[B, H, W, C]`.
 fn forward<R: CubeRuntime>(
     x: CubeTensor<R>,
     affine: Affine<CubeTensor<R>>,
     rate: Option<CubeTensor<R>>,
     block: &Block,
+    counts: Option<CubeTensor<R>>,
 ) -> CubeTensor<R> {
     let [n, c, height, width_] = block.shape;
     let x = channels_last(x);
+    let count = counts.is_some();
+    // A kernel has all its arguments, those that it does not use too.
+    let counts = counts.unwrap_or_else(|| empty(&x, [4], DType::F32));
     let out = empty(&x, [n, height / 2, width_ / 2, c], x.dtype);
     let width = width(c, 4);
-    let (count, dim) = cubes(
+    let (cubes, dim) = cubes(
         &x,
         n / block.steps * (height / 2) * (width_ / 2) * (c / width),
     );
     // SAFETY: a thread stops unless it is one of the windows and vectors of channels at a step; its four cells at all
-    // steps lie within x, and its pooled spikes within out, because block.shape is x's and its height and width are
+    // steps lie within x, those at one step within counts, and its pooled spikes within out, because block.shape is x's and its height and width are
     // even.
     unsafe {
         forward_kernel::launch_unchecked(
             &out.client,
-            count,
+            cubes,
             dim,
             x.required_address_type(),
             width,
@@ -104,8 +129,10 @@ fn forward<R: CubeRuntime>(
             single(affine.shift).into_array_arg(),
             rate.map(|rate| single(rate).into_array_arg()).into(),
             out.clone().into_array_arg(),
+            counts.into_array_arg(),
             windows(block, width),
             numbers(&block.neuron),
+            count,
             block.steps,
             Form::new(&block.neuron),
             x.dtype.into(),

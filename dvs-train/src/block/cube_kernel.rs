@@ -88,7 +88,7 @@ impl<N: Size> Norm<N> {
     }
 }
 
-/// Pooled spikes.
+/// Pooled spikes; and, where they are to be counted, each neuron's at all steps, `[B, H, W, C]`.
 #[cube(launch_unchecked, address_type = "dynamic")]
 pub fn forward_kernel<F: Float, N: Size>(
     x: &Array<Vector<F, N>>,
@@ -96,8 +96,10 @@ pub fn forward_kernel<F: Float, N: Size>(
     shift: &Array<Vector<f32, N>>,
     rate: &ComptimeOption<Array<f32>>,
     out: &mut Array<Vector<F, N>>,
+    counts: &mut Array<Vector<f32, N>>,
     windows: &Windows,
     numbers: &Numbers,
+    #[comptime] count: bool,
     #[comptime] steps: usize,
     #[comptime] form: Form,
     #[define(F)] _dtype: StorageType,
@@ -114,9 +116,11 @@ pub fn forward_kernel<F: Float, N: Size>(
         shift: shift[column],
     };
     let mut v = Array::<Vector<f32, N>>::new(4usize);
+    let mut spikes = Array::<Vector<f32, N>>::new(4usize);
     #[unroll]
     for cell in 0..4usize {
         v[cell] = rule.rest;
+        spikes[cell] = Vector::new(0.0f32);
     }
     #[unroll(steps <= MOST_STEPS)]
     for t in 0..steps {
@@ -125,10 +129,20 @@ pub fn forward_kernel<F: Float, N: Size>(
         for cell in 0..4usize {
             let x = Vector::cast_from(x[window.cell(t, cell)]);
             let h = rule.charge(norm.current(x), v[cell]);
-            fired = max(fired, rule.fire(h));
+            let s = rule.fire(h);
+            if comptime![count] {
+                spikes[cell] += s;
+            }
+            fired = max(fired, s);
             v[cell] = rule.reset(h);
         }
         out[window.pooled + t * window.pooled_step] = Vector::cast_from(fired);
+    }
+    if comptime![count] {
+        #[unroll]
+        for cell in 0..4usize {
+            counts[window.cell(0usize, cell)] = spikes[cell];
+        }
     }
 }
 

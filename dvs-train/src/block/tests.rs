@@ -193,6 +193,16 @@ fn the_kernel_on_vulkan_is_one_after_the_other() {
             let plain = lift(plain);
             assert_eq!(back::<V, 4>(fast), plain, "{name}");
             assert!(plain.contains(&1.0), "{name} is silent");
+            let (counted, counts) =
+                V::fire_pool_count(x.clone(), affine.clone(), w.clone(), &g.block);
+            assert_eq!(back::<V, 4>(counted), plain, "{name}");
+            let (_, plain) = one_by_one::fire_pool_count::<Flex>(
+                g.x.clone(),
+                g.affine.clone(),
+                g.w.clone(),
+                &g.block,
+            );
+            assert_eq!(back::<V, 1>(counts), lift(plain), "{name}");
 
             let grad = there(&g.grad);
             let fast = V::norm_fire_pool_backward(grad, x, affine, saved, w, &g.block);
