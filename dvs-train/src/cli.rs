@@ -125,7 +125,7 @@ pub struct TrainArgs {
     #[arg(long)]
     pub force: bool,
 
-    /// Automatic mixed precision; needs a GPU
+    /// Automatic mixed precision: train with convolutions and linear layers in bfloat16; needs a GPU
     #[arg(long)]
     pub amp: bool,
 

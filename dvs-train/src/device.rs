@@ -6,15 +6,16 @@
 pub mod cuda;
 pub mod vulkan;
 
+use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
-use std::{any::Any, fmt};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow};
 use burn::backend::cuda::CudaDevice;
 use burn::backend::wgpu::WgpuDevice;
 use burn::backend::{Cuda, Vulkan};
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
+use burn::tensor::{ElementConversion, Tensor};
 
 use crate::cli::DeviceName;
 
@@ -105,32 +106,39 @@ fn vulkan(index: usize) -> Result<Device> {
     Ok(Device::Vulkan(device, index))
 }
 
-/// Computes something that takes a kernel.
+/// Computes something that takes kernels, and looks at what comes out.
 fn try_out<B: Backend>(device: &B::Device) -> Result<()> {
     let compute = || {
         (Tensor::<B, 1>::ones([2], device) + 1.0)
             .sum()
             .try_into_scalar()
     };
-    // What the driver or the compiler lacks shows only now, and often as a panic, whose message is the reason.
-    let hook = panic::take_hook();
-    panic::set_hook(Box::new(|_| {}));
-    let result = panic::catch_unwind(AssertUnwindSafe(compute));
-    panic::set_hook(hook);
-    match result {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(anyhow!("it failed a first computation: {error:?}")),
-        Err(panic) => Err(anyhow!(
-            "it failed a first computation: {}",
-            message(&*panic)
-        )),
-    }
+    let (result, panics) = catching_panics(compute);
+    let outcome = match result {
+        Some(Ok(sum)) if sum.elem::<f32>() == 4.0 => return Ok(()),
+        Some(Ok(sum)) => format!("2 + 2 is {sum:?} there"),
+        Some(Err(error)) => format!("{error:?}"),
+        None => "it panicked".to_owned(),
+    };
+    // What the driver or the compiler lacks shows only now, and as a panic in a thread of the backend's.
+    let reason = panics.into_iter().next().unwrap_or(outcome);
+    Err(anyhow!("it failed a first computation: {reason}"))
 }
 
-fn message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("no reason given")
+/// What a function returns, none where it panics, and the messages of all panics meanwhile, which are not printed.
+fn catching_panics<T>(f: impl FnOnce() -> T) -> (Option<T>, Vec<String>) {
+    let messages = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&messages);
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        let message = panic.payload_as_str().unwrap_or("no reason given");
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.push(message.trim().to_owned());
+    }));
+    let result = panic::catch_unwind(AssertUnwindSafe(f));
+    panic::set_hook(hook);
+    let messages = messages.lock().unwrap_or_else(PoisonError::into_inner);
+    (result.ok(), messages.clone())
 }
 
 /// A table of what there is, and why something cannot be used.

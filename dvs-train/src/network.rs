@@ -13,7 +13,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::backend::Backend;
-use burn::tensor::{Distribution, Tensor};
+use burn::tensor::{DType, Distribution, FloatDType, Tensor};
 use dvs_shared::event::POLARITIES;
 use dvs_shared::labels::CLASSES;
 
@@ -50,6 +50,9 @@ pub struct NetworkConfig {
     pub step_mode: StepMode,
     /// Probability that dropout silences a feature.
     pub dropout: f64,
+    /// The 16-bit type that convolutions and linear layers compute in while they train; none: 32 bits. Weights,
+    /// batch norm's statistics, potentials and votes have 32 bits either way.
+    pub half: Option<FloatDType>,
 }
 
 /// The network.
@@ -68,6 +71,8 @@ pub struct Network<B: Backend> {
     #[module(skip)]
     step_mode: StepMode,
     dropout: f64,
+    #[module(skip)]
+    half: Option<FloatDType>,
 }
 
 /// Convolution, batch norm, LIF and max pooling.
@@ -94,6 +99,7 @@ impl<B: SnnBackend> ConvBlock<B> {
     }
 
     /// Pooled spikes `[T * B, C, H / 2, W / 2]` at `steps` steps T; `observer` hears of those before pooling as `layer`'s.
+    /// The convolution computes in `half` where there is one.
     ///
     /// The first dimension is not taken apart in between: a convolution on a GPU leaves its channels last in memory,
     /// and to put time and batch together again would cost a copy.
@@ -101,11 +107,16 @@ impl<B: SnnBackend> ConvBlock<B> {
         &self,
         x: Tensor<B, 4>,
         steps: usize,
+        half: Option<FloatDType>,
         layer: usize,
         memory: Option<&mut Potentials<B>>,
         observer: &mut impl Observer<B>,
     ) -> Tensor<B, 4> {
-        let x = convolve(x, self.conv.weight.val()); // [T * B, C, H, W]
+        let w = self.conv.weight.val();
+        let x = match half {
+            None => convolve(x, w),
+            Some(half) => convolve(x.cast(half), w.cast(half)),
+        }; // [T * B, C, H, W]
         let [n, c, height, width] = x.dims();
         if memory.is_none() && !observer.looks() {
             return norm_fire_pool(x, &self.norm, &self.neurons, steps);
@@ -115,7 +126,8 @@ impl<B: SnnBackend> ConvBlock<B> {
             observer.counts(layer, counts, n);
             return pooled;
         }
-        let x = self.norm.forward(x);
+        // Potentials that go from step to step have 32 bits, because the currents have.
+        let x = self.norm.forward(x.cast(DType::F32));
         let x = x.reshape([steps, n / steps.max(1), c, height, width]); // [T, B, C, H, W]
         let spikes = fire(&self.neurons, x, memory);
         observer.spikes(layer, &spikes);
@@ -142,6 +154,7 @@ impl<B: SnnBackend> Network<B> {
             output_neurons: Neurons::new(config.neuron, device),
             step_mode: config.step_mode,
             dropout: config.dropout,
+            half: config.half,
         };
         // burn draws weights where they are first used, after whatever was drawn by then; draw them here.
         network.visit(&mut Draw);
@@ -182,13 +195,14 @@ impl<B: SnnBackend> Network<B> {
         observer: &mut impl Observer<B>,
     ) -> Tensor<B, 3> {
         let [t, b, ..] = frames.dims();
+        let half = self.half.filter(|_| B::ad_enabled(&frames.device()));
         let mut x = frames.flatten::<4>(0, 1); // [T * B, 2, H, W]
         for (layer, block) in self.blocks.iter().enumerate() {
-            x = block.forward(x, t, layer, memory.get_mut(layer), observer);
+            x = block.forward(x, t, half, layer, memory.get_mut(layer), observer);
         }
         let x = x.flatten::<2>(1, 3); // [T * B, C * H/32 * W/32]
         let features = x.dims()[1];
-        let mut x = x.reshape([t, b, features]);
+        let mut x = x.cast(DType::F32).reshape([t, b, features]);
         let ends = [
             (&self.hidden, &self.hidden_neurons),
             (&self.output, &self.output_neurons),
@@ -196,7 +210,7 @@ impl<B: SnnBackend> Network<B> {
         for (end, (weights, neurons)) in ends.into_iter().enumerate() {
             let layer = BLOCKS + end;
             x = drop_out(x, masks.as_ref().map(|masks| &masks[end]));
-            x = fire(neurons, linear(weights, x), memory.get_mut(layer)); // [T, B, 4C], [T, B, 110]
+            x = fire(neurons, linear(weights, x, half), memory.get_mut(layer)); // [T, B, 4C], [T, B, 110]
             observer.spikes(layer, &x);
         }
         let votes = x.reshape([t, b, CLASSES, VOTERS]).mean_dim(3); // [T, B, 11, 1]
@@ -303,9 +317,20 @@ fn fire<B: SnnBackend, const D: usize>(
 }
 
 /// A linear layer over every step and sample.
-fn linear<B: Backend>(layer: &Linear<B>, x: Tensor<B, 3>) -> Tensor<B, 3> {
+fn linear<B: Backend>(
+    layer: &Linear<B>,
+    x: Tensor<B, 3>,
+    half: Option<FloatDType>,
+) -> Tensor<B, 3> {
     let [t, b, features] = x.dims();
-    let y = layer.forward(x.reshape([t * b, features])); // [T * B, F]
+    let x = x.reshape([t * b, features]);
+    let y = match half {
+        None => layer.forward(x),
+        Some(half) => {
+            let y = x.cast(half).matmul(layer.weight.val().cast(half));
+            y.cast(DType::F32)
+        }
+    }; // [T * B, F]
     let outputs = y.dims()[1];
     y.reshape([t, b, outputs])
 }

@@ -7,12 +7,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Result, bail, ensure};
+use burn::tensor::backend::Backend;
+use burn::tensor::{DType, FloatDType};
 use dvs_shared::split_mode::MAX_FRAMES;
 use dvs_shared::{CacheFile, Set, SplitMode};
 
 use crate::cli::{OptimizerName, SchedulerName, Split, TrainArgs};
 use crate::device::{self, Device};
 use crate::network::NetworkConfig;
+use crate::on_device;
 use crate::optimizer::Rule;
 use crate::samples::FramesIn;
 use crate::schedule::Schedule;
@@ -169,13 +172,14 @@ pub fn within(flag: &str, value: usize, limits: RangeInclusive<usize>) -> Result
 /// Half precision serves GPUs; what a CPU would lose by it is not hidden behind a flag that does nothing.
 fn refuse_amp(amp: bool, device: &Device) -> Result<()> {
     ensure!(
-        !amp || *device == Device::Cpu,
-        "--amp is not there yet: on --device {device} too every operation is computed in 32 bits; leave --amp out"
-    );
-    ensure!(
-        !amp,
+        !amp || *device != Device::Cpu,
         "--amp needs a GPU: on --device cpu every operation is computed in 32 bits, and halving them would cost \
          accuracy and time; leave --amp out"
+    );
+    let supported = !amp || on_device!(device, |B, device| B::supports_dtype(device, DType::BF16));
+    ensure!(
+        supported,
+        "--amp needs a GPU that computes in bfloat16, which {device} does not; leave --amp out"
     );
     Ok(())
 }
@@ -192,6 +196,7 @@ pub fn network_config(args: &TrainArgs, size: [usize; 2]) -> Result<NetworkConfi
         neuron: args.neuron.resolve()?,
         step_mode: args.step_mode,
         dropout: 0.5,
+        half: args.amp.then_some(FloatDType::BF16),
     })
 }
 

@@ -2,9 +2,11 @@
 
 use burn::backend::flex::FlexTensor;
 use burn::backend::{Autodiff, Flex, Vulkan};
+use burn::tensor::backend::Backend;
 use burn::tensor::module::conv2d;
+use burn::tensor::ops::FloatTensorOps;
 use burn::tensor::ops::{ConvOptions, FloatTensor};
-use burn::tensor::{Tensor, TensorData, TensorPrimitive};
+use burn::tensor::{DType, FloatDType, Tensor, TensorData, TensorPrimitive};
 use rayon::ThreadPoolBuilder;
 
 use super::{Block, BlockBackend, kernel, norm_fire_pool, one_by_one};
@@ -226,6 +228,60 @@ fn the_kernel_on_vulkan_is_one_after_the_other() {
                     assert!(off < 2e-5, "{name}: {what} off by {off:e}");
                 }
             }
+        }
+    }
+}
+
+/// Tensors of 16 bits: what they hold is rounded, what lies between has 32 bits.
+#[test]
+fn blocks_of_16_bits_are_those_of_32_rounded() {
+    let Some(device) = vulkan() else { return };
+    if !V::supports_dtype(&device, DType::F16) {
+        eprintln!("SKIPPED: 16 bits, which this Vulkan device lacks");
+        return;
+    }
+    for (neuron, steps, shape) in [
+        (kinds()[0], 16, [32, 8, 4, 6]),
+        (kinds()[1], 3, [6, 6, 8, 4]),
+    ] {
+        let g = given(neuron, steps, shape);
+        let there = |tensor: &FlexTensor| moved::<V>(tensor, &device);
+        let halved = |tensor: &FlexTensor| V::float_cast(there(tensor), FloatDType::F16);
+        let single = |tensor| V::float_cast(tensor, FloatDType::F32);
+        let affine = Affine {
+            scale: there(&g.affine.scale),
+            shift: there(&g.affine.shift),
+        };
+        let saved = Saved {
+            gamma: there(&g.saved.gamma),
+            mean: there(&g.saved.mean),
+            inverse: there(&g.saved.inverse),
+        };
+        let (x, grad, w) = (halved(&g.x), halved(&g.grad), g.w.as_ref().map(there));
+        let run = |x: FloatTensor<V>, grad| {
+            let spikes = V::fire_pool(x.clone(), affine.clone(), w.clone(), &g.block);
+            let dtype = spikes.dtype;
+            let moments = V::moments(x.clone());
+            let (affine, saved, w) = (affine.clone(), saved.clone(), w.clone());
+            let [dx, dgamma, ..] = V::norm_fire_pool_backward(grad, x, affine, saved, w, &g.block);
+            let all = [spikes, dx.unwrap(), dgamma.unwrap(), moments.variance];
+            (
+                dtype,
+                all.map(|tensor| {
+                    let n = tensor.meta.num_elements();
+                    back::<V, 1>(V::float_reshape(single(tensor), [n].into()))
+                }),
+            )
+        };
+        let (dtype, half) = run(x.clone(), grad.clone());
+        assert_eq!(dtype, DType::F16);
+        let (_, whole) = run(single(x), single(grad));
+        assert_eq!(half[0], whole[0]);
+        assert!(half[0].contains(&1.0));
+        for (a, b) in half.iter().zip(&whole).skip(1) {
+            let largest = b.iter().fold(1e-3_f32, |max, x| max.max(x.abs()));
+            let off = distance(a, b) / largest;
+            assert!(off < 5e-4, "off by {off:e}");
         }
     }
 }

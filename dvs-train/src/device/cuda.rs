@@ -63,10 +63,10 @@ pub fn gpus() -> Result<Vec<Gpu>> {
 /// # Errors
 /// Where there is none, or it cannot be used.
 pub fn find(index: usize) -> Result<()> {
-    let number = gpus()?.len();
+    let last = gpus()?.len() - 1;
     ensure!(
-        index < number,
-        "there are {number} CUDA devices, counted from 0; dvs-train devices lists them"
+        index <= last,
+        "cuda:{last} is the last device of its kind; dvs-train devices lists them"
     );
     Ok(())
 }

@@ -41,7 +41,17 @@ fn what_is_there_is_listed_and_can_be_used() {
 }
 
 #[test]
-fn a_panic_in_the_first_computation_is_its_reason() {
-    let panic = panic::catch_unwind(|| panic!("{} is missing", "all")).unwrap_err();
-    assert_eq!(message(&*panic), "all is missing");
+fn panics_anywhere_become_reasons() {
+    let (result, panics) = catching_panics(|| {
+        let thread = std::thread::spawn(|| panic!("{} is missing", "all"));
+        thread.join().unwrap_err();
+        panic!("the server is down");
+    });
+    let _: Option<()> = result;
+    assert!(panics.contains(&"all is missing".to_owned()), "{panics:?}");
+    assert!(
+        panics.contains(&"the server is down".to_owned()),
+        "{panics:?}"
+    );
+    assert_eq!(catching_panics(|| 4).0, Some(4));
 }

@@ -74,16 +74,10 @@ pub fn devices() -> Vec<Found> {
 /// Where there is none.
 pub fn find(index: usize) -> Result<WgpuDevice> {
     let devices = devices();
-    let number = devices.len();
-    let found = devices
-        .into_iter()
-        .nth(index)
-        .with_context(|| match number {
-            0 => NONE.to_owned(),
-            _ => format!(
-                "there are {number} Vulkan devices, counted from 0; dvs-train devices lists them"
-            ),
-        })?;
+    let last = devices.len().checked_sub(1).context(NONE)?;
+    let found = devices.get(index).with_context(|| {
+        format!("vulkan:{last} is the last device of its kind; dvs-train devices lists them")
+    })?;
     let unknown = || format!("{found} is not a device that the backend can name");
     found.device.clone().with_context(unknown)
 }

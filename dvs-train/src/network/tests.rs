@@ -21,6 +21,7 @@ const TUTORIAL: NetworkConfig = NetworkConfig {
     neuron: Neuron::TUTORIAL,
     step_mode: StepMode::M,
     dropout: 0.5,
+    half: None,
 };
 
 /// Position of each block's convolution in the peer's `Sequential`; its batch norm comes next.
@@ -147,7 +148,7 @@ where
         println!("layer {at}: rate {rate}, off by {off:e}");
         assert!(off < 2e-5, "layer {at}: rate {rate} is off by {off:e}");
         x = block
-            .forward(x.flatten::<4>(0, 1), t, 0, None, &mut ())
+            .forward(x.flatten::<4>(0, 1), t, None, 0, None, &mut ())
             .reshape([t, b, 8, height / 2, width / 2]);
     }
 
@@ -410,6 +411,63 @@ fn step_by_step_batch_norm_sees_one_step_at_a_time() {
     }
     let mean = |network: &Network<B>| values(network.blocks[0].norm.running_mean.value_sync());
     assert_eq!(mean(&network), mean(&other));
+}
+
+/// bfloat16 is what --amp computes in; half precision takes the same way, and software drivers have it.
+#[test]
+fn in_16_bits_training_is_nearly_the_same() {
+    type V = Autodiff<Vulkan>;
+    let Some(device) = vulkan() else { return };
+    if !V::supports_dtype(&device, DType::F16) {
+        eprintln!("SKIPPED: 16 bits, which this Vulkan device lacks");
+        return;
+    }
+    let _own = own_random_numbers();
+    for step_mode in [StepMode::M, StepMode::S] {
+        let neuron = Neuron {
+            threshold: 0.3,
+            ..Neuron::TUTORIAL
+        };
+        let config = NetworkConfig {
+            channels: 8,
+            size: [32, 32],
+            neuron,
+            step_mode,
+            dropout: 0.0,
+            half: None,
+        };
+        let mut network = Network::<V>::new(&config, &device);
+        let frames = wave([4, 6, 2, 32, 32], 0.7, &device) * 2.0;
+        let target = wave::<V, 2>([6, 11], 0.3, &device);
+        let mut run = |half| {
+            network.half = half;
+            let rate = network.forward(frames.clone());
+            assert_eq!(rate.dtype(), DType::F32);
+            let loss = mean_squared_error(rate, target.clone()) * 100.0;
+            let grads = loss.backward();
+            let grads = parameters(&network, |p| match p {
+                Visit::Conv(p) => values(p.grad(&grads).unwrap()),
+                Visit::Vector(p) => values(p.grad(&grads).unwrap()),
+                Visit::Matrix(p) => values(p.grad(&grads).unwrap()),
+            });
+            (values(loss)[0], grads)
+        };
+        let (loss, grads) = run(None);
+        let (half_loss, half_grads) = run(Some(FloatDType::F16));
+        println!("{step_mode:?}: loss {loss} in 32 bits, {half_loss} in 16");
+        assert!((half_loss / loss - 1.0).abs() < 0.05);
+        for ((name, a), (_, b)) in grads.iter().zip(&half_grads) {
+            let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+            let (cosine, longer) = (
+                dot(a, b) / (dot(a, a) * dot(b, b)).sqrt(),
+                (dot(b, b) / dot(a, a)).sqrt(),
+            );
+            println!("{name}: cosine {cosine}, {longer} times as long");
+            // A rounded potential makes another spike, and the layers below see another gradient.
+            assert!((0.2..5.0).contains(&longer), "{name}: {longer}");
+            assert!(cosine > 0.7 || name != "23.weight", "{name}: {cosine}");
+        }
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ use cubecl::prelude::*;
 
 use super::backend::{Layer, NeuronBackend};
 use super::cube_rule::{Form, Numbers, Rule, numbers};
-use crate::cube::{cubes, dims, empty, width};
+use crate::cube::{cubes, dims, empty, single, width};
 
 /// Most steps whose potentials the backward pass keeps in registers; those of more lie in memory meanwhile.
 const STEPS_IN_REGISTERS: usize = 32;
@@ -95,7 +95,7 @@ fn forward<R: CubeRuntime>(
             width,
             x.clone().into_array_arg(),
             v.map(CubeTensor::into_array_arg).into(),
-            rate.map(CubeTensor::into_array_arg).into(),
+            rate.map(|rate| single(rate).into_array_arg()).into(),
             out.clone().into_array_arg(),
             n / width,
             numbers(&layer.neuron),
@@ -140,7 +140,7 @@ fn backward<R: CubeRuntime>(
             grad.clone().into_array_arg(),
             x.clone().into_array_arg(),
             v.map(CubeTensor::into_array_arg).into(),
-            rate.map(CubeTensor::into_array_arg).into(),
+            rate.map(|rate| single(rate).into_array_arg()).into(),
             dx.clone().into_array_arg(),
             dv.clone().into_array_arg(),
             drate.clone().map(CubeTensor::into_array_arg).into(),

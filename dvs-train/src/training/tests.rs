@@ -19,6 +19,7 @@ const CONFIG: NetworkConfig = NetworkConfig {
     neuron: Neuron::TUTORIAL,
     step_mode: StepMode::M,
     dropout: 0.5,
+    half: None,
 };
 
 /// Four samples of four labels: upright or lying stripes, of OFF or ON events.
