@@ -140,6 +140,15 @@ fn bench_times_both_steps() {
             "{found}"
         );
     }
+    let line = "bench --parts -T 1 -b 1 --channels 2 --device cpu --json";
+    let found = json(&run(&line.split(' ').collect::<Vec<_>>()));
+    let parts = found["parts"].as_array().unwrap();
+    assert_eq!(parts.len(), 2 + 2 + 5 * 5 - 1, "{found}");
+    for part in parts {
+        assert!(part["seconds"].as_f64().unwrap() > 0.0, "{part}");
+        let compared = ["share_of_copy", "share_of_matmul"].map(|key| part[key].is_number());
+        assert_ne!(compared[0], compared[1], "{part}");
+    }
     let error = fail(&["bench", "--steps", "0"]);
     assert!(error.contains("--steps 0 is not within 1 and"), "{error}");
 }

@@ -21,7 +21,7 @@ use crate::device;
 use crate::network::{Network, SnnBackend};
 use crate::on_device;
 use crate::optimizer::{Optimizer, Rule};
-use crate::options::{network_config, within};
+use crate::options::{network_config, refuse_amp, within};
 use crate::run::print;
 use crate::training::step;
 
@@ -34,6 +34,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     within("--batch-size", args.batch_size, 1..=1 << 16)?;
     within("--steps", args.steps, 1..=1_000_000)?;
     let device = device::resolve(args.device)?;
+    refuse_amp(args.amp, &device)?;
     on_device!(&device, |B, device| run_on::<Autodiff<B>>(args, device))
 }
 
@@ -46,12 +47,13 @@ where
     let asked = TrainArgs {
         channels: args.channels,
         step_mode: args.step_mode,
+        amp: args.amp,
         neuron: args.neuron.clone(),
         ..TrainArgs::usual()?
     };
     let config = network_config(&asked, size)?;
     if args.parts {
-        let parts = parts::time::<B::InnerBackend>(args, config.neuron, device)?;
+        let parts = parts::time::<B::InnerBackend>(args, &config, device)?;
         return print(&if args.json {
             let parts = json!({ "backend": B::name(device), "parts": parts.in_json() });
             format!("{parts}\n")
@@ -136,6 +138,7 @@ impl Timed {
             "T": args.frames,
             "batch": args.batch_size,
             "channels": args.channels,
+            "amp": args.amp,
             "steps": args.steps,
             "train_step_s": self.train,
             "train_samples_per_s": args.batch_size as f64 / self.train,

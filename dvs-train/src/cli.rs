@@ -282,6 +282,10 @@ pub struct BenchArgs {
     #[arg(long, default_value = "auto")]
     pub device: DeviceName,
 
+    /// Automatic mixed precision, as in training
+    #[arg(long)]
+    pub amp: bool,
+
     /// Steps to time; their median counts
     #[arg(long, default_value_t = 5, value_name = "N")]
     pub steps: usize,

@@ -170,7 +170,10 @@ pub fn within(flag: &str, value: usize, limits: RangeInclusive<usize>) -> Result
 }
 
 /// Half precision serves GPUs; what a CPU would lose by it is not hidden behind a flag that does nothing.
-fn refuse_amp(amp: bool, device: &Device) -> Result<()> {
+///
+/// # Errors
+/// Where `amp` is asked for and the device has no use for it.
+pub fn refuse_amp(amp: bool, device: &Device) -> Result<()> {
     ensure!(
         !amp || *device != Device::Cpu,
         "--amp needs a GPU: on --device cpu every operation is computed in 32 bits, and halving them would cost \

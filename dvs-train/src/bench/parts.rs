@@ -4,22 +4,20 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use burn::tensor::backend::Backend;
-use burn::tensor::{Distribution, Tensor};
+use burn::tensor::{Distribution, FloatDType, Tensor};
 use dvs_shared::event::{DVS128, POLARITIES};
 use serde_json::{Value, json};
 
 use crate::batch_norm::{BatchNorm, affine};
 use crate::block::Block;
 use crate::cli::BenchArgs;
-use crate::network::{BLOCKS, SnnBackend};
+use crate::network::{BLOCKS, NetworkConfig, SnnBackend};
+use crate::neuron::Neurons;
 use crate::neuron::backend::Layer;
-use crate::neuron::{Neuron, Neurons};
 use crate::primitive::primitive;
 
 /// How long a part is repeated, in seconds; it is at least twice.
 const LONG_ENOUGH: f64 = 0.2;
-/// Bytes of a value.
-const VALUE: usize = 4;
 /// Share of the inputs of a convolution that are not zero: of the first one's frames, and of the others' spikes.
 const DENSITY: f64 = 0.1;
 
@@ -36,27 +34,37 @@ pub struct Part {
 /// All parts; the first two are copying and multiplying matrices.
 pub struct Parts(Vec<Part>);
 
-/// Times every part of a training step of `neuron`s with the sizes of `args`.
+/// Times every part of a training step of the network of `config` with the sizes of `args`, in the type that it computes
+/// in.
 ///
 /// # Errors
 /// Where the device fails.
-pub fn time<B: SnnBackend>(args: &BenchArgs, neuron: Neuron, device: &B::Device) -> Result<Parts> {
+pub fn time<B: SnnBackend>(
+    args: &BenchArgs,
+    config: &NetworkConfig,
+    device: &B::Device,
+) -> Result<Parts> {
+    let made = Maker::<B> {
+        half: config.half,
+        device,
+    };
+    let neuron = config.neuron;
     let mut parts = Vec::new();
     let (steps, n, c) = (args.frames, args.frames * args.batch_size, args.channels);
     let [mut height, mut width] = [DVS128.height as usize, DVS128.width as usize];
     let values = n * c * height * width;
 
-    let x = random::<B, 2>([n, values / n], device);
+    let x = made.random::<2>([n, values / n]);
     parts.push(Part {
         name: "copy".to_owned(),
-        seconds: seconds::<B>(device, || drop(x.clone().mul_scalar(1.0)))?,
-        bytes: Some(2 * VALUE * values),
+        seconds: seconds::<B>(made.device, || drop(x.clone().mul_scalar(1.0)))?,
+        bytes: Some(2 * made.bytes() * values),
         operations: None,
     });
     drop(x);
-    parts.push(matmul::<B>(device)?);
+    parts.push(matmul(&made)?);
     let neurons = Neurons::<B>::new(neuron, device);
-    parts.extend(layer::<B>(&neurons, steps, values / steps, device)?);
+    parts.extend(layer(&made, &neurons, steps, values / steps)?);
 
     let mut inputs = POLARITIES as usize;
     for number in 1..=BLOCKS {
@@ -65,21 +73,21 @@ pub fn time<B: SnnBackend>(args: &BenchArgs, neuron: Neuron, device: &B::Device)
             steps,
             shape: [n, c, height, width],
         };
-        parts.extend(convolution::<B>(number, inputs, &block, device)?);
-        parts.extend(fused::<B>(number, &neurons, &block, device)?);
+        parts.extend(convolution(&made, number, inputs, &block)?);
+        parts.extend(fused(&made, number, &neurons, &block)?);
         (inputs, height, width) = (c, height / 2, width / 2);
     }
     Ok(Parts(parts))
 }
 
-fn matmul<B: SnnBackend>(device: &B::Device) -> Result<Part> {
+fn matmul<B: SnnBackend>(made: &Maker<'_, B>) -> Result<Part> {
     // As large as the device makes sense of: a processor would take minutes for what fills a GPU.
     let mut part = None;
     for size in [1024, 4096, 8192] {
-        let [a, b] = [(); 2].map(|()| random::<B, 2>([size, size], device));
+        let [a, b] = [(); 2].map(|()| made.random::<2>([size, size]));
         let found = Part {
             name: format!("matrices of {size} x {size}"),
-            seconds: seconds::<B>(device, || drop(a.clone().matmul(b.clone())))?,
+            seconds: seconds::<B>(made.device, || drop(a.clone().matmul(b.clone())))?,
             bytes: None,
             operations: Some(2 * size * size * size),
         };
@@ -94,22 +102,22 @@ fn matmul<B: SnnBackend>(device: &B::Device) -> Result<Part> {
 
 /// Neurons alone, of the size of the largest layer.
 fn layer<B: SnnBackend>(
+    made: &Maker<'_, B>,
     neurons: &Neurons<B>,
     steps: usize,
     number: usize,
-    device: &B::Device,
 ) -> Result<[Part; 2]> {
-    let x = primitive(random::<B, 2>([steps, number], device));
-    let grad = primitive(random::<B, 2>([steps, number], device));
-    let (w, bytes) = (neurons.weight(), VALUE * steps * number);
+    let x = primitive(made.random::<2>([steps, number]));
+    let grad = primitive(made.random::<2>([steps, number]));
+    let (w, bytes) = (neurons.weight(), made.bytes() * steps * number);
     let layer = Layer {
         neuron: neurons.neuron(),
         keep_potential: false,
     };
-    let forward = seconds::<B>(device, || {
+    let forward = seconds::<B>(made.device, || {
         drop(B::neurons(x.clone(), None, w.clone(), &layer));
     })?;
-    let backward = seconds::<B>(device, || {
+    let backward = seconds::<B>(made.device, || {
         drop(B::neurons_backward(
             grad.clone(),
             x.clone(),
@@ -131,20 +139,15 @@ fn layer<B: SnnBackend>(
 }
 
 fn convolution<B: SnnBackend>(
+    made: &Maker<'_, B>,
     number: usize,
     inputs: usize,
     block: &Block,
-    device: &B::Device,
 ) -> Result<Vec<Part>> {
     let [n, c, height, width] = block.shape;
-    let spikes = Tensor::<B, 4>::random(
-        [n, inputs, height, width],
-        Distribution::Bernoulli(DENSITY),
-        device,
-    );
-    let x = primitive(spikes);
-    let w = primitive(random::<B, 4>([c, inputs, 3, 3], device));
-    let grad = primitive(random::<B, 4>(block.shape, device));
+    let x = primitive(made.some::<4>(Distribution::Bernoulli(DENSITY), [n, inputs, height, width]));
+    let w = primitive(made.random::<4>([c, inputs, 3, 3]));
+    let grad = primitive(made.random::<4>(block.shape));
     let operations = 2 * 9 * inputs * c * n * height * width;
     let part = |name: &str, seconds| Part {
         name: format!("conv{number} {name}"),
@@ -152,8 +155,8 @@ fn convolution<B: SnnBackend>(
         bytes: None,
         operations: Some(operations),
     };
-    let forward = seconds::<B>(device, || drop(B::convolve(x.clone(), w.clone())))?;
-    let by_weight = seconds::<B>(device, || {
+    let forward = seconds::<B>(made.device, || drop(B::convolve(x.clone(), w.clone())))?;
+    let by_weight = seconds::<B>(made.device, || {
         drop(B::weight_gradient(grad.clone(), x.clone(), w.clone()));
     })?;
     let mut parts = vec![
@@ -162,7 +165,7 @@ fn convolution<B: SnnBackend>(
     ];
     // Nothing asks for the gradient of the frames.
     if number > 1 {
-        let by_input = seconds::<B>(device, || {
+        let by_input = seconds::<B>(made.device, || {
             drop(B::input_gradient(grad.clone(), x.clone(), w.clone()));
         })?;
         parts.push(part("gradient of inputs", by_input));
@@ -173,25 +176,25 @@ fn convolution<B: SnnBackend>(
 /// Batch norm, neurons and pooling. Forward, the convolution's output is read for its moments and once more; backward,
 /// it and the gradient of the pooled spikes are read for the sums and once more.
 fn fused<B: SnnBackend>(
+    made: &Maker<'_, B>,
     number: usize,
     neurons: &Neurons<B>,
     block: &Block,
-    device: &B::Device,
 ) -> Result<[Part; 2]> {
     let [n, c, height, width] = block.shape;
-    let bytes = VALUE * n * c * height * width;
-    let x = primitive(random::<B, 4>(block.shape, device));
-    let grad = primitive(random::<B, 4>([n, c, height / 2, width / 2], device));
+    let bytes = made.bytes() * n * c * height * width;
+    let x = primitive(made.random::<4>(block.shape));
+    let grad = primitive(made.random::<4>([n, c, height / 2, width / 2]));
     let (w, parameters) = (
         neurons.weight(),
-        BatchNorm::<B>::new(c, device).parameters(),
+        BatchNorm::<B>::new(c, made.device).parameters(),
     );
-    let forward = seconds::<B>(device, || {
+    let forward = seconds::<B>(made.device, || {
         let spikes = B::norm_fire_pool(x.clone(), parameters.clone(), w.clone(), block);
         drop(spikes);
     })?;
     let (affine, saved) = affine::<B>(&parameters, &B::moments(x.clone()));
-    let backward = seconds::<B>(device, || {
+    let backward = seconds::<B>(made.device, || {
         drop(B::norm_fire_pool_backward(
             grad.clone(),
             x.clone(),
@@ -213,8 +216,29 @@ fn fused<B: SnnBackend>(
     ])
 }
 
-fn random<B: Backend, const D: usize>(shape: [usize; D], device: &B::Device) -> Tensor<B, D> {
-    Tensor::random(shape, Distribution::Normal(0.0, 1.0), device)
+/// Makes tensors of the type that a network computes in.
+struct Maker<'a, B: Backend> {
+    half: Option<FloatDType>,
+    device: &'a B::Device,
+}
+
+impl<B: Backend> Maker<'_, B> {
+    fn random<const D: usize>(&self, shape: [usize; D]) -> Tensor<B, D> {
+        self.some(Distribution::Normal(0.0, 1.0), shape)
+    }
+
+    fn some<const D: usize>(&self, of: Distribution, shape: [usize; D]) -> Tensor<B, D> {
+        let tensor = Tensor::<B, D>::random(shape, of, self.device);
+        match self.half {
+            Some(half) => tensor.cast(half),
+            None => tensor,
+        }
+    }
+
+    /// Bytes of a value.
+    fn bytes(&self) -> usize {
+        if self.half.is_some() { 2 } else { 4 }
+    }
 }
 
 /// Mean time of `work` on the device, which works on while more of it is handed over.
