@@ -189,7 +189,7 @@ impl<R: CubeRuntime> Given<R> {
         }
     }
 
-    /// See [`sums_kernel`].
+    /// See [`sums_kernel()`].
     fn sums(&self, block: &Block) -> CubeTensor<R> {
         let c = block.shape[1];
         let work = ColumnSums::new(self.number, c / self.width, 1);
