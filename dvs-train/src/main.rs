@@ -3,7 +3,7 @@
 //! cache -> [`samples`] -> [`cache_reader`] -> [`feed`] -> [`batch`] -> [`network`] (its [`convolution`], [`batch_norm`] and
 //! [`neuron`]s) -> firing rate -> [`metrics`]; [`training`] is one epoch of it, [`evaluation`] the judgement after it, and
 //! [`run`] the loop around both, which leaves [`epoch_log`], [`checkpoint`] and [`pictures`] in a [`run_folder`].
-//! [`eval`] and [`predict`] use what was trained, [`bench`] times the steps.
+//! [`eval`] and [`predict`] use what was trained, [`mod@bench`] times the steps.
 
 mod batch;
 mod batch_norm;
