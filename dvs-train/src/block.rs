@@ -19,7 +19,7 @@ use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::FloatTensor;
 
 use crate::batch_norm::{Affine, BatchNorm, BatchNormBackend, Moments, Parameters, Saved, affine};
-use crate::neuron::backend::Layer;
+use crate::neuron::settings::Layer;
 use crate::neuron::{Neuron, NeuronBackend, Neurons};
 use crate::primitive::{primitive, tensor};
 

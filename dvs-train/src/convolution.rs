@@ -8,6 +8,7 @@ mod direct;
 mod gradient;
 mod inputs;
 mod kernel;
+mod outputs;
 mod sparse;
 mod spikes;
 mod tape;

@@ -13,7 +13,7 @@ use crate::block::Block;
 use crate::cli::BenchArgs;
 use crate::network::{BLOCKS, NetworkConfig, SnnBackend};
 use crate::neuron::Neurons;
-use crate::neuron::backend::Layer;
+use crate::neuron::settings::Layer;
 use crate::primitive::primitive;
 
 /// How long a part is repeated, in seconds; it is at least twice.

@@ -4,7 +4,7 @@ use pulp::Arch;
 
 use super::dense::{self, Dense};
 use super::inputs::Inputs;
-use super::kernel::Outputs;
+use super::outputs::Outputs;
 use super::sparse::Scatter;
 use super::tape::{Block, Tape};
 use super::weights::{Packed, Weights};

@@ -16,6 +16,9 @@ const SLACK: usize = 64;
 /// Values in a line of the cache.
 const LINE: usize = 16;
 
+/// Number and size of images, `[N, H, W]`.
+pub type Images = [usize; 3];
+
 /// The layout of some images.
 #[derive(Clone, Copy, Debug)]
 pub struct Tape {
@@ -30,7 +33,7 @@ pub struct Tape {
 
 impl Tape {
     /// Of `images` of this size.
-    pub fn new([images, height, width]: [usize; 3]) -> Self {
+    pub fn new([images, height, width]: Images) -> Self {
         let pitch = height + 1;
         Self {
             images,
@@ -42,7 +45,7 @@ impl Tape {
     }
 
     /// Of images of an even height, with an even number of `rows` in each block, so that pairs of rows stay together.
-    pub fn in_pairs([images, height, width]: [usize; 3], rows: usize) -> Self {
+    pub fn in_pairs([images, height, width]: Images, rows: usize) -> Self {
         Self {
             images,
             height,

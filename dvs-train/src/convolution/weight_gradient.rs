@@ -5,8 +5,8 @@ use rayon::prelude::*;
 
 use super::gradient::{Dense, Sparse};
 use super::inputs::Inputs;
-use super::kernel::{Images, lanes};
-use super::tape::{Block, Planes, Tape};
+use super::kernel::lanes;
+use super::tape::{Block, Images, Planes, Tape};
 use super::transpose::Transpose;
 use super::weights::TAPS;
 

@@ -14,8 +14,8 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::kernel::{Images, Outputs};
-use super::tape::{Block, Planes, Tape};
+use super::outputs::Outputs;
+use super::tape::{Block, Images, Planes, Tape};
 use super::weights::Weights;
 
 /// Output channels that are computed together.

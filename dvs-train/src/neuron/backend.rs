@@ -13,19 +13,9 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::ops::FloatTensor;
 
-use super::settings::Neuron;
+use super::settings::Layer;
 use super::{kernel, reference};
-
 use crate::primitive::{primitive, tensor};
-
-/// What a layer computes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Layer {
-    /// Its neurons.
-    pub neuron: Neuron,
-    /// Whether the potentials after the last step follow the spikes as one more row.
-    pub keep_potential: bool,
-}
 
 /// A backend that computes neurons. The methods it does not replace with kernels are the reference's.
 ///

@@ -13,8 +13,9 @@ use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
 use cubecl::prelude::*;
 
-use super::backend::{Layer, NeuronBackend};
+use super::backend::NeuronBackend;
 use super::cube_rule::{Form, Numbers, Rule, numbers};
+use super::settings::Layer;
 use crate::cube::{cubes, dims, empty, single, width};
 
 /// Most steps whose potentials the backward pass keeps in registers; those of more lie in memory meanwhile.

@@ -10,8 +10,7 @@ use burn::backend::flex::FlexTensor;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::backend::Layer;
-use super::settings::{Charge, Neuron};
+use super::settings::{Charge, Layer, Neuron};
 use super::surrogate::Surrogate;
 use crate::flex::{columns, dims, map, map2, sum2, tensor, values};
 

@@ -5,8 +5,8 @@ use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Tensor, TensorPrimitive};
 
-use super::backend::{Layer, NeuronBackend};
-use super::settings::{Charge, Neuron};
+use super::backend::NeuronBackend;
+use super::settings::{Charge, Layer, Neuron};
 
 use crate::primitive::primitive;
 

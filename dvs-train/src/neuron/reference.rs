@@ -4,8 +4,7 @@ use burn::tensor::activation::sigmoid;
 use burn::tensor::backend::Backend;
 use burn::tensor::{Bool, Tensor};
 
-use super::backend::Layer;
-use super::settings::{Charge, Neuron};
+use super::settings::{Charge, Layer, Neuron};
 
 /// Spikes `[T, N]` of the current `x`, and the last potentials as one more row where the layer keeps them.
 pub fn forward<B: Backend>(

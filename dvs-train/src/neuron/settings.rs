@@ -69,6 +69,15 @@ impl Neuron {
     }
 }
 
+/// What a layer computes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Layer {
+    /// Its neurons.
+    pub neuron: Neuron,
+    /// Whether the potentials after the last step follow the spikes as one more row.
+    pub keep_potential: bool,
+}
+
 impl fmt::Display for Neuron {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.name())?;

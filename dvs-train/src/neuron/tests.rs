@@ -7,8 +7,7 @@ use burn::tensor::backend::AutodiffBackend;
 use clap::ValueEnum;
 use rayon::ThreadPoolBuilder;
 
-use super::backend::Layer;
-use super::settings::{Charge, Neuron};
+use super::settings::{Charge, Layer, Neuron};
 use super::surrogate::{Surrogate, SurrogateShape};
 use super::{NeuronBackend, Neurons, reference};
 use crate::test_data::{Npz, back, distance, there, values, vulkan, wave};
