@@ -51,7 +51,6 @@ impl fmt::Display for Device {
 }
 
 /// Evaluates an expression for the backend of a [`Device`]: `on_device!(device, |B, device| f::<B>(device))`.
-#[macro_export]
 macro_rules! on_device {
     ($device:expr, |$backend:ident, $name:ident| $body:expr) => {
         match $device {
@@ -71,6 +70,7 @@ macro_rules! on_device {
         }
     };
 }
+pub(crate) use on_device;
 
 /// The device that `name` means here. `auto` is the first CUDA device that works, else the processor.
 ///

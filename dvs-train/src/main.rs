@@ -56,6 +56,7 @@ use anyhow::Result;
 use burn::backend::Autodiff;
 
 use crate::cli::{Cli, Command, TrainArgs, Typed};
+use crate::device::on_device;
 use crate::options::TrainOptions;
 
 // The system's allocator maps every large tensor anew and pays for its pages each time.

@@ -13,9 +13,9 @@ use dvs_shared::split_mode::MAX_FRAMES;
 use dvs_shared::{CacheFile, Set, SplitMode};
 
 use crate::cli::{OptimizerName, SchedulerName, Split, TrainArgs};
+use crate::device::on_device;
 use crate::device::{self, Device};
 use crate::network::NetworkConfig;
-use crate::on_device;
 use crate::optimizer::Rule;
 use crate::samples::FramesIn;
 use crate::schedule::Schedule;
