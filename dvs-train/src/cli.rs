@@ -278,7 +278,7 @@ pub struct BenchArgs {
     #[arg(long, default_value_t = 128, value_name = "C")]
     pub channels: usize,
 
-    /// Where to compute: auto or cpu
+    /// Where to compute: auto, cpu, cuda:N or vulkan:N
     #[arg(long, default_value = "auto")]
     pub device: DeviceName,
 
