@@ -17,8 +17,7 @@ use serde_json::{Value, json};
 
 use crate::batch::{Batch, Counts, HostBatch};
 use crate::cli::{BenchArgs, TrainArgs};
-use crate::device;
-use crate::device::on_device;
+use crate::device::{self, on_device};
 use crate::network::{Network, SnnBackend};
 use crate::optimizer::{Optimizer, Rule};
 use crate::options::{network_config, refuse_amp, within};

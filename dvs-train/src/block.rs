@@ -6,6 +6,7 @@
 pub mod cube;
 pub mod cube_kernel;
 pub mod kernel;
+pub mod one_by_one;
 
 use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -31,15 +32,11 @@ pub fn norm_fire_pool<B: BlockBackend>(
     neurons: &Neurons<B>,
     steps: usize,
 ) -> Tensor<B, 4> {
-    let [n, c, height, width] = x.dims();
-    let block = Block {
-        neuron: neurons.neuron(),
-        steps,
-        shape: [n, c, height, width],
-    };
+    let block = Block::new(neurons, steps, x.dims());
     let x = primitive(x);
     let spikes = if B::ad_enabled(&norm.gamma.device()) {
         let (spikes, moments) = B::norm_fire_pool(x, norm.parameters(), neurons.weight(), &block);
+        let [n, _, height, width] = block.shape;
         norm.move_running(moments, n * height * width);
         spikes
     } else {
@@ -56,11 +53,7 @@ pub fn norm_fire_pool_count<B: BlockBackend>(
     neurons: &Neurons<B>,
     steps: usize,
 ) -> (Tensor<B, 4>, Tensor<B, 1>) {
-    let block = Block {
-        neuron: neurons.neuron(),
-        steps,
-        shape: x.dims(),
-    };
+    let block = Block::new(neurons, steps, x.dims());
     let affine = norm.running_affine();
     let (spikes, counts) = B::fire_pool_count(primitive(x), affine, neurons.weight(), &block);
     (tensor(spikes), tensor(counts))
@@ -134,7 +127,7 @@ impl BlockBackend for Flex {
         w: Option<FloatTensor<Self>>,
         block: &Block,
     ) -> FloatTensor<Self> {
-        match kernel::serves(block) {
+        match block.is_whole() {
             true => kernel::forward(&x, &affine, w.as_ref(), block),
             false => one_by_one::fire_pool::<Self>(x, affine, w, block),
         }
@@ -146,7 +139,7 @@ impl BlockBackend for Flex {
         w: Option<FloatTensor<Self>>,
         block: &Block,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        match kernel::serves(block) {
+        match block.is_whole() {
             true => kernel::forward_count(&x, &affine, w.as_ref(), block),
             false => one_by_one::fire_pool_count::<Self>(x, affine, w, block),
         }
@@ -160,7 +153,7 @@ impl BlockBackend for Flex {
         w: Option<FloatTensor<Self>>,
         block: &Block,
     ) -> [Option<FloatTensor<Self>>; 4] {
-        match kernel::serves(block) {
+        match block.is_whole() {
             true => kernel::backward(&grad, &x, &affine, &saved, w.as_ref(), block),
             false => one_by_one::backward::<Self>(grad, x, affine, saved, w, block),
         }
@@ -256,84 +249,6 @@ impl<B: BlockBackend> Backward<B, 4> for BlockNode {
     }
 }
 
-/// The fused operations taken apart.
-pub mod one_by_one {
-    use super::*;
-
-    const TWO: [usize; 2] = [2, 2];
-    const ZERO: [usize; 2] = [0, 0];
-    const ONE: [usize; 2] = [1, 1];
-
-    /// See [`BlockBackend::fire_pool`].
-    pub fn fire_pool<B: BlockBackend>(
-        x: FloatTensor<B>,
-        affine: Affine<FloatTensor<B>>,
-        w: Option<FloatTensor<B>>,
-        block: &Block,
-    ) -> FloatTensor<B> {
-        primitive(pool(fire::<B>(x, affine, w, block)))
-    }
-
-    /// See [`BlockBackend::fire_pool_count`].
-    pub fn fire_pool_count<B: BlockBackend>(
-        x: FloatTensor<B>,
-        affine: Affine<FloatTensor<B>>,
-        w: Option<FloatTensor<B>>,
-        block: &Block,
-    ) -> (FloatTensor<B>, FloatTensor<B>) {
-        let spikes = fire::<B>(x, affine, w, block);
-        let [n, c, height, width] = block.shape;
-        let cells = c * height * width;
-        let counts = spikes.clone().reshape([n, cells]).sum_dim(0); // [1, C * H * W]
-        (primitive(pool(spikes)), primitive(counts.reshape([cells])))
-    }
-
-    /// Spikes `[T * B, C, H, W]`.
-    fn fire<B: BlockBackend>(
-        x: FloatTensor<B>,
-        affine: Affine<FloatTensor<B>>,
-        w: Option<FloatTensor<B>>,
-        block: &Block,
-    ) -> Tensor<B, 4> {
-        let current = B::scale(x, affine);
-        let spikes = B::neurons(rows::<B>(current, block), None, w, &block.layer());
-        tensor::<B, 2>(spikes).reshape(block.shape)
-    }
-
-    /// See [`BlockBackend::norm_fire_pool_backward`].
-    pub fn backward<B: BlockBackend>(
-        grad: FloatTensor<B>,
-        x: FloatTensor<B>,
-        affine: Affine<FloatTensor<B>>,
-        saved: Saved<FloatTensor<B>>,
-        w: Option<FloatTensor<B>>,
-        block: &Block,
-    ) -> [Option<FloatTensor<B>>; 4] {
-        let current = rows::<B>(B::scale(x.clone(), affine), block);
-        let spikes = B::neurons(current.clone(), None, w.clone(), &block.layer());
-        let spikes = primitive(tensor::<B, 2>(spikes).reshape(block.shape));
-        let pooled = B::max_pool2d_with_indices(spikes.clone(), TWO, TWO, ZERO, ONE, false);
-        let grad = B::max_pool2d_with_indices_backward(
-            spikes,
-            TWO,
-            TWO,
-            ZERO,
-            ONE,
-            false,
-            grad,
-            pooled.indices,
-        );
-        let grad = rows::<B>(grad.x_grad, block);
-        let [grad, _, dw] = B::neurons_backward(grad, current, None, w, &block.layer());
-        let Some(grad) = grad else {
-            return [None, None, None, dw];
-        };
-        let grad = reshape::<B, 4>(grad, block.shape);
-        let [dx, dgamma, dbeta] = B::batch_norm_backward(grad, x, saved);
-        [Some(dx), Some(dgamma), Some(dbeta), dw]
-    }
-}
-
 /// Spikes of a quarter of the size.
 pub fn pool<B: Backend>(x: Tensor<B, 4>) -> Tensor<B, 4> {
     // All four cells of a window often spike: the gradient goes to the first of them, as in PyTorch.
@@ -341,6 +256,21 @@ pub fn pool<B: Backend>(x: Tensor<B, 4>) -> Tensor<B, 4> {
 }
 
 impl Block {
+    fn new<B: BlockBackend>(neurons: &Neurons<B>, steps: usize, shape: [usize; 4]) -> Self {
+        Self {
+            neuron: neurons.neuron(),
+            steps,
+            shape,
+        }
+    }
+
+    /// Whether kernels take it: no cell is left over by pooling, and none by the batch.
+    fn is_whole(&self) -> bool {
+        let [n, c, height, width] = self.shape;
+        let whole = height % 2 == 0 && width % 2 == 0 && n % self.steps.max(1) == 0;
+        whole && n * c * height * width > 0
+    }
+
     fn layer(&self) -> Layer {
         Layer {
             neuron: self.neuron,

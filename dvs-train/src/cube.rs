@@ -131,9 +131,27 @@ pub fn place(#[comptime] lanes: u32) -> Place {
     }
 }
 
+/// Leaves the cube's sums of `value` as its row `row` of `rows` in `parts`, `[parts, rows, columns]`.
+#[cube]
+pub fn put_sum<N: Size>(
+    parts: &mut Array<Vector<f32, N>>,
+    value: Vector<f32, N>,
+    place: &Place,
+    columns: usize,
+    #[comptime] row: usize,
+    #[comptime] rows: usize,
+    #[comptime] lanes: u32,
+) {
+    let sum = sum_lanes(value, lanes);
+    if place.first && place.column < columns {
+        let at = CUBE_POS_Y as usize * rows + row;
+        parts[at * columns + place.column] = sum;
+    }
+}
+
 /// The sum of the values of all threads of a cube that have the same lane, in the first `lanes` of them.
 #[cube]
-pub fn sum_lanes<N: Size>(value: Vector<f32, N>, #[comptime] lanes: u32) -> Vector<f32, N> {
+fn sum_lanes<N: Size>(value: Vector<f32, N>, #[comptime] lanes: u32) -> Vector<f32, N> {
     let mut values = SharedMemory::<Vector<f32, N>>::new(comptime![UNITS as usize]);
     let unit = UNIT_POS as usize;
     values[unit] = value;

@@ -9,8 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cache_reader::test_batches;
 use crate::cli::{EvalArgs, SetName};
-use crate::device;
-use crate::device::on_device;
+use crate::device::{self, on_device};
 use crate::evaluation::{Judgement, judge};
 use crate::feed::Feeder;
 use crate::network::{LAYERS, SnnBackend};
@@ -41,7 +40,7 @@ fn run_on<B: SnnBackend>(args: &EvalArgs, device: &B::Device) -> Result<()> {
         SetName::Test => Set::Test,
     };
     let samples = CacheSamples::all(&Arc::new(cache), set, FramesIn::Stream);
-    let feeder = Feeder::new(samples, FramesIn::Stream, args.jobs, device)?;
+    let feeder = Feeder::new(samples, args.jobs, device);
     let number = feeder.len();
     ensure!(
         number > 0,

@@ -1,5 +1,6 @@
 //! Batches on the device: read ahead and uploaded one by one, or gathered from a set that is there already.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::Duration;
 use std::vec;
@@ -18,38 +19,21 @@ const UPLOAD: usize = 16;
 /// A set of samples that batches are made of.
 pub struct Feeder<B: Backend> {
     samples: Arc<CacheSamples>,
-    /// All its frames, `[N, T, 2, H, W]`, where they are on the device.
-    loaded: Option<DeviceCounts<B>>,
+    /// All its frames, `[N, T, 2, H, W]`, where they are to be on the device and were asked for.
+    loaded: OnceCell<DeviceCounts<B>>,
     workers: usize,
     device: B::Device,
 }
 
 impl<B: Backend> Feeder<B> {
-    /// Loads the frames of `samples` onto the device where that is where they are to be. `workers` threads read.
-    ///
-    /// # Errors
-    /// Where a sample cannot be read.
-    pub fn new(
-        samples: CacheSamples,
-        frames_in: FramesIn,
-        workers: usize,
-        device: &B::Device,
-    ) -> Result<Self> {
-        let mut feeder = Self {
+    /// Feeds `samples`, which `workers` threads read, to `device`.
+    pub fn new(samples: CacheSamples, workers: usize, device: &B::Device) -> Self {
+        Self {
             samples: Arc::new(samples),
-            loaded: None,
+            loaded: OnceCell::new(),
             workers,
             device: device.clone(),
-        };
-        if frames_in == FramesIn::Device {
-            let batches = test_batches(feeder.samples.len(), UPLOAD);
-            let parts = feeder.read(batches)?.map(|batch| {
-                let counts = DeviceCounts::upload(batch?, device); // [T, 16, 2, H, W]
-                Ok(counts.swap_steps_and_samples())
-            });
-            feeder.loaded = DeviceCounts::cat(parts.collect::<Result<_>>()?);
         }
-        Ok(feeder)
     }
 
     /// Number of samples.
@@ -57,12 +41,15 @@ impl<B: Backend> Feeder<B> {
         self.samples.len()
     }
 
-    /// The batches of one epoch.
+    /// The batches of one epoch. All frames are loaded onto the device the first time, where they are to be there.
     ///
     /// # Errors
-    /// Where the system starts no thread.
+    /// Where a sample cannot be loaded, or the system starts no thread.
     pub fn feed(&self, batches: Batches) -> Result<Feed<'_, B>> {
-        Ok(match &self.loaded {
+        if self.samples.frames_in == FramesIn::Device && self.loaded.get().is_none() {
+            self.load()?;
+        }
+        Ok(match self.loaded.get() {
             Some(counts) => Feed::Gather {
                 feeder: self,
                 counts,
@@ -73,6 +60,18 @@ impl<B: Backend> Feeder<B> {
                 reader: self.read(batches)?,
             },
         })
+    }
+
+    fn load(&self) -> Result<()> {
+        let batches = test_batches(self.samples.len(), UPLOAD);
+        let parts = self.read(batches)?.map(|batch| {
+            let counts = DeviceCounts::upload(batch?, &self.device); // [T, 16, 2, H, W]
+            Ok(counts.swap_steps_and_samples())
+        });
+        if let Some(counts) = DeviceCounts::cat(parts.collect::<Result<_>>()?) {
+            self.loaded.get_or_init(|| counts);
+        }
+        Ok(())
     }
 
     fn read(&self, batches: Batches) -> Result<BatchReader> {

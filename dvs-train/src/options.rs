@@ -13,8 +13,7 @@ use dvs_shared::split_mode::MAX_FRAMES;
 use dvs_shared::{CacheFile, Set, SplitMode};
 
 use crate::cli::{OptimizerName, SchedulerName, Split, TrainArgs};
-use crate::device::on_device;
-use crate::device::{self, Device};
+use crate::device::{self, Device, on_device};
 use crate::network::NetworkConfig;
 use crate::optimizer::Rule;
 use crate::samples::FramesIn;

@@ -12,8 +12,7 @@ use serde_json::{Value, json};
 
 use self::input::{Input, Shape};
 use crate::cli::PredictArgs;
-use crate::device;
-use crate::device::on_device;
+use crate::device::{self, on_device};
 use crate::network::SnnBackend;
 use crate::run::print;
 use crate::trained::Trained;

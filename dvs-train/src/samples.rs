@@ -79,12 +79,10 @@ impl FramesIn {
 
 impl fmt::Display for FramesIn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Auto => "auto",
-            Self::Device => "device",
-            Self::Memory => "memory",
-            Self::Stream => "stream",
-        })
+        match self.to_possible_value() {
+            Some(value) => f.write_str(value.get_name()),
+            None => write!(f, "{self:?}"),
+        }
     }
 }
 
@@ -119,7 +117,9 @@ pub struct CacheSamples {
     set: Set,
     /// Which of its samples.
     places: Vec<usize>,
-    /// Those that were read, where they are kept.
+    /// Where their frames are to be.
+    pub frames_in: FramesIn,
+    /// Those that were read, where they are kept in memory.
     kept: Option<Vec<OnceLock<Frames>>>,
 }
 
@@ -132,6 +132,7 @@ impl CacheSamples {
             cache: Arc::clone(cache),
             set,
             places,
+            frames_in,
             kept,
         }
     }

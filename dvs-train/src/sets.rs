@@ -24,14 +24,14 @@ impl<B: Backend> Sets<B> {
     /// The sets that `options` ask for.
     ///
     /// # Errors
-    /// Where too few samples would be left to train on, or one cannot be read.
+    /// Where too few samples would be left to train on.
     pub fn new(options: &TrainOptions, device: &B::Device) -> Result<Self> {
         let (cache, frames_in) = (&options.cache, options.frames_in);
-        let feeder = |samples| Feeder::new(samples, frames_in, options.workers, device);
-        let test = feeder(CacheSamples::all(cache, Set::Test, frames_in))?;
+        let feeder = |samples| Feeder::new(samples, options.workers, device);
+        let test = feeder(CacheSamples::all(cache, Set::Test, frames_in));
         let Some(validation) = options.args.validation else {
             return Ok(Self {
-                train: feeder(CacheSamples::all(cache, Set::Train, frames_in))?,
+                train: feeder(CacheSamples::all(cache, Set::Train, frames_in)),
                 test,
                 validation: None,
             });
@@ -48,9 +48,9 @@ impl<B: Backend> Sets<B> {
         );
         let some = |places| feeder(CacheSamples::new(cache, Set::Train, places, frames_in));
         Ok(Self {
-            train: some(held_out.train)?,
+            train: some(held_out.train),
             test,
-            validation: Some((held_out.users, some(held_out.validation)?)),
+            validation: Some((held_out.users, some(held_out.validation))),
         })
     }
 

@@ -11,9 +11,11 @@ use burn::backend::Flex;
 use burn::backend::wgpu::WgpuDevice;
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
-use burn::tensor::{Tensor, TensorData, TensorPrimitive};
+use burn::tensor::{Tensor, TensorData};
 use ndarray::{ArrayD, OwnedRepr};
 use ndarray_npy::{NpzReader, ReadableElement};
+
+use crate::primitive::{self, primitive};
 
 /// An open archive.
 pub struct Npz(NpzReader<File>);
@@ -54,15 +56,12 @@ pub fn there<K: Backend, const D: usize>(
     tensor: &Tensor<Flex, D>,
     device: &K::Device,
 ) -> FloatTensor<K> {
-    let tensor = Tensor::<K, D>::from_data(tensor.to_data(), device);
-    tensor.into_primitive().tensor()
+    primitive(Tensor::<K, D>::from_data(tensor.to_data(), device))
 }
 
 /// The values of what such an operation gave.
 pub fn back<K: Backend, const D: usize>(tensor: FloatTensor<K>) -> Vec<f32> {
-    values(Tensor::<K, D>::from_primitive(TensorPrimitive::Float(
-        tensor,
-    )))
+    values(primitive::tensor::<K, D>(tensor))
 }
 
 /// The first Vulkan device, on which what GPUs run is tested; a software one will do. Where there is none, the test

@@ -14,8 +14,11 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-/// Flags of a network that is small, and lively enough that its weights move from the first steps on.
-pub const SMALL: [&str; 8] = [
+/// Flags of a network that is small, and lively enough that its weights move from the first steps on; on the CPU, where
+/// runs are the same bit for bit, unless a test asks for another device.
+pub const SMALL: [&str; 10] = [
+    "--device",
+    "cpu",
     "--channels",
     "6",
     "-b",

@@ -3,7 +3,7 @@
 
 use cubecl::prelude::*;
 
-use crate::cube::{place, sum_lanes};
+use crate::cube::{place, put_sum};
 
 /// Values of a channel that its moments' shift is the mean of.
 const PILOTS: usize = 16;
@@ -38,15 +38,10 @@ pub fn deviations_kernel<F: Float, N: Size>(
             row += place.step;
         }
     }
-    let sum = sum_lanes(sum, lanes);
-    let squares = sum_lanes(squares, lanes);
-    if place.first && place.column < columns {
-        let part = CUBE_POS_Y as usize * 2;
-        parts[part * columns + place.column] = sum;
-        parts[(part + 1) * columns + place.column] = squares;
-        if CUBE_POS_Y == 0 {
-            shift[place.column] = near;
-        }
+    put_sum(parts, sum, &place, columns, 0usize, 2usize, lanes);
+    put_sum(parts, squares, &place, columns, 1usize, 2usize, lanes);
+    if place.first && place.column < columns && CUBE_POS_Y == 0 {
+        shift[place.column] = near;
     }
 }
 
@@ -96,13 +91,8 @@ pub fn gradient_sums_kernel<F: Float, N: Size>(
             row += place.step;
         }
     }
-    let sum = sum_lanes(sum, lanes);
-    let centred = sum_lanes(centred, lanes);
-    if place.first && place.column < columns {
-        let part = CUBE_POS_Y as usize * 2;
-        parts[part * columns + place.column] = sum;
-        parts[(part + 1) * columns + place.column] = centred;
-    }
+    put_sum(parts, sum, &place, columns, 0usize, 2usize, lanes);
+    put_sum(parts, centred, &place, columns, 1usize, 2usize, lanes);
 }
 
 /// dx from dy and x and the sums over all rows.

@@ -37,7 +37,7 @@ where
         w: Option<FloatTensor<Self>>,
         block: &Block,
     ) -> FloatTensor<Self> {
-        match serves(block) {
+        match block.is_whole() {
             true => forward(x, affine, w.map(rate::<Self>), block, None),
             false => one_by_one::fire_pool::<Self>(x, affine, w, block),
         }
@@ -49,7 +49,7 @@ where
         w: Option<FloatTensor<Self>>,
         block: &Block,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        if !serves(block) {
+        if !block.is_whole() {
             return one_by_one::fire_pool_count::<Self>(x, affine, w, block);
         }
         let [n, c, height, width] = block.shape;
@@ -70,7 +70,7 @@ where
         w: Option<FloatTensor<Self>>,
         block: &Block,
     ) -> [Option<FloatTensor<Self>>; 4] {
-        if !serves(block) || block.steps > MOST_STEPS {
+        if !block.is_whole() || block.steps > MOST_STEPS {
             return one_by_one::backward::<Self>(grad, x, affine, saved, w, block);
         }
         let rate = w.map(rate::<Self>);
@@ -85,13 +85,6 @@ where
             rate.map(|rate| weight_gradient::<Self>(drate, rate)),
         ]
     }
-}
-
-/// Whether the kernels take such a block: no cell is left over by pooling, and none by the batch.
-fn serves(block: &Block) -> bool {
-    let [n, c, height, width] = block.shape;
-    let whole = height % 2 == 0 && width % 2 == 0 && n % block.steps.max(1) == 0;
-    whole && n * c * height * width > 0
 }
 
 /// Pooled spikes of neurons that receive `x` times a scale, plus a shift. `counts` gets each neuron's spikes at all steps,
@@ -115,8 +108,8 @@ fn forward<R: CubeRuntime>(
         n / block.steps * (height / 2) * (width_ / 2) * (c / width),
     );
     // SAFETY: a thread stops unless it is one of the windows and vectors of channels at a step; its four cells at all
-    // steps lie within x, those at one step within counts, and its pooled spikes within out, because block.shape is x's and its height and width are
-    // even.
+    // steps lie within x, those at one step within counts where it counts, and its pooled spikes within out, because
+    // block.shape is x's and its height and width are even.
     unsafe {
         forward_kernel::launch_unchecked(
             &out.client,

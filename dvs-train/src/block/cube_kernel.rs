@@ -6,7 +6,7 @@
 use cubecl::prelude::*;
 
 use crate::batch_norm::cube_kernel::Slope;
-use crate::cube::{place, sum_lanes};
+use crate::cube::{place, put_sum};
 use crate::neuron::cube_rule::{Form, Numbers, Rule};
 
 /// Most steps whose loops are unrolled, and that the backward pass takes.
@@ -191,15 +191,17 @@ pub fn sums_kernel<F: Float, N: Size>(
             number += place.step;
         }
     }
-    let sum = sum_lanes(sum, lanes);
-    let centred = sum_lanes(centred, lanes);
-    let drate = sum_lanes(drate, lanes);
-    if place.first && place.column < windows.columns {
-        let at = CUBE_POS_Y as usize * 3 * windows.columns + place.column;
-        parts[at] = sum;
-        parts[at + windows.columns] = centred;
-        parts[at + 2 * windows.columns] = drate;
-    }
+    put_sum(parts, sum, &place, windows.columns, 0usize, 3usize, lanes);
+    put_sum(
+        parts,
+        centred,
+        &place,
+        windows.columns,
+        1usize,
+        3usize,
+        lanes,
+    );
+    put_sum(parts, drate, &place, windows.columns, 2usize, 3usize, lanes);
 }
 
 /// dx, from the sums of dy and of dy (x - mean) over all windows.

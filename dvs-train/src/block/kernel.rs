@@ -16,12 +16,6 @@ use crate::neuron::kernel::Rule;
 /// Cells that are worked on at a time, about.
 const CELLS: usize = 1024;
 
-/// Whether the kernels take such a block: no cell is left over by pooling, and none by the batch.
-pub fn serves(block: &Block) -> bool {
-    let [n, _, height, width] = block.shape;
-    height % 2 == 0 && width % 2 == 0 && n % block.steps.max(1) == 0 && n * height * width > 0
-}
-
 /// Pooled spikes of neurons that receive `x` times a scale, plus a shift.
 pub fn forward(
     x: &FlexTensor,

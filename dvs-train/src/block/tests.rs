@@ -14,17 +14,12 @@ use crate::batch_norm::{Affine, BatchNorm, BatchNormBackend, Parameters, Saved, 
 use crate::neuron::settings::Charge;
 use crate::neuron::surrogate::{Surrogate, SurrogateShape};
 use crate::neuron::{Neuron, Neurons};
+use crate::primitive::primitive;
 use crate::test_data::{back, distance, values, vulkan, wave};
-
-fn lower<const D: usize>(tensor: Tensor<Flex, D>) -> FlexTensor {
-    tensor.into_primitive().tensor()
-}
 
 fn lift(tensor: FlexTensor) -> Vec<f32> {
     let n = tensor.layout().num_elements();
-    values(Tensor::<Flex, 1>::from_primitive(TensorPrimitive::Float(
-        tensor.reshape([n].into()),
-    )))
+    back::<Flex, 1>(tensor.reshape([n].into()))
 }
 
 type V = Vulkan;
@@ -46,20 +41,20 @@ fn given(neuron: Neuron, steps: usize, shape: [usize; 4]) -> Given {
     let x = wave::<Flex, 4>(shape, 0.37, &device) * 2.0;
     let grad = wave::<Flex, 4>([n, c, height / 2, width / 2], 0.11, &device);
     let parameters = Parameters {
-        gamma: lower(wave::<Flex, 1>([c], 0.5, &device) + 1.5),
-        beta: lower(wave::<Flex, 1>([c], 0.3, &device) + 0.3),
+        gamma: primitive(wave::<Flex, 1>([c], 0.5, &device) + 1.5),
+        beta: primitive(wave::<Flex, 1>([c], 0.3, &device) + 0.3),
         epsilon: 1e-5,
     };
-    let x = lower(x);
+    let x = primitive(x);
     let moments = Flex::moments(x.clone());
     let (affine, saved) = affine::<Flex>(&parameters, &moments);
     let learns = matches!(neuron.charge, Charge::Learnt { .. });
     Given {
         x,
-        grad: lower(grad),
+        grad: primitive(grad),
         affine,
         saved,
-        w: learns.then(|| lower(Tensor::<Flex, 1>::from_floats([0.4], &device))),
+        w: learns.then(|| primitive(Tensor::<Flex, 1>::from_floats([0.4], &device))),
         block: Block {
             neuron,
             steps,
@@ -114,7 +109,7 @@ fn the_kernel_is_one_after_the_other() {
         for (steps, shape) in shapes {
             let name = format!("{neuron}, T={steps}, {shape:?}");
             let g = given(neuron, steps, shape);
-            assert!(kernel::serves(&g.block));
+            assert!(g.block.is_whole());
             let fast = lift(kernel::forward(&g.x, &g.affine, g.w.as_ref(), &g.block));
             let plain =
                 one_by_one::fire_pool::<Flex>(g.x.clone(), g.affine.clone(), g.w.clone(), &g.block);
@@ -321,7 +316,7 @@ fn a_block_after_a_convolution_is_the_same_on_vulkan() {
 #[test]
 fn odd_sizes_go_one_by_one() {
     let g = given(Neuron::TUTORIAL, 2, [4, 2, 5, 7]);
-    assert!(!kernel::serves(&g.block));
+    assert!(!g.block.is_whole());
     let pooled = Flex::fire_pool(g.x.clone(), g.affine.clone(), None, &g.block);
     assert_eq!(lift(pooled).len(), 4 * 2 * 2 * 3);
 }

@@ -4,10 +4,10 @@
 //! reads the current and writes the spikes, once each; backward it reads the current and the gradient of the spikes
 //! and writes the gradient of the current.
 
+use burn::tensor::DType;
 use burn::tensor::activation::sigmoid;
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
-use burn::tensor::{DType, Tensor, TensorPrimitive};
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
@@ -17,6 +17,7 @@ use super::backend::NeuronBackend;
 use super::cube_rule::{Form, Numbers, Rule, numbers};
 use super::settings::Layer;
 use crate::cube::{cubes, dims, empty, single, width};
+use crate::primitive::{primitive, tensor};
 
 /// Most steps whose potentials the backward pass keeps in registers; those of more lie in memory meanwhile.
 const STEPS_IN_REGISTERS: usize = 32;
@@ -58,16 +59,13 @@ where
 
 /// 1 / tau of PLIF's weight, `[1]`.
 pub fn rate<B: Backend>(w: FloatTensor<B>) -> FloatTensor<B> {
-    let w = Tensor::<B, 1>::from_primitive(TensorPrimitive::Float(w));
-    sigmoid(w).into_primitive().tensor()
+    primitive(sigmoid(tensor::<B, 1>(w)))
 }
 
 /// The gradient of PLIF's weight from that of 1 / tau, whose parts `drate` are.
 pub fn weight_gradient<B: Backend>(drate: FloatTensor<B>, rate: FloatTensor<B>) -> FloatTensor<B> {
-    let drate = Tensor::<B, 1>::from_primitive(TensorPrimitive::Float(drate));
-    let rate = Tensor::<B, 1>::from_primitive(TensorPrimitive::Float(rate));
-    let dw = drate.sum() * rate.clone() * rate.neg().add_scalar(1.0);
-    dw.into_primitive().tensor()
+    let (drate, rate) = (tensor::<B, 1>(drate), tensor::<B, 1>(rate));
+    primitive(drate.sum() * rate.clone() * rate.neg().add_scalar(1.0))
 }
 
 /// Spikes and, where they are kept, the last potentials.
