@@ -195,6 +195,23 @@ fn eval_says_what_the_run_said() {
 }
 
 #[test]
+fn a_linear_bias_is_learnt_and_kept() {
+    let place = Place::new();
+    let folder = place.train("logs", &["--epochs", "1", "--linear-bias"]);
+    assert!(
+        folder.to_str().unwrap().contains("_linear_bias_true"),
+        "{folder:?}"
+    );
+    let summary = json(&fs::read_to_string(folder.join("summary.json")).unwrap());
+    let folder = folder.to_str().unwrap();
+    let found = json(&run(&["eval", "--checkpoint", folder, "--json"]));
+    assert_eq!(found["confusion"], summary["confusion"]);
+    let said = run(&["--resume", folder, "--epochs", "2", "--device", "cpu"]);
+    // 24 inputs and a bias for each of the 110 neurons.
+    assert!(said.contains("   2750 parameters"), "{said}");
+}
+
+#[test]
 fn predict_reads_caches_archives_and_recordings_alike() {
     let place = Place::new();
     let folder = place.train("logs", &["--epochs", "3"]);

@@ -42,6 +42,8 @@ impl<B: BlockBackend + ConvolutionBackend> SnnBackend for B {}
 pub struct NetworkConfig {
     /// Channels C of every convolution.
     pub channels: usize,
+    /// Whether the two linear layers have a bias, as in SpikingJelly's example.
+    pub linear_bias: bool,
     /// Height and width of a frame, multiples of 32.
     pub size: [usize; 2],
     /// The neurons.
@@ -142,7 +144,8 @@ impl<B: SnnBackend> Network<B> {
         let c = config.channels;
         let [height, width] = config.size.map(|length| length >> BLOCKS);
         let inputs = std::iter::once(POLARITIES as usize).chain(std::iter::repeat(c));
-        let linear = |inputs, outputs| LinearConfig::new(inputs, outputs).with_bias(false);
+        let linear =
+            |inputs, outputs| LinearConfig::new(inputs, outputs).with_bias(config.linear_bias);
         let network = Self {
             blocks: inputs
                 .take(BLOCKS)
@@ -254,12 +257,13 @@ impl<B: SnnBackend> Network<B> {
     pub fn layers(&self, size: [usize; 2]) -> Vec<Layer> {
         let mut layers = Vec::new();
         let [mut height, mut width] = size;
-        let tau = usize::from(self.neurons().any(|neurons| neurons.w.is_some()));
+        let neuron = self.hidden_neurons.neuron().name();
+        let tau = usize::from(self.hidden_neurons.w.is_some());
         for block in &self.blocks {
             let [outputs, inputs, ..] = block.conv.weight.dims();
             (height, width) = (height / 2, width / 2);
             layers.push(Layer {
-                name: format!("conv 3x3 {inputs} -> {outputs}, batch norm, LIF, max pool 2"),
+                name: format!("conv 3x3 {inputs} -> {outputs}, batch norm, {neuron}, max pool 2"),
                 shape: vec![outputs, height, width],
                 parameters: block.conv.weight.shape().num_elements() + 2 * outputs + tau,
             });
@@ -267,11 +271,12 @@ impl<B: SnnBackend> Network<B> {
         let dropout = self.dropout;
         for (linear, end) in [(&self.hidden, ""), (&self.output, ", voting by tens")] {
             let [inputs, outputs] = linear.weight.dims();
+            let bias = linear.bias.as_ref().map_or(0, |bias| bias.dims()[0]);
             let voters = if end.is_empty() { 1 } else { VOTERS };
             layers.push(Layer {
-                name: format!("dropout {dropout}, linear {inputs} -> {outputs}, LIF{end}"),
+                name: format!("dropout {dropout}, linear {inputs} -> {outputs}, {neuron}{end}"),
                 shape: vec![outputs / voters],
-                parameters: inputs * outputs + tau,
+                parameters: inputs * outputs + bias + tau,
             });
         }
         layers
@@ -328,7 +333,11 @@ fn linear<B: Backend>(
         None => layer.forward(x),
         Some(half) => {
             let y = x.cast(half).matmul(layer.weight.val().cast(half));
-            y.cast(DType::F32)
+            let y = y.cast(DType::F32);
+            match &layer.bias {
+                Some(bias) => y + bias.val().unsqueeze(),
+                None => y,
+            }
         }
     }; // [T * B, F]
     let outputs = y.dims()[1];

@@ -194,6 +194,7 @@ pub fn network_config(args: &TrainArgs, size: [usize; 2]) -> Result<NetworkConfi
     within("--channels", args.channels, 1..=4096)?;
     Ok(NetworkConfig {
         channels: args.channels,
+        linear_bias: args.linear_bias,
         size,
         neuron: args.neuron.resolve()?,
         step_mode: args.step_mode,

@@ -59,6 +59,10 @@ pub struct TrainArgs {
     #[arg(long, default_value_t = 128, value_name = "C")]
     pub channels: usize,
 
+    /// Give the two linear layers a bias, as SpikingJelly's example has it; the paper's network has none
+    #[arg(long)]
+    pub linear_bias: bool,
+
     /// Whether the network works through a sample layer by layer or step by step
     #[arg(long, alias = "step_mode", value_enum, default_value_t = StepMode::M, value_name = "MODE")]
     pub step_mode: StepMode,

@@ -17,6 +17,7 @@ type B = Autodiff<Flex>;
 
 const TUTORIAL: NetworkConfig = NetworkConfig {
     channels: 128,
+    linear_bias: false,
     size: [128, 128],
     neuron: Neuron::TUTORIAL,
     step_mode: StepMode::M,
@@ -265,6 +266,38 @@ fn the_tutorials_network_has_its_shape() {
 }
 
 #[test]
+fn a_bias_of_the_linear_layers_counts_once_a_step() {
+    let _own = own_random_numbers();
+    let device = Default::default();
+    let config = NetworkConfig {
+        linear_bias: true,
+        dropout: 0.0,
+        ..TUTORIAL
+    };
+    let mut network = Network::<B>::new(&config, &device);
+    let layers = network.layers(TUTORIAL.size);
+    let parameters: usize = layers.iter().map(|layer| layer.parameters).sum();
+    assert_eq!(parameters, 1_698_304 + 512 + 110);
+    // PyTorch's initial values: uniform within 1 / sqrt(fan in), here of the 512 inputs.
+    let bias = values(network.output.bias.clone().unwrap().val());
+    let largest = bias.iter().fold(0.0_f32, |max, b| max.max(b.abs()));
+    let bound = 1.0 / 512.0_f32.sqrt();
+    assert!(
+        (0.9 * bound..=bound).contains(&largest),
+        "{largest} {bound}"
+    );
+    // No frames, no spikes but those that the bias alone makes: it charges a neuron to 1, the threshold, at once or at
+    // the second step, where three quarters of it are there.
+    let frames = Tensor::<B, 5>::zeros([2, 1, 2, 128, 128], &device);
+    for (bias, rate) in [(2.0, 1.0), (1.34, 0.5), (1.33, 0.0)] {
+        let bias = Tensor::full([110], bias, &device);
+        network.output.bias = Some(Param::from_tensor(bias));
+        network.hidden.bias = Some(Param::from_tensor(Tensor::zeros([512], &device)));
+        assert_eq!(values(network.forward(frames.clone())), [rate; 11]);
+    }
+}
+
+#[test]
 fn dropout_silences_a_feature_at_every_step_and_only_in_training() {
     let _own = own_random_numbers();
     let device = Default::default();
@@ -430,6 +463,7 @@ fn in_16_bits_training_is_nearly_the_same() {
         };
         let config = NetworkConfig {
             channels: 8,
+            linear_bias: false,
             size: [32, 32],
             neuron,
             step_mode,
