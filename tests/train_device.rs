@@ -7,9 +7,10 @@ mod support;
 
 use std::env;
 use std::io::{self, Write};
+use std::path::Path;
 
 use serde_json::Value;
-use support::{Place, output, rows, run, text};
+use support::{Place, SMALL, output, rows, run, text};
 
 /// Whether vulkan:0 can be used. Where it cannot, says so, or fails where $DVS_REQUIRE_VULKAN is 1.
 fn vulkan() -> bool {
@@ -34,6 +35,13 @@ fn vulkan() -> bool {
 fn judged(folder: &str, device: &str) -> Value {
     let said = run(&["eval", "--checkpoint", folder, "--device", device, "--json"]);
     serde_json::from_str(&said).unwrap()
+}
+
+/// The training loss in a row of a run's `metrics.csv`.
+fn loss(folder: &Path, row: usize) -> f64 {
+    let rows = rows(folder);
+    let at = rows[0].iter().position(|name| name == "train_loss");
+    rows[row][at.unwrap()].parse().unwrap()
 }
 
 #[test]
@@ -68,14 +76,6 @@ fn what_is_trained_on_vulkan_goes_on_and_is_judged_on_the_cpu() {
         rows(&streamed),
         "frames are the same wherever they are"
     );
-    let loss = |folder: &std::path::Path, row: usize| {
-        let rows = rows(folder);
-        let at = rows[0]
-            .iter()
-            .position(|name| name == "train_loss")
-            .unwrap();
-        rows[row][at].parse::<f64>().unwrap()
-    };
     let cpu = place.train("cpu", &["--epochs", "1", "--device", "cpu"]);
     // Other weights, from other random numbers, but as many of them and distributed alike.
     let (here, there) = (loss(&cpu, 1), loss(&folder, 1));
@@ -94,4 +94,32 @@ fn what_is_trained_on_vulkan_goes_on_and_is_judged_on_the_cpu() {
     run(&["--resume", path, "--epochs", "2", "--device", "cpu"]);
     assert_eq!(rows(&folder).len(), 3);
     assert!(loss(&folder, 2).is_finite());
+}
+
+#[test]
+fn half_precision_scales_the_loss() {
+    if !vulkan() {
+        return;
+    }
+    let place = Place::new();
+    let (cache, out) = (place.cache(), place.at("logs"));
+    let line = ["--cache", &cache, "--out-dir", &out, "--epochs", "1"];
+    let line = [&SMALL[..], &line, &["--device", "vulkan:0", "--amp"]].concat();
+    // Software drivers have no bfloat16; a GPU that has it trains.
+    let bf16 = output(&[&line[..], &["bf16"]].concat());
+    let reason = text(&bf16.stderr);
+    let refused =
+        "--amp bf16 needs a GPU that computes with it, which vulkan:0 does not; use --amp f16";
+    assert!(
+        bf16.status.success() || reason.contains(refused),
+        "{reason}"
+    );
+
+    let said = run(&[&line[..], &["f16"]].concat());
+    assert!(said.contains("loss_scale=65536, skipped_steps=0"), "{said}");
+    let folder = Path::new(&out).join("T_2_b_4_c_6_Adam_lr_0.01_CosALR_32_amp_f16_v_threshold_0.4");
+    let half = loss(&folder, 1);
+    let whole = loss(&place.train("cpu", &["--epochs", "1"]), 1);
+    println!("first epoch's loss: {half} in 16 bits on vulkan:0, {whole} in 32 on the CPU");
+    assert!((0.5..2.0).contains(&(half / whole)), "{half} {whole}");
 }

@@ -6,8 +6,13 @@
 mod support;
 
 use std::fs;
+use std::io::Read;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
 
-use support::{Place, fail, output, rows, run, text};
+use support::{Place, SMALL, fail, output, rows, run, text};
 
 const LATEST: &str = "checkpoint_latest.safetensors";
 
@@ -159,4 +164,155 @@ fn damaged_and_foreign_checkpoints_are_told_apart() {
             .contains("either another program's file or a damaged one")
     );
     assert!(fail(&["--resume", &place.at("none")]).contains("there is no checkpoint"));
+}
+
+/// Epochs of the runs that are stopped: a second or more of work.
+const LONG: [&str; 2] = ["--epochs", "40"];
+
+/// Starts the run in `out`, or goes on with it where it has a checkpoint.
+fn start(place: &Place, out: &str) -> Child {
+    let (cache, out) = (place.cache(), place.at(out));
+    let folder = fs::read_dir(&out)
+        .ok()
+        .and_then(|mut entries| entries.next());
+    let folder = folder.map(|entry| entry.unwrap().path());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dvs-train"));
+    match folder.filter(|folder| folder.join(LATEST).exists()) {
+        Some(folder) => command.arg("--resume").arg(folder),
+        None => command
+            .args(SMALL)
+            .args(LONG)
+            .args(["--cache", &cache, "--out-dir", &out]),
+    };
+    let command = command.stdout(Stdio::null()).stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+/// Sends a signal to a process.
+fn send(signal: &str, child: &Child) {
+    let status = Command::new("kill")
+        .args([signal, &child.id().to_string()])
+        .status();
+    assert!(status.unwrap().success());
+}
+
+/// Whether a run has its last epoch and its summary, as `whole` has them, and nothing half-written besides.
+fn is_whole(folder: &Path, whole: &Path) {
+    let read = |folder: &Path| fs::read(folder.join(LATEST)).unwrap();
+    assert!(read(folder) == read(whole), "weights, optimizer and state");
+    assert_eq!(rows(folder), rows(whole), "every number of every epoch");
+    assert!(folder.join("summary.json").exists());
+    for entry in fs::read_dir(folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(!name.starts_with(".dvs-train-"), "{name} was left");
+    }
+}
+
+#[test]
+fn an_interrupted_run_goes_on_bit_for_bit_from_its_batch() {
+    let place = Place::new();
+    let whole = place.train("whole", &LONG);
+    let (mut stops, mut within) = (0, 0);
+    for (at, signal) in ["-INT", "-TERM"].iter().cycle().enumerate() {
+        let mut child = start(&place, "stopped");
+        // Short of the time it takes to start, nobody listens yet.
+        sleep(Duration::from_millis(300 + 37 * (at as u64 % 8)));
+        if child.try_wait().unwrap().is_none() {
+            send(signal, &child);
+        }
+        let mut said = String::new();
+        child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut said)
+            .unwrap();
+        let status = child.wait().unwrap();
+        if status.success() {
+            break;
+        }
+        let name = signal.replace('-', "SIG");
+        let expected = if *signal == "-INT" { 130 } else { 143 };
+        // Before it listens, the signal itself ends it.
+        let Some(code) = status.code() else { continue };
+        assert_eq!(code, expected, "{said}");
+        let last = said.lines().last().unwrap();
+        assert!(
+            last.starts_with(&format!("dvs-train: {name}: stopped "))
+                && last.contains("; go on with: dvs-train --resume "),
+            "{said}"
+        );
+        stops += 1;
+        within += usize::from(last.contains("stopped within epoch"));
+    }
+    assert!(
+        stops >= 2 && within >= 1,
+        "{stops} stops, {within} within an epoch"
+    );
+    is_whole(
+        &support::only_entry(Path::new(&place.at("stopped"))),
+        &whole,
+    );
+}
+
+#[test]
+fn runs_that_are_killed_at_any_moment_lose_an_epoch_at_most() {
+    const KILLS: usize = 100;
+    let place = Place::new();
+    let whole = place.train("whole", &LONG);
+    let (mut kills, mut runs, mut random) = (0, 0, 0x2545_f491_4f6c_dd1d_u64);
+    while kills < KILLS {
+        runs += 1;
+        let out = format!("killed-{runs}");
+        loop {
+            let mut child = start(&place, &out);
+            // Marsaglia's xorshift; any numbers would do.
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            if kills < KILLS {
+                sleep(Duration::from_micros(random % 400_000));
+                child.kill().unwrap();
+            }
+            let mut said = String::new();
+            child
+                .stderr
+                .take()
+                .unwrap()
+                .read_to_string(&mut said)
+                .unwrap();
+            let status = child.wait().unwrap();
+            if status.success() {
+                break;
+            }
+            assert_eq!(status.code(), None, "it did not go on by itself: {said}");
+            kills += 1;
+        }
+        is_whole(&support::only_entry(Path::new(&place.at(&out))), &whole);
+    }
+    println!("{kills} kills of {runs} runs");
+}
+
+#[test]
+fn two_runs_never_share_a_folder() {
+    let place = Place::new();
+    let mut first = start(&place, "logs");
+    let lock = loop {
+        let folder = fs::read_dir(place.at("logs"))
+            .ok()
+            .and_then(|mut entries| entries.next());
+        if let Some(folder) = folder {
+            break folder.unwrap().path();
+        }
+        sleep(Duration::from_millis(5));
+    };
+    sleep(Duration::from_millis(50));
+    let (cache, out) = (place.cache(), place.at("logs"));
+    let line = ["--cache", &cache, "--out-dir", &out, "--force"];
+    let error = fail(&[&SMALL[..], &LONG, &line].concat());
+    assert!(error.contains("another dvs-train works in "), "{error}");
+    assert!(first.wait().unwrap().success());
+    assert!(lock.join("summary.json").exists());
+    let error = fail(&["--resume", lock.to_str().unwrap()]);
+    assert!(error.contains("has all 40 of --epochs 40"), "{error}");
 }

@@ -16,8 +16,9 @@ use rand_pcg::Pcg64;
 use serde_json::{Value, json};
 
 use crate::batch::{Batch, Counts, HostBatch};
-use crate::cli::{BenchArgs, TrainArgs};
+use crate::cli::{BenchArgs, Half, TrainArgs};
 use crate::device::{self, on_device};
+use crate::loss_scale::LossScale;
 use crate::network::{Network, SnnBackend};
 use crate::optimizer::{Optimizer, Rule};
 use crate::options::{network_config, refuse_amp, within};
@@ -64,14 +65,16 @@ where
     let batch = Batch::<B>::upload(made_up.clone(), device);
     let mut network = Network::<B>::new(&config, device);
     let mut optimizer = Optimizer::new(Rule::Adam);
+    optimizer.loss_scale = (args.amp == Some(Half::F16)).then(LossScale::default);
     let train = seconds::<B>(args, device, || {
-        let after = step(network.clone(), &mut optimizer, 1e-3, &batch);
-        network = after.network;
+        network = step(network.clone(), &mut optimizer, 1e-3, &batch)?.network;
+        Ok(())
     })?;
     let batch = Batch::<B::InnerBackend>::upload(made_up, device);
     let network = network.valid();
     let test = seconds::<B>(args, device, || {
         network.forward(batch.frames.clone());
+        Ok(())
     })?;
     let timed = Timed { train, test };
     print(&if args.json {
@@ -100,12 +103,12 @@ fn frames(args: &BenchArgs, [height, width]: [usize; 2]) -> HostBatch {
 fn seconds<B: Backend>(
     args: &BenchArgs,
     device: &B::Device,
-    mut work: impl FnMut(),
+    mut work: impl FnMut() -> Result<()>,
 ) -> Result<f64> {
     let mut times = Vec::with_capacity(args.steps);
     for round in 0..args.warmup + args.steps {
         let start = Instant::now();
-        work();
+        work()?;
         B::sync(device).context("the device failed while it computed")?;
         if round >= args.warmup {
             times.push(start.elapsed().as_secs_f64());

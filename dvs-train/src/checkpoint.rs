@@ -15,7 +15,9 @@ use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
+use crate::loss_scale::LossScale;
 use crate::settings::Settings;
+use crate::training::Begun;
 use crate::weights::{Array, Tensors};
 
 /// File name of the checkpoint of the last epoch.
@@ -29,7 +31,7 @@ const KEY: &str = "dvs_train_checkpoint";
 /// Bytes of the largest checkpoint that is read: the largest network that can be asked for stays far below.
 const MAX_BYTES: u64 = 64 << 30;
 
-/// A point in a run: the end of an epoch.
+/// A point in a run: the end of an epoch, or of a batch after which the run was interrupted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
     /// All but the numbers.
@@ -45,10 +47,23 @@ pub struct State {
     pub settings: Settings,
     /// The last epoch that is in the weights, from 0.
     pub epoch: u32,
+    /// How far that epoch came, where it was interrupted.
+    #[serde(default)]
+    pub begun: Option<Begun>,
     /// Steps of the optimizer.
     pub steps: u64,
-    /// The best epoch so far.
-    pub best: Best,
+    /// The best epoch so far; none within the first.
+    pub best: Option<Best>,
+    /// The factor of the loss, where it is scaled.
+    #[serde(default)]
+    pub loss_scale: Option<LossScale>,
+}
+
+impl State {
+    /// Epochs that are done.
+    pub fn epochs_done(&self) -> u32 {
+        self.epoch + u32::from(self.begun.is_none())
+    }
 }
 
 /// The best epoch so far.
@@ -187,6 +202,14 @@ pub fn find(path: &Path, name: &str) -> Result<PathBuf> {
     Ok(file)
 }
 
+/// How the names of files begin while they are written.
+const HALF_WRITTEN: &str = ".dvs-train-";
+
+/// Whether a file of this name is one that [`write_whole`] did not come to the end of.
+pub fn is_half_written(name: &str) -> bool {
+    name.starts_with(HALF_WRITTEN)
+}
+
 /// Writes a file so that it is the old one or the new one, whole, whatever happens.
 ///
 /// # Errors
@@ -195,7 +218,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     // `parent` of a bare name is the empty path.
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     let folder = folder.unwrap_or(Path::new("."));
-    let mut file = NamedTempFile::with_prefix_in(".dvs-train-", folder)?;
+    let mut file = NamedTempFile::with_prefix_in(HALF_WRITTEN, folder)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     make_readable(file.as_file())?;

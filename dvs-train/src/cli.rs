@@ -11,7 +11,7 @@ use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Id, Parser, Subcommand, ValueEnum};
 
 pub use self::device::DeviceName;
-pub use self::train::{OptimizerName, SchedulerName, Split, StepMode, TrainArgs};
+pub use self::train::{Half, OptimizerName, SchedulerName, Split, StepMode, TrainArgs};
 use crate::neuron::args::NeuronArgs;
 
 /// Trains spiking neural networks on the frame cache that dvs-prep makes.
@@ -148,8 +148,8 @@ pub struct BenchArgs {
     pub device: DeviceName,
 
     /// Automatic mixed precision, as in training
-    #[arg(long)]
-    pub amp: bool,
+    #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "bf16", value_name = "TYPE")]
+    pub amp: Option<Half>,
 
     /// Steps to time; their median counts
     #[arg(long, default_value_t = 5, value_name = "N")]

@@ -141,6 +141,46 @@ fn catching_panics<T>(f: impl FnOnce() -> T) -> (Option<T>, Vec<String>) {
     (result.ok(), messages.clone())
 }
 
+/// What `work` on `device` in batches of `batch_size` gives. A GPU backend says by a panic what it cannot do; here that
+/// is an error, and where memory was short one that says what may fit.
+///
+/// # Errors
+/// Those of `work`; or the backend panicked.
+pub fn guard<T>(device: &Device, batch_size: usize, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    if *device == Device::Cpu {
+        return work();
+    }
+    let (result, panics) = catching_panics(work);
+    let result = result.unwrap_or_else(|| {
+        // Backtraces may follow.
+        let reason = panics.first().and_then(|reason| reason.lines().next());
+        Err(anyhow!("{device} failed: {}", reason.unwrap_or_default()))
+    });
+    result.map_err(|error| match short_of_memory(&format!("{error:#}")) {
+        true if batch_size > 1 => error.context(format!(
+            "out of memory on {device}; try -b {}, and --frames-in memory if the frames are on the device",
+            batch_size / 2
+        )),
+        true => error.context(format!(
+            "out of memory on {device}; try fewer --channels, or --frames-in memory if the frames are on the device"
+        )),
+        false => error,
+    })
+}
+
+/// Whether what a backend or driver said is that it has no memory left.
+fn short_of_memory(reason: &str) -> bool {
+    let reason = reason.to_lowercase().replace(['_', '-', ' ', '\''], "");
+    [
+        "outofmemory",
+        "notenoughmemory",
+        "buffertoobig",
+        "cantallocatebuffer",
+    ]
+    .iter()
+    .any(|words| reason.contains(words))
+}
+
 /// A table of what there is, and why something cannot be used.
 pub fn table() -> String {
     let mut text = String::from("cpu       this processor, in 32 bits\n");

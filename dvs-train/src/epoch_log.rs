@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::checkpoint::write_whole;
 use crate::event_file::EventFile;
+use crate::loss_scale::LossScale;
 use crate::network::LAYERS;
 use crate::run_folder::{METRICS, RunFolder};
 
@@ -44,6 +45,8 @@ pub struct EpochRecord {
     pub firing: Vec<f64>,
     /// tau of each of [`LAYERS`] after the epoch, where it is learnt.
     pub taus: Vec<f64>,
+    /// The factor of the loss after the epoch, where it is scaled.
+    pub loss_scale: Option<LossScale>,
 }
 
 /// What a network is judged on after each epoch, and chosen by.
@@ -85,6 +88,11 @@ impl EpochRecord {
             ("max_validation_acc", of(validation, self.max_acc)),
             ("waiting_for_data", Some(self.waiting)),
             ("silent_neurons", Some(self.silent)),
+            ("loss_scale", self.loss_scale.map(|scale| scale.factor)),
+            (
+                "skipped_steps",
+                self.loss_scale.map(|scale| scale.skipped as f64),
+            ),
         ];
         let fixed = fixed.map(|(name, number)| (name.to_owned(), number));
         let firing = LAYERS.iter().zip(&self.firing);
@@ -97,10 +105,10 @@ impl EpochRecord {
     /// The tutorial's line, then this program's own numbers.
     pub fn line(&self) -> String {
         let set = self.judged_on.name();
-        format!(
+        let mut line = format!(
             "epoch={}, train_loss={}, train_acc={}, {set}_loss={}, {set}_acc={}, max_{set}_acc={}, \
              total_time={:.3}, lr={}, train_samples_per_s={:.1}, test_samples_per_s={:.1}, \
-             waiting_for_data={:.1}%\n",
+             waiting_for_data={:.1}%",
             self.epoch,
             self.train_loss,
             self.train_acc,
@@ -112,7 +120,14 @@ impl EpochRecord {
             self.train_speed,
             self.test_speed,
             100.0 * self.waiting
-        )
+        );
+        if let Some(scale) = self.loss_scale {
+            line += &format!(
+                ", loss_scale={}, skipped_steps={}",
+                scale.factor, scale.skipped
+            );
+        }
+        line + "\n"
     }
 }
 
@@ -190,6 +205,7 @@ fn header(learns_tau: bool) -> String {
         silent: 0.0,
         firing: vec![0.0; LAYERS.len()],
         taus: vec![0.0; if learns_tau { LAYERS.len() } else { 0 }],
+        loss_scale: None,
     };
     let columns = nothing.columns().into_iter().map(|(name, _)| name);
     let names: Vec<String> = [String::from("epoch")].into_iter().chain(columns).collect();

@@ -12,6 +12,7 @@ use crate::cli::{EvalArgs, SetName};
 use crate::device::{self, on_device};
 use crate::evaluation::{Judgement, judge};
 use crate::feed::Feeder;
+use crate::interrupt::Interrupt;
 use crate::network::{LAYERS, SnnBackend};
 use crate::options::within;
 use crate::run::print;
@@ -40,7 +41,7 @@ fn run_on<B: SnnBackend>(args: &EvalArgs, device: &B::Device) -> Result<()> {
         SetName::Test => Set::Test,
     };
     let samples = CacheSamples::all(&Arc::new(cache), set, FramesIn::Stream);
-    let feeder = Feeder::new(samples, args.jobs, device);
+    let feeder = Feeder::new(samples, args.jobs, &Interrupt::default(), device);
     let number = feeder.len();
     ensure!(
         number > 0,

@@ -9,7 +9,7 @@ use dvs_shared::labels::CLASSES;
 use crate::confusion::Confusion;
 use crate::feed::Feed;
 use crate::firing::{Firing, SpikeCounter};
-use crate::metrics::{Metrics, Running};
+use crate::metrics::{Metrics, Running, Sums};
 use crate::network::{Network, SnnBackend};
 use crate::progress::sample_bar;
 use crate::training::mean_squared_error;
@@ -42,7 +42,7 @@ pub fn judge<B: SnnBackend>(
 ) -> Result<Judgement> {
     let start = Instant::now();
     let bar = sample_bar(name, samples);
-    let mut running = Running::<B>::new(device);
+    let mut running = Running::<B>::from(Sums::default(), device);
     let mut counter = SpikeCounter::new();
     let (mut labels, mut guesses) = (Vec::new(), Vec::<Tensor<B, 1, Int>>::new());
     for batch in &mut feed {
@@ -70,7 +70,7 @@ pub fn judge<B: SnnBackend>(
         }
     }
     Ok(Judgement {
-        metrics: running.finish()?,
+        metrics: running.finish()?.means(),
         confusion,
         firing: counter.finish()?,
         took: start.elapsed(),

@@ -11,6 +11,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 
 use crate::batch::{Batch, DeviceCounts};
 use crate::cache_reader::{BatchReader, Batches, test_batches};
+use crate::interrupt::Interrupt;
 use crate::samples::{CacheSamples, FramesIn, SampleSource};
 
 /// Samples that are uploaded together where a whole set goes to the device.
@@ -22,16 +23,23 @@ pub struct Feeder<B: Backend> {
     /// All its frames, `[N, T, 2, H, W]`, where they are to be on the device and were asked for.
     loaded: OnceCell<DeviceCounts<B>>,
     workers: usize,
+    interrupt: Interrupt,
     device: B::Device,
 }
 
 impl<B: Backend> Feeder<B> {
-    /// Feeds `samples`, which `workers` threads read, to `device`.
-    pub fn new(samples: CacheSamples, workers: usize, device: &B::Device) -> Self {
+    /// Feeds `samples`, which `workers` threads read, to `device`, until `interrupt` asks to stop.
+    pub fn new(
+        samples: CacheSamples,
+        workers: usize,
+        interrupt: &Interrupt,
+        device: &B::Device,
+    ) -> Self {
         Self {
             samples: Arc::new(samples),
             loaded: OnceCell::new(),
             workers,
+            interrupt: interrupt.clone(),
             device: device.clone(),
         }
     }
@@ -80,7 +88,7 @@ impl<B: Backend> Feeder<B> {
     }
 }
 
-/// The batches of one epoch, as an iterator. After an error there are no more.
+/// The batches of one epoch, as an iterator. After an error there are no more, nor once the run is asked to stop.
 pub enum Feed<'a, B: Backend> {
     /// Read ahead, and uploaded when they are asked for.
     Upload {
@@ -114,6 +122,10 @@ impl<B: Backend> Iterator for Feed<'_, B> {
     type Item = Result<Batch<B>>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        let (Self::Upload { feeder, .. } | Self::Gather { feeder, .. }) = &*self;
+        if feeder.interrupt.asked().is_some() {
+            return None;
+        }
         match self {
             Self::Upload { feeder, reader } => {
                 let batch = reader.next()?;

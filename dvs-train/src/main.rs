@@ -24,6 +24,9 @@ mod event_file;
 mod feed;
 mod firing;
 mod flex;
+mod gradients;
+mod interrupt;
+mod loss_scale;
 mod metrics;
 mod network;
 mod neuron;
@@ -57,6 +60,7 @@ use burn::backend::Autodiff;
 
 use crate::cli::{Cli, Command, TrainArgs, Typed};
 use crate::device::on_device;
+use crate::interrupt::{Interrupt, Signal};
 use crate::options::TrainOptions;
 
 // The system's allocator maps every large tensor anew and pays for its pages each time.
@@ -72,7 +76,10 @@ fn main() -> ExitCode {
     unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, -1) };
     let (cli, typed) = Cli::read(tutorial::translate(std::env::args_os()));
     let result = match cli.chosen() {
-        Command::Train(args) => train(args, &typed),
+        Command::Train(args) => match train(args, &typed) {
+            Ok(Some(signal)) => return ExitCode::from(signal.exit_status()),
+            done => done.map(drop),
+        },
         Command::Eval(args) => eval::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Bench(args) => bench::run(&args),
@@ -87,7 +94,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn train(args: TrainArgs, typed: &Typed) -> Result<()> {
+/// Trains; gives the signal that ended the run early, if one did.
+fn train(args: TrainArgs, typed: &Typed) -> Result<Option<Signal>> {
     let (options, from) = match &args.resume {
         None => (TrainOptions::resolve(args)?, None),
         Some(path) => {
@@ -96,7 +104,10 @@ fn train(args: TrainArgs, typed: &Typed) -> Result<()> {
             (options, Some(from))
         }
     };
-    on_device!(&options.device, |B, device| {
-        run::run::<Autodiff<B>>(&options, from.as_ref(), device)
+    let interrupt = Interrupt::listen()?;
+    device::guard(&options.device, options.batch_size, || {
+        on_device!(&options.device, |B, device| {
+            run::run::<Autodiff<B>>(&options, from.as_ref(), &interrupt, device)
+        })
     })
 }

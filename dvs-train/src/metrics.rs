@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use burn::tensor::backend::Backend;
 use burn::tensor::{ElementConversion, Int, Tensor};
+use serde::{Deserialize, Serialize};
 
 /// Sums over the samples seen so far.
 #[derive(Debug)]
@@ -10,6 +11,29 @@ pub struct Running<B: Backend> {
     loss: Tensor<B, 1>,
     correct: Tensor<B, 1, Int>,
     samples: usize,
+}
+
+/// Sums over samples that were seen, off the device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sums {
+    /// Sum of their losses, as the device has it in 32 bits.
+    pub loss: f64,
+    /// How many were told right.
+    pub correct: f64,
+    /// How many there were.
+    pub samples: usize,
+}
+
+impl Sums {
+    /// Means over the samples.
+    pub fn means(self) -> Metrics {
+        let samples = self.samples.max(1) as f64;
+        Metrics {
+            loss: self.loss / samples,
+            accuracy: self.correct / samples,
+            samples: self.samples,
+        }
+    }
 }
 
 /// Means over the samples of an epoch.
@@ -24,12 +48,12 @@ pub struct Metrics {
 }
 
 impl<B: Backend> Running<B> {
-    /// No samples.
-    pub fn new(device: &B::Device) -> Self {
+    /// Goes on from `sums`.
+    pub fn from(sums: Sums, device: &B::Device) -> Self {
         Self {
-            loss: Tensor::zeros([1], device),
-            correct: Tensor::zeros([1], device),
-            samples: 0,
+            loss: Tensor::from_floats([sums.loss as f32], device),
+            correct: Tensor::from_ints([sums.correct as i32], device),
+            samples: sums.samples,
         }
     }
 
@@ -48,14 +72,11 @@ impl<B: Backend> Running<B> {
     ///
     /// # Errors
     /// Where the device failed.
-    pub fn finish(self) -> Result<Metrics> {
+    pub fn finish(self) -> Result<Sums> {
         let failed = "the device failed while it computed";
-        let loss: f64 = self.loss.try_into_scalar().context(failed)?.elem();
-        let correct: f64 = self.correct.try_into_scalar().context(failed)?.elem();
-        let samples = self.samples.max(1) as f64;
-        Ok(Metrics {
-            loss: loss / samples,
-            accuracy: correct / samples,
+        Ok(Sums {
+            loss: self.loss.try_into_scalar().context(failed)?.elem(),
+            correct: self.correct.try_into_scalar().context(failed)?.elem(),
             samples: self.samples,
         })
     }
@@ -74,7 +95,7 @@ mod tests {
             let flat: Vec<f32> = rows.concat();
             Tensor::<Flex, 1>::from_floats(flat.as_slice(), &device).reshape([rows.len(), 3])
         };
-        let metrics = Running::<Flex>::new(&device)
+        let metrics = Running::<Flex>::from(Sums::default(), &device)
             .add(
                 Tensor::from_floats([0.5], &device),
                 rate(&[[0., 1., 0.], [0.2, 0.1, 0.], [0., 0., 0.]]), // a tie is the first class
@@ -86,7 +107,8 @@ mod tests {
                 Tensor::from_ints([1], &device),
             )
             .finish()
-            .unwrap();
+            .unwrap()
+            .means();
         assert!((metrics.loss - 0.4).abs() < 1e-6);
         assert_eq!((metrics.accuracy, metrics.samples), (0.5, 4));
     }

@@ -233,6 +233,14 @@ impl<B: SnnBackend> Network<B> {
         }))
     }
 
+    /// Draws the dropout masks of `batches` batches of `b` samples and drops them, so that the next are those of the
+    /// batch after.
+    pub fn pass_over_masks(&self, batches: usize, b: usize, device: &B::Device) {
+        for _ in 0..batches {
+            self.masks(b, device);
+        }
+    }
+
     /// tau of each of [`LAYERS`] as learnt so far; none where it is given.
     ///
     /// # Errors

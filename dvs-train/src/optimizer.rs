@@ -5,10 +5,13 @@
 
 use std::collections::HashMap;
 
+use anyhow::{Context, Result};
 use burn::module::{AutodiffModule, ModuleMapper, Param, ParamId};
 use burn::optim::GradientsParams;
-use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
+use burn::tensor::{ElementConversion, Tensor};
+
+use crate::loss_scale::LossScale;
 
 /// Adam's decay of the mean of gradients and of their squares.
 const BETAS: [f64; 2] = [0.9, 0.999];
@@ -43,6 +46,8 @@ pub struct Optimizer<B: AutodiffBackend> {
     pub rule: Rule,
     /// Steps taken.
     pub steps: u64,
+    /// What the loss is multiplied by before the backward pass, where it is.
+    pub loss_scale: Option<LossScale>,
     /// What is kept of every weight, in the order of [`Rule::slots`], as `[elements]`.
     pub state: HashMap<ParamId, Vec<Tensor<B::InnerBackend, 1>>>,
 }
@@ -53,23 +58,41 @@ impl<B: AutodiffBackend> Optimizer<B> {
         Self {
             rule,
             steps: 0,
+            loss_scale: None,
             state: HashMap::new(),
         }
     }
 
-    /// Moves every weight of `module` that has a gradient.
+    /// Moves every weight of `module` that has a gradient. Where the loss is scaled, `gradients` are those of the scaled
+    /// loss, and `square_sum` is theirs; if it is not finite, no weight moves.
+    ///
+    /// # Errors
+    /// Where the device failed.
     pub fn step<M: AutodiffModule<B>>(
         &mut self,
         rate: f64,
         module: M,
         gradients: GradientsParams,
-    ) -> M {
+        square_sum: &Tensor<B::InnerBackend, 1>,
+    ) -> Result<M> {
+        let mut factor = None;
+        if let Some(scale) = &mut self.loss_scale {
+            factor = Some(scale.factor);
+            let square_sum = square_sum.clone().try_into_scalar();
+            let square_sum = square_sum.context("the device failed while it computed")?;
+            let finite = square_sum.elem::<f32>().is_finite();
+            scale.note(finite);
+            if !finite {
+                return Ok(module);
+            }
+        }
         self.steps += 1;
-        module.map(&mut Step {
+        Ok(module.map(&mut Step {
             optimizer: self,
             rate,
+            factor,
             gradients,
-        })
+        }))
     }
 
     /// A weight after its step.
@@ -138,6 +161,8 @@ fn sgd<B: Backend>(
 struct Step<'a, B: AutodiffBackend> {
     optimizer: &'a mut Optimizer<B>,
     rate: f64,
+    /// What the gradients are too large by.
+    factor: Option<f64>,
     gradients: GradientsParams,
 }
 
@@ -146,6 +171,10 @@ impl<B: AutodiffBackend> ModuleMapper<B> for Step<'_, B> {
         let (id, weight, mapper) = param.consume();
         let Some(gradient) = self.gradients.remove::<B::InnerBackend, D>(id) else {
             return Param::from_mapped_value(id, weight, mapper);
+        };
+        let gradient = match self.factor {
+            Some(factor) => gradient.div_scalar(factor),
+            None => gradient,
         };
         let moved = self
             .optimizer

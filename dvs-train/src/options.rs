@@ -8,11 +8,10 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail, ensure};
 use burn::tensor::backend::Backend;
-use burn::tensor::{DType, FloatDType};
 use dvs_shared::split_mode::MAX_FRAMES;
 use dvs_shared::{CacheFile, Set, SplitMode};
 
-use crate::cli::{OptimizerName, SchedulerName, Split, TrainArgs};
+use crate::cli::{Half, OptimizerName, SchedulerName, Split, TrainArgs};
 use crate::device::{self, Device, on_device};
 use crate::network::NetworkConfig;
 use crate::optimizer::Rule;
@@ -172,17 +171,30 @@ pub fn within(flag: &str, value: usize, limits: RangeInclusive<usize>) -> Result
 ///
 /// # Errors
 /// Where `amp` is asked for and the device has no use for it.
-pub fn refuse_amp(amp: bool, device: &Device) -> Result<()> {
+pub fn refuse_amp(amp: Option<Half>, device: &Device) -> Result<()> {
+    let Some(half) = amp else { return Ok(()) };
     ensure!(
-        !amp || *device != Device::Cpu,
+        *device != Device::Cpu,
         "--amp needs a GPU: on --device cpu every operation is computed in 32 bits, and halving them would cost \
          accuracy and time; leave --amp out"
     );
-    let supported = !amp || on_device!(device, |B, device| B::supports_dtype(device, DType::BF16));
-    ensure!(
-        supported,
-        "--amp needs a GPU that computes in bfloat16, which {device} does not; leave --amp out"
-    );
+    let computes = |half: Half| {
+        on_device!(device, |B, device| B::supports_dtype(
+            device,
+            half.dtype().into()
+        ))
+    };
+    let other = match half {
+        Half::Bf16 => Half::F16,
+        Half::F16 => Half::Bf16,
+    };
+    if !computes(half) {
+        let remedy = match computes(other) {
+            true => format!("use --amp {other}"),
+            false => "leave --amp out".to_owned(),
+        };
+        bail!("--amp {half} needs a GPU that computes with it, which {device} does not; {remedy}");
+    }
     Ok(())
 }
 
@@ -199,7 +211,7 @@ pub fn network_config(args: &TrainArgs, size: [usize; 2]) -> Result<NetworkConfi
         neuron: args.neuron.resolve()?,
         step_mode: args.step_mode,
         dropout: 0.5,
-        half: args.amp.then_some(FloatDType::BF16),
+        half: args.amp.map(Half::dtype),
     })
 }
 

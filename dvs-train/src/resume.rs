@@ -8,7 +8,9 @@ use anyhow::{Context, Result, ensure};
 use crate::checkpoint::{self, Checkpoint, LATEST};
 use crate::cli::{TrainArgs, Typed};
 use crate::options::TrainOptions;
+use crate::run_folder::SUMMARY;
 use crate::settings::Settings;
+use crate::training::Begun;
 
 /// Where a run goes on.
 #[derive(Debug)]
@@ -26,8 +28,17 @@ pub struct Resumption {
 impl fmt::Display for Resumption {
     /// Where the run goes on and what is not as it was.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (file, epoch) = (self.file.display(), self.checkpoint.state.epoch);
-        write!(f, "going on from {file} after epoch {epoch}")?;
+        let (file, state) = (self.file.display(), &self.checkpoint.state);
+        match state.begun {
+            None => write!(f, "going on from {file} after epoch {}", state.epoch)?,
+            Some(Begun { batches, .. }) => {
+                let epoch = state.epoch;
+                write!(
+                    f,
+                    "going on from {file} within epoch {epoch}, after batch {batches}"
+                )?;
+            }
+        }
         if !self.changed.is_empty() {
             write!(f, "; not as before: {}", self.changed.join(", "))?;
         }
@@ -63,9 +74,21 @@ pub fn resume(path: &Path, args: &TrainArgs, typed: &Typed) -> Result<(TrainOpti
             options.cache.path().display()
         ));
     }
-    let done = state.epoch + 1;
+    let resized = changed
+        .iter()
+        .any(|change| change.starts_with("--batch-size "));
     ensure!(
-        options.epochs > done,
+        state.begun.is_none() || !resized,
+        "cannot go on from {} with another --batch-size: the run was interrupted within epoch {}, which has to end as it \
+         began",
+        file.display(),
+        state.epoch
+    );
+    let done = state.epochs_done();
+    // What was interrupted after its last epoch has its summary yet to come.
+    let whole = file.with_file_name(SUMMARY).exists();
+    ensure!(
+        options.epochs > done || (options.epochs == done && !whole),
         "cannot go on from {}: it has all {done} of --epochs {}; ask for more with --epochs",
         file.display(),
         options.epochs

@@ -3,17 +3,19 @@
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use burn::module::AutodiffModule;
 use burn::tensor::backend::AutodiffBackend;
 
 use crate::cache_reader::{test_batches, train_batches};
 use crate::checkpoint::{Best, Checkpoint, LATEST, MAX, State};
+use crate::cli::Half;
 use crate::description::describe;
 use crate::epoch_log::{EpochLog, EpochRecord, JudgedOn};
 use crate::evaluation::{Judgement, judge};
 use crate::feed::Feeder;
-use crate::network::{Network, SnnBackend};
+use crate::interrupt::{Interrupt, Signal};
+use crate::network::{Network, NetworkConfig, SnnBackend};
 use crate::optimizer::Optimizer;
 use crate::options::{TrainOptions, network_config};
 use crate::resume::Resumption;
@@ -22,43 +24,35 @@ use crate::seed::{Purpose, derive};
 use crate::sets::Sets;
 use crate::settings::Settings;
 use crate::summary::{self, Summary};
-use crate::training::{Trained, train_epoch};
+use crate::training::{Begun, Trained, train_epoch};
 use crate::weights::Tensors;
 
-/// Trains a network as `options` ask for, from `resumption` on where there is one.
+/// Trains a network as `options` ask for, from `resumption` on where there is one, to the end or until `interrupt` asks to
+/// stop. Gives the signal that did.
 ///
 /// # Errors
-/// Where a sample cannot be read, a file cannot be written, the device fails or the loss is no longer a number.
+/// Where a sample cannot be read, a file cannot be written, the device fails or gradients are no longer numbers.
 pub fn run<B>(
     options: &TrainOptions,
     resumption: Option<&Resumption>,
+    interrupt: &Interrupt,
     device: &B::Device,
-) -> Result<()>
+) -> Result<Option<Signal>>
 where
     B: AutodiffBackend + SnnBackend,
     B::InnerBackend: SnnBackend,
 {
-    let sets = Sets::<B::InnerBackend>::new(options, device)?;
+    let sets = Sets::<B::InnerBackend>::new(options, interrupt, device)?;
     let (judged_on, judged_set) = sets.judged();
     let settings = Settings::of(options)?;
     let config = network_config(&options.args, settings.size)?;
-    B::seed(device, derive(options.seed, Purpose::Weights, 0));
-    let mut network = Network::<B>::new(&config, device);
-    let mut optimizer = Optimizer::new(options.rule);
-    let (mut first, mut best) = (0, None);
-    if let Some(Resumption {
-        file, checkpoint, ..
-    }) = resumption
-    {
-        let of_file = || format!("cannot go on from {}", file.display());
-        let state = &checkpoint.state;
-        network = checkpoint.tensors.network(network).with_context(of_file)?;
-        optimizer = checkpoint
-            .tensors
-            .optimizer(options.rule, state.steps, &network)
-            .with_context(of_file)?;
-        (first, best) = (state.epoch + 1, Some(state.best));
-    }
+    let Standing {
+        mut network,
+        mut optimizer,
+        first,
+        mut begun,
+        mut best,
+    } = Standing::<B>::at(options, &config, resumption, device)?;
     let folder = match resumption {
         Some(from) => RunFolder::reopen(options, &from.file, from.elsewhere)?,
         None => RunFolder::create(options)?,
@@ -73,13 +67,49 @@ where
         folder.path().display()
     ))?;
 
+    let point = |epoch, begun, best, network: &_, optimizer: &_| -> Result<Checkpoint> {
+        let tensors = Tensors::take(network, optimizer)?;
+        let Optimizer {
+            steps, loss_scale, ..
+        } = *optimizer;
+        let settings = settings.clone();
+        let state = State {
+            settings,
+            epoch,
+            begun,
+            steps,
+            best,
+            loss_scale,
+        };
+        Ok(Checkpoint { state, tensors })
+    };
     for epoch in first..options.epochs {
         let start = Instant::now();
         let lr = options.schedule.rate(options.lr, epoch);
         let trained;
-        (network, trained) = train(network, &mut optimizer, &sets.train, options, epoch, device)?;
+        let from = begun.take().unwrap_or_default();
+        (network, trained) = train(
+            network,
+            &mut optimizer,
+            &sets.train,
+            options,
+            epoch,
+            from,
+            device,
+        )?;
         let name = format!("epoch {epoch} {}", judged_on.name());
         let judged = judge_all(&network.valid(), judged_set, options, name, device)?;
+        if let Some(signal) = interrupt.asked() {
+            // What was judged meanwhile may be a part of the set.
+            let checkpoint = point(epoch, Some(trained.begun), best, &network, &optimizer)?;
+            checkpoint.write(&folder.file(LATEST))?;
+            eprintln!(
+                "dvs-train: {signal}: stopped within epoch {epoch}, after batch {}; go on with: dvs-train --resume {}",
+                trained.begun.batches,
+                folder.path().display()
+            );
+            return Ok(Some(signal));
+        }
         let accuracy = judged.metrics.accuracy;
         let better = best.is_none_or(|best: Best| accuracy > best.accuracy);
         let best_now = match best {
@@ -97,18 +127,11 @@ where
             start.elapsed(),
         );
         record.taus = network.learnt_taus()?;
+        record.loss_scale = optimizer.loss_scale;
         // The row first: one without a checkpoint is dropped on resuming, a checkpoint without its row would stay so.
         log.add(&record)
             .with_context(|| format!("cannot write the logs in {}", folder.path().display()))?;
-        let checkpoint = Checkpoint {
-            state: State {
-                settings: settings.clone(),
-                epoch,
-                steps: optimizer.steps,
-                best: best_now,
-            },
-            tensors: Tensors::take(&network, &optimizer)?,
-        };
+        let checkpoint = point(epoch, None, best, &network, &optimizer)?;
         if better {
             checkpoint.write(&folder.file(MAX))?;
         }
@@ -118,18 +141,82 @@ where
     let best = best.context("the run has no epoch")?;
     let network = best_network(&folder, network.valid())?;
     let judged = judge_all(&network, &sets.test, options, "test".to_owned(), device)?;
+    if let Some(signal) = interrupt.asked() {
+        eprintln!(
+            "dvs-train: {signal}: stopped before the summary; all epochs are done; go on with: dvs-train --resume {}",
+            folder.path().display()
+        );
+        return Ok(Some(signal));
+    }
     let summary = Summary::new(judged_on, sets.users().to_vec(), best, &judged);
     summary::leave(&folder, &summary, &judged)?;
-    print(&summary.to_string())
+    print(&summary.to_string())?;
+    Ok(None)
 }
 
-/// One epoch of training.
+/// Where a run stands before it goes on.
+struct Standing<B: AutodiffBackend> {
+    network: Network<B>,
+    optimizer: Optimizer<B>,
+    /// The epoch to work on.
+    first: u32,
+    /// What is done of it.
+    begun: Option<Begun>,
+    best: Option<Best>,
+}
+
+impl<B> Standing<B>
+where
+    B: AutodiffBackend + SnnBackend,
+    B::InnerBackend: SnnBackend,
+{
+    /// At its beginning, or at the checkpoint of `resumption`.
+    fn at(
+        options: &TrainOptions,
+        config: &NetworkConfig,
+        resumption: Option<&Resumption>,
+        device: &B::Device,
+    ) -> Result<Self> {
+        B::seed(device, derive(options.seed, Purpose::Weights, 0));
+        let mut standing = Self {
+            network: Network::new(config, device),
+            optimizer: Optimizer::new(options.rule),
+            first: 0,
+            begun: None,
+            best: None,
+        };
+        if let Some(from) = resumption {
+            let Checkpoint { state, tensors } = &from.checkpoint;
+            let of_file = || format!("cannot go on from {}", from.file.display());
+            let network = tensors.network(standing.network).with_context(of_file)?;
+            let optimizer = tensors.optimizer(options.rule, state.steps, &network);
+            standing = Self {
+                optimizer: optimizer.with_context(of_file)?,
+                network,
+                first: state.epochs_done(),
+                begun: state.begun,
+                best: state.best,
+            };
+        }
+        standing.optimizer.loss_scale = match options.args.amp {
+            Some(Half::F16) => {
+                let before = resumption.and_then(|from| from.checkpoint.state.loss_scale);
+                Some(before.unwrap_or_default())
+            }
+            Some(Half::Bf16) | None => None,
+        };
+        Ok(standing)
+    }
+}
+
+/// One epoch of training, or the rest of one of which `begun` is done.
 fn train<B>(
     network: Network<B>,
     optimizer: &mut Optimizer<B>,
     set: &Feeder<B::InnerBackend>,
     options: &TrainOptions,
     epoch: u32,
+    begun: Begun,
     device: &B::Device,
 ) -> Result<(Network<B>, Trained)>
 where
@@ -138,20 +225,24 @@ where
 {
     // Each epoch draws from a seed of its own: see the module `seed`.
     B::seed(device, derive(options.seed, Purpose::Dropout, epoch));
+    network.pass_over_masks(begun.batches, options.batch_size, device);
     let order = derive(options.seed, Purpose::Order, epoch);
-    let batches = train_batches(set.len(), options.batch_size, order);
+    let mut batches = train_batches(set.len(), options.batch_size, order);
     let samples = batches.len() * options.batch_size;
+    batches.drain(..begun.batches.min(batches.len()));
     let feed = set.feed(batches)?;
     let lr = options.schedule.rate(options.lr, epoch);
     let name = format!("epoch {epoch} train");
-    let (network, trained) = train_epoch(network, optimizer, lr, feed, samples, name, device)?;
-    ensure!(
-        trained.metrics.loss.is_finite(),
-        "the training loss of epoch {epoch} is {}: --lr {} may be too high",
-        trained.metrics.loss,
-        options.lr
-    );
-    Ok((network, trained))
+    let trained = train_epoch(network, optimizer, lr, begun, feed, samples, name, device);
+    trained.with_context(|| {
+        format!(
+            "training failed in epoch {epoch}, at the learning rate {lr}; {}",
+            match epoch {
+                0 => "no epoch is done".to_owned(),
+                _ => format!("{LATEST} is that of epoch {}", epoch - 1),
+            }
+        )
+    })
 }
 
 /// The network with the weights of the best checkpoint.
@@ -183,23 +274,25 @@ fn record(
     total: Duration,
 ) -> EpochRecord {
     let seconds = total.as_secs_f64();
+    let learnt = trained.begun.sums.means();
     let speed = |samples: usize, took: Duration| samples as f64 / took.as_secs_f64();
     EpochRecord {
         epoch,
-        train_loss: trained.metrics.loss,
-        train_acc: trained.metrics.accuracy,
+        train_loss: learnt.loss,
+        train_acc: learnt.accuracy,
         judged_on,
         loss: judged.metrics.loss,
         acc: judged.metrics.accuracy,
         max_acc: best.accuracy,
         lr,
-        train_speed: speed(trained.metrics.samples, trained.took),
+        train_speed: speed(trained.samples, trained.took),
         test_speed: speed(judged.metrics.samples, judged.took),
         seconds,
         waiting: (trained.waited + judged.waited).as_secs_f64() / seconds,
         silent: judged.firing.silent,
         firing: judged.firing.rates,
         taus: Vec::new(),
+        loss_scale: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The folder of a run: found, made or reopened, and never one that holds another run.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -20,40 +21,37 @@ pub const CONFUSION: &str = "confusion.png";
 /// What the run came to.
 pub const SUMMARY: &str = "summary.json";
 
+/// Held, while a run works in the folder, by its process; the system lets go of it however the process ends.
+const LOCK: &str = ".lock";
+
 /// A run's folder.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
+    _lock: File,
 }
 
 impl RunFolder {
     /// The folder for a new run as `options` ask for; it is empty of runs.
     ///
     /// # Errors
-    /// Where it holds a run and `--force` is not given, or cannot be made.
+    /// Where it holds a checkpoint and `--force` is not given, another process works in it, or it cannot be made.
     pub fn create(options: &TrainOptions) -> Result<Self> {
         let path = options.args.out_dir.join(folder_name(options)?);
-        let folder = Self { path };
-        let path = folder.path.display();
-        let there = folder
-            .files()
-            .with_context(|| format!("cannot read {path}"))?;
-        if !there.is_empty() && !options.args.force {
-            let resume = if there.iter().any(|name| name == LATEST) {
-                format!("go on with it by --resume {path}, ")
-            } else {
-                String::new()
-            };
+        let shown = path.display();
+        let there = files(&path).with_context(|| format!("cannot read {shown}"))?;
+        let holds_a_run = there
+            .iter()
+            .any(|name| [LATEST, MAX].contains(&name.as_str()));
+        if holds_a_run && !options.args.force {
             bail!(
-                "{path} holds a run already: {resume}replace it with --force, or name another place with --out-dir"
+                "{shown} holds a run already: go on with it by --resume {shown}, replace it with --force, or name another \
+                 place with --out-dir"
             );
         }
-        for name in there.iter().filter(|name| is_ours(name)) {
-            let file = folder.file(name);
-            fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
-        }
-        fs::create_dir_all(&folder.path)
-            .with_context(|| format!("cannot make the folder {path}"))?;
+        fs::create_dir_all(&path).with_context(|| format!("cannot make the folder {shown}"))?;
+        let folder = Self::enter(path)?;
+        folder.remove(is_ours)?;
         Ok(folder)
     }
 
@@ -65,9 +63,10 @@ impl RunFolder {
     pub fn reopen(options: &TrainOptions, from: &Path, elsewhere: bool) -> Result<Self> {
         let old = from.parent().unwrap_or(Path::new(""));
         if !elsewhere && old.join(SETTINGS).is_file() {
-            return Ok(Self {
-                path: old.to_owned(),
-            });
+            let folder = Self::enter(old.to_owned())?;
+            // What was made at the end of the run is of its end so far.
+            folder.remove(|name| [SUMMARY, CURVES, CONFUSION].contains(&name))?;
+            return Ok(folder);
         }
         let folder = Self::create(options)?;
         let best = Some(old.join(MAX)).filter(|best| best.is_file());
@@ -75,6 +74,38 @@ impl RunFolder {
         fs::copy(&best, &to)
             .with_context(|| format!("cannot copy {} to {}", best.display(), to.display()))?;
         Ok(folder)
+    }
+
+    /// Takes possession of a folder, and clears away what runs that were killed left half-written.
+    fn enter(path: PathBuf) -> Result<Self> {
+        let file = path.join(LOCK);
+        let lock = File::create(&file);
+        let lock = lock.with_context(|| format!("cannot write {}", file.display()))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => bail!(
+                "another dvs-train works in {}; wait for it, or name another place with --out-dir",
+                path.display()
+            ),
+            // A file system without locks.
+            Err(TryLockError::Error(error)) => {
+                eprintln!("dvs-train: cannot lock {}: {error}", file.display());
+            }
+        }
+        let folder = Self { path, _lock: lock };
+        folder.remove(checkpoint::is_half_written)?;
+        Ok(folder)
+    }
+
+    /// Removes the files whose names are `unwanted`.
+    fn remove(&self, unwanted: impl Fn(&str) -> bool) -> Result<()> {
+        let there = files(&self.path);
+        let there = there.with_context(|| format!("cannot read {}", self.path.display()))?;
+        for name in there.iter().filter(|name| unwanted(name)) {
+            let file = self.file(name);
+            fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
+        }
+        Ok(())
     }
 
     /// Where it is.
@@ -97,21 +128,21 @@ impl RunFolder {
         checkpoint::write_whole(&path, text.as_bytes())
             .with_context(|| format!("cannot write {}", path.display()))
     }
+}
 
-    /// Names of what is in it, in order; none where it does not exist.
-    fn files(&self) -> std::io::Result<Vec<String>> {
-        let listing = match fs::read_dir(&self.path) {
-            Ok(listing) => listing,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
-        let mut names = Vec::new();
-        for entry in listing {
-            names.push(entry?.file_name().to_string_lossy().into_owned());
-        }
-        names.sort();
-        Ok(names)
+/// Names of what is in a folder, in order; none where it does not exist.
+fn files(path: &Path) -> io::Result<Vec<String>> {
+    let listing = match fs::read_dir(path) {
+        Ok(listing) => listing,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut names = Vec::new();
+    for entry in listing {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
     }
+    names.sort();
+    Ok(names)
 }
 
 /// Whether a file of this name is one that runs make.

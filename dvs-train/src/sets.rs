@@ -6,6 +6,7 @@ use dvs_shared::Set;
 
 use crate::epoch_log::JudgedOn;
 use crate::feed::Feeder;
+use crate::interrupt::Interrupt;
 use crate::options::TrainOptions;
 use crate::samples::CacheSamples;
 use crate::seed::{Purpose, derive};
@@ -21,13 +22,13 @@ pub struct Sets<B: Backend> {
 }
 
 impl<B: Backend> Sets<B> {
-    /// The sets that `options` ask for.
+    /// The sets that `options` ask for; their feeds end once `interrupt` asks to stop.
     ///
     /// # Errors
     /// Where too few samples would be left to train on.
-    pub fn new(options: &TrainOptions, device: &B::Device) -> Result<Self> {
+    pub fn new(options: &TrainOptions, interrupt: &Interrupt, device: &B::Device) -> Result<Self> {
         let (cache, frames_in) = (&options.cache, options.frames_in);
-        let feeder = |samples| Feeder::new(samples, options.workers, device);
+        let feeder = |samples| Feeder::new(samples, options.workers, interrupt, device);
         let test = feeder(CacheSamples::all(cache, Set::Test, frames_in));
         let Some(validation) = options.args.validation else {
             return Ok(Self {

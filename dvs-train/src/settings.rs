@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::cli::{TrainArgs, Typed};
+use crate::cli::{Half, TrainArgs, Typed};
 use crate::optimizer::Rule;
 use crate::options::TrainOptions;
 
@@ -158,8 +158,11 @@ pub fn folder_name(options: &TrainOptions) -> Result<String> {
         options.lr,
         options.schedule
     );
-    if options.args.amp {
-        name += "_amp";
+    match options.args.amp {
+        // As --amp alone is typed, and as the tutorial has it.
+        Some(Half::Bf16) => name += "_amp",
+        Some(Half::F16) => name += "_amp_f16",
+        None => {}
     }
     if split.split_by() != "number" {
         name += &format!("_split_{}", split.split_by());

@@ -6,20 +6,33 @@ use anyhow::Result;
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
+use serde::{Deserialize, Serialize};
 
 use crate::batch::Batch;
 use crate::feed::Feed;
-use crate::metrics::{Metrics, Running};
+use crate::gradients::{self, square_sum};
+use crate::metrics::{Running, Sums};
 use crate::network::{Network, SnnBackend};
 use crate::optimizer::Optimizer;
 use crate::progress::sample_bar;
 
+/// How far an epoch of training has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Begun {
+    /// Batches done.
+    pub batches: usize,
+    /// Loss and accuracy of their samples, each batch's before its step.
+    pub sums: Sums,
+}
+
 /// What an epoch of training gave and took.
 #[derive(Clone, Copy, Debug)]
 pub struct Trained {
-    /// Loss and accuracy, each batch's before its step.
-    pub metrics: Metrics,
-    /// Time of the epoch.
+    /// How far it came: to its end, unless the feed ended early.
+    pub begun: Begun,
+    /// Samples that were trained on now; more may have been before.
+    pub samples: usize,
+    /// Time it took.
     pub took: Duration,
     /// Time of it in which there was no batch to work on.
     pub waited: Duration,
@@ -33,27 +46,38 @@ pub struct Step<B: AutodiffBackend> {
     pub loss: Tensor<B::InnerBackend, 1>,
     /// Firing rates `[B, 11]`, before the step.
     pub rate: Tensor<B::InnerBackend, 2>,
+    /// Sum `[1]` of the squares of all gradients, of the scaled loss where it is scaled.
+    pub square_sum: Tensor<B::InnerBackend, 1>,
 }
 
 /// One step: forward, loss, backward, optimizer.
+///
+/// # Errors
+/// Where the device failed.
 pub fn step<B>(
     network: Network<B>,
     optimizer: &mut Optimizer<B>,
     lr: f64,
     batch: &Batch<B>,
-) -> Step<B>
+) -> Result<Step<B>>
 where
     B: AutodiffBackend + SnnBackend,
     B::InnerBackend: SnnBackend,
 {
     let rate = network.forward(batch.frames.clone());
     let loss = mean_squared_error(rate.clone(), batch.target.clone());
-    let gradients = GradientsParams::from_grads(loss.backward(), &network);
-    Step {
-        network: optimizer.step(lr, network, gradients),
+    let scaled = match optimizer.loss_scale {
+        Some(scale) => loss.clone().mul_scalar(scale.factor),
+        None => loss.clone(),
+    };
+    let gradients = GradientsParams::from_grads(scaled.backward(), &network);
+    let square_sum = square_sum(&network, &gradients, &loss.device());
+    Ok(Step {
+        network: optimizer.step(lr, network, gradients, &square_sum)?,
         loss: loss.inner(),
         rate: rate.inner(),
-    }
+        square_sum,
+    })
 }
 
 /// Mean over samples and classes of the squared difference.
@@ -62,15 +86,17 @@ pub fn mean_squared_error<B: Backend>(rate: Tensor<B, 2>, target: Tensor<B, 2>) 
     (difference.clone() * difference).mean()
 }
 
-/// Trains `network` on the batches of `feed`, which hold `samples`, with the learning rate `lr`. `name` stands before
-/// the progress bar.
+/// Trains `network` on the batches of `feed` with the learning rate `lr`. They are the rest of an epoch of which `begun`
+/// is done. `name` stands before the progress bar, which counts to `samples`.
 ///
 /// # Errors
-/// Where a sample cannot be read or the device fails.
+/// Where a sample cannot be read, gradients are no longer numbers, or the device fails.
+#[allow(clippy::too_many_arguments)]
 pub fn train_epoch<B>(
     mut network: Network<B>,
     optimizer: &mut Optimizer<B>,
     lr: f64,
+    begun: Begun,
     mut feed: Feed<'_, B::InnerBackend>,
     samples: usize,
     name: String,
@@ -82,18 +108,29 @@ where
 {
     let start = Instant::now();
     let bar = sample_bar(name, samples);
-    let mut running = Running::<B::InnerBackend>::new(device);
+    bar.inc(begun.sums.samples as u64);
+    let mut batches = begun.batches;
+    let mut running = Running::<B::InnerBackend>::from(begun.sums, device);
+    let mut square_sums = Vec::new();
     for batch in &mut feed {
         let batch = batch?.tracked::<B>();
-        let step = step(network, optimizer, lr, &batch);
+        let step = step(network, optimizer, lr, &batch)?;
         network = step.network;
         let batch_size = batch.labels.dims()[0];
         running = running.add(step.loss, step.rate, batch.labels.inner());
+        // A loss that is scaled overflows now and then, and the step is left out.
+        if optimizer.loss_scale.is_none() {
+            square_sums.push(step.square_sum);
+        }
+        batches += 1;
         bar.inc(batch_size as u64);
     }
     bar.finish_and_clear();
+    gradients::check(square_sums, begun.batches)?;
+    let sums = running.finish()?;
     let trained = Trained {
-        metrics: running.finish()?,
+        begun: Begun { batches, sums },
+        samples: sums.samples - begun.sums.samples,
         took: start.elapsed(),
         waited: feed.waited(),
     };

@@ -86,6 +86,10 @@ impl Tensors {
         network: &M,
     ) -> Result<Optimizer<B>> {
         let mut optimizer = Optimizer::new(rule);
+        if steps == 0 {
+            // Every step was left out so far: nothing is kept yet.
+            return Ok(optimizer);
+        }
         optimizer.steps = steps;
         let mut resume = Resume::<B> {
             path: Path::default(),

@@ -4,7 +4,8 @@
     peer_learns.py CACHE --channels 16 --batch-size 8 --epochs 12 --t-max 12 --lr 0.01 --seed 0
 
 Needs torch, spikingjelly (2.0.0) and h5py. Multi-step LIF neurons, Adam, cosine annealing; the hidden linear layer has 4C
-features like that of dvs-train, where SpikingJelly fixes 512. Prints one JSON object: the test accuracy of each epoch.
+features like that of dvs-train, where SpikingJelly fixes 512. SpikingJelly's linear layers have a bias, the paper's
+have none; --linear-bias decides. Prints one JSON object: the test accuracy of each epoch.
 """
 import argparse
 import json
@@ -23,14 +24,14 @@ def load(cache, name):
     return torch.from_numpy(cache[name]["frames"][:]), torch.from_numpy(cache[name]["labels"][:]).long()
 
 
-def network(channels, size):
+def network(channels, size, bias):
     net = parametric_lif_net.DVSGestureNet(
         channels=channels, spiking_neuron=neuron.LIFNode, surrogate_function=surrogate.ATan(), detach_reset=True
     )
     hidden, output = [i for i, part in enumerate(net.conv_fc) if isinstance(part, layer.Linear)]
     features = channels * (size[0] >> 5) * (size[1] >> 5)
-    net.conv_fc[hidden] = layer.Linear(features, 4 * channels)
-    net.conv_fc[output] = layer.Linear(4 * channels, CLASSES * VOTERS)
+    net.conv_fc[hidden] = layer.Linear(features, 4 * channels, bias=bias)
+    net.conv_fc[output] = layer.Linear(4 * channels, CLASSES * VOTERS, bias=bias)
     functional.set_step_mode(net, "m")
     return net
 
@@ -51,12 +52,13 @@ def main():
     parser.add_argument("--t-max", type=int, required=True)
     parser.add_argument("--lr", type=float, required=True)
     parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--linear-bias", action="store_true")
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     with h5py.File(args.cache) as cache:
         frames, labels = load(cache, "train")
         test_frames, test_labels = load(cache, "test")
-    net = network(args.channels, frames.shape[-2:])
+    net = network(args.channels, frames.shape[-2:], args.linear_bias)
     optimizer = torch.optim.Adam(net.parameters(), lr=args.lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, args.t_max)
     accuracies = []

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::metrics::Sums;
 
 fn checkpoint() -> Checkpoint {
     let mut tensors = Tensors::default();
@@ -22,10 +23,19 @@ fn checkpoint() -> Checkpoint {
             },
             epoch: 3,
             steps: 40,
-            best: Best {
+            begun: Some(Begun {
+                batches: 3,
+                sums: Sums {
+                    loss: f64::from(0.1_f32),
+                    correct: 7.0,
+                    samples: 12,
+                },
+            }),
+            best: Some(Best {
                 epoch: 2,
                 accuracy: 0.1 + 0.2,
-            },
+            }),
+            loss_scale: Some(LossScale::default()),
         },
         tensors,
     }

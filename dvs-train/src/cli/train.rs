@@ -1,7 +1,9 @@
 //! The flags of `train`.
 
+use std::fmt;
 use std::path::PathBuf;
 
+use burn::tensor::FloatDType;
 use clap::{Args, Command, FromArgMatches, ValueEnum};
 use serde::{Deserialize, Serialize};
 
@@ -79,9 +81,10 @@ pub struct TrainArgs {
     #[arg(long)]
     pub force: bool,
 
-    /// Automatic mixed precision: train with convolutions and linear layers in bfloat16; needs a GPU
-    #[arg(long)]
-    pub amp: bool,
+    /// Automatic mixed precision: train with convolutions and linear layers in 16 bits; needs a GPU [bf16 where no TYPE
+    /// is named]
+    #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "bf16", value_name = "TYPE")]
+    pub amp: Option<Half>,
 
     /// Optimizer
     #[arg(long, value_enum, default_value_t = OptimizerName::Adam, ignore_case = true)]
@@ -170,6 +173,36 @@ pub enum StepMode {
     /// then sees one step at a time, as in SpikingJelly: it normalises each by its own statistics and moves the
     /// running ones T times a batch. With the same statistics both modes give the same spikes and gradients
     S,
+}
+
+/// 16-bit types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Half {
+    /// bfloat16: the range of 32 bits, with fewer digits
+    Bf16,
+    /// Half precision: more digits, a small range, so that the loss is scaled as far as the gradients bear it
+    #[value(alias = "fp16")]
+    F16,
+}
+
+impl Half {
+    /// The type of a tensor's elements.
+    pub fn dtype(self) -> FloatDType {
+        match self {
+            Self::Bf16 => FloatDType::BF16,
+            Self::F16 => FloatDType::F16,
+        }
+    }
+}
+
+impl fmt::Display for Half {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.to_possible_value() {
+            Some(value) => f.write_str(value.get_name()),
+            None => write!(f, "{self:?}"),
+        }
+    }
 }
 
 /// Ways to divide a sample into a fixed number of frames.

@@ -25,6 +25,26 @@ fn a_device_that_is_not_there_is_refused_with_the_reason() {
 }
 
 #[test]
+fn what_a_backend_fails_at_is_one_error_and_short_memory_has_a_remedy() {
+    let device = Device::Vulkan(WgpuDevice::DefaultDevice, 0);
+    let failing = |reason: &'static str, batch_size| {
+        let error = guard(&device, batch_size, || -> Result<()> { panic!("{reason}") });
+        format!("{:#}", error.unwrap_err())
+    };
+    let error = failing("can't allocate buffer of size: 1024", 16);
+    assert!(
+        error.starts_with("out of memory on vulkan:0; try -b 8, ")
+            && error.ends_with(": vulkan:0 failed: can't allocate buffer of size: 1024"),
+        "{error}"
+    );
+    let error = failing("CUDA_ERROR_OUT_OF_MEMORY", 1);
+    assert!(error.contains("try fewer --channels"), "{error}");
+    assert_eq!(failing("lost", 16), "vulkan:0 failed: lost");
+    let plain = guard(&device, 16, || -> Result<()> { Err(anyhow!("no cache")) });
+    assert_eq!(plain.unwrap_err().to_string(), "no cache");
+}
+
+#[test]
 fn what_is_there_is_listed_and_can_be_used() {
     let table = table();
     assert!(table.starts_with("cpu "), "{table}");

@@ -181,7 +181,8 @@ where
     }
 
     let network = peer_network::<B>(&mut npz, "before", device);
-    let mut network = step(network, &mut Optimizer::new(Rule::Adam), 0.001, &batch).network;
+    let adam = &mut Optimizer::new(Rule::Adam);
+    let mut network = step(network, adam, 0.001, &batch).unwrap().network;
     let weights = parameters(&network, |p| match p {
         Visit::Conv(p) => values(p.val()),
         Visit::Vector(p) => values(p.val()),

@@ -1,8 +1,11 @@
+#![allow(clippy::unwrap_used)]
+
 use burn::backend::{Autodiff, Flex};
 use burn::module::{Module, Param};
 use burn::tensor::backend::Backend;
 
 use super::*;
+use crate::gradients::square_sum;
 use crate::test_data::{distance, values};
 
 type B = Autodiff<Flex>;
@@ -29,7 +32,10 @@ fn follows(rule: Rule, expected: &Expected) {
         let mut gradients = GradientsParams::new();
         let gradient = Tensor::<Flex, 1>::from_floats(gradient.as_slice(), &device);
         gradients.register(weights.weight.id, gradient);
-        weights = optimizer.step(0.01, weights, gradients);
+        let square_sum = square_sum(&weights, &gradients, &device);
+        weights = optimizer
+            .step(0.01, weights, gradients, &square_sum)
+            .unwrap();
         if let Some((_, expected)) = expected.iter().find(|(steps, _)| *steps == t + 1) {
             let found = values(weights.weight.val());
             assert!(distance(&found, expected) < 3e-6, "{t}: {found:?}");
@@ -62,4 +68,48 @@ fn sgd_goes_the_way_of_pytorch_for_100_steps() {
         (100, [0.381_998, -0.259_62, 1.000_14]),
     ];
     follows(Rule::Sgd { momentum: 0.9 }, &expected);
+}
+
+#[test]
+fn gradients_of_a_scaled_loss_are_scaled_back_or_left_out() {
+    let device = Default::default();
+    let run = |loss_scale: Option<LossScale>, overflow: &[usize]| {
+        let weight = Tensor::from_floats([0.5, -0.25, 1.0], &device);
+        let mut weights = Weights::<B> {
+            weight: Param::from_tensor(weight),
+        };
+        let mut optimizer = Optimizer::new(Rule::Adam);
+        optimizer.loss_scale = loss_scale;
+        for t in 0..8 {
+            let factor = optimizer.loss_scale.map_or(1.0, |scale| scale.factor) as f32;
+            let mut gradient = [0.25, -1e-9, 3.0].map(|g: f32| g * factor);
+            if overflow.contains(&t) {
+                gradient[t % 3] = [f32::INFINITY, f32::NAN][t % 2];
+            }
+            let mut gradients = GradientsParams::new();
+            gradients.register(
+                weights.weight.id,
+                Tensor::<Flex, 1>::from_floats(gradient, &device),
+            );
+            let square_sum = square_sum(&weights, &gradients, &device);
+            weights = optimizer
+                .step(0.01, weights, gradients, &square_sum)
+                .unwrap();
+        }
+        (values(weights.weight.val()), optimizer)
+    };
+    let (plain, _) = run(None, &[]);
+    let (scaled, optimizer) = run(Some(LossScale::default()), &[]);
+    // A power of two changes no digit.
+    assert_eq!(scaled, plain);
+    assert_eq!(optimizer.steps, 8);
+
+    let (left_out, optimizer) = run(Some(LossScale::default()), &[2, 5]);
+    let scale = optimizer.loss_scale.unwrap();
+    assert_eq!(
+        (optimizer.steps, scale.skipped, scale.factor),
+        (6, 2, 16384.0)
+    );
+    assert!(left_out.iter().all(|weight| weight.is_finite()));
+    assert_ne!(left_out, plain);
 }

@@ -50,7 +50,7 @@ fn train(seed: u64, steps: usize, dropout: f64) -> (Vec<f32>, Vec<f32>) {
     let (mut adam, batch) = (Optimizer::new(Rule::Adam), batch());
     let mut losses = Vec::new();
     for _ in 0..steps {
-        let step = step(network, &mut adam, 0.003, &batch);
+        let step = step(network, &mut adam, 0.003, &batch).unwrap();
         network = step.network;
         losses.extend(values(step.loss));
     }

@@ -1,0 +1,85 @@
+//! The gradients of a step as a whole: their norm, which tells whether all of them are numbers.
+
+use anyhow::{Context, Result, bail};
+use burn::module::{AutodiffModule, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
+use burn::tensor::backend::{AutodiffBackend, Backend};
+
+/// The sum `[1]` of the squares of the gradients of all weights of `module`. Infinite or no number where one of them
+/// is, or is beyond 1e19.
+pub fn square_sum<B: AutodiffBackend, M: AutodiffModule<B>>(
+    module: &M,
+    gradients: &GradientsParams,
+    device: &B::Device,
+) -> Tensor<B::InnerBackend, 1> {
+    let mut squares = Squares {
+        gradients,
+        sum: Tensor::zeros([1], device),
+    };
+    module.visit(&mut squares);
+    squares.sum
+}
+
+struct Squares<'a, B: AutodiffBackend> {
+    gradients: &'a GradientsParams,
+    sum: Tensor<B::InnerBackend, 1>,
+}
+
+impl<B: AutodiffBackend> ModuleVisitor<B> for Squares<'_, B> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        if let Some(gradient) = self.gradients.get::<B::InnerBackend, D>(param.id) {
+            self.sum = self.sum.clone() + (gradient.clone() * gradient).sum();
+        }
+    }
+}
+
+/// Sees that the gradients of all steps were numbers. `squares` has the [`square_sum`] of each, from step `first` on.
+///
+/// # Errors
+/// Names the first step with others, and the largest norm before it; or the device failed.
+pub fn check<B: Backend>(squares: Vec<Tensor<B, 1>>, first: usize) -> Result<()> {
+    if squares.is_empty() {
+        return Ok(());
+    }
+    let squares = Tensor::cat(squares, 0).try_into_data();
+    let squares = squares.context("the device failed while it computed")?;
+    let mut largest = 0.0_f64;
+    for (step, square) in squares.iter::<f64>().enumerate() {
+        if !square.is_finite() {
+            bail!(
+                "the gradients of step {} are infinite or no numbers (the largest norm of those before, in this epoch, \
+                 was {largest:.3e})",
+                first + step
+            );
+        }
+        largest = largest.max(square.sqrt());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use burn::backend::Flex;
+
+    #[test]
+    fn the_first_step_beyond_numbers_is_named() {
+        let squares = |values: &[f32]| {
+            let device = Default::default();
+            let one = |&value| Tensor::<Flex, 1>::from_floats([value], &device);
+            values.iter().map(one).collect::<Vec<_>>()
+        };
+        check(squares(&[]), 0).unwrap();
+        check(squares(&[1.0, 4.0]), 0).unwrap();
+        for bad in [f32::NAN, f32::INFINITY] {
+            let error = check(squares(&[1.0, 1e6, 4.0, bad, 1.0, bad]), 70).unwrap_err();
+            let error = error.to_string();
+            assert!(
+                error.contains("step 73 ") && error.contains("was 1.000e3"),
+                "{error}"
+            );
+        }
+    }
+}
