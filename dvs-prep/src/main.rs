@@ -1,10 +1,12 @@
 //! `dvs-prep`: the DVS128 Gesture archive, prepared, inspected, verified or made up.
 
 mod cli;
+mod key;
 mod options;
 mod prepare;
 mod progress;
 mod report;
+mod signals;
 mod verify;
 
 use std::fs;
@@ -23,11 +25,16 @@ use crate::cli::{Cli, Command, InfoArgs, PrepareArgs, SynthArgs, VerifyArgs};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    if let Err(error) = signals::clean_up_on_ending() {
+        eprintln!("dvs-prep: cannot watch for signals: {error}");
+        return ExitCode::FAILURE;
+    }
     let cli = Cli::parse();
     let mut out = io::stdout().lock();
     let result = match cli.command {
         None => prepare(&cli.prepare, &mut out),
         Some(Command::Prepare(args)) => prepare(&args, &mut out),
+        Some(Command::Key(args)) => key(&args, &mut out),
         Some(Command::Synth(args)) => synth(args, &mut out),
         Some(Command::Info(args)) => info(&args, &mut out),
         Some(Command::Verify(args)) => verify(&args, &mut out),
@@ -53,6 +60,12 @@ fn prepare(args: &PrepareArgs, out: &mut impl Write) -> Result<()> {
     let options = options::resolve(args)?;
     let summary = prepare::prepare(&options)?;
     Ok(summary.write(out, options.json)?)
+}
+
+fn key(args: &PrepareArgs, out: &mut impl Write) -> Result<()> {
+    let options = options::resolve(args)?;
+    let key = key::key(&options)?;
+    Ok(key.write(out, options.json)?)
 }
 
 fn synth(args: SynthArgs, out: &mut impl Write) -> Result<()> {

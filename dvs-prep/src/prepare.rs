@@ -3,15 +3,19 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
-use dvs_prep::cache_writer::{Unfinished, folder_of};
-use dvs_prep::existing::{self, FileStamp};
+use anyhow::{Context, Result};
+use dvs_prep::cache_lock::CacheLock;
+use dvs_prep::cache_writer;
+use dvs_prep::existing;
+use dvs_prep::file_stamp::FileStamp;
 use dvs_prep::pipeline::{self, Prepared, Progress};
+use dvs_prep::source_note;
 use dvs_prep::step_times::Step;
+use dvs_prep::unfinished::{self, Unfinished, folder_of};
 use dvs_shared::{CacheFile, CacheHeader};
 
 use crate::options::Options;
-use crate::progress::Bar;
+use crate::progress::{Bar, Waiting};
 use crate::report::Summary;
 
 /// Makes the cache, or finds that it is there.
@@ -23,6 +27,7 @@ pub fn prepare(options: &Options) -> Result<Summary> {
         archive,
         output,
         settings,
+        force,
         ..
     } = options;
     let start = Instant::now();
@@ -30,27 +35,33 @@ pub fn prepare(options: &Options) -> Result<Summary> {
     let total = input.iter().map(FileStamp::size).sum();
     let progress = Arc::new(Progress::default());
     existing::may_be_replaced(output)?;
-    if !options.force {
+    if !force && let Some(cache) = existing::find_noted(output, &input, settings) {
+        return Ok(Summary::already_there(archive, &cache));
+    }
+    let lock = CacheLock::acquire(output, || Waiting::announce(output));
+    if !force {
         let _bar = Bar::follow("comparing", total, Arc::clone(&progress));
-        let found = existing::find(output, archive, &input, *settings, &progress.bytes)?;
+        // A cache that lies where nothing can be written, and so nothing locked, can be used all the same.
+        let held = lock.as_ref().ok();
+        let found = existing::find(output, archive, &input, settings, held, &progress.bytes)?;
         if let Some(cache) = found {
             return Ok(Summary::already_there(archive, &cache));
         }
     }
-    let unfinished = Unfinished::create(output)?;
+    let lock = lock?;
+    clear_up(&lock);
+    let unfinished = Unfinished::create(&lock, output)
+        .with_context(|| format!("cannot write the cache {}", output.display()))?;
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(settings.workers())
         .build()?;
     let bar = Bar::follow("preparing", total, Arc::clone(&progress));
-    let prepared = pipeline::prepare(archive, *settings, &pool, folder_of(output), &progress)
-        .with_context(|| format!("no cache was made from {}", archive.path.display()))?;
+    let prepared = pipeline::prepare(archive, *settings, &pool, folder_of(output), &progress);
     drop(bar);
-    if FileStamp::of_input(archive).ok().as_ref() != Some(&input) {
-        bail!(
-            "{} changed while it was read; no cache was made",
-            archive.path.display()
-        );
-    }
+    let none_made = || format!("no cache was made from {}", archive.path.display());
+    // A file that was replaced explains whatever else was found wrong with it.
+    source_note::unchanged(archive, &input).with_context(none_made)?;
+    let prepared = prepared.with_context(none_made)?;
     let header = CacheHeader {
         split: settings.split,
         sensor: dvs_shared::event::DVS128,
@@ -65,9 +76,9 @@ pub fn prepare(options: &Options) -> Result<Summary> {
         ..
     } = &prepared;
     let writing = Instant::now();
-    pool.install(|| unfinished.finish(&header, sets, staging))?;
+    pool.install(|| cache_writer::write(output, unfinished, &header, sets, staging))?;
     times.add(Step::Write, writing.elapsed());
-    if let Err(error) = existing::write_stamp(output, input, &header.source_sha256) {
+    if let Err(error) = source_note::write(&lock, &input, &header.source_sha256) {
         eprintln!(
             "dvs-prep: warning: cannot note the input beside the cache ({error}); it is compared by content next time"
         );
@@ -82,4 +93,27 @@ pub fn prepare(options: &Options) -> Result<Summary> {
         prepared,
         start.elapsed().as_secs_f64(),
     ))
+}
+
+/// Removes what killed runs left, and says so.
+fn clear_up(lock: &CacheLock) {
+    let cache = lock.cache().display();
+    if let Some(reason) = lock.not_exclusive() {
+        eprintln!(
+            "dvs-prep: warning: {cache} cannot be locked here ({reason}); see to it that no other run makes it now"
+        );
+    }
+    match unfinished::remove_abandoned(lock, &[&source_note::path(lock.cache())]) {
+        Ok(removed) => {
+            for file in removed {
+                eprintln!(
+                    "dvs-prep: removed {}, which a run that was killed left behind",
+                    file.display()
+                );
+            }
+        }
+        Err(error) => eprintln!(
+            "dvs-prep: warning: cannot look for what killed runs left beside {cache}, or not remove it: {error}"
+        ),
+    }
 }

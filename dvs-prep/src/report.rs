@@ -343,7 +343,8 @@ pub fn write_verified(out: &mut impl Write, path: &Path, samples: usize) -> io::
     )
 }
 
-fn write_json(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+/// One JSON object, over several lines.
+pub fn write_json(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, value)?;
     writeln!(out)
 }

@@ -28,6 +28,8 @@ use dvs_shared::labels::LABEL_NAMES;
 use flate2::Compression;
 use rayon::ThreadPoolBuilder;
 
+use crate::temporary::Temporary;
+
 pub use error::SynthError;
 pub use options::{
     COMPRESSION, EVENTS_PER_SECOND, GESTURE_SECONDS, Light, MAX_EVENTS, MAX_RECORDINGS, MAX_USERS,
@@ -105,12 +107,16 @@ pub fn write_archive(
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let file = tempfile::Builder::new()
-        .prefix(".dvs-synth-")
-        // As any program would create it; the user's mask still applies.
-        .permissions(fs::Permissions::from_mode(0o666))
-        .tempfile_in(folder)
-        .map_err(io_error)?;
+    let temporary = Temporary::make(|| {
+        let file = tempfile::Builder::new()
+            .prefix(".dvs-synth-")
+            // As any program would create it; the user's mask still applies.
+            .permissions(fs::Permissions::from_mode(0o666))
+            .tempfile_in(folder)?;
+        let (file, path) = file.into_parts();
+        Ok((path, file))
+    });
+    let (temporary, file) = temporary.map_err(io_error)?;
     let mut tar =
         TarWriter::new(BufWriter::with_capacity(1 << 20, file), compression).map_err(io_error)?;
     tar.append_text(&format!("{FOLDER}/gesture_mapping.csv"), &mapping())
@@ -142,16 +148,10 @@ pub fn write_archive(
             .map_err(io_error)?;
     }
     let (out, raw_bytes) = tar.finish().map_err(io_error)?;
-    let mut file = out.into_inner().map_err(|e| io_error(e.into_error()))?;
-    file.flush().map_err(io_error)?;
-    file.as_file().sync_all().map_err(io_error)?;
-    let archive_bytes = file.as_file().metadata().map_err(io_error)?.len();
-    let renamed = if options.force {
-        file.persist(path)
-    } else {
-        file.persist_noclobber(path)
-    };
-    renamed.map_err(|e| io_error(e.error))?;
+    let file = out.into_inner().map_err(|e| io_error(e.into_error()))?;
+    file.sync_all().map_err(io_error)?;
+    let archive_bytes = file.metadata().map_err(io_error)?.len();
+    temporary.persist(path, options.force).map_err(io_error)?;
     Ok(SynthSummary {
         train_recordings: train.len() as u32,
         test_recordings: test.len() as u32,

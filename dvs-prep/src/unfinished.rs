@@ -1,0 +1,152 @@
+//! A file that is being made, beside its final name, and what killed runs left of such files.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::cache_lock::CacheLock;
+use crate::temporary::Temporary;
+
+const SUFFIX: &str = ".unfinished";
+/// Random characters between the target's name and the suffix.
+const RANDOM: usize = 6;
+
+/// A file that is being made. Dropped before [`Unfinished::finish`], it leaves nothing.
+#[derive(Debug)]
+pub struct Unfinished<'a> {
+    target: PathBuf,
+    temporary: Temporary,
+    // While it is there, whoever clears up after killed runs is kept away.
+    _lock: &'a CacheLock,
+}
+
+impl<'a> Unfinished<'a> {
+    /// Begins the file `target`, the cache that is locked or something beside it.
+    ///
+    /// # Errors
+    /// Where the folder cannot be written.
+    pub fn create(lock: &'a CacheLock, target: &Path) -> io::Result<Self> {
+        let name = target.file_name().unwrap_or_default();
+        let (temporary, ()) = Temporary::make(|| {
+            let file = tempfile::Builder::new()
+                .prefix(&prefix(name))
+                .rand_bytes(RANDOM)
+                .suffix(SUFFIX)
+                // As any new file: the process's umask decides.
+                .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
+                .tempfile_in(folder_of(target))?;
+            Ok((file.into_temp_path(), ()))
+        })?;
+        Ok(Self {
+            target: target.to_owned(),
+            temporary,
+            _lock: lock,
+        })
+    }
+
+    /// Where it lies for now.
+    pub fn path(&self) -> &Path {
+        self.temporary.path()
+    }
+
+    /// Gives the file its name, once everything in it is on the disk: what has the name is whole, whenever the power
+    /// fails.
+    ///
+    /// # Errors
+    /// Where the file system refuses. Only the last step, noting the name on the disk, can fail with the file in place.
+    pub fn finish(self) -> io::Result<()> {
+        let Self {
+            target, temporary, ..
+        } = self;
+        File::open(temporary.path())?.sync_all()?;
+        temporary.persist(&target, true)?;
+        File::open(folder_of(&target))?.sync_all()
+    }
+}
+
+/// Removes what killed runs left of the locked cache and of files beside it, and returns what was removed. Where the
+/// lock keeps nobody away, nothing is: it might be somebody's.
+///
+/// # Errors
+/// Where the folder cannot be listed or a file cannot be removed.
+pub fn remove_abandoned(lock: &CacheLock, beside: &[&Path]) -> io::Result<Vec<PathBuf>> {
+    let mut removed = Vec::new();
+    if lock.not_exclusive().is_some() {
+        return Ok(removed);
+    }
+    let targets: Vec<&OsStr> = [lock.cache()]
+        .iter()
+        .chain(beside)
+        .filter_map(|target| target.file_name())
+        .collect();
+    for entry in fs::read_dir(folder_of(lock.cache()))? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if entry.file_type()?.is_file() && targets.iter().any(|t| is_unfinished(&name, t)) {
+            let path = lock.cache().with_file_name(name);
+            fs::remove_file(&path)?;
+            removed.push(path);
+        }
+    }
+    Ok(removed)
+}
+
+/// The folder a file lies in.
+pub fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
+fn prefix(target: &OsStr) -> String {
+    format!(".{}.", target.to_string_lossy())
+}
+
+/// Whether `name` is that of an unfinished `target`, and not of one whose name only begins alike.
+fn is_unfinished(name: &OsStr, target: &OsStr) -> bool {
+    let random = name
+        .to_str()
+        .and_then(|name| name.strip_prefix(&prefix(target)))
+        .and_then(|rest| rest.strip_suffix(SUFFIX));
+    random.is_some_and(|random| {
+        random.len() == RANDOM && random.bytes().all(|b| b.is_ascii_alphanumeric())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn only_what_is_left_of_this_cache_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let kept = [
+            "a.h5",
+            ".a.h5.lock2",
+            ".a.h5.abcdef.unfinished.h5",
+            ".a.h5.b.h5.abcdef.unfinished",
+            ".a.h5.abc-ef.unfinished",
+            ".b.h5.abcdef.unfinished",
+        ];
+        let left = [
+            ".a.h5.abcdef.unfinished",
+            ".a.h5.Abc123.unfinished",
+            ".a.h5.source.json.ABCDEF.unfinished",
+        ];
+        for name in kept.iter().chain(&left) {
+            File::create(at(name)).unwrap();
+        }
+        let lock = CacheLock::acquire(&at("a.h5"), || ()).unwrap();
+        let mut removed = remove_abandoned(&lock, &[&at("a.h5.source.json")]).unwrap();
+        removed.sort_unstable();
+        let mut expected = left.map(at);
+        expected.sort_unstable();
+        assert_eq!(removed, expected);
+        assert!(kept.iter().all(|name| at(name).exists()));
+    }
+}
