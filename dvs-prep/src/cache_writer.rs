@@ -36,14 +36,14 @@ pub enum WriteError {
         source: io::Error,
     },
     /// HDF5 refused: most often because the disk is full.
-    #[error("HDF5 cannot write {key} of the cache {path}; the usual reason is a full disk")]
+    #[error("HDF5 cannot write {key} of the cache {path}: {reason}")]
     Hdf5 {
         /// The cache.
         path: PathBuf,
         /// Attribute, group or dataset.
         key: String,
-        /// Its reason.
-        source: hdf5::Error,
+        /// The system's reason where HDF5 tells one, else all that it tells.
+        reason: String,
     },
 }
 
@@ -84,7 +84,7 @@ impl Writer<'_> {
         result.map_err(|source| WriteError::Hdf5 {
             path: self.path.to_owned(),
             key: key.to_owned(),
-            source,
+            reason: system_reason(&source),
         })
     }
 
@@ -298,6 +298,18 @@ impl Writer<'_> {
             .map_err(io::Error::other)?;
         let raw = chunk.counts.widen(&raw, counts);
         Ok((codec.encode(&raw, counts), crc32fast::hash(&raw)))
+    }
+}
+
+/// What the system said, from among the places, times and addresses that HDF5 says with it.
+fn system_reason(error: &hdf5::Error) -> String {
+    let all = error.to_string();
+    let system = all
+        .split_once("error message = '")
+        .and_then(|(_, rest)| rest.split_once('\''));
+    match system {
+        Some((reason, _)) => reason.to_owned(),
+        None => format!("{all}; the usual reason is a full disk"),
     }
 }
 

@@ -9,6 +9,7 @@
 )]
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
@@ -51,6 +52,15 @@ impl Running {
 
     pub fn stderr(&self) -> String {
         fs::read_to_string(self.folder.path().join("err")).unwrap()
+    }
+
+    /// Kills it, if it still runs.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// Waits for its end.
@@ -97,6 +107,11 @@ pub fn until_begun(folder: &Path) {
     until("a run had begun", || {
         hidden(folder).iter().any(|n| n.ends_with(".unfinished"))
     });
+}
+
+/// Says that a part of a test was left out, past the harness, which hides what passing tests print.
+pub fn left_out(what: &str, why: &str) {
+    let _ = writeln!(std::io::stderr(), "\nLEFT OUT: {what}: {why}\n");
 }
 
 /// An archive that takes about a second to read: time to do something meanwhile.
