@@ -106,6 +106,9 @@ pub struct VerifyArgs {
     /// Worker threads [default: one for each core]
     #[arg(long, short, value_name = "N")]
     pub jobs: Option<usize>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Options of `synth`.

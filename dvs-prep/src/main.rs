@@ -93,5 +93,5 @@ fn verify(args: &VerifyArgs, out: &mut impl Write) -> Result<()> {
         .build()
         .context("cannot start threads")?;
     let samples = pool.install(|| verify::verify(&args.file))?;
-    Ok(report::write_verified(out, &args.file, samples)?)
+    Ok(report::write_verified(out, &args.file, samples, args.json)?)
 }
