@@ -118,7 +118,7 @@ fn missing_rights_are_said() {
     set_mode(&closed, 0o555);
     failed_with(
         &run(),
-        &["cannot write the cache", text(&output), "Permission denied"],
+        &["no cache can be made", text(&output), "Permission denied"],
     );
     assert_eq!(fs::read_dir(&closed).unwrap().count(), 0);
 

@@ -8,6 +8,8 @@ mod running;
 mod support;
 
 use std::fs::{self, File};
+use std::io::Write;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use running::*;
@@ -19,6 +21,7 @@ const SIGNALS: [(Signal, i32, &str); 2] =
 #[test]
 fn a_signal_cleans_up_and_says_so_at_any_moment() {
     let input = large_archive();
+    let mut fastest = Duration::MAX;
     for (signal, code, name) in SIGNALS {
         for wait in [0, 50, 300] {
             let folder = tempfile::tempdir().unwrap();
@@ -29,11 +32,7 @@ fn a_signal_cleans_up_and_says_so_at_any_moment() {
             let start = Instant::now();
             run.signal(signal);
             let status = run.end();
-            assert!(
-                start.elapsed() < Duration::from_millis(800),
-                "{:?}",
-                start.elapsed()
-            );
+            fastest = fastest.min(start.elapsed());
             assert_eq!(status.code(), Some(code), "{}", run.stderr());
             let said = run.stderr();
             assert!(said.contains(&format!("ended by {name}")), "{said}");
@@ -45,6 +44,39 @@ fn a_signal_cleans_up_and_says_so_at_any_moment() {
             );
         }
     }
+    // One of six, for on a busy machine some wait for a processor.
+    assert!(fastest < Duration::from_millis(300), "{fastest:?} at best");
+}
+
+#[test]
+fn a_second_signal_ends_it_even_where_cleaning_up_cannot() {
+    // Nobody reads what it says: it stands still in saying it.
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("cache.h5");
+    let pipe = folder.path().join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let _reader = File::options().read(true).write(true).open(&pipe).unwrap();
+    let mut full = File::options().write(true).open(&pipe).unwrap();
+    // As much as a pipe holds.
+    full.write_all(&[b'x'; 1 << 16]).unwrap();
+    let lock = File::create(folder.path().join(".cache.h5.lock")).unwrap();
+    lock.lock().unwrap();
+    let input = archive(folder.path(), &dataset());
+    let mut child = dvs_prep(["-i", text(&input), "-o", text(&output)])
+        .stderr(File::options().write(true).open(&pipe).unwrap())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    signal_child(&child, Signal::INT);
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(
+        child.try_wait().unwrap(),
+        None,
+        "it was not held up: the test tests nothing"
+    );
+    signal_child(&child, Signal::TERM);
+    assert_eq!(child.wait().unwrap().code(), Some(143));
 }
 
 #[test]
@@ -66,8 +98,20 @@ fn who_waits_leaves_the_lock_to_its_owner() {
 fn an_archive_that_is_being_made_up_is_cleaned_up_too() {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("DvsGesture.tar.gz");
-    let mut run = Running::start(&mut dvs_prep(["synth", "--real-size", "-o", text(&output)]));
-    until("it had begun", || !hidden(folder.path()).is_empty());
+    let start = || Running::start(&mut dvs_prep(["synth", "--real-size", "-o", text(&output)]));
+    let mut killed = start();
+    until_begun(folder.path());
+    let said = fail(&["synth", "-o", text(&output)]);
+    assert!(said.contains("another dvs-prep is making"), "{said}");
+    killed.signal(Signal::KILL);
+    killed.end();
+    assert_eq!(hidden(folder.path()).len(), 2, "its file and its lock file");
+
+    let mut run = start();
+    until("it had cleared up", || {
+        run.stderr().contains("a run that was killed left")
+    });
+    until_begun(folder.path());
     run.signal(Signal::INT);
     assert_eq!(run.end().code(), Some(130));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);

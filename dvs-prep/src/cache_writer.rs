@@ -67,7 +67,7 @@ pub fn write(
         staging,
     };
     writer.write(unfinished.path(), sets)?;
-    unfinished.finish().map_err(|source| WriteError::Io {
+    unfinished.finish(true).map_err(|source| WriteError::Io {
         path: path.to_owned(),
         source,
     })

@@ -12,8 +12,8 @@ use dvs_shared::{CacheError, CacheFile};
 use thiserror::Error;
 
 use crate::archive::Archive;
-use crate::cache_lock::CacheLock;
 use crate::file_stamp::FileStamp;
+use crate::output_lock::OutputLock;
 use crate::pipeline::Settings;
 use crate::source_note::{self, SourceError};
 
@@ -105,7 +105,7 @@ pub fn find(
     archive: &Archive,
     input: &[FileStamp],
     settings: &Settings,
-    lock: Option<&CacheLock>,
+    lock: Option<&OutputLock>,
     read: &AtomicU64,
 ) -> Result<Option<CacheFile>, ExistingError> {
     if !path.exists() {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use dvs_prep::cache_key::cache_key;
-use dvs_prep::cache_lock::CacheLock;
 use dvs_prep::file_stamp::FileStamp;
+use dvs_prep::output_lock::OutputLock;
 use dvs_prep::pipeline::Progress;
 use dvs_prep::source_note;
 use dvs_shared::cache_format::FORMAT_VERSION;
@@ -51,7 +51,7 @@ pub fn key(options: &Options) -> Result<Key> {
             let source = source_note::read(archive, &input, &progress.bytes)
                 .with_context(|| format!("cannot tell what {} is", archive.path.display()))?;
             // Where it cannot be noted, or somebody else is about to note it, no harm is done.
-            if let Ok(Some(lock)) = CacheLock::try_acquire(output) {
+            if let Ok(Some(lock)) = OutputLock::try_acquire(output) {
                 let _ = source_note::write(&lock, &input, &source);
             }
             source

@@ -1,5 +1,6 @@
 //! `dvs-prep`: the DVS128 Gesture archive, prepared, inspected, verified or made up.
 
+mod abandoned;
 mod cli;
 mod key;
 mod options;
@@ -15,6 +16,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use dvs_prep::output_lock::OutputLock;
 use dvs_prep::synth::write_archive;
 use dvs_shared::CacheFile;
 
@@ -74,6 +76,9 @@ fn synth(args: SynthArgs, out: &mut impl Write) -> Result<()> {
     if let Some(folder) = options.output.parent() {
         fs::create_dir_all(folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    }
+    if let Some(lock) = OutputLock::try_acquire(&options.output)? {
+        abandoned::clear_up(&lock, &[]);
     }
     let bar = progress::synth_bar();
     let summary = write_archive(&options, |done| progress::show_synth(&bar, done))?;

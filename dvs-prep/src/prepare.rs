@@ -4,16 +4,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use dvs_prep::cache_lock::CacheLock;
 use dvs_prep::cache_writer;
 use dvs_prep::existing;
 use dvs_prep::file_stamp::FileStamp;
+use dvs_prep::output_lock::OutputLock;
 use dvs_prep::pipeline::{self, Prepared, Progress};
 use dvs_prep::source_note;
 use dvs_prep::step_times::Step;
-use dvs_prep::unfinished::{self, Unfinished, folder_of};
+use dvs_prep::unfinished::{Unfinished, folder_of};
 use dvs_shared::{CacheFile, CacheHeader};
 
+use crate::abandoned;
 use crate::options::Options;
 use crate::progress::{Bar, Waiting};
 use crate::report::Summary;
@@ -38,7 +39,7 @@ pub fn prepare(options: &Options) -> Result<Summary> {
     if !force && let Some(cache) = existing::find_noted(output, &input, settings) {
         return Ok(Summary::already_there(archive, &cache));
     }
-    let lock = CacheLock::acquire(output, || Waiting::announce(output));
+    let lock = OutputLock::acquire(output, || Waiting::announce(output));
     if !force {
         let _bar = Bar::follow("comparing", total, Arc::clone(&progress));
         // A cache that lies where nothing can be written, and so nothing locked, can be used all the same.
@@ -48,8 +49,8 @@ pub fn prepare(options: &Options) -> Result<Summary> {
             return Ok(Summary::already_there(archive, &cache));
         }
     }
-    let lock = lock?;
-    clear_up(&lock);
+    let lock = lock.context("no cache can be made there")?;
+    abandoned::clear_up(&lock, &[&source_note::path(output)]);
     let unfinished = Unfinished::create(&lock, output)
         .with_context(|| format!("cannot write the cache {}", output.display()))?;
     let pool = rayon::ThreadPoolBuilder::new()
@@ -93,27 +94,4 @@ pub fn prepare(options: &Options) -> Result<Summary> {
         prepared,
         start.elapsed().as_secs_f64(),
     ))
-}
-
-/// Removes what killed runs left, and says so.
-fn clear_up(lock: &CacheLock) {
-    let cache = lock.cache().display();
-    if let Some(reason) = lock.not_exclusive() {
-        eprintln!(
-            "dvs-prep: warning: {cache} cannot be locked here ({reason}); see to it that no other run makes it now"
-        );
-    }
-    match unfinished::remove_abandoned(lock, &[&source_note::path(lock.cache())]) {
-        Ok(removed) => {
-            for file in removed {
-                eprintln!(
-                    "dvs-prep: removed {}, which a run that was killed left behind",
-                    file.display()
-                );
-            }
-        }
-        Err(error) => eprintln!(
-            "dvs-prep: warning: cannot look for what killed runs left beside {cache}, or not remove it: {error}"
-        ),
-    }
 }

@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::archive::Archive;
-use crate::cache_lock::CacheLock;
 use crate::error::Problems;
 use crate::file_stamp::{FileStamp, change_since};
 use crate::fingerprint;
+use crate::output_lock::OutputLock;
 use crate::unfinished::Unfinished;
 
 /// Why it cannot be told what the input is.
@@ -93,17 +93,17 @@ pub fn unchanged(archive: &Archive, input: &[FileStamp]) -> Result<(), SourceErr
 ///
 /// # Errors
 /// Where the note cannot be written.
-pub fn write(lock: &CacheLock, input: &[FileStamp], source_sha256: &str) -> io::Result<()> {
+pub fn write(lock: &OutputLock, input: &[FileStamp], source_sha256: &str) -> io::Result<()> {
     let note = Note {
         input: input.to_vec(),
         source_sha256: source_sha256.to_owned(),
     };
     let mut json = serde_json::to_vec_pretty(&note)?;
     json.push(b'\n');
-    let unfinished = Unfinished::create(lock, &path(lock.cache()))?;
+    let unfinished = Unfinished::create(lock, &path(lock.output()))?;
     File::options()
         .write(true)
         .open(unfinished.path())?
         .write_all(&json)?;
-    unfinished.finish()
+    unfinished.finish(true)
 }

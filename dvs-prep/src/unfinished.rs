@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::cache_lock::CacheLock;
+use crate::output_lock::OutputLock;
 use crate::temporary::Temporary;
 
 const SUFFIX: &str = ".unfinished";
@@ -18,15 +18,15 @@ pub struct Unfinished<'a> {
     target: PathBuf,
     temporary: Temporary,
     // While it is there, whoever clears up after killed runs is kept away.
-    _lock: &'a CacheLock,
+    _lock: &'a OutputLock,
 }
 
 impl<'a> Unfinished<'a> {
-    /// Begins the file `target`, the cache that is locked or something beside it.
+    /// Begins the file `target`, the output that is locked or something beside it.
     ///
     /// # Errors
     /// Where the folder cannot be written.
-    pub fn create(lock: &'a CacheLock, target: &Path) -> io::Result<Self> {
+    pub fn create(lock: &'a OutputLock, target: &Path) -> io::Result<Self> {
         let name = target.file_name().unwrap_or_default();
         let (temporary, ()) = Temporary::make(|| {
             let file = tempfile::Builder::new()
@@ -51,40 +51,40 @@ impl<'a> Unfinished<'a> {
     }
 
     /// Gives the file its name, once everything in it is on the disk: what has the name is whole, whenever the power
-    /// fails.
+    /// fails. What had the name before is replaced, unless `replacing` is false.
     ///
     /// # Errors
     /// Where the file system refuses. Only the last step, noting the name on the disk, can fail with the file in place.
-    pub fn finish(self) -> io::Result<()> {
+    pub fn finish(self, replacing: bool) -> io::Result<()> {
         let Self {
             target, temporary, ..
         } = self;
         File::open(temporary.path())?.sync_all()?;
-        temporary.persist(&target, true)?;
+        temporary.persist(&target, replacing)?;
         File::open(folder_of(&target))?.sync_all()
     }
 }
 
-/// Removes what killed runs left of the locked cache and of files beside it, and returns what was removed. Where the
+/// Removes what killed runs left of the locked output and of files beside it, and returns what was removed. Where the
 /// lock keeps nobody away, nothing is: it might be somebody's.
 ///
 /// # Errors
 /// Where the folder cannot be listed or a file cannot be removed.
-pub fn remove_abandoned(lock: &CacheLock, beside: &[&Path]) -> io::Result<Vec<PathBuf>> {
+pub fn remove_abandoned(lock: &OutputLock, beside: &[&Path]) -> io::Result<Vec<PathBuf>> {
     let mut removed = Vec::new();
     if lock.not_exclusive().is_some() {
         return Ok(removed);
     }
-    let targets: Vec<&OsStr> = [lock.cache()]
+    let targets: Vec<&OsStr> = [lock.output()]
         .iter()
         .chain(beside)
         .filter_map(|target| target.file_name())
         .collect();
-    for entry in fs::read_dir(folder_of(lock.cache()))? {
+    for entry in fs::read_dir(folder_of(lock.output()))? {
         let entry = entry?;
         let name = entry.file_name();
         if entry.file_type()?.is_file() && targets.iter().any(|t| is_unfinished(&name, t)) {
-            let path = lock.cache().with_file_name(name);
+            let path = lock.output().with_file_name(name);
             fs::remove_file(&path)?;
             removed.push(path);
         }
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_left_of_this_cache_is_removed() {
+    fn only_what_is_left_of_this_output_is_removed() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         let kept = [
@@ -141,7 +141,7 @@ mod tests {
         for name in kept.iter().chain(&left) {
             File::create(at(name)).unwrap();
         }
-        let lock = CacheLock::acquire(&at("a.h5"), || ()).unwrap();
+        let lock = OutputLock::acquire(&at("a.h5"), || ()).unwrap();
         let mut removed = remove_abandoned(&lock, &[&at("a.h5.source.json")]).unwrap();
         removed.sort_unstable();
         let mut expected = left.map(at);

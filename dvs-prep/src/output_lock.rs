@@ -1,18 +1,19 @@
-//! One run at a time makes a cache. Others that are asked for the same one wait, and then find it made.
+//! One run at a time makes an output, a cache or an archive. Others that are asked for the same cache wait, and then find
+//! it made.
 //!
-//! The lock is advisory, `flock` on Linux, on an empty hidden file beside the cache, `.<cache>.lock`. The kernel lets it
+//! The lock is advisory, `flock` on Linux, on an empty hidden file beside the output, `.<output>.lock`. The kernel lets it
 //! go when its owner ends, however that ends; so a lock is never left over, and no run has to guess whether the owner of
 //! one still lives, as it would with process ids, which mean nothing across containers. Why this file and no other:
 //!
-//! - The cache and the file it is written to are renamed, and a lock is on a file, not on its name. HDF5 locks them too.
+//! - The output and the file it is written to are renamed, and a lock is on a file, not on its name. HDF5 locks them too.
 //! - The folder holds caches of other options, which need not wait; and network file systems lock no folders.
-//! - A common place such as `/run/lock` is not shared by the containers and machines that share the cache's disk.
+//! - A common place such as `/run/lock` is not shared by the containers and machines that share the disk.
 //!
 //! The owner removes the file before letting go. Who waited for it then holds a lock on a file that has no name any
 //! more, so everyone asks, once they have the lock, whether the name still leads to the file, and begins anew where it
 //! does not. A killed owner leaves the empty file; it stops nobody, and the next owner removes it.
 //!
-//! Whoever holds the lock may take other unfinished files of the same cache for those of killed runs.
+//! Whoever holds the lock may take other unfinished files of the same output for those of killed runs.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -27,20 +28,20 @@ use crate::temporary::Temporary;
 
 /// Why the lock cannot be had.
 #[derive(Debug, Error)]
-#[error("cannot write the cache {cache}: its lock file {file} cannot be made")]
+#[error("cannot write {output}: its lock file {file} cannot be made")]
 pub struct LockError {
-    /// The cache.
-    pub cache: PathBuf,
+    /// The output.
+    pub output: PathBuf,
     /// The lock file.
     pub file: PathBuf,
     /// The file system's reason.
     pub source: io::Error,
 }
 
-/// The right to make a cache, given back when dropped.
+/// The right to make an output, given back when dropped.
 #[derive(Debug)]
-pub struct CacheLock {
-    cache: PathBuf,
+pub struct OutputLock {
+    output: PathBuf,
     held: Held,
 }
 
@@ -60,17 +61,17 @@ enum Attempt {
     Renamed,
 }
 
-impl CacheLock {
-    /// Waits until nobody else makes `cache`. Where somebody does, `waiting` is called once and what it returns is kept
+impl OutputLock {
+    /// Waits until nobody else makes `output`. Where somebody does, `waiting` is called once and what it returns is kept
     /// until the wait is over.
     ///
     /// # Errors
     /// Where the lock file cannot be made.
-    pub fn acquire<W>(cache: &Path, waiting: impl FnOnce() -> W) -> Result<Self, LockError> {
+    pub fn acquire<W>(output: &Path, waiting: impl FnOnce() -> W) -> Result<Self, LockError> {
         let mut waiting = Some(waiting);
         let mut shown = None;
         let held = loop {
-            match attempt(cache)? {
+            match attempt(output)? {
                 Attempt::Held(held) => break held,
                 Attempt::Renamed => {}
                 Attempt::Busy(file) => {
@@ -85,26 +86,29 @@ impl CacheLock {
             }
         };
         drop(shown);
-        Ok(Self::of(cache, held))
+        Ok(Self::of(output, held))
     }
 
     /// The lock, if nobody has it.
     ///
     /// # Errors
     /// Where the lock file cannot be made.
-    pub fn try_acquire(cache: &Path) -> Result<Option<Self>, LockError> {
-        Ok(match attempt(cache)? {
-            Attempt::Held(held) => Some(Self::of(cache, held)),
-            Attempt::Busy(_) | Attempt::Renamed => None,
-        })
+    pub fn try_acquire(output: &Path) -> Result<Option<Self>, LockError> {
+        loop {
+            match attempt(output)? {
+                Attempt::Held(held) => return Ok(Some(Self::of(output, held))),
+                Attempt::Busy(_) => return Ok(None),
+                Attempt::Renamed => {}
+            }
+        }
     }
 
-    /// The cache that may be made.
-    pub fn cache(&self) -> &Path {
-        &self.cache
+    /// What may be made.
+    pub fn output(&self) -> &Path {
+        &self.output
     }
 
-    /// Why others may make the same cache at the same time all the same; `None` where they cannot.
+    /// Why others may make the same output at the same time all the same; `None` where they cannot.
     pub fn not_exclusive(&self) -> Option<&io::Error> {
         match &self.held {
             Held::Lock { .. } => None,
@@ -112,18 +116,18 @@ impl CacheLock {
         }
     }
 
-    fn of(cache: &Path, held: Held) -> Self {
+    fn of(output: &Path, held: Held) -> Self {
         Self {
-            cache: cache.to_owned(),
+            output: output.to_owned(),
             held,
         }
     }
 }
 
-fn attempt(cache: &Path) -> Result<Attempt, LockError> {
-    let path = lock_path(cache);
+fn attempt(output: &Path) -> Result<Attempt, LockError> {
+    let path = lock_path(output);
     let error = |source| LockError {
-        cache: cache.to_owned(),
+        output: output.to_owned(),
         file: path.clone(),
         source,
     };
@@ -150,11 +154,11 @@ fn attempt(cache: &Path) -> Result<Attempt, LockError> {
     }))
 }
 
-fn lock_path(cache: &Path) -> PathBuf {
+fn lock_path(output: &Path) -> PathBuf {
     let mut name = OsString::from(".");
-    name.push(cache.file_name().unwrap_or_default());
+    name.push(output.file_name().unwrap_or_default());
     name.push(".lock");
-    cache.with_file_name(name)
+    output.with_file_name(name)
 }
 
 /// The lock file, made if need be. One that another user left can be read at least, which is enough for `flock`.
@@ -198,7 +202,7 @@ mod tests {
             for _ in 0..8 {
                 scope.spawn(|| {
                     for _ in 0..100 {
-                        let lock = CacheLock::acquire(&cache, || ()).unwrap();
+                        let lock = OutputLock::acquire(&cache, || ()).unwrap();
                         assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
                         assert!(lock.not_exclusive().is_none());
                         thread::yield_now();
@@ -215,8 +219,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = folder.path().join("cache.h5");
         File::create(lock_path(&cache)).unwrap();
-        let lock = CacheLock::try_acquire(&cache).unwrap().unwrap();
-        assert!(CacheLock::try_acquire(&cache).unwrap().is_none());
+        let lock = OutputLock::try_acquire(&cache).unwrap().unwrap();
+        assert!(OutputLock::try_acquire(&cache).unwrap().is_none());
         drop(lock);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
