@@ -59,7 +59,7 @@ fn containers(folder: &Path, files: &Files) -> Vec<PathBuf> {
 #[test]
 fn the_key_is_the_same_exactly_where_the_bytes_are() {
     let folder = tempfile::tempdir().unwrap();
-    let mut seen = BTreeSet::new();
+    let (mut keys, mut bytes) = (BTreeSet::new(), BTreeSet::new());
     let mut same = |inputs: &[PathBuf], args: &[&str]| {
         let output = folder.path().join("cache.h5");
         let all: BTreeSet<_> = inputs
@@ -71,8 +71,16 @@ fn the_key_is_the_same_exactly_where_the_bytes_are() {
             })
             .collect();
         assert_eq!(all.len(), 1, "{args:?}: keys or bytes differ");
-        seen.extend(all);
-        seen.len()
+        for (key, made) in all {
+            keys.insert(key);
+            bytes.insert(made);
+        }
+        assert_eq!(
+            keys.len(),
+            bytes.len(),
+            "{args:?}: the key or the bytes of other options"
+        );
+        keys.len()
     };
     let inputs = containers(folder.path(), &dataset());
     let mut expected = 0;
@@ -88,7 +96,7 @@ fn the_key_is_the_same_exactly_where_the_bytes_are() {
         assert_eq!(
             same(&inputs, args),
             expected,
-            "{args:?} gives the key or bytes of other options"
+            "{args:?} are as other options"
         );
     }
     // Another content, were it by a bit, is another.

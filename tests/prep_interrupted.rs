@@ -27,14 +27,22 @@ fn moment(random: &mut Pcg64, span: Duration) -> Duration {
     span.mul_f64(f64::from(random.next_u32()) / f64::from(u32::MAX))
 }
 
-/// Whether the run has begun to write a cache, or has ended.
-fn is_writing(folder: &Path, run: &mut Running) -> bool {
-    run.has_ended()
-        || fs::read_dir(folder).unwrap().any(|entry| {
-            let entry = entry.unwrap();
-            let name = entry.file_name().into_string().unwrap();
-            name.ends_with(".unfinished") && entry.metadata().is_ok_and(|m| m.len() > 0)
-        })
+/// Whether the run has begun to write a cache, be it under its own name, as it must not, or has ended.
+fn is_writing(output: &Path, before: Option<u64>, run: &mut Running) -> bool {
+    let unfinished = || {
+        fs::read_dir(output.parent().unwrap())
+            .unwrap()
+            .any(|entry| {
+                let entry = entry.unwrap();
+                let name = entry.file_name().into_string().unwrap();
+                name.ends_with(".unfinished") && entry.metadata().is_ok_and(|m| m.len() > 0)
+            })
+    };
+    run.has_ended() || size(output) != before || unfinished()
+}
+
+fn size(path: &Path) -> Option<u64> {
+    fs::metadata(path).ok().map(|m| m.len())
 }
 
 #[test]
@@ -63,13 +71,14 @@ fn a_kill_leaves_a_whole_cache_or_none() {
         if !replaces {
             let _ = fs::remove_file(&output);
         }
+        let before = size(&output);
         let mut child = Running::start(&mut dvs_prep(args));
         // A third at any moment, some past the end; the others while the cache is written and named.
         let span = if kills % 3 == 0 {
             whole_run.mul_f64(1.1)
         } else {
-            until("it wrote", || is_writing(folder.path(), &mut child));
-            whole_run.mul_f64(0.2)
+            until("it wrote", || is_writing(&output, before, &mut child));
+            whole_run.mul_f64(0.15)
         };
         std::thread::sleep(moment(&mut random, span));
         child.kill();
