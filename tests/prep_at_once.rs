@@ -131,3 +131,38 @@ fn a_cache_is_found_where_nothing_can_be_written() {
         "{said}"
     );
 }
+
+#[test]
+fn the_next_run_clears_up_even_where_the_cache_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = archive(folder.path(), &dataset());
+    let output = folder.path().join("cache.h5");
+    prepare(&input, &output, &[]);
+    let left = [
+        ".cache.h5.lock",
+        ".cache.h5.AbC123.unfinished",
+        ".cache.h5.source.json.AbC123.unfinished",
+    ];
+    // With its note the cache is found at once, without it by content.
+    for noted in [true, false] {
+        for name in left {
+            File::create(folder.path().join(name)).unwrap();
+        }
+        if !noted {
+            fs::remove_file(folder.path().join("cache.h5.source.json")).unwrap();
+        }
+        let found = prepare(&input, &output, &[]);
+        assert!(String::from_utf8_lossy(&found.stdout).contains("already there"));
+        assert_eq!(hidden(folder.path()), [""; 0]);
+        let said = stderr(&found);
+        assert_eq!(said.lines().count(), 2, "{said}");
+        assert!(
+            said.lines()
+                .all(|line| line.contains("which a run that was killed left"))
+        );
+    }
+    // A lock file alone is nothing to speak of.
+    File::create(folder.path().join(left[0])).unwrap();
+    assert_eq!(stderr(&prepare(&input, &output, &[])), "");
+    assert_eq!(hidden(folder.path()), [""; 0]);
+}

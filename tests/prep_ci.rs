@@ -341,7 +341,11 @@ fn on_a_terminal_there_is_a_bar_and_no_color_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("cache.h5");
     let input = data("DvsGesture-mini.tar.gz");
-    let said = on_a_terminal(&["-i", text(&input), "-o", text(&output)], true).unwrap();
+    let said = on_a_terminal(
+        &["-T", "256", "-i", text(&input), "-o", text(&output)],
+        true,
+    )
+    .unwrap();
     assert!(
         said.contains("preparing") && said.contains("ETA"),
         "{said:?}"

@@ -28,3 +28,13 @@ pub fn clear_up(lock: &OutputLock, beside: &[&Path]) {
         ),
     }
 }
+
+/// The same where the lock was not needed for anything else, should there be something and nobody be at work on it.
+pub fn clear_up_unlocked(output: &Path, beside: &[&Path]) {
+    let unfinished = unfinished::unfinished_of(output, beside);
+    if (OutputLock::has_file(output) || unfinished.is_ok_and(|files| !files.is_empty()))
+        && let Ok(Some(lock)) = OutputLock::try_acquire(output)
+    {
+        clear_up(&lock, beside);
+    }
+}

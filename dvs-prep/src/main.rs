@@ -16,7 +16,6 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use dvs_prep::output_lock::OutputLock;
 use dvs_prep::synth::write_archive;
 use dvs_shared::CacheFile;
 
@@ -77,9 +76,7 @@ fn synth(args: SynthArgs, out: &mut impl Write) -> Result<()> {
         fs::create_dir_all(folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     }
-    if let Some(lock) = OutputLock::try_acquire(&options.output)? {
-        abandoned::clear_up(&lock, &[]);
-    }
+    abandoned::clear_up_unlocked(&options.output, &[]);
     let bar = progress::synth_bar();
     let summary = write_archive(&options, |done| progress::show_synth(&bar, done))?;
     bar.finish_and_clear();

@@ -103,6 +103,11 @@ impl OutputLock {
         }
     }
 
+    /// Whether there is a lock file: somebody has the lock, or was killed while they had it.
+    pub fn has_file(output: &Path) -> bool {
+        lock_path(output).exists()
+    }
+
     /// What may be made.
     pub fn output(&self) -> &Path {
         &self.output

@@ -35,11 +35,16 @@ pub fn prepare(options: &Options) -> Result<Summary> {
     let input = FileStamp::of_input(archive)?;
     let total = input.iter().map(FileStamp::size).sum();
     let progress = Arc::new(Progress::default());
+    let note = source_note::path(output);
     existing::may_be_replaced(output)?;
     if !force && let Some(cache) = existing::find_noted(output, &input, settings) {
+        abandoned::clear_up_unlocked(output, &[&note]);
         return Ok(Summary::already_there(archive, &cache));
     }
     let lock = OutputLock::acquire(output, || Waiting::announce(output));
+    if let Ok(lock) = &lock {
+        abandoned::clear_up(lock, &[&note]);
+    }
     if !force {
         let _bar = Bar::follow("comparing", total, Arc::clone(&progress));
         // A cache that lies where nothing can be written, and so nothing locked, can be used all the same.
@@ -50,7 +55,6 @@ pub fn prepare(options: &Options) -> Result<Summary> {
         }
     }
     let lock = lock.context("no cache can be made there")?;
-    abandoned::clear_up(&lock, &[&source_note::path(output)]);
     let unfinished = Unfinished::create(&lock, output)
         .with_context(|| format!("cannot write the cache {}", output.display()))?;
     let pool = rayon::ThreadPoolBuilder::new()

@@ -65,31 +65,39 @@ impl<'a> Unfinished<'a> {
     }
 }
 
-/// Removes what killed runs left of the locked output and of files beside it, and returns what was removed. Where the
+/// Unfinished files of `output` and of the files `beside` it, whether somebody is at work on them or was killed.
+///
+/// # Errors
+/// Where the folder cannot be listed.
+pub fn unfinished_of(output: &Path, beside: &[&Path]) -> io::Result<Vec<PathBuf>> {
+    let targets: Vec<&OsStr> = [output]
+        .iter()
+        .chain(beside)
+        .filter_map(|target| target.file_name())
+        .collect();
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder_of(output))? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if targets.iter().any(|t| is_unfinished(&name, t)) && entry.file_type()?.is_file() {
+            found.push(output.with_file_name(name));
+        }
+    }
+    Ok(found)
+}
+
+/// Removes what killed runs left of the locked output and of files `beside` it, and returns what was removed. Where the
 /// lock keeps nobody away, nothing is: it might be somebody's.
 ///
 /// # Errors
 /// Where the folder cannot be listed or a file cannot be removed.
 pub fn remove_abandoned(lock: &OutputLock, beside: &[&Path]) -> io::Result<Vec<PathBuf>> {
-    let mut removed = Vec::new();
     if lock.not_exclusive().is_some() {
-        return Ok(removed);
+        return Ok(Vec::new());
     }
-    let targets: Vec<&OsStr> = [lock.output()]
-        .iter()
-        .chain(beside)
-        .filter_map(|target| target.file_name())
-        .collect();
-    for entry in fs::read_dir(folder_of(lock.output()))? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if entry.file_type()?.is_file() && targets.iter().any(|t| is_unfinished(&name, t)) {
-            let path = lock.output().with_file_name(name);
-            fs::remove_file(&path)?;
-            removed.push(path);
-        }
-    }
-    Ok(removed)
+    let abandoned = unfinished_of(lock.output(), beside)?;
+    abandoned.iter().try_for_each(fs::remove_file)?;
+    Ok(abandoned)
 }
 
 /// The folder a file lies in.
