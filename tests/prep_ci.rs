@@ -151,8 +151,12 @@ fn a_key_is_noted_and_not_read_for_again() {
     let said = fail(&["key", "-i", text(&input)]);
     assert!(said.contains("trials_to_test.txt is missing"), "{said}");
 
-    // Where nothing can be noted, nothing is, and the key is told all the same.
+    // A note that says nothing is none.
     archive(folder.path(), &dataset());
+    fs::write(folder.path().join(note), "{").unwrap();
+    assert_eq!(key(&input, &[]), first);
+
+    // Where nothing can be noted, nothing is, and the key is told all the same.
     let nowhere = folder.path().join("nowhere/cache.h5");
     assert_eq!(key(&input, &["-o", text(&nowhere)]), first);
 }

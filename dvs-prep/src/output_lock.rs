@@ -121,6 +121,13 @@ impl OutputLock {
         }
     }
 
+    /// What is had where the file system has no locks.
+    #[cfg(test)]
+    pub(crate) fn of_nothing(output: &Path) -> Self {
+        let reason = io::ErrorKind::Unsupported.into();
+        Self::of(output, Held::Nothing { reason })
+    }
+
     fn of(output: &Path, held: Held) -> Self {
         Self {
             output: output.to_owned(),

@@ -157,4 +157,14 @@ mod tests {
         assert_eq!(removed, expected);
         assert!(kept.iter().all(|name| at(name).exists()));
     }
+
+    #[test]
+    fn without_locks_nothing_is_taken_for_abandoned() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(".a.h5.abcdef.unfinished");
+        File::create(&file).unwrap();
+        let lock = OutputLock::of_nothing(&folder.path().join("a.h5"));
+        assert_eq!(remove_abandoned(&lock, &[]).unwrap(), [] as [PathBuf; 0]);
+        assert!(file.exists());
+    }
 }
