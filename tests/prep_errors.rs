@@ -357,7 +357,7 @@ fn a_place_that_cannot_be_written_is_said_before_anything_is_read() {
     let output = folder.path().join("nowhere/cache.h5");
     let message = fail(&["-i", text(&input), "-o", text(&output)]);
     assert!(
-        message.contains("cannot write the cache") && message.contains("nowhere"),
+        message.contains("no cache can be made") && message.contains("nowhere"),
         "{message}"
     );
 }

@@ -1,6 +1,5 @@
-//! The cache: written beside its final name, synced, then renamed.
+//! The cache's file: every attribute, row and chunk, in the format's order.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -17,10 +16,10 @@ use hdf5::{Dataset, Group, H5Type};
 use hdf5_metno_sys::h5d::H5Dwrite_chunk;
 use hdf5_metno_sys::h5p::H5P_DEFAULT;
 use rayon::prelude::*;
-use tempfile::NamedTempFile;
 use thiserror::Error;
 
 use crate::staging::{StagedChunk, StagedSample, Staging};
+use crate::unfinished::Unfinished;
 
 /// Chunks encoded ahead of the one being written, where their counts must be widened.
 const AHEAD: usize = 32;
@@ -37,89 +36,41 @@ pub enum WriteError {
         source: io::Error,
     },
     /// HDF5 refused: most often because the disk is full.
-    #[error("HDF5 cannot write {key} of the cache {path}; the usual reason is a full disk")]
+    #[error("HDF5 cannot write {key} of the cache {path}: {reason}")]
     Hdf5 {
         /// The cache.
         path: PathBuf,
         /// Attribute, group or dataset.
         key: String,
-        /// Its reason.
-        source: hdf5::Error,
+        /// The system's reason where HDF5 tells one, else all that it tells.
+        reason: String,
     },
 }
 
 /// A sample with its name.
 pub type NamedSample = (String, StagedSample);
 
-/// A cache that is being made: a file beside its final name.
-#[derive(Debug)]
-pub struct Unfinished {
-    path: PathBuf,
-    folder: PathBuf,
-    file: NamedTempFile,
-}
-
-impl Unfinished {
-    /// Begins the cache `path`, so that a folder that cannot be written shows before any work is done. Dropped
-    /// before [`Unfinished::finish`], it leaves nothing.
-    ///
-    /// # Errors
-    /// Where the folder cannot be written.
-    pub fn create(path: &Path) -> Result<Self, WriteError> {
-        let folder = folder_of(path).to_owned();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let file = tempfile::Builder::new()
-            .prefix(&format!(".{name}."))
-            .suffix(".unfinished")
-            // As any new file: the process's umask decides.
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
-            .tempfile_in(&folder)
-            .map_err(|source| WriteError::Io {
-                path: path.to_owned(),
-                source,
-            })?;
-        Ok(Self {
-            path: path.to_owned(),
-            folder,
-            file,
-        })
-    }
-
-    /// Writes samples in their final order, training, then testing, and gives the cache its name.
-    ///
-    /// # Errors
-    /// See [`WriteError`].
-    pub fn finish(
-        self,
-        header: &CacheHeader,
-        sets: &[Vec<NamedSample>; 2],
-        staging: &Staging,
-    ) -> Result<(), WriteError> {
-        let Self { path, folder, file } = self;
-        Writer {
-            path: &path,
-            header,
-            staging,
-        }
-        .write(&file, sets)?;
-        let io_error = |source| WriteError::Io {
-            path: path.clone(),
-            source,
-        };
-        file.as_file().sync_all().map_err(io_error)?;
-        file.persist(&path).map_err(|e| io_error(e.error))?;
-        File::open(folder)
-            .and_then(|f| f.sync_all())
-            .map_err(io_error)
-    }
-}
-
-/// The folder a file lies in.
-pub fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    }
+/// Writes a cache into `unfinished`, samples in their final order, training, then testing, and gives it its name.
+///
+/// # Errors
+/// See [`WriteError`].
+pub fn write(
+    path: &Path,
+    unfinished: Unfinished<'_>,
+    header: &CacheHeader,
+    sets: &[Vec<NamedSample>; 2],
+    staging: &Staging,
+) -> Result<(), WriteError> {
+    let writer = Writer {
+        path,
+        header,
+        staging,
+    };
+    writer.write(unfinished.path(), sets)?;
+    unfinished.finish(true).map_err(|source| WriteError::Io {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 struct Writer<'a> {
@@ -133,20 +84,16 @@ impl Writer<'_> {
         result.map_err(|source| WriteError::Hdf5 {
             path: self.path.to_owned(),
             key: key.to_owned(),
-            source,
+            reason: system_reason(&source),
         })
     }
 
-    fn write(
-        &self,
-        unfinished: &NamedTempFile,
-        sets: &[Vec<NamedSample>; 2],
-    ) -> Result<(), WriteError> {
+    fn write(&self, unfinished: &Path, sets: &[Vec<NamedSample>; 2]) -> Result<(), WriteError> {
         // The oldest of HDF5's formats: any reader knows it, and its groups hold no time of their making, which
         // would make every cache differ from the last.
         let created = hdf5::File::with_options()
             .with_fapl(|access| access.libver_earliest())
-            .create(unfinished.path());
+            .create(unfinished);
         let root = self.hdf5("the file", created)?;
         let CacheHeader { split, sensor, .. } = *self.header;
         for (name, value) in [
@@ -354,6 +301,18 @@ impl Writer<'_> {
     }
 }
 
+/// What the system said, from among the places, times and addresses that HDF5 says with it.
+fn system_reason(error: &hdf5::Error) -> String {
+    let all = error.to_string();
+    let system = all
+        .split_once("error message = '")
+        .and_then(|(_, rest)| rest.split_once('\''));
+    match system {
+        Some((reason, _)) => reason.to_owned(),
+        None => format!("{all}; the usual reason is a full disk"),
+    }
+}
+
 /// Writes the encoded chunk of row `row`.
 fn write_chunk(data: &Dataset, row: usize, bytes: &[u8]) -> hdf5::Result<()> {
     let mut offset = vec![0u64; data.ndim()];
@@ -372,7 +331,7 @@ fn write_chunk(data: &Dataset, row: usize, bytes: &[u8]) -> hdf5::Result<()> {
         )
     };
     if status < 0 {
-        return Err(format!("the chunk of row {row} was refused").into());
+        return Err(hdf5::Error::query().unwrap_or_else(|none| none));
     }
     Ok(())
 }

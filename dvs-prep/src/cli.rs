@@ -11,7 +11,7 @@ use dvs_prep::synth::Light;
     version,
     args_conflicts_with_subcommands = true,
     after_help = "Without a command, `prepare` is meant: dvs-prep --frames 16 --split number\n\n\
-                  Exit status: 0 done, 1 failed, 2 misuse. Results go to standard output, progress and warnings to \
+                  Exit status: 0 done, 1 failed, 2 misuse, 130 or 143 ended by SIGINT or SIGTERM. Results go to standard output, progress and warnings to \
                   standard error."
 )]
 pub struct Cli {
@@ -28,6 +28,12 @@ pub struct Cli {
 pub enum Command {
     /// Make the frame cache (the default)
     Prepare(PrepareArgs),
+    /// Print a name for the cache that `prepare` would make, for stores that keep caches by name
+    ///
+    /// It takes the options of `prepare`. The key is another where the content of the input, an option that changes
+    /// the cache, or the cache's format is another, and the same for the same content in another container. What was
+    /// read of the input is noted beside the cache, so that neither `key` nor `prepare` reads it again to tell what it is.
+    Key(PrepareArgs),
     /// Make an archive of synthetic gestures in the dataset's exact form
     Synth(SynthArgs),
     /// Say what a cache holds
@@ -100,6 +106,9 @@ pub struct VerifyArgs {
     /// Worker threads [default: one for each core]
     #[arg(long, short, value_name = "N")]
     pub jobs: Option<usize>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Options of `synth`.

@@ -1,25 +1,21 @@
 //! Whether the cache that is asked for is already there.
 //!
-//! A cache says which options made it and, as a SHA-256, from what input. So that asking again does not mean
-//! reading gigabytes again, a stamp is kept beside it (`<cache>.source.json`): size and modification time of the
-//! input's files and of the cache. While they match, nothing is read. Where the stamp is missing or does not match,
-//! the input is read for its SHA-256, and a cache of the same content gets a new stamp.
+//! A cache says which options made it and, as a SHA-256, from what input. Which SHA-256 the input has is told by the
+//! [`source_note`] or by reading it.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
-use std::time::UNIX_EPOCH;
 
 use dvs_shared::{CacheError, CacheFile};
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::archive::Archive;
-use crate::cache_writer::folder_of;
-use crate::error::Problems;
-use crate::fingerprint;
+use crate::file_stamp::FileStamp;
+use crate::output_lock::OutputLock;
 use crate::pipeline::Settings;
+use crate::source_note::{self, SourceError};
 
 /// How every HDF5 file begins.
 const HDF5_SIGNATURE: &[u8] = b"\x89HDF\r\n\x1a\n";
@@ -43,12 +39,6 @@ pub enum ExistingError {
         /// Its reason.
         source: io::Error,
     },
-    /// The input was replaced while it was compared.
-    #[error("{path} changed while it was read")]
-    Changed {
-        /// The input.
-        path: PathBuf,
-    },
     /// It is no whole cache.
     #[error("{path} exists and cannot be used; --force replaces it")]
     Unusable {
@@ -71,64 +61,8 @@ pub enum ExistingError {
         /// The existing cache.
         path: PathBuf,
         /// What is wrong with the input.
-        source: Problems,
+        source: SourceError,
     },
-}
-
-/// Size and modification time of a file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileStamp {
-    path: String,
-    size: u64,
-    modified_ns: u64,
-}
-
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Stamp {
-    input: Vec<FileStamp>,
-    cache: FileStamp,
-    source_sha256: String,
-}
-
-impl FileStamp {
-    /// The stamp of a file as it is now.
-    ///
-    /// # Errors
-    /// Where it cannot be looked at.
-    pub fn of(path: &Path) -> Result<Self, ExistingError> {
-        let stamp = || {
-            let path = fs::canonicalize(path)?;
-            let metadata = fs::metadata(&path)?;
-            let modified = metadata.modified()?.duration_since(UNIX_EPOCH);
-            Ok(Self {
-                size: metadata.len(),
-                modified_ns: modified.unwrap_or_default().as_nanos() as u64,
-                // JSON holds no other text; a path that is not UTF-8 is told by what of it is.
-                path: path.to_string_lossy().into_owned(),
-            })
-        };
-        stamp().map_err(|source| ExistingError::Io {
-            path: path.to_owned(),
-            source,
-        })
-    }
-
-    /// The stamps of all files of an input.
-    ///
-    /// # Errors
-    /// Where one cannot be looked at.
-    pub fn of_input(archive: &Archive) -> Result<Vec<Self>, ExistingError> {
-        let files = archive.files().map_err(|source| ExistingError::Io {
-            path: archive.path.clone(),
-            source: io::Error::other(source),
-        })?;
-        files.iter().map(|path| Self::of(path)).collect()
-    }
-
-    /// Bytes of the file.
-    pub fn size(&self) -> u64 {
-        self.size
-    }
 }
 
 /// Whether what stands at `path` may be replaced at all: nothing, an empty file, or HDF5.
@@ -151,8 +85,18 @@ pub fn may_be_replaced(path: &Path) -> Result<(), ExistingError> {
     }
 }
 
+/// The existing cache at `path`, if it can be told to be the one asked for without reading the input, which has the
+/// stamps `input`. For every other case see [`find`].
+pub fn find_noted(path: &Path, input: &[FileStamp], settings: &Settings) -> Option<CacheFile> {
+    let source = source_note::noted(path, input)?;
+    let cache = CacheFile::open(path).ok()?;
+    (cache.header.source_sha256 == source && other_options(&cache, settings).is_empty())
+        .then_some(cache)
+}
+
 /// The existing cache at `path`, if it is the one asked for; `None` where there is no file. `input` are the input's
-/// stamps from before anything of it was read; bytes of it that have to be read are counted in `read`.
+/// stamps from before anything of it was read. If it has to be read, its bytes are counted in `read`, and what was
+/// found is noted where there is a `lock`.
 ///
 /// # Errors
 /// Where the file is something else.
@@ -160,21 +104,60 @@ pub fn find(
     path: &Path,
     archive: &Archive,
     input: &[FileStamp],
-    settings: Settings,
+    settings: &Settings,
+    lock: Option<&OutputLock>,
     read: &AtomicU64,
 ) -> Result<Option<CacheFile>, ExistingError> {
     if !path.exists() {
         return Ok(None);
     }
-    let Settings {
-        split,
-        keep_invalid,
-        ..
-    } = settings;
     let cache = CacheFile::open(path).map_err(|source| ExistingError::Unusable {
         path: path.to_owned(),
         source,
     })?;
+    let mut differences = other_options(&cache, settings);
+    if differences.is_empty() {
+        let source = match source_note::noted(path, input) {
+            Some(source) => source,
+            None => {
+                let source = source_note::read(archive, input, read).map_err(|source| {
+                    ExistingError::Input {
+                        path: path.to_owned(),
+                        source,
+                    }
+                })?;
+                if let Some(lock) = lock {
+                    // A note that cannot be written costs time when asked again, nothing else.
+                    let _ = source_note::write(lock, input, &source);
+                }
+                source
+            }
+        };
+        let said = &cache.header.source_sha256;
+        if source != *said {
+            differences.push(format!(
+                "it was made from an input with SHA-256 {said}, and {} has {source}",
+                archive.path.display()
+            ));
+        }
+    }
+    if differences.is_empty() {
+        Ok(Some(cache))
+    } else {
+        Err(ExistingError::Other {
+            path: path.to_owned(),
+            differences,
+        })
+    }
+}
+
+/// In what the options that made `cache` differ from `settings`.
+fn other_options(cache: &CacheFile, settings: &Settings) -> Vec<String> {
+    let Settings {
+        split,
+        keep_invalid,
+        ..
+    } = *settings;
     let mut differences = Vec::new();
     if cache.header.split != split {
         differences.push(format!("it holds {}, not {split}", cache.header.split));
@@ -193,69 +176,5 @@ pub fn find(
             said(keep_invalid)
         ));
     }
-    let said = &cache.header.source_sha256;
-    if differences.is_empty() && !stamp_matches(path, input, said) {
-        let source =
-            fingerprint::of_archive(archive, read).map_err(|source| ExistingError::Input {
-                path: path.to_owned(),
-                source,
-            })?;
-        if FileStamp::of_input(archive)? != input {
-            return Err(ExistingError::Changed {
-                path: archive.path.clone(),
-            });
-        }
-        if source == *said {
-            // A stamp that cannot be written costs time when asked again, nothing else.
-            let _ = write_stamp(path, input.to_vec(), &source);
-        } else {
-            differences.push(format!(
-                "it was made from an input with SHA-256 {said}, and {} has {source}",
-                archive.path.display()
-            ));
-        }
-    }
-    if differences.is_empty() {
-        Ok(Some(cache))
-    } else {
-        Err(ExistingError::Other {
-            path: path.to_owned(),
-            differences,
-        })
-    }
-}
-
-fn stamp_path(cache: &Path) -> PathBuf {
-    let mut name = cache.as_os_str().to_owned();
-    name.push(".source.json");
-    name.into()
-}
-
-fn stamp_matches(cache: &Path, input: &[FileStamp], source_sha256: &str) -> bool {
-    let written = fs::read(stamp_path(cache)).ok();
-    let written = written.and_then(|json| serde_json::from_slice::<Stamp>(&json).ok());
-    written.is_some_and(|stamp| {
-        stamp.input == input
-            && stamp.source_sha256 == source_sha256
-            && FileStamp::of(cache).is_ok_and(|now| now == stamp.cache)
-    })
-}
-
-/// Notes that `cache` was made from an input with the stamps `input`, taken before it was read.
-///
-/// # Errors
-/// Where the stamp cannot be written.
-pub fn write_stamp(cache: &Path, input: Vec<FileStamp>, source_sha256: &str) -> io::Result<()> {
-    let stamp = Stamp {
-        input,
-        cache: FileStamp::of(cache).map_err(io::Error::other)?,
-        source_sha256: source_sha256.to_owned(),
-    };
-    let mut file = tempfile::Builder::new()
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
-        .tempfile_in(folder_of(cache))?;
-    serde_json::to_writer_pretty(&mut file, &stamp)?;
-    file.write_all(b"\n")?;
-    file.persist(stamp_path(cache))?;
-    Ok(())
+    differences
 }

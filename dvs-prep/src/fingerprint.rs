@@ -28,6 +28,11 @@ impl Fingerprint {
         files.insert(member.file_name(), hex(digest));
     }
 
+    fn has(&self, file: &str) -> bool {
+        let files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        files.contains_key(file)
+    }
+
     /// The fingerprint of the dataset that `lists` name: SHA-256 of the lines `sha256sum` prints for the trial
     /// lists and every listed recording and its label file, in order of their names.
     pub fn of_dataset<'a>(&self, lists: impl Iterator<Item = &'a String>) -> String {
@@ -88,6 +93,10 @@ pub fn of_archive(archive: &Archive, read: &AtomicU64) -> Result<String, Problem
             Ok(())
         })
         .map_err(|e| Problems::from(Problem::from(e)))?;
+    // Without its lists, everything would be the same dataset: none.
+    let absent = Set::ALL.map(|set| Member::Trials(set).file_name());
+    let absent = absent.into_iter().filter(|file| !files.has(file));
+    problems.extend(absent.map(|file| Problem::ListMissing { file }));
     if problems.is_empty() {
         Ok(files.of_dataset(lists.iter()))
     } else {

@@ -2,21 +2,29 @@
 //!
 //! The data's way, one module a step:
 //! [`archive`] -> [`intake`] -> [`aedat`] -> [`recording`] -> [`samples`] -> [`frames`] -> [`staging`] ->
-//! [`cache_writer`], driven by [`pipeline`]; [`existing`] tells whether it must be gone at all, and
-//! [`fingerprint`] what the input is. [`synth`] makes an archive where there is none.
+//! [`cache_writer`], driven by [`pipeline`]. [`existing`] tells whether it must be gone at all, [`source_note`] and
+//! [`fingerprint`] what the input is, and [`cache_key`] gives what would be made a name. [`output_lock`] keeps runs that
+//! make the same output apart; [`unfinished`] is a file until it is whole. [`synth`] makes an archive where there is
+//! none.
 
 pub mod aedat;
 pub mod archive;
 pub mod budget;
+pub mod cache_key;
 pub mod cache_writer;
 pub mod error;
 pub mod existing;
+pub mod file_stamp;
 pub mod fingerprint;
 pub mod frames;
 pub mod intake;
+pub mod output_lock;
 pub mod pipeline;
 pub mod recording;
 pub mod samples;
+pub mod source_note;
 pub mod staging;
 pub mod step_times;
 pub mod synth;
+pub mod temporary;
+pub mod unfinished;

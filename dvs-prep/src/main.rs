@@ -1,10 +1,13 @@
 //! `dvs-prep`: the DVS128 Gesture archive, prepared, inspected, verified or made up.
 
+mod abandoned;
 mod cli;
+mod key;
 mod options;
 mod prepare;
 mod progress;
 mod report;
+mod signals;
 mod verify;
 
 use std::fs;
@@ -23,11 +26,16 @@ use crate::cli::{Cli, Command, InfoArgs, PrepareArgs, SynthArgs, VerifyArgs};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    if let Err(error) = signals::clean_up_on_ending() {
+        eprintln!("dvs-prep: cannot watch for signals: {error}");
+        return ExitCode::FAILURE;
+    }
     let cli = Cli::parse();
     let mut out = io::stdout().lock();
     let result = match cli.command {
         None => prepare(&cli.prepare, &mut out),
         Some(Command::Prepare(args)) => prepare(&args, &mut out),
+        Some(Command::Key(args)) => key(&args, &mut out),
         Some(Command::Synth(args)) => synth(args, &mut out),
         Some(Command::Info(args)) => info(&args, &mut out),
         Some(Command::Verify(args)) => verify(&args, &mut out),
@@ -55,6 +63,12 @@ fn prepare(args: &PrepareArgs, out: &mut impl Write) -> Result<()> {
     Ok(summary.write(out, options.json)?)
 }
 
+fn key(args: &PrepareArgs, out: &mut impl Write) -> Result<()> {
+    let options = options::resolve(args)?;
+    let key = key::key(&options)?;
+    Ok(key.write(out, options.json)?)
+}
+
 fn synth(args: SynthArgs, out: &mut impl Write) -> Result<()> {
     let json = args.json;
     let options = options::synth(args);
@@ -62,6 +76,7 @@ fn synth(args: SynthArgs, out: &mut impl Write) -> Result<()> {
         fs::create_dir_all(folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     }
+    abandoned::clear_up_unlocked(&options.output, &[]);
     let bar = progress::synth_bar();
     let summary = write_archive(&options, |done| progress::show_synth(&bar, done))?;
     bar.finish_and_clear();
@@ -80,5 +95,5 @@ fn verify(args: &VerifyArgs, out: &mut impl Write) -> Result<()> {
         .build()
         .context("cannot start threads")?;
     let samples = pool.install(|| verify::verify(&args.file))?;
-    Ok(report::write_verified(out, &args.file, samples)?)
+    Ok(report::write_verified(out, &args.file, samples, args.json)?)
 }

@@ -3,15 +3,20 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
-use dvs_prep::cache_writer::{Unfinished, folder_of};
-use dvs_prep::existing::{self, FileStamp};
+use anyhow::{Context, Result};
+use dvs_prep::cache_writer;
+use dvs_prep::existing;
+use dvs_prep::file_stamp::FileStamp;
+use dvs_prep::output_lock::OutputLock;
 use dvs_prep::pipeline::{self, Prepared, Progress};
+use dvs_prep::source_note;
 use dvs_prep::step_times::Step;
+use dvs_prep::unfinished::{Unfinished, folder_of};
 use dvs_shared::{CacheFile, CacheHeader};
 
+use crate::abandoned;
 use crate::options::Options;
-use crate::progress::Bar;
+use crate::progress::{Bar, Waiting};
 use crate::report::Summary;
 
 /// Makes the cache, or finds that it is there.
@@ -23,34 +28,45 @@ pub fn prepare(options: &Options) -> Result<Summary> {
         archive,
         output,
         settings,
+        force,
         ..
     } = options;
     let start = Instant::now();
     let input = FileStamp::of_input(archive)?;
     let total = input.iter().map(FileStamp::size).sum();
     let progress = Arc::new(Progress::default());
+    let note = source_note::path(output);
     existing::may_be_replaced(output)?;
-    if !options.force {
+    if !force && let Some(cache) = existing::find_noted(output, &input, settings) {
+        abandoned::clear_up_unlocked(output, &[&note]);
+        return Ok(Summary::already_there(archive, &cache));
+    }
+    let lock = OutputLock::acquire(output, || Waiting::announce(output));
+    if let Ok(lock) = &lock {
+        abandoned::clear_up(lock, &[&note]);
+    }
+    if !force {
         let _bar = Bar::follow("comparing", total, Arc::clone(&progress));
-        let found = existing::find(output, archive, &input, *settings, &progress.bytes)?;
+        // A cache that lies where nothing can be written, and so nothing locked, can be used all the same.
+        let held = lock.as_ref().ok();
+        let found = existing::find(output, archive, &input, settings, held, &progress.bytes)?;
         if let Some(cache) = found {
             return Ok(Summary::already_there(archive, &cache));
         }
     }
-    let unfinished = Unfinished::create(output)?;
+    let lock = lock.context("no cache can be made there")?;
+    let unfinished = Unfinished::create(&lock, output)
+        .with_context(|| format!("cannot write the cache {}", output.display()))?;
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(settings.workers())
         .build()?;
     let bar = Bar::follow("preparing", total, Arc::clone(&progress));
-    let prepared = pipeline::prepare(archive, *settings, &pool, folder_of(output), &progress)
-        .with_context(|| format!("no cache was made from {}", archive.path.display()))?;
+    let prepared = pipeline::prepare(archive, *settings, &pool, folder_of(output), &progress);
     drop(bar);
-    if FileStamp::of_input(archive).ok().as_ref() != Some(&input) {
-        bail!(
-            "{} changed while it was read; no cache was made",
-            archive.path.display()
-        );
-    }
+    let none_made = || format!("no cache was made from {}", archive.path.display());
+    // A file that was replaced explains whatever else was found wrong with it.
+    source_note::unchanged(archive, &input).with_context(none_made)?;
+    let prepared = prepared.with_context(none_made)?;
     let header = CacheHeader {
         split: settings.split,
         sensor: dvs_shared::event::DVS128,
@@ -65,9 +81,9 @@ pub fn prepare(options: &Options) -> Result<Summary> {
         ..
     } = &prepared;
     let writing = Instant::now();
-    pool.install(|| unfinished.finish(&header, sets, staging))?;
+    pool.install(|| cache_writer::write(output, unfinished, &header, sets, staging))?;
     times.add(Step::Write, writing.elapsed());
-    if let Err(error) = existing::write_stamp(output, input, &header.source_sha256) {
+    if let Err(error) = source_note::write(&lock, &input, &header.source_sha256) {
         eprintln!(
             "dvs-prep: warning: cannot note the input beside the cache ({error}); it is compared by content next time"
         );

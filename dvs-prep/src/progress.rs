@@ -1,5 +1,6 @@
 //! Progress on standard error, on a terminal only.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -59,6 +60,33 @@ impl Drop for Bar {
             // A bar that failed to draw is no reason to fail.
             let _ = thread.join();
         }
+    }
+}
+
+/// What is seen while another run makes the cache.
+pub struct Waiting(ProgressBar);
+
+impl Waiting {
+    /// Says on standard error that `cache` is waited for; on a terminal a spinner shows that this goes on.
+    pub fn announce(cache: &Path) -> Self {
+        eprintln!(
+            "dvs-prep: another dvs-prep is making {}; waiting for it",
+            cache.display()
+        );
+        let spinner = ProgressBar::new_spinner();
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed}") {
+            spinner.set_style(style);
+        }
+        if !spinner.is_hidden() {
+            spinner.enable_steady_tick(TICK);
+        }
+        Self(spinner)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
     }
 }
 

@@ -335,7 +335,20 @@ pub fn write_synth(
 }
 
 /// What `verify` prints of a cache that tells the truth.
-pub fn write_verified(out: &mut impl Write, path: &Path, samples: usize) -> io::Result<()> {
+pub fn write_verified(
+    out: &mut impl Write,
+    path: &Path,
+    samples: usize,
+    json: bool,
+) -> io::Result<()> {
+    if json {
+        let object = serde_json::json!({
+            "cache": path.to_string_lossy(),
+            "status": "whole",
+            "samples": samples,
+        });
+        return write_json(out, &object);
+    }
     writeln!(
         out,
         "{}: every attribute, row and checksum holds ({samples} samples)",
@@ -343,7 +356,8 @@ pub fn write_verified(out: &mut impl Write, path: &Path, samples: usize) -> io::
     )
 }
 
-fn write_json(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+/// One JSON object, over several lines.
+pub fn write_json(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, value)?;
     writeln!(out)
 }

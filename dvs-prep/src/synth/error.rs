@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::output_lock::LockError;
+
 /// Why no archive was written.
 #[derive(Debug, Error)]
 pub enum SynthError {
@@ -20,6 +22,15 @@ pub enum SynthError {
         /// The output.
         path: PathBuf,
     },
+    /// Another run is at it.
+    #[error("another dvs-prep is making {path}")]
+    Busy {
+        /// The output.
+        path: PathBuf,
+    },
+    /// The folder cannot be written.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// An option outside its bounds.
     #[error("{option} is {value}; it must be {bounds}")]
     Option {

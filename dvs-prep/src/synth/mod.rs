@@ -18,15 +18,16 @@ mod tarball;
 mod tests;
 
 use std::collections::VecDeque;
-use std::fs;
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::sync::mpsc;
 
 use dvs_shared::labels::LABEL_NAMES;
 use flate2::Compression;
 use rayon::ThreadPoolBuilder;
+
+use crate::output_lock::OutputLock;
+use crate::unfinished::Unfinished;
 
 pub use error::SynthError;
 pub use options::{
@@ -101,15 +102,11 @@ pub fn write_archive(
         source,
     };
 
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let file = tempfile::Builder::new()
-        .prefix(".dvs-synth-")
-        // As any program would create it; the user's mask still applies.
-        .permissions(fs::Permissions::from_mode(0o666))
-        .tempfile_in(folder)
+    let lock = OutputLock::try_acquire(path)?.ok_or(SynthError::Busy { path: path.into() })?;
+    let unfinished = Unfinished::create(&lock, path).map_err(io_error)?;
+    let file = File::options()
+        .write(true)
+        .open(unfinished.path())
         .map_err(io_error)?;
     let mut tar =
         TarWriter::new(BufWriter::with_capacity(1 << 20, file), compression).map_err(io_error)?;
@@ -142,16 +139,9 @@ pub fn write_archive(
             .map_err(io_error)?;
     }
     let (out, raw_bytes) = tar.finish().map_err(io_error)?;
-    let mut file = out.into_inner().map_err(|e| io_error(e.into_error()))?;
-    file.flush().map_err(io_error)?;
-    file.as_file().sync_all().map_err(io_error)?;
-    let archive_bytes = file.as_file().metadata().map_err(io_error)?.len();
-    let renamed = if options.force {
-        file.persist(path)
-    } else {
-        file.persist_noclobber(path)
-    };
-    renamed.map_err(|e| io_error(e.error))?;
+    let file = out.into_inner().map_err(|e| io_error(e.into_error()))?;
+    let archive_bytes = file.metadata().map_err(io_error)?.len();
+    unfinished.finish(options.force).map_err(io_error)?;
     Ok(SynthSummary {
         train_recordings: train.len() as u32,
         test_recordings: test.len() as u32,

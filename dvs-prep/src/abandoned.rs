@@ -1,0 +1,40 @@
+//! What killed runs left beside an output: removed, and said.
+
+use std::path::Path;
+
+use dvs_prep::output_lock::OutputLock;
+use dvs_prep::unfinished;
+
+/// Removes what killed runs left of the locked output and of files `beside` it. That it cannot be removed is no reason
+/// to stop.
+pub fn clear_up(lock: &OutputLock, beside: &[&Path]) {
+    let output = lock.output().display();
+    if let Some(reason) = lock.not_exclusive() {
+        eprintln!(
+            "dvs-prep: warning: {output} cannot be locked here ({reason}); see to it that no other run makes it now"
+        );
+    }
+    match unfinished::remove_abandoned(lock, beside) {
+        Ok(removed) => {
+            for file in removed {
+                eprintln!(
+                    "dvs-prep: removed {}, which a run that was killed left behind",
+                    file.display()
+                );
+            }
+        }
+        Err(error) => eprintln!(
+            "dvs-prep: warning: cannot look for what killed runs left beside {output}, or not remove it: {error}"
+        ),
+    }
+}
+
+/// The same where the lock was not needed for anything else, should there be something and nobody be at work on it.
+pub fn clear_up_unlocked(output: &Path, beside: &[&Path]) {
+    let unfinished = unfinished::unfinished_of(output, beside);
+    if (OutputLock::has_file(output) || unfinished.is_ok_and(|files| !files.is_empty()))
+        && let Ok(Some(lock)) = OutputLock::try_acquire(output)
+    {
+        clear_up(&lock, beside);
+    }
+}

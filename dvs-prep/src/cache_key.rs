@@ -1,0 +1,28 @@
+//! A name for a cache before it is made, for stores that keep caches by name.
+//!
+//! Inputs of the same content with the same options have the same key, in whatever container, folder or machine;
+//! another content, option or format version has another. A cache stored under its key is one that
+//! [`existing`](crate::existing) accepts. The program's version has no part in it, as it has none in that.
+
+use dvs_shared::SplitMode;
+use dvs_shared::cache_format::FORMAT_VERSION;
+
+use crate::pipeline::Settings;
+
+/// The key: letters, digits and hyphens.
+pub fn cache_key(settings: &Settings, source_sha256: &str) -> String {
+    // Every setting is named here, so that a new one has to be placed: is the cache another with it?
+    let Settings {
+        split,
+        keep_invalid,
+        jobs: _,
+        memory: _,
+    } = *settings;
+    let split = match split {
+        SplitMode::Number { frames } => format!("number-{frames}"),
+        SplitMode::Time { frames } => format!("time-{frames}"),
+        SplitMode::Duration { us } => format!("duration-{us}"),
+    };
+    let invalid = if keep_invalid { "-keep-invalid" } else { "" };
+    format!("dvs-frame-cache-v{FORMAT_VERSION}-{split}{invalid}-{source_sha256}")
+}

@@ -1,0 +1,82 @@
+//! `dvs-prep key`: a name for the cache that `prepare` would make of the same input with the same options.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use dvs_prep::cache_key::cache_key;
+use dvs_prep::file_stamp::FileStamp;
+use dvs_prep::output_lock::OutputLock;
+use dvs_prep::pipeline::Progress;
+use dvs_prep::source_note;
+use dvs_shared::cache_format::FORMAT_VERSION;
+use serde::Serialize;
+
+use crate::options::Options;
+use crate::progress::Bar;
+use crate::report::write_json;
+
+/// A key and what it is made of.
+#[derive(Debug, Serialize)]
+pub struct Key {
+    key: String,
+    input: String,
+    cache: String,
+    format_version: u32,
+    split_by: &'static str,
+    frames: u32,
+    duration_us: u64,
+    keep_invalid: bool,
+    source_sha256: String,
+}
+
+/// The key. The input is read where no note beside the cache tells its SHA-256; nothing is integrated.
+///
+/// # Errors
+/// Where the input cannot be read.
+pub fn key(options: &Options) -> Result<Key> {
+    let Options {
+        archive,
+        output,
+        settings,
+        ..
+    } = options;
+    let input = FileStamp::of_input(archive)?;
+    let source_sha256 = match source_note::noted(output, &input) {
+        Some(source) => source,
+        None => {
+            let progress = Arc::new(Progress::default());
+            let total = input.iter().map(FileStamp::size).sum();
+            let _bar = Bar::follow("reading", total, Arc::clone(&progress));
+            let source = source_note::read(archive, &input, &progress.bytes)
+                .with_context(|| format!("cannot tell what {} is", archive.path.display()))?;
+            // Where it cannot be noted, or somebody else is about to note it, no harm is done.
+            if let Ok(Some(lock)) = OutputLock::try_acquire(output) {
+                let _ = source_note::write(&lock, &input, &source);
+            }
+            source
+        }
+    };
+    Ok(Key {
+        key: cache_key(settings, &source_sha256),
+        input: archive.path.to_string_lossy().into_owned(),
+        cache: output.to_string_lossy().into_owned(),
+        format_version: FORMAT_VERSION,
+        split_by: settings.split.split_by(),
+        frames: settings.split.frames(),
+        duration_us: settings.split.duration_us(),
+        keep_invalid: settings.keep_invalid,
+        source_sha256,
+    })
+}
+
+impl Key {
+    /// The key on a line of its own, or everything as JSON.
+    pub fn write(&self, out: &mut impl Write, json: bool) -> io::Result<()> {
+        if json {
+            write_json(out, self)
+        } else {
+            writeln!(out, "{}", self.key)
+        }
+    }
+}
