@@ -6,9 +6,9 @@
 mod support;
 
 use std::fs;
-use std::io::Read;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -170,7 +170,7 @@ fn damaged_and_foreign_checkpoints_are_told_apart() {
 const LONG: [&str; 2] = ["--epochs", "40"];
 
 /// Starts the run in `out`, or goes on with it where it has a checkpoint.
-fn start(place: &Place, out: &str) -> Child {
+fn start(place: &Place, out: &str, epochs: [&str; 2]) -> Child {
     let (cache, out) = (place.cache(), place.at(out));
     let folder = fs::read_dir(&out)
         .ok()
@@ -181,11 +181,23 @@ fn start(place: &Place, out: &str) -> Child {
         Some(folder) => command.arg("--resume").arg(folder),
         None => command
             .args(SMALL)
-            .args(LONG)
+            .args(epochs)
             .args(["--cache", &cache, "--out-dir", &out]),
     };
-    let command = command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().unwrap()
+}
+
+/// Waits until a run says which folder it is in, the last thing before it trains. Keep what is returned as long as it
+/// runs: it cannot say more to nobody.
+fn training(child: &mut Child) -> BufReader<ChildStdout> {
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.starts_with("  folder: ") {
+        line.clear();
+        assert_ne!(out.read_line(&mut line).unwrap(), 0, "it ended");
+    }
+    out
 }
 
 /// Sends a signal to a process.
@@ -214,28 +226,20 @@ fn an_interrupted_run_goes_on_bit_for_bit_from_its_batch() {
     let whole = place.train("whole", &LONG);
     let (mut stops, mut within) = (0, 0);
     for (at, signal) in ["-INT", "-TERM"].iter().cycle().enumerate() {
-        let mut child = start(&place, "stopped");
-        // Short of the time it takes to start, nobody listens yet.
-        sleep(Duration::from_millis(300 + 37 * (at as u64 % 8)));
+        let mut child = start(&place, "stopped", LONG);
+        let _out = training(&mut child);
+        sleep(Duration::from_millis(37 * (at as u64 % 8)));
         if child.try_wait().unwrap().is_none() {
             send(signal, &child);
         }
-        let mut said = String::new();
-        child
-            .stderr
-            .take()
-            .unwrap()
-            .read_to_string(&mut said)
-            .unwrap();
-        let status = child.wait().unwrap();
+        let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+        let said = text(&stderr);
         if status.success() {
             break;
         }
         let name = signal.replace('-', "SIG");
         let expected = if *signal == "-INT" { 130 } else { 143 };
-        // Before it listens, the signal itself ends it.
-        let Some(code) = status.code() else { continue };
-        assert_eq!(code, expected, "{said}");
+        assert_eq!(status.code(), Some(expected), "{said}");
         let last = said.lines().last().unwrap();
         assert!(
             last.starts_with(&format!("dvs-train: {name}: stopped "))
@@ -265,7 +269,7 @@ fn runs_that_are_killed_at_any_moment_lose_an_epoch_at_most() {
         runs += 1;
         let out = format!("killed-{runs}");
         loop {
-            let mut child = start(&place, &out);
+            let mut child = start(&place, &out, LONG);
             // Marsaglia's xorshift; any numbers would do.
             random ^= random << 13;
             random ^= random >> 7;
@@ -274,18 +278,16 @@ fn runs_that_are_killed_at_any_moment_lose_an_epoch_at_most() {
                 sleep(Duration::from_micros(random % 400_000));
                 child.kill().unwrap();
             }
-            let mut said = String::new();
-            child
-                .stderr
-                .take()
-                .unwrap()
-                .read_to_string(&mut said)
-                .unwrap();
-            let status = child.wait().unwrap();
+            let Output { status, stderr, .. } = child.wait_with_output().unwrap();
             if status.success() {
                 break;
             }
-            assert_eq!(status.code(), None, "it did not go on by itself: {said}");
+            assert_eq!(
+                status.code(),
+                None,
+                "it did not go on by itself: {}",
+                text(&stderr)
+            );
             kills += 1;
         }
         is_whole(&support::only_entry(Path::new(&place.at(&out))), &whole);
@@ -296,23 +298,13 @@ fn runs_that_are_killed_at_any_moment_lose_an_epoch_at_most() {
 #[test]
 fn two_runs_never_share_a_folder() {
     let place = Place::new();
-    let mut first = start(&place, "logs");
-    let lock = loop {
-        let folder = fs::read_dir(place.at("logs"))
-            .ok()
-            .and_then(|mut entries| entries.next());
-        if let Some(folder) = folder {
-            break folder.unwrap().path();
-        }
-        sleep(Duration::from_millis(5));
-    };
-    sleep(Duration::from_millis(50));
+    let mut first = start(&place, "logs", ["--epochs", "100000"]);
+    let _out = training(&mut first);
     let (cache, out) = (place.cache(), place.at("logs"));
     let line = ["--cache", &cache, "--out-dir", &out, "--force"];
-    let error = fail(&[&SMALL[..], &LONG, &line].concat());
+    let error = fail(&[&SMALL[..], &line].concat());
     assert!(error.contains("another dvs-train works in "), "{error}");
-    assert!(first.wait().unwrap().success());
-    assert!(lock.join("summary.json").exists());
-    let error = fail(&["--resume", lock.to_str().unwrap()]);
-    assert!(error.contains("has all 40 of --epochs 40"), "{error}");
+    assert!(first.try_wait().unwrap().is_none());
+    first.kill().unwrap();
+    first.wait().unwrap();
 }
