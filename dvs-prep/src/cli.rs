@@ -77,6 +77,9 @@ pub struct PrepareArgs {
     /// Count events whose valid bit is clear, as SpikingJelly does
     #[arg(long)]
     pub keep_invalid: bool,
+    /// Leave damaged recordings out, say which, and note them in the cache; without it they are an error
+    #[arg(long)]
+    pub skip_damaged: bool,
     /// Print the summary as one JSON object
     #[arg(long)]
     pub json: bool,

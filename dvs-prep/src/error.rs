@@ -56,18 +56,58 @@ pub enum Problem {
         file: String,
     },
     /// A listed recording is not in the archive.
-    #[error("{recording}.aedat is missing; {list} lists it")]
+    #[error("{recording}.aedat is missing; {list} lists it{}", no_list_names(.unlisted))]
     RecordingMissing {
         /// Its name.
         recording: String,
         /// The list that names it.
         list: String,
+        /// Recordings of the archive that no list names: perhaps it is one of them, misnamed.
+        unlisted: String,
     },
     /// A listed recording has no label file.
     #[error("{recording}_labels.csv is missing; {recording}.aedat is there")]
     LabelsMissing {
         /// The recording.
         recording: String,
+    },
+    /// A member cannot be read, though the container it lies in can.
+    #[error("{file} cannot be read: {source}")]
+    Unreadable {
+        /// Its name, or its path in a folder.
+        file: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The container's damage was noticed behind this recording, and may have begun in it.
+    #[error(
+        "{recording}.aedat was read whole, but stands right before the damage, which may have begun in it"
+    )]
+    BeforeDamage {
+        /// Its name.
+        recording: String,
+    },
+    /// The container's damage lies before the recording's end or its labels'.
+    #[error(
+        "{recording}.aedat or its label file was not read whole: the archive is damaged before its end"
+    )]
+    NotReached {
+        /// The recording.
+        recording: String,
+    },
+    /// Nothing is left to make a cache of.
+    #[error("none of the {listed} listed recordings is whole")]
+    NothingWhole {
+        /// How many the lists name.
+        listed: usize,
+    },
+    /// More is damaged than a cache can say.
+    #[error("{damaged} recordings are damaged, beyond the {limit} that --skip-damaged leaves out")]
+    TooManyDamaged {
+        /// How many.
+        damaged: usize,
+        /// The limit.
+        limit: usize,
     },
     /// A recording stands in both trial lists.
     #[error("{recording} is listed for training and for testing")]
@@ -89,7 +129,7 @@ pub enum Problem {
         /// The limit.
         limit: i64,
     },
-    /// A file of the folder, or the spill file, cannot be read or written.
+    /// A file of this program's own, beside the cache, cannot be read or written.
     #[error("cannot {action} {path}: {source}")]
     Io {
         /// "read" or "write".
@@ -99,6 +139,38 @@ pub enum Problem {
         /// Its reason.
         source: io::Error,
     },
+}
+
+impl Problem {
+    /// Whether it is damage to one recording or its labels, or to the container behind what was read: what
+    /// `--skip-damaged` leaves out. The rest is the options' fault, the machine's, or such that nothing can be used.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Archive(error) => error.spares_what_was_read(),
+            Self::Recording { .. }
+            | Self::List { .. }
+            | Self::Doubled { .. }
+            | Self::RecordingMissing { .. }
+            | Self::LabelsMissing { .. }
+            | Self::Unreadable { .. }
+            | Self::BeforeDamage { .. }
+            | Self::NotReached { .. } => true,
+            Self::TooLarge { remedy, .. } => remedy.is_empty(),
+            Self::ListMissing { .. }
+            | Self::InBothSets { .. }
+            | Self::TooManyFrames { .. }
+            | Self::NothingWhole { .. }
+            | Self::TooManyDamaged { .. }
+            | Self::Io { .. } => false,
+        }
+    }
+}
+
+fn no_list_names(unlisted: &str) -> String {
+    match unlisted {
+        "" => String::new(),
+        names => format!(". Is it one of those that no list names? {names}"),
+    }
 }
 
 fn with_cause(error: &ArchiveError) -> String {

@@ -169,6 +169,7 @@ pub fn find(
     let Settings {
         split,
         keep_invalid,
+        skip_damaged,
         ..
     } = settings;
     let cache = CacheFile::open(path).map_err(|source| ExistingError::Unusable {
@@ -193,7 +194,21 @@ pub fn find(
             said(keep_invalid)
         ));
     }
+    let skipped = &cache.header.skipped;
+    if !skipped.is_empty() && !skip_damaged {
+        differences.push(format!(
+            "it was made with --skip-damaged and lacks {}, not without",
+            skipped.join(", ")
+        ));
+    }
     let said = &cache.header.source_sha256;
+    // What was damaged may be whole now, which the content of the others does not tell.
+    if differences.is_empty() && !skipped.is_empty() && !stamp_matches(path, input, said) {
+        differences.push(format!(
+            "it lacks {}, which were damaged, and the input or the cache has been touched since",
+            skipped.join(", ")
+        ));
+    }
     if differences.is_empty() && !stamp_matches(path, input, said) {
         let source =
             fingerprint::of_archive(archive, read).map_err(|source| ExistingError::Input {

@@ -12,6 +12,9 @@ use crate::recording::WindowEvents;
 /// The most frames of a fixed duration a sample may have.
 pub const MAX_FRAMES_BY_DURATION: i64 = 16_384;
 
+/// Frames counted at once where times go backwards, 32 KiB each: what bounds the memory such a sample takes.
+const AT_ONCE: usize = 64;
+
 /// T for a sample; `Err` holds the number a too short duration would give.
 pub fn frame_count(events: &WindowEvents<'_>, split: SplitMode) -> Result<usize, i64> {
     match split {
@@ -164,15 +167,21 @@ fn by_time(
             .div_euclid(length)
             .clamp(0, last as i64) as usize,
     };
-    let mut placed = Vec::with_capacity(events.number as usize);
-    events.for_each(|t, cell| placed.push((index(t) as u32, cell as u32)));
-    placed.sort_by_key(|&(i, _)| i);
-    let mut current = 0;
-    for (i, cell) in placed {
-        while current < i as usize {
-            frames.finish(done);
-            current += 1;
+    // One pass over the events for each group of frames, so that memory does not grow with their number.
+    let mut group: Vec<Frame> = (0..=last.min(AT_ONCE - 1))
+        .map(|_| Frame::new(events.sensor().frame_cells()))
+        .collect();
+    for first in (0..=last).step_by(AT_ONCE) {
+        let group = &mut group[..AT_ONCE.min(last + 1 - first)];
+        events.for_each(|t, cell| {
+            if let Some(frame) = group.get_mut(index(t).wrapping_sub(first)) {
+                frame.count(cell);
+            }
+        });
+        for frame in group {
+            done(frame);
+            frame.clear();
+            frames.left -= 1;
         }
-        frames.count(cell as usize);
     }
 }

@@ -57,6 +57,7 @@ pub fn prepare(options: &Options) -> Result<Summary> {
         keep_invalid: settings.keep_invalid,
         created_by: concat!("dvs-prep ", env!("CARGO_PKG_VERSION")).to_owned(),
         source_sha256: prepared.source_sha256.clone(),
+        skipped: prepared.skipped.clone(),
     };
     let Prepared {
         sets,

@@ -33,6 +33,8 @@ pub mod attr {
     pub const KEEP_INVALID: &str = "keep_invalid";
     pub const CREATED_BY: &str = "created_by";
     pub const SOURCE_SHA256: &str = "source_sha256";
+    /// Names of the recordings that were left out because they are damaged, in trial-list order; absent where none was.
+    pub const SKIPPED: &str = "skipped";
     /// CRC-32 of the other attributes: see [`super::CacheHeader::crc32`].
     pub const HEADER_CRC32: &str = "header_crc32";
     /// 1, and the last thing written: a cache without it was cut off.
@@ -44,6 +46,9 @@ pub const ROWS_CRC32: &str = "rows_crc32";
 
 /// Bytes of a sample's name in the cache, padded with NUL.
 pub const NAME_BYTES: usize = 128;
+
+/// The most recordings that [`attr::SKIPPED`] names: HDF5 has room for 64 KiB in an attribute.
+pub const MAX_SKIPPED: usize = 500;
 
 /// Names of the datasets.
 pub mod dataset {
@@ -95,11 +100,13 @@ pub struct CacheHeader {
     /// SHA-256, in hexadecimal, of the list of the input's files and their SHA-256
     /// (what `sha256sum FILES | LC_ALL=C sort -k2 | sha256sum` prints).
     pub source_sha256: String,
+    /// Recordings that were left out because they are damaged, in trial-list order.
+    pub skipped: Vec<String>,
 }
 
 impl CacheHeader {
     /// CRC-32 of what the attributes say, as text: `split_by`, `frames`, `duration_us`, `height`, `width`,
-    /// `keep_invalid`, `created_by` and `source_sha256`, each followed by a line feed.
+    /// `keep_invalid`, `created_by`, `source_sha256` and each name of `skipped`, each followed by a line feed.
     pub fn crc32(&self) -> u32 {
         let Self {
             split,
@@ -107,8 +114,9 @@ impl CacheHeader {
             keep_invalid,
             created_by,
             source_sha256,
+            skipped,
         } = self;
-        let text = format!(
+        let mut text = format!(
             "{}\n{}\n{}\n{}\n{}\n{}\n{created_by}\n{source_sha256}\n",
             split.split_by(),
             split.frames(),
@@ -117,6 +125,10 @@ impl CacheHeader {
             sensor.width,
             u32::from(*keep_invalid),
         );
+        for recording in skipped {
+            text.push_str(recording);
+            text.push('\n');
+        }
         crc32fast::hash(text.as_bytes())
     }
 }
