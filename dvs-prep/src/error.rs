@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::aedat::AedatError;
 use crate::archive::ArchiveError;
-use crate::samples::ListError;
+use crate::samples::{ListError, MAX_OVERLAP};
 
 /// One thing that keeps the cache from being made.
 #[derive(Debug, Error)]
@@ -115,6 +115,19 @@ pub enum Problem {
         /// Its name.
         recording: String,
     },
+    /// Windows that hold the same events again and again.
+    #[error(
+        "{recording}_labels.csv: its windows hold {events} events in all, beyond the limit of {limit}, which is \
+         {MAX_OVERLAP} times what {recording}.aedat has"
+    )]
+    Overlap {
+        /// The recording.
+        recording: String,
+        /// Events in all its windows.
+        events: u64,
+        /// How many there may be.
+        limit: u64,
+    },
     /// A frame duration that gives a sample too many frames.
     #[error(
         "sample {sample} spans {frames} frames of {us} us, beyond the limit of {limit}: choose a longer --duration"
@@ -152,6 +165,7 @@ impl Problem {
             | Self::Doubled { .. }
             | Self::RecordingMissing { .. }
             | Self::LabelsMissing { .. }
+            | Self::Overlap { .. }
             | Self::Unreadable { .. }
             | Self::BeforeDamage { .. }
             | Self::NotReached { .. } => true,
@@ -180,6 +194,9 @@ fn with_cause(error: &ArchiveError) -> String {
     }
 }
 
+/// The most problems that are written out; beyond it their number is.
+const SHOWN: usize = 1000;
+
 /// All problems of a run, at least one.
 #[derive(Debug)]
 pub struct Problems(pub Vec<Problem>);
@@ -194,7 +211,12 @@ impl std::fmt::Display for Problems {
         write!(f, "{} problems with the input:", self.0.len())?;
         self.0
             .iter()
-            .try_for_each(|problem| write!(f, "\n  - {problem}"))
+            .take(SHOWN)
+            .try_for_each(|problem| write!(f, "\n  - {problem}"))?;
+        match self.0.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, "\n  - and {more} more"),
+        }
     }
 }
 

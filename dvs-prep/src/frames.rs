@@ -167,13 +167,31 @@ fn by_time(
             .div_euclid(length)
             .clamp(0, last as i64) as usize,
     };
-    // One pass over the events for each group of frames, so that memory does not grow with their number.
+    // One pass for each group of frames, over what blocks may hold events of it, so that memory does not grow with the
+    // number of events.
     let mut group: Vec<Frame> = (0..=last.min(AT_ONCE - 1))
         .map(|_| Frame::new(events.sensor().frame_cells()))
         .collect();
+    let start_of = |frame: usize| {
+        events
+            .t_first
+            .saturating_add(length.saturating_mul(frame as i64))
+    };
     for first in (0..=last).step_by(AT_ONCE) {
         let group = &mut group[..AT_ONCE.min(last + 1 - first)];
-        events.for_each(|t, cell| {
+        let next = first + group.len();
+        // The outermost frames take what lies outside them too.
+        let from = if first == 0 {
+            i64::MIN
+        } else {
+            start_of(first)
+        };
+        let to = if next > last {
+            i64::MAX
+        } else {
+            start_of(next)
+        };
+        events.for_each_near(from, to, |t, cell| {
             if let Some(frame) = group.get_mut(index(t).wrapping_sub(first)) {
                 frame.count(cell);
             }

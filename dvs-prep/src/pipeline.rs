@@ -22,7 +22,7 @@ use crate::fingerprint::Fingerprint;
 use crate::frames::{self, MAX_FRAMES_BY_DURATION};
 use crate::intake::{Intake, IntakeError, Limits, Ready, Source};
 use crate::recording::Recording;
-use crate::samples::Window;
+use crate::samples::{MAX_OVERLAP, Window};
 use crate::staging::{ChunkBuilder, EncodedChunk, StagedSample, Staging};
 use crate::step_times::{Step, StepTimes};
 
@@ -383,6 +383,16 @@ impl Work<'_> {
                 recording: name.to_owned(),
                 source,
             })?;
+        let in_windows = |w: &Window| recording.window(w.start_us, w.end_us).number;
+        let events = windows.iter().map(in_windows).sum();
+        let limit = recording.counts().kept * MAX_OVERLAP;
+        if events > limit {
+            return Err(Problem::Overlap {
+                recording: name.to_owned(),
+                events,
+                limit,
+            });
+        }
         let samples = windows
             .par_iter()
             .map_init(Tools::default, |tools, window| {

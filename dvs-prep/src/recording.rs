@@ -134,7 +134,14 @@ impl WindowEvents<'_> {
 
     /// Calls `event` with the time (microseconds) and the cell (index into `[polarity, y, x]`) of every event.
     #[inline]
-    pub fn for_each(&self, mut event: impl FnMut(i64, usize)) {
+    pub fn for_each(&self, event: impl FnMut(i64, usize)) {
+        self.for_each_near(i64::MIN, i64::MAX, event);
+    }
+
+    /// As [`WindowEvents::for_each`], but may leave out events before `from` and from `to` on, as far as whole blocks
+    /// hold nothing else.
+    #[inline]
+    pub fn for_each_near(&self, from: i64, to: i64, mut event: impl FnMut(i64, usize)) {
         let SensorSize { width, height } = self.recording.sensor;
         let keep_invalid = self.recording.keep_invalid;
         let mut count = |e: Event| {
@@ -145,6 +152,9 @@ impl WindowEvents<'_> {
         let (start, end) = (self.start, self.end);
         for part in &self.parts {
             let block = &index.blocks[part.block as usize];
+            if block.events.t_max < from || block.events.t_min >= to {
+                continue;
+            }
             if part.whole {
                 block.for_each(bytes, |e| {
                     if e.valid || keep_invalid {

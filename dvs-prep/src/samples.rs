@@ -13,6 +13,8 @@ pub const LABELS_SUFFIX: &str = "_labels.csv";
 pub const MAX_LIST_BYTES: u64 = 1 << 20;
 /// The most rows of a label file; real ones have about a dozen. Each is a sample, with all its frames.
 pub const MAX_WINDOWS: usize = 4096;
+/// How often an event may lie in a window, on average. Real windows overlap now and then, and by little.
+pub const MAX_OVERLAP: u64 = 64;
 /// The longest name of a recording, in bytes: the cache has room for 128, and a sample's name adds up to 5.
 pub const MAX_NAME_BYTES: usize = 120;
 /// Columns of a label file.
