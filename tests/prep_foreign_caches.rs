@@ -238,6 +238,7 @@ fn attributes_that_are_none() {
 
 #[test]
 fn a_flipped_bit_anywhere_in_what_describes_a_cache_is_refused_or_harmless() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
     let input = archive(folder.path(), &dataset());
     let (cache, altered) = (

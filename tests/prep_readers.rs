@@ -9,6 +9,7 @@ mod support;
 
 use std::sync::LazyLock;
 
+use dvs_shared::event::DVS128;
 use proptest::prelude::*;
 use proptest::sample::select;
 use support::*;
@@ -143,12 +144,12 @@ proptest! {
 
     #[test]
     fn recordings_altered(bytes in altered(recording(&events(1000, 0, 3)))) {
-        readers::aedat(&bytes);
+        readers::aedat(&bytes, DVS128);
     }
 
     #[test]
     fn recordings_of_odd_packets(bytes in packets().prop_flat_map(altered)) {
-        readers::aedat(&bytes);
+        readers::aedat(&bytes, DVS128);
     }
 
     #[test]

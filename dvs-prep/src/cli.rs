@@ -68,7 +68,7 @@ pub struct PrepareArgs {
     /// Worker threads [default: one for each core]
     #[arg(long, short, value_name = "N")]
     pub jobs: Option<usize>,
-    /// Memory to stay within, in MiB, for recordings and frames; one recording may take three fifths of it
+    /// Memory to stay within, in MiB, for recordings and frames; one recording may take half of it
     #[arg(long, value_name = "MIB", default_value_t = 384)]
     pub memory: u64,
     /// Replace an existing cache or other HDF5 file at --output

@@ -142,6 +142,21 @@ pub enum Problem {
         /// The limit.
         limit: i64,
     },
+    /// So many events in one cell, and so many frames, that a sample's frames take too much memory.
+    #[error(
+        "sample {sample} has more than 255 events in a cell of a frame, so that its {frames} frames take {bytes} bytes, \
+         beyond the limit of {limit}: choose fewer --frames, or raise --memory"
+    )]
+    TooWide {
+        /// Its name.
+        sample: String,
+        /// T.
+        frames: usize,
+        /// Bytes of its frames.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// A file of this program's own, beside the cache, cannot be read or written.
     #[error("cannot {action} {path}: {source}")]
     Io {
@@ -173,6 +188,7 @@ impl Problem {
             Self::ListMissing { .. }
             | Self::InBothSets { .. }
             | Self::TooManyFrames { .. }
+            | Self::TooWide { .. }
             | Self::NothingWhole { .. }
             | Self::TooManyDamaged { .. }
             | Self::Io { .. } => false,

@@ -173,23 +173,19 @@ fn by_time(
         .map(|_| Frame::new(events.sensor().frame_cells()))
         .collect();
     let start_of = |frame: usize| {
-        events
-            .t_first
-            .saturating_add(length.saturating_mul(frame as i64))
+        let after_first = length.saturating_mul(frame as i64);
+        events.t_first.saturating_add(after_first)
     };
     for first in (0..=last).step_by(AT_ONCE) {
         let group = &mut group[..AT_ONCE.min(last + 1 - first)];
         let next = first + group.len();
-        // The outermost frames take what lies outside them too.
-        let from = if first == 0 {
-            i64::MIN
-        } else {
-            start_of(first)
-        };
-        let to = if next > last {
-            i64::MAX
-        } else {
-            start_of(next)
+        // The outermost frames take what lies outside them too, and without a length the last takes everything.
+        let (from, to) = match (first, length) {
+            (_, ..=0) => (i64::MIN, i64::MAX),
+            (0, _) if next > last => (i64::MIN, i64::MAX),
+            (0, _) => (i64::MIN, start_of(next)),
+            _ if next > last => (start_of(first), i64::MAX),
+            _ => (start_of(first), start_of(next)),
         };
         events.for_each_near(from, to, |t, cell| {
             if let Some(frame) = group.get_mut(index(t).wrapping_sub(first)) {

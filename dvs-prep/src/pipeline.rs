@@ -52,6 +52,9 @@ impl Settings {
     }
 }
 
+/// The share of the memory for frames whose counts take several bytes, which are held raw, shuffled and encoded.
+const WIDE_SHARE: u64 = 16;
+
 /// How far a run is; read by whoever shows progress.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -142,6 +145,8 @@ struct Work<'a> {
     progress: &'a Progress,
     staging: Staging,
     buffers: &'a Buffers,
+    /// Memory for frames whose counts take several bytes.
+    wide: Budget,
     fingerprint: &'a Fingerprint,
     times: StepTimes,
     /// The widest count type so far: chunks begun later need not be widened afterwards.
@@ -170,7 +175,7 @@ pub fn prepare(
     let buffers = Buffers::new(settings.memory / 5);
     let limits = Limits {
         waiting: settings.memory / 5,
-        recording: settings.memory / 5 * 3,
+        recording: settings.memory / 2,
     };
     let mut intake = Intake::new(&budget, &buffers, &fingerprint, limits, spill_folder);
     let work = Work {
@@ -178,6 +183,7 @@ pub fn prepare(
         progress,
         staging: Staging::new(spill_folder),
         buffers: &buffers,
+        wide: Budget::new(settings.memory / WIDE_SHARE, usize::MAX),
         fingerprint: &fingerprint,
         times: StepTimes::default(),
         widest: AtomicU8::new(0),
@@ -429,11 +435,19 @@ impl Work<'_> {
             })?;
         let frames_a_chunk = split.frames().max(1) as usize;
         builder.begin(self.widest());
+        let room = usize::try_from(self.settings.memory / WIDE_SHARE).unwrap_or(usize::MAX);
         let mut chunks: Vec<EncodedChunk> = Vec::with_capacity(frames / frames_a_chunk);
         let mut encoding = Duration::ZERO;
         let mut in_chunk = 0;
+        let mut loan = None;
         frames::integrate(&events, split, frames, |frame| {
-            builder.push(frame);
+            // Whoever needs several bytes a count takes turns where memory has no room for all at once.
+            let wide = builder.counts() > CountType::U8 || frame.bytes().is_none();
+            if wide && loan.is_none() {
+                let bytes = frame_bytes(frames_a_chunk, DVS128, CountType::U32);
+                loan = Some(self.wide.borrow(bytes as u64));
+            }
+            builder.push(frame, frames_a_chunk, room);
             in_chunk += 1;
             if in_chunk == frames_a_chunk {
                 let start = Instant::now();
@@ -442,8 +456,21 @@ impl Work<'_> {
                 in_chunk = 0;
             }
         });
-        self.widest
-            .fetch_max(builder.counts() as u8, Ordering::Relaxed);
+        let (counts, overfull) = (builder.counts(), builder.overfull());
+        if loan.is_some() {
+            // What was lent is given back in truth.
+            *tools = Tools::default();
+        }
+        drop(loan);
+        if let Some(bytes) = overfull {
+            return Err(Problem::TooWide {
+                sample: window.sample_name(recording_name),
+                frames,
+                bytes,
+                limit: room,
+            });
+        }
+        self.widest.fetch_max(counts as u8, Ordering::Relaxed);
         let chunks = self.staging.put(chunks).map_err(|source| Problem::Io {
             action: "write",
             path: "the staging file beside the cache".into(),

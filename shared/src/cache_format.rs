@@ -288,6 +288,9 @@ pub enum ChunkError {
     },
 }
 
+/// Bytes beyond which a chunk is large: see [`ChunkCodec::encode`].
+const LARGE_CHUNK: usize = 8 << 20;
+
 /// Encodes and decodes chunks as HDF5's own filters do: byte shuffle (for counts of more than a byte), then
 /// deflate. Done outside the HDF5 library, whose lock would leave one thread at work.
 ///
@@ -318,10 +321,21 @@ impl ChunkCodec {
             strategy: Strategy::Rle,
             ..DeflateConfig::new(Self::LEVEL.into())
         };
-        deflated.resize(zlib_rs::compress_bound(plain.len()), 0);
-        // The buffer has the library's own bound, the one condition on which this call can fail.
-        let (chunk, _) = zlib_rs::compress_slice(deflated, plain, config);
-        chunk.to_vec()
+        // Nearly all of a large chunk is zeros, and memory for what it might at worst become is not taken in advance.
+        let bound = zlib_rs::compress_bound(plain.len());
+        let rooms = if plain.len() > LARGE_CHUNK {
+            [bound / 4, bound]
+        } else {
+            [bound, bound]
+        };
+        for room in rooms {
+            deflated.resize(room, 0);
+            if let (chunk, ReturnCode::Ok) = zlib_rs::compress_slice(deflated, plain, config) {
+                return chunk.to_vec();
+            }
+        }
+        // The buffer had the library's own bound, the one condition on which that call can fail.
+        Vec::new()
     }
 
     /// Decodes one chunk into `raw`, which has the chunk's exact size.

@@ -16,13 +16,12 @@ use dvs_prep::frames::{frame_count, integrate};
 use dvs_prep::intake::{Intake, Limits};
 use dvs_prep::recording::Recording;
 use dvs_prep::samples::{self, MAX_NAME_BYTES, MAX_WINDOWS};
-use dvs_shared::event::DVS128;
-use dvs_shared::{CacheFile, ChunkCodec, Frames, Set, SplitMode};
+use dvs_shared::{CacheFile, ChunkCodec, Frames, SensorSize, Set, SplitMode};
 
 /// A recording: where it is accepted, windows and frames hold exactly the events that the index counts.
-pub fn aedat(bytes: &[u8]) {
+pub fn aedat(bytes: &[u8], sensor: SensorSize) {
     for keep_invalid in [false, true] {
-        let Ok(recording) = Recording::new(bytes, DVS128, keep_invalid) else {
+        let Ok(recording) = Recording::new(bytes, sensor, keep_invalid) else {
             continue;
         };
         let all = recording.window(i64::MIN, i64::MAX);
@@ -30,7 +29,7 @@ pub fn aedat(bytes: &[u8]) {
         let mut seen = Stretch::EMPTY;
         let mut times = Vec::new();
         all.for_each(|t, cell| {
-            assert!(cell < DVS128.frame_cells());
+            assert!(cell < sensor.frame_cells());
             seen.append(&Stretch {
                 kept: 1,
                 t_min: t,
