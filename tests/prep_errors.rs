@@ -114,15 +114,17 @@ fn recordings_are_checked_to_the_byte() {
         &aedat(b"#!AER-DAT3.1\r\n#Format: RAW\r\n"),
         &["does not end", "byte 28"],
     );
-    refused(
-        &aedat(&good[..good.len() - 3]),
-        &["cut off", "its events takes"],
-    );
+    // A packet that claims to reach beyond the end, with others behind it, was not cut short.
     let end = END_HEADER.len();
+    let mut bytes = good.clone();
+    bytes[end + 16..end + 20].copy_from_slice(&4000u32.to_le_bytes());
     refused(
-        &aedat(&good[..end + 20]),
+        &aedat(&bytes),
         &[&format!(
-            "packet at byte {end} is cut off: its header takes 28 bytes and 20 are left"
+            "packet at byte {end} claims 4000 events in 32000 bytes, and {} bytes are left; another packet begins at \
+             byte {}",
+            good.len() - end - 28,
+            end + 28 + 800
         )],
     );
 
@@ -152,7 +154,10 @@ fn recordings_are_checked_to_the_byte() {
     let bytes = [END_HEADER, &packet_of(1, u32::MAX, 0, u32::MAX, 1, &[0; 8])].concat();
     refused(
         &aedat(&bytes),
-        &["18446744065119617025 bytes and 8 are left"],
+        &[
+            "18446744065119617025 bytes, and 8 bytes are left",
+            "header is damaged",
+        ],
     );
 }
 

@@ -9,8 +9,6 @@ mod support;
 use std::fs::{self, File};
 use std::io::BufWriter;
 use std::path::Path;
-use std::process::Stdio;
-use std::time::Duration;
 
 use support::*;
 
@@ -20,22 +18,10 @@ const BOUND: u64 = 400;
 
 /// The peak of resident memory in MiB of a run over `input`.
 fn peak(input: &Path, output: &Path) -> u64 {
-    let mut child = dvs_prep(["-i", text(input), "-o", text(output)])
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    let status = format!("/proc/{}/status", child.id());
-    let mut peak = 0;
-    while child.try_wait().unwrap().is_none() {
-        // The kernel keeps the peak itself; the last look before the end is the one that counts.
-        let seen = fs::read_to_string(&status).unwrap_or_default();
-        let line = seen.lines().find_map(|l| l.strip_prefix("VmHWM:"));
-        peak = line.map_or(peak, |l| l.trim().trim_end_matches(" kB").parse().unwrap());
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    assert!(child.wait().unwrap().success());
-    assert!(peak > 0, "the peak was never seen");
-    peak / 1024
+    let run = measured(&["-i", text(input), "-o", text(output)]);
+    assert!(run.output.status.success());
+    assert!(run.peak > 0, "the peak was never seen");
+    run.peak
 }
 
 #[test]

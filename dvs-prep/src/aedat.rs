@@ -4,8 +4,12 @@
 //! beginning with `#` up to `#!END-HEADER`, then packets: a header of 28 bytes and `eventCapacity` events of
 //! `eventSize` bytes, of which the first `eventNumber` count. Everything is little-endian.
 //!
-//! One pass checks every event that will be counted and notes what each packet holds, so that selecting a
-//! sample's window afterwards touches only the packets it overlaps.
+//! One pass checks every event that will be counted and notes what each block of packets holds, so that selecting a
+//! sample's window afterwards touches only the blocks it overlaps.
+//!
+//! A recording that ends inside its last packet was cut short: the whole events before the cut are kept and the cut is
+//! said, as a recording that the camera's computer stopped writing is still worth using. Whatever else departs from
+//! the format is an error.
 
 use thiserror::Error;
 
@@ -17,6 +21,13 @@ pub const PACKET_HEADER: usize = 28;
 pub const POLARITY_EVENT: u16 = 1;
 /// Bytes of a polarity event: data word, then timestamp.
 pub const EVENT_BYTES: usize = 8;
+
+/// Bytes after which a block of packets is ended. A block takes 64 bytes of memory, so the index of a recording stays
+/// below a fiftieth of it, however few events its packets have.
+const BLOCK_BYTES: usize = 4096;
+/// The most events a packet is believed to have lost when the recording ends inside it; the camera's own packets have
+/// some thousands. One that claims more has a damaged header.
+const MAX_CUT_EVENTS: u32 = 1 << 20;
 
 const FIRST_LINE: &[u8] = b"#!AER-DAT3.";
 const LAST_LINE: &[u8] = b"#!END-HEADER";
@@ -38,19 +49,22 @@ pub enum AedatError {
         /// Where a line does not begin with `#`.
         offset: usize,
     },
-    /// The file ends inside a packet.
+    /// A packet claims more bytes than are left, and not because the recording was cut short inside it.
     #[error(
-        "the packet at byte {offset} is cut off: {part} takes {need} bytes and {left} are left"
+        "the packet at byte {offset} claims {number} events in {need} bytes, and {left} bytes are left; {} \
+         Its header is damaged", why(.next)
     )]
-    CutOff {
+    Length {
         /// Start of the packet.
         offset: usize,
-        /// "its header" or "its events".
-        part: &'static str,
-        /// Bytes it takes.
+        /// `eventCapacity`.
+        number: u32,
+        /// Bytes they take.
         need: u64,
         /// Bytes there are.
         left: usize,
+        /// Where another whole packet begins among them.
+        next: Option<usize>,
     },
     /// More events than room for them.
     #[error(
@@ -95,15 +109,31 @@ pub enum AedatError {
     },
 }
 
-/// One polarity packet.
-#[derive(Clone, Copy, Debug)]
-pub struct Packet {
-    /// Byte of its first event.
-    events_at: usize,
-    number: u32,
-    stride: u32,
-    ts_offset: u32,
-    overflow: u32,
+fn why(next: &Option<usize>) -> String {
+    match next {
+        Some(next) => format!("another packet begins at byte {next}."),
+        None => format!(
+            "a recording cut short loses at most {MAX_CUT_EVENTS} events of its last packet."
+        ),
+    }
+}
+
+/// Where a recording ends inside its last packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CutShort {
+    /// Start of the packet in bytes.
+    pub offset: usize,
+    /// Bytes it should have, its header included.
+    pub need: u64,
+    /// Bytes it has.
+    pub left: usize,
+    /// Events of it that are whole and kept.
+    pub events: u32,
+}
+
+/// What events in file order come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
     /// Events that count.
     pub kept: u64,
     /// Smallest time of those, in microseconds.
@@ -116,6 +146,67 @@ pub struct Packet {
     pub t_last: i64,
     /// Whether their times never decrease.
     pub sorted: bool,
+}
+
+impl Stretch {
+    /// No events.
+    pub const EMPTY: Self = Self {
+        kept: 0,
+        t_min: i64::MAX,
+        t_max: i64::MIN,
+        t_first: 0,
+        t_last: 0,
+        sorted: true,
+    };
+
+    /// Appends events that come next in the file.
+    pub fn append(&mut self, next: &Self) {
+        if next.kept == 0 {
+            return;
+        }
+        if self.kept == 0 {
+            *self = *next;
+            return;
+        }
+        self.sorted &= next.sorted && next.t_first >= self.t_last;
+        self.t_min = self.t_min.min(next.t_min);
+        self.t_max = self.t_max.max(next.t_max);
+        self.t_last = next.t_last;
+        self.kept += next.kept;
+    }
+}
+
+/// Packets that stand one after the other, with at least one event that counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Block {
+    /// Byte of its first packet.
+    at: usize,
+    /// Byte after its last.
+    end: usize,
+    /// What its events come to.
+    pub events: Stretch,
+}
+
+/// The header of a packet.
+#[derive(Clone, Copy, Debug)]
+struct Header {
+    event_type: u16,
+    size: u32,
+    ts_offset: u32,
+    overflow: u32,
+    capacity: u32,
+    number: u32,
+}
+
+/// The events of one polarity packet.
+#[derive(Clone, Copy, Debug)]
+struct Packet {
+    /// Byte of its first event.
+    events_at: usize,
+    number: u32,
+    stride: u32,
+    ts_offset: u32,
+    overflow: u32,
 }
 
 /// What was seen in a recording.
@@ -134,10 +225,12 @@ pub struct EventCounts {
 /// The index of one recording.
 #[derive(Debug, Default)]
 pub struct Index {
-    /// Polarity packets with at least one event that counts, in file order.
-    pub packets: Vec<Packet>,
+    /// The blocks, in file order.
+    pub blocks: Vec<Block>,
     /// Totals.
     pub counts: EventCounts,
+    /// Where the recording ends inside its last packet, if it does.
+    pub cut_short: Option<CutShort>,
 }
 
 /// Splits a polarity event into its parts; `time_high` is the packet's overflow, shifted.
@@ -171,6 +264,63 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(word)
 }
 
+impl Header {
+    /// The header at byte `at`; `None` where the recording ends before it does.
+    fn at(recording: &[u8], at: usize) -> Option<Self> {
+        let header = recording.get(at..)?.get(..PACKET_HEADER)?;
+        let [size, ts_offset, overflow, capacity, number] =
+            [4, 8, 12, 16, 20].map(|i| u32_at(header, i));
+        Some(Self {
+            event_type: u16::from_le_bytes([header[0], header[1]]),
+            size,
+            ts_offset,
+            overflow,
+            capacity,
+            number,
+        })
+    }
+
+    /// Bytes its events take.
+    fn bytes(&self) -> u64 {
+        u64::from(self.capacity) * u64::from(self.size)
+    }
+
+    /// Those of its events that count and of which `left` bytes hold the whole.
+    fn events_in(&self, left: usize) -> u32 {
+        let whole = left as u64 / u64::from(self.size.max(1));
+        self.number.min(u32::try_from(whole).unwrap_or(u32::MAX))
+    }
+
+    /// The packet of this header, which stands at `offset`.
+    fn packet(&self, offset: usize, number: u32) -> Packet {
+        Packet {
+            events_at: offset + PACKET_HEADER,
+            number,
+            stride: self.size,
+            ts_offset: self.ts_offset,
+            overflow: self.overflow,
+        }
+    }
+}
+
+impl Block {
+    /// Calls `event` with every event of the block, in file order, those with a clear valid bit too.
+    #[inline]
+    pub fn for_each(&self, recording: &[u8], mut event: impl FnMut(Event)) {
+        let recording = &recording[..self.end];
+        let mut at = self.at;
+        while let Some(header) = Header::at(recording, at) {
+            let left = self.end - at - PACKET_HEADER;
+            if header.event_type == POLARITY_EVENT {
+                // Only the last packet of a recording may be cut short, and only its whole events are read.
+                let packet = header.packet(at, header.events_in(left));
+                packet.for_each(recording, &mut event);
+            }
+            at += PACKET_HEADER + header.bytes().min(left as u64) as usize;
+        }
+    }
+}
+
 impl Packet {
     /// What the overflow adds to every timestamp.
     fn time_high(&self) -> i64 {
@@ -181,10 +331,13 @@ impl Packet {
         &recording[self.events_at..][..self.number as usize * self.stride as usize]
     }
 
-    /// Calls `event` with every event of the packet, in file order, those with a clear valid bit too.
+    /// Calls `event` with every event of the packet, in file order.
     #[inline]
-    pub fn for_each(&self, recording: &[u8], mut event: impl FnMut(Event)) {
+    fn for_each(&self, recording: &[u8], mut event: impl FnMut(Event)) {
         let events = self.events(recording);
+        if events.is_empty() {
+            return;
+        }
         // The one layout the format knows gets a loop of its own: constant offsets and no checks inside.
         if self.stride as usize == EVENT_BYTES && self.ts_offset == 4 {
             for e in events.chunks_exact(EVENT_BYTES) {
@@ -202,7 +355,8 @@ impl Packet {
 /// Checks `recording` and indexes its packets. With `keep_invalid`, events whose valid bit is clear count too.
 ///
 /// # Errors
-/// The first place at which the recording departs from the format or the sensor.
+/// The first place at which the recording departs from the format or the sensor. One that is cut short inside its last
+/// packet does not: see [`Index::cut_short`].
 pub fn index(
     recording: &[u8],
     sensor: SensorSize,
@@ -211,100 +365,161 @@ pub fn index(
     let mut at = header_end(recording)?;
     let mut index = Index::default();
     let mut previous = i64::MIN;
+    let mut block = Block {
+        at,
+        end: at,
+        events: Stretch::EMPTY,
+    };
     while at < recording.len() {
         let offset = at;
         let left = recording.len() - at;
-        if left < PACKET_HEADER {
-            return Err(AedatError::CutOff {
+        let Some(header) = Header::at(recording, at) else {
+            index.cut_short = Some(CutShort {
                 offset,
-                part: "its header",
                 need: PACKET_HEADER as u64,
                 left,
+                events: 0,
             });
-        }
-        let header = &recording[at..at + PACKET_HEADER];
-        let event_type = u16::from_le_bytes([header[0], header[1]]);
-        let [size, ts_offset, overflow, capacity, number] =
-            [4, 8, 12, 16, 20].map(|i| u32_at(header, i));
-        let need = u64::from(capacity) * u64::from(size);
+            break;
+        };
         let left = left - PACKET_HEADER;
-        if need > left as u64 {
-            return Err(AedatError::CutOff {
-                offset,
-                part: "its events",
-                need,
-                left,
-            });
+        let mut number = header.number;
+        if header.bytes() > left as u64 {
+            let cut = cut_short(recording, offset, &header)?;
+            index.cut_short = Some(cut);
+            number = cut.events;
         }
-        if number > capacity {
-            return Err(AedatError::NumberBeyondCapacity {
-                offset,
-                number,
-                capacity,
-            });
-        }
-        at += PACKET_HEADER + need as usize;
-        if event_type != POLARITY_EVENT {
+        at += PACKET_HEADER + header.bytes().min(left as u64) as usize;
+        if header.event_type != POLARITY_EVENT {
+            if header.number > header.capacity && index.cut_short.is_none() {
+                return Err(number_beyond_capacity(offset, &header));
+            }
             index.counts.other_types += u64::from(number);
             continue;
         }
-        let ts_fits = u64::from(ts_offset) + 4 <= u64::from(size);
-        if number > 0 && ((size as usize) < EVENT_BYTES || ts_offset < 4 || !ts_fits) {
-            return Err(AedatError::EventLayout {
-                offset,
-                size,
-                ts_offset,
-            });
-        }
-        let mut packet = Packet {
-            events_at: offset + PACKET_HEADER,
-            number,
-            stride: size,
-            ts_offset,
-            overflow,
-            kept: 0,
-            t_min: i64::MAX,
-            t_max: i64::MIN,
-            t_first: 0,
-            t_last: 0,
-            sorted: true,
-        };
-        let seen = survey(&mut packet, recording, sensor, keep_invalid, &mut previous)?;
-        index.counts.kept += packet.kept;
+        check_layout(offset, &header)?;
+        let packet = header.packet(offset, number);
+        let (events, seen) = survey(&packet, recording, sensor, keep_invalid, &mut previous)?;
+        index.counts.kept += events.kept;
         index.counts.invalid += seen.invalid;
         index.counts.backwards += seen.backwards;
-        if packet.kept > 0 {
-            index.packets.push(packet);
+        block.end = at;
+        block.events.append(&events);
+        if block.end - block.at >= BLOCK_BYTES {
+            index.end(&mut block);
         }
     }
+    index.end(&mut block);
     Ok(index)
 }
 
-/// Fills in what `packet` holds and returns what it leaves out. `previous` is the time of the last event that
+impl Index {
+    /// Ends `block` and begins the next where it ended.
+    fn end(&mut self, block: &mut Block) {
+        if block.events.kept > 0 {
+            self.blocks.push(*block);
+        }
+        block.at = block.end;
+        block.events = Stretch::EMPTY;
+    }
+}
+
+/// Whether a packet's events are as the format says.
+fn check_layout(offset: usize, header: &Header) -> Result<(), AedatError> {
+    let Header {
+        size,
+        ts_offset,
+        capacity,
+        number,
+        ..
+    } = *header;
+    if number > capacity {
+        return Err(number_beyond_capacity(offset, header));
+    }
+    let ts_fits = u64::from(ts_offset) + 4 <= u64::from(size);
+    if number > 0 && ((size as usize) < EVENT_BYTES || ts_offset < 4 || !ts_fits) {
+        return Err(AedatError::EventLayout {
+            offset,
+            size,
+            ts_offset,
+        });
+    }
+    Ok(())
+}
+
+fn number_beyond_capacity(offset: usize, header: &Header) -> AedatError {
+    AedatError::NumberBeyondCapacity {
+        offset,
+        number: header.number,
+        capacity: header.capacity,
+    }
+}
+
+/// How the packet at `offset`, which claims more bytes than are left, was cut short.
+///
+/// # Errors
+/// Where it was not: a whole packet follows, or it claims more than any packet holds. A packet of another type may
+/// claim anything: nothing of it is read, and a reader that goes by lengths alone stops there too.
+fn cut_short(recording: &[u8], offset: usize, header: &Header) -> Result<CutShort, AedatError> {
+    let left = recording.len() - offset - PACKET_HEADER;
+    let next = next_packet(recording, offset + PACKET_HEADER);
+    let polarity = header.event_type == POLARITY_EVENT;
+    if next.is_some() || polarity && header.capacity > MAX_CUT_EVENTS {
+        return Err(AedatError::Length {
+            offset,
+            number: header.capacity,
+            need: header.bytes(),
+            left,
+            next,
+        });
+    }
+    Ok(CutShort {
+        offset,
+        need: PACKET_HEADER as u64 + header.bytes(),
+        left: PACKET_HEADER + left,
+        events: if polarity { header.events_in(left) } else { 0 },
+    })
+}
+
+/// Where in `recording`, from byte `from` on, a whole packet of polarity events begins, judged by its header: looked
+/// for only once the packets' chain is broken.
+fn next_packet(recording: &[u8], from: usize) -> Option<usize> {
+    (from..recording.len()).find(|&at| {
+        let Some(header) = Header::at(recording, at) else {
+            return false;
+        };
+        header.event_type == POLARITY_EVENT
+            && header.size as usize == EVENT_BYTES
+            && header.ts_offset == 4
+            && (1..=header.capacity).contains(&header.number)
+            && header.bytes() <= (recording.len() - at - PACKET_HEADER) as u64
+    })
+}
+
+/// What the events of `packet` come to, and what of them is left out. `previous` is the time of the last event that
 /// counts, across packets.
 fn survey(
-    packet: &mut Packet,
+    packet: &Packet,
     recording: &[u8],
     sensor: SensorSize,
     keep_invalid: bool,
     previous: &mut i64,
-) -> Result<EventCounts, AedatError> {
+) -> Result<(Stretch, EventCounts), AedatError> {
     let mut seen = EventCounts::default();
     if let Some((t_first, t_last)) = orderly(packet, recording, sensor) {
-        seen.kept = packet.number.into();
         seen.backwards = u64::from(t_first < *previous);
-        *packet = Packet {
-            kept: seen.kept,
+        let events = Stretch {
+            kept: packet.number.into(),
             t_min: t_first,
             t_max: t_last,
             t_first,
             t_last,
-            ..*packet
+            sorted: true,
         };
         *previous = t_last;
-        return Ok(seen);
+        return Ok((events, seen));
     }
-    let mut filled = *packet;
+    let mut events = Stretch::EMPTY;
     let (mut outside, mut last) = (false, *previous);
     packet.for_each(recording, |e| {
         if !(e.valid || keep_invalid) {
@@ -313,24 +528,22 @@ fn survey(
         }
         outside |= !sensor.contains(e.x, e.y);
         seen.backwards += u64::from(e.t < last);
-        if seen.kept == 0 {
-            filled.t_first = e.t;
+        if events.kept == 0 {
+            events.t_first = e.t;
         } else {
-            filled.sorted &= e.t >= last;
+            events.sorted &= e.t >= last;
         }
         last = e.t;
-        filled.t_min = filled.t_min.min(e.t);
-        filled.t_max = filled.t_max.max(e.t);
-        seen.kept += 1;
+        events.t_min = events.t_min.min(e.t);
+        events.t_max = events.t_max.max(e.t);
+        events.kept += 1;
     });
     if outside {
         return Err(outside_sensor(packet, recording, sensor, keep_invalid));
     }
-    filled.kept = seen.kept;
-    filled.t_last = last;
-    *packet = filled;
+    events.t_last = last;
     *previous = last;
-    Ok(seen)
+    Ok((events, seen))
 }
 
 /// Times of the first and last event of a packet in which all is as usual: every event valid, inside the sensor and

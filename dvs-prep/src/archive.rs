@@ -1,4 +1,10 @@
-//! The input: found, recognised, and read member by member without extracting anything.
+//! The input: found, recognised, and read member by member without extracting anything. One file for one container:
+//! [`folder`], [`gzip`], [`tar`], [`zip`].
+
+mod folder;
+mod gzip;
+mod tar;
+mod zip;
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -6,10 +12,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dvs_shared::Set;
-use flate2::bufread::MultiGzDecoder;
 use thiserror::Error;
-use zip::ZipArchive;
 
+use self::gzip::GzipError;
+use crate::intake::IntakeError;
 use crate::samples::{LABELS_SUFFIX, RECORDING_SUFFIX};
 
 /// Where a folder is looked through for the dataset, in this order. The last two are where SpikingJelly keeps it.
@@ -60,6 +66,12 @@ pub enum ArchiveError {
     NotFound {
         /// Where it was looked for.
         folder: PathBuf,
+    },
+    /// A pipe, a device or a socket.
+    #[error("{path} is neither a regular file nor a folder")]
+    NotAFile {
+        /// What was named.
+        path: PathBuf,
     },
     /// Neither of the known containers.
     #[error("{path} is neither a .tar.gz, a .tar, a .zip nor a folder: it {}", begins(.start))]
@@ -117,12 +129,64 @@ pub enum Content<'a> {
     File(PathBuf),
 }
 
+/// Who reads the members.
+pub trait Visitor {
+    /// Reads the next member, as far as it is wanted.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    fn member(&mut self, entry: Entry<'_>) -> io::Result<()>;
+
+    /// Is told why a member cannot be read where the others still can, as in a `.zip` or a folder.
+    ///
+    /// # Errors
+    /// Where the others are not wanted then.
+    fn damaged(&mut self, member: Member, error: io::Error) -> io::Result<()>;
+}
+
+/// A visitor that stops at the first member that cannot be read.
+struct Strict<'a>(&'a mut dyn FnMut(Entry<'_>) -> io::Result<()>);
+
+impl Visitor for Strict<'_> {
+    fn member(&mut self, entry: Entry<'_>) -> io::Result<()> {
+        (self.0)(entry)
+    }
+
+    fn damaged(&mut self, member: Member, error: io::Error) -> io::Result<()> {
+        Err(io::Error::new(
+            error.kind(),
+            format!("{}: {error}", member.file_name()),
+        ))
+    }
+}
+
+impl ArchiveError {
+    /// Whether what was read before this error may still be used. It may where the container ends too soon or cannot
+    /// be read on; it may not where a checksum over the whole of it tells that something was wrong somewhere, nor
+    /// where it was the visitor that could not go on.
+    pub fn spares_what_was_read(&self) -> bool {
+        let Self::Read { source, .. } = self else {
+            return false;
+        };
+        let checksum = source
+            .get_ref()
+            .is_some_and(|e| matches!(e.downcast_ref(), Some(GzipError::Checksum { .. })));
+        !checksum && !IntakeError::is(source)
+    }
+
+    /// Whether the container ends too soon, so that all before its end is as it was written.
+    pub fn is_truncation(&self) -> bool {
+        matches!(self, Self::Read { source, .. } if source.kind() == io::ErrorKind::UnexpectedEof)
+    }
+}
+
 impl Member {
-    /// What the file at `path` is to the dataset; `None` for files it does not need. Files beginning with a dot
-    /// are macOS's shadows of the real ones.
+    /// What the file at `path` is to the dataset; `None` for files it does not need. Only its name counts, wherever
+    /// `path` leads, since nothing is ever extracted. Files beginning with a dot are macOS's shadows of the real ones;
+    /// no file of the dataset has control characters in its name, and messages could not show them.
     fn of(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?;
-        if name.starts_with('.') {
+        if name.starts_with('.') || name.chars().any(char::is_control) {
             return None;
         }
         if name == TRAIN_LIST {
@@ -191,6 +255,13 @@ impl Archive {
 
     /// Tells a container by its first bytes: names lie.
     fn recognise(path: &Path) -> Result<Self, ArchiveError> {
+        // A pipe or a device would keep whoever reads it waiting, or never end.
+        let metadata = fs::metadata(path).map_err(|source| read_error(path, "", source))?;
+        if !metadata.is_file() {
+            return Err(ArchiveError::NotAFile {
+                path: path.to_owned(),
+            });
+        }
         let mut start = Vec::new();
         File::open(path)
             .and_then(|f| f.take(512).read_to_end(&mut start))
@@ -219,8 +290,8 @@ impl Archive {
     /// Where the folder cannot be listed.
     pub fn files(&self) -> Result<Vec<PathBuf>, ArchiveError> {
         match self.container {
-            Container::Folder => Ok(self
-                .folder_members()?
+            Container::Folder => Ok(folder::members(&self.path)
+                .map_err(|source| read_error(&self.path, "", source))?
                 .into_iter()
                 .map(|(_, path)| path)
                 .collect()),
@@ -232,71 +303,70 @@ impl Archive {
     /// Members of a `.zip` or a folder come lists first; those of a `.tar` in the order they stand.
     ///
     /// # Errors
-    /// Where the container cannot be read on, or `visit` failed to read a member.
+    /// Where the container or a member of it cannot be read, or `visit` failed to.
     pub fn visit(
         &self,
         read: &AtomicU64,
         visit: &mut dyn FnMut(Entry<'_>) -> io::Result<()>,
     ) -> Result<(), ArchiveError> {
+        self.visit_all(read, &mut Strict(visit))
+    }
+
+    /// As [`Archive::visit`], but goes on past members that cannot be read where the others still can.
+    ///
+    /// # Errors
+    /// Where the container cannot be read on.
+    pub fn visit_all(
+        &self,
+        read: &AtomicU64,
+        visitor: &mut dyn Visitor,
+    ) -> Result<(), ArchiveError> {
         if self.container == Container::Folder {
-            for (member, path) in self.folder_members()? {
-                let place = || format!("({})", member.file_name());
-                let size = fs::metadata(&path)
-                    .map_err(|e| read_error(&self.path, &place(), e))?
-                    .len();
-                let entry = Entry {
-                    member: member.clone(),
-                    size,
-                    content: Content::File(path),
-                };
-                visit(entry).map_err(|e| read_error(&self.path, &place(), e))?;
-            }
-            return Ok(());
+            return folder::visit(&self.path, visitor)
+                .map_err(|source| read_error(&self.path, "", source));
         }
-        let mut current = String::new();
-        let result = self.visit_stream(read, &mut |entry| {
-            current = entry.member.file_name();
-            visit(entry)
-        });
+        let mut named = Named {
+            current: String::new(),
+            visitor,
+        };
+        let result = self.visit_stream(read, &mut named);
         result.map_err(|source| {
             let near = format!("near byte {}", read.load(Ordering::Relaxed));
-            let place = if current.is_empty() {
+            let place = if named.current.is_empty() {
                 near
             } else {
-                format!("{near}, in or after {current}")
+                format!("{near}, in or after {}", named.current)
             };
             read_error(&self.path, &place, source)
         })
     }
 
-    fn visit_stream(
-        &self,
-        read: &AtomicU64,
-        visit: &mut dyn FnMut(Entry<'_>) -> io::Result<()>,
-    ) -> io::Result<()> {
-        let file = Counted {
-            inner: File::open(&self.path)?,
-            read,
-        };
-        let file = BufReader::with_capacity(BUFFER, file);
+    fn visit_stream(&self, read: &AtomicU64, visitor: &mut dyn Visitor) -> io::Result<()> {
+        let file = File::open(&self.path)?;
+        let length = file.metadata()?.len();
+        let file = BufReader::with_capacity(BUFFER, Counted { inner: file, read });
         match self.container {
-            Container::TarGz => visit_tar_gz(file, visit),
-            Container::Zip => visit_zip(file, visit),
-            Container::Tar | Container::Folder => visit_tar(file, visit),
+            Container::TarGz => tar::visit(gzip::Gunzip::new(file), None, visitor),
+            Container::Zip => zip::visit(file, length, visitor),
+            Container::Tar | Container::Folder => tar::visit(file, Some(length), visitor),
         }
     }
+}
 
-    fn folder_members(&self) -> Result<Vec<(Member, PathBuf)>, ArchiveError> {
-        let listing = fs::read_dir(&self.path).map_err(|e| read_error(&self.path, "", e))?;
-        let mut members = Vec::new();
-        for entry in listing {
-            let path = entry.map_err(|e| read_error(&self.path, "", e))?.path();
-            if let Some(member) = Member::of(&path).filter(|_| path.is_file()) {
-                members.push((member, path));
-            }
-        }
-        members.sort();
-        Ok(members)
+/// A visitor that notes which member is being read, for messages.
+struct Named<'a> {
+    current: String,
+    visitor: &'a mut dyn Visitor,
+}
+
+impl Visitor for Named<'_> {
+    fn member(&mut self, entry: Entry<'_>) -> io::Result<()> {
+        self.current = entry.member.file_name();
+        self.visitor.member(entry)
+    }
+
+    fn damaged(&mut self, member: Member, error: io::Error) -> io::Result<()> {
+        self.visitor.damaged(member, error)
     }
 }
 
@@ -308,99 +378,9 @@ fn read_error(path: &Path, place: &str, source: io::Error) -> ArchiveError {
     }
 }
 
-fn visit_tar(
-    stream: impl Read,
-    visit: &mut dyn FnMut(Entry<'_>) -> io::Result<()>,
-) -> io::Result<()> {
-    let mut archive = tar::Archive::new(stream);
-    for entry in archive.entries()? {
-        let mut entry = entry?;
-        let kind = entry.header().entry_type();
-        if !(kind.is_file() || kind.is_contiguous()) {
-            continue;
-        }
-        if let Some(member) = Member::of(&entry.path()?) {
-            visit(Entry {
-                member,
-                size: entry.size(),
-                content: Content::Stream(&mut entry),
-            })?;
-        }
-    }
-    // What follows the end mark holds nothing of the dataset, but gzip's checksum stands at its end.
-    io::copy(&mut archive.into_inner(), &mut io::sink())?;
-    Ok(())
-}
-
-fn visit_tar_gz(
-    stream: impl io::BufRead,
-    visit: &mut dyn FnMut(Entry<'_>) -> io::Result<()>,
-) -> io::Result<()> {
-    visit_tar(MultiGzDecoder::new(stream), visit)
-}
-
-fn visit_zip(
-    stream: impl Read + Seek,
-    visit: &mut dyn FnMut(Entry<'_>) -> io::Result<()>,
-) -> io::Result<()> {
-    let mut archive = ZipArchive::new(stream)?;
-    let mut members = Vec::new();
-    let mut nested = Vec::new();
-    for i in 0..archive.len() {
-        let entry = archive.by_index(i)?;
-        let Some(path) = entry.enclosed_name().filter(|_| entry.is_file()) else {
-            continue;
-        };
-        match Member::of(&path) {
-            Some(member) => members.push((member, i)),
-            None if is_tar_gz(&path) => nested.push((path, i)),
-            None => {}
-        }
-    }
-    if members.is_empty() && !nested.is_empty() {
-        let named = nested
-            .iter()
-            .position(|(path, _)| path.ends_with("DvsGesture.tar.gz"));
-        let (_, i) = match (named, nested.as_slice()) {
-            (Some(named), _) => nested.swap_remove(named),
-            (None, [_]) => nested.remove(0),
-            (None, _) => {
-                let names: Vec<_> = nested
-                    .iter()
-                    .map(|(path, _)| path.display().to_string())
-                    .collect();
-                let message = format!(
-                    "it holds several archives, none of them DvsGesture.tar.gz: {}",
-                    names.join(", ")
-                );
-                return Err(io::Error::new(io::ErrorKind::InvalidData, message));
-            }
-        };
-        let inner = BufReader::with_capacity(BUFFER, archive.by_index(i)?);
-        return visit_tar_gz(inner, visit);
-    }
-    members.sort();
-    for (member, i) in members {
-        let mut entry = archive.by_index(i)?;
-        let size = entry.size();
-        visit(Entry {
-            member,
-            size,
-            content: Content::Stream(&mut entry),
-        })?;
-        // A member's checksum is compared where it ends, which whoever reads so many bytes does not reach.
-        io::copy(&mut entry, &mut io::sink())?;
-    }
-    Ok(())
-}
-
-/// Whether a file is an archive within the archive. Files beginning with a dot are macOS's shadows.
-fn is_tar_gz(path: &Path) -> bool {
-    let name = path
-        .file_name()
-        .and_then(|n| n.to_str())
-        .unwrap_or_default();
-    !name.starts_with('.') && (name.ends_with(".tar.gz") || name.ends_with(".tgz"))
+/// What the bytes of a container say that cannot be.
+fn invalid(message: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, message)
 }
 
 /// A reader that counts what passes through.

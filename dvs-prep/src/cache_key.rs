@@ -15,6 +15,7 @@ pub fn cache_key(settings: &Settings, source_sha256: &str) -> String {
     let Settings {
         split,
         keep_invalid,
+        skip_damaged,
         jobs: _,
         memory: _,
     } = *settings;
@@ -24,5 +25,6 @@ pub fn cache_key(settings: &Settings, source_sha256: &str) -> String {
         SplitMode::Duration { us } => format!("duration-{us}"),
     };
     let invalid = if keep_invalid { "-keep-invalid" } else { "" };
-    format!("dvs-frame-cache-v{FORMAT_VERSION}-{split}{invalid}-{source_sha256}")
+    let damaged = if skip_damaged { "-skip-damaged" } else { "" };
+    format!("dvs-frame-cache-v{FORMAT_VERSION}-{split}{invalid}{damaged}-{source_sha256}")
 }

@@ -117,6 +117,15 @@ impl Writer<'_> {
             self.attribute(&root, name, &value)?;
         }
         self.attribute(&root, attr::DURATION_US, &split.duration_us())?;
+        if !self.header.skipped.is_empty() {
+            let names = self.fixed(attr::SKIPPED, &self.header.skipped)?;
+            let written = root
+                .new_attr::<FixedUnicode<NAME_BYTES>>()
+                .shape([names.len()])
+                .create(attr::SKIPPED)
+                .and_then(|a| a.write_raw(&names));
+            self.hdf5(attr::SKIPPED, written)?;
+        }
         self.attribute(&root, attr::HEADER_CRC32, &self.header.crc32())?;
         self.names(&root, dataset::LABEL_NAMES, &LABEL_NAMES)?;
         let counts = sets
@@ -199,12 +208,21 @@ impl Writer<'_> {
         name: &str,
         values: &[impl AsRef<str>],
     ) -> Result<(), WriteError> {
-        let values: Result<Vec<FixedUnicode<NAME_BYTES>>, _> = values
+        let values = self.fixed(name, values)?;
+        self.column(group, name, &values)
+    }
+
+    /// Names as the cache holds them.
+    fn fixed(
+        &self,
+        key: &str,
+        values: &[impl AsRef<str>],
+    ) -> Result<Vec<FixedUnicode<NAME_BYTES>>, WriteError> {
+        let values: Result<_, _> = values
             .iter()
             .map(|v| FixedUnicode::from_str(v.as_ref()))
             .collect();
-        let values = self.hdf5(name, values.map_err(|e| e.to_string().into()))?;
-        self.column(group, name, &values)
+        self.hdf5(key, values.map_err(|e| e.to_string().into()))
     }
 
     /// Writes the frames of all samples and returns the checksum of each.

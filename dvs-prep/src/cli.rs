@@ -74,7 +74,7 @@ pub struct PrepareArgs {
     /// Worker threads [default: one for each core]
     #[arg(long, short, value_name = "N")]
     pub jobs: Option<usize>,
-    /// Memory to stay within, in MiB, for recordings and frames; one recording may take three fifths of it
+    /// Memory to stay within, in MiB, for recordings and frames; one recording may take half of it
     #[arg(long, value_name = "MIB", default_value_t = 384)]
     pub memory: u64,
     /// Replace an existing cache or other HDF5 file at --output
@@ -83,6 +83,9 @@ pub struct PrepareArgs {
     /// Count events whose valid bit is clear, as SpikingJelly does
     #[arg(long)]
     pub keep_invalid: bool,
+    /// Leave damaged recordings out, say which, and note them in the cache; without it they are an error
+    #[arg(long)]
+    pub skip_damaged: bool,
     /// Print the summary as one JSON object
     #[arg(long)]
     pub json: bool,

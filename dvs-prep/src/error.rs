@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::aedat::AedatError;
 use crate::archive::ArchiveError;
-use crate::samples::ListError;
+use crate::samples::{ListError, MAX_OVERLAP};
 
 /// One thing that keeps the cache from being made.
 #[derive(Debug, Error)]
@@ -56,12 +56,14 @@ pub enum Problem {
         file: String,
     },
     /// A listed recording is not in the archive.
-    #[error("{recording}.aedat is missing; {list} lists it")]
+    #[error("{recording}.aedat is missing; {list} lists it{}", no_list_names(.unlisted))]
     RecordingMissing {
         /// Its name.
         recording: String,
         /// The list that names it.
         list: String,
+        /// Recordings of the archive that no list names: perhaps it is one of them, misnamed.
+        unlisted: String,
     },
     /// A listed recording has no label file.
     #[error("{recording}_labels.csv is missing; {recording}.aedat is there")]
@@ -69,11 +71,62 @@ pub enum Problem {
         /// The recording.
         recording: String,
     },
+    /// A member cannot be read, though the container it lies in can.
+    #[error("{file} cannot be read: {source}")]
+    Unreadable {
+        /// Its name, or its path in a folder.
+        file: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The container's damage was noticed behind this recording, and may have begun in it.
+    #[error(
+        "{recording}.aedat was read whole, but stands right before the damage, which may have begun in it"
+    )]
+    BeforeDamage {
+        /// Its name.
+        recording: String,
+    },
+    /// The container's damage lies before the recording's end or its labels'.
+    #[error(
+        "{recording}.aedat or its label file was not read whole: the archive is damaged before its end"
+    )]
+    NotReached {
+        /// The recording.
+        recording: String,
+    },
+    /// Nothing is left to make a cache of.
+    #[error("none of the {listed} listed recordings is whole")]
+    NothingWhole {
+        /// How many the lists name.
+        listed: usize,
+    },
+    /// More is damaged than a cache can say.
+    #[error("{damaged} recordings are damaged, beyond the {limit} that --skip-damaged leaves out")]
+    TooManyDamaged {
+        /// How many.
+        damaged: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// A recording stands in both trial lists.
     #[error("{recording} is listed for training and for testing")]
     InBothSets {
         /// Its name.
         recording: String,
+    },
+    /// Windows that hold the same events again and again.
+    #[error(
+        "{recording}_labels.csv: its windows hold {events} events in all, beyond the limit of {limit}, which is \
+         {MAX_OVERLAP} times what {recording}.aedat has"
+    )]
+    Overlap {
+        /// The recording.
+        recording: String,
+        /// Events in all its windows.
+        events: u64,
+        /// How many there may be.
+        limit: u64,
     },
     /// A frame duration that gives a sample too many frames.
     #[error(
@@ -89,7 +142,22 @@ pub enum Problem {
         /// The limit.
         limit: i64,
     },
-    /// A file of the folder, or the spill file, cannot be read or written.
+    /// So many events in one cell, and so many frames, that a sample's frames take too much memory.
+    #[error(
+        "sample {sample} has more than 255 events in a cell of a frame, so that its {frames} frames take {bytes} bytes, \
+         beyond the limit of {limit}: choose fewer --frames, or raise --memory"
+    )]
+    TooWide {
+        /// Its name.
+        sample: String,
+        /// T.
+        frames: usize,
+        /// Bytes of its frames.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// A file of this program's own, beside the cache, cannot be read or written.
     #[error("cannot {action} {path}: {source}")]
     Io {
         /// "read" or "write".
@@ -101,12 +169,49 @@ pub enum Problem {
     },
 }
 
+impl Problem {
+    /// Whether it is damage to one recording or its labels, or to the container behind what was read: what
+    /// `--skip-damaged` leaves out. The rest is the options' fault, the machine's, or such that nothing can be used.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Archive(error) => error.spares_what_was_read(),
+            Self::Recording { .. }
+            | Self::List { .. }
+            | Self::Doubled { .. }
+            | Self::RecordingMissing { .. }
+            | Self::LabelsMissing { .. }
+            | Self::Overlap { .. }
+            | Self::Unreadable { .. }
+            | Self::BeforeDamage { .. }
+            | Self::NotReached { .. } => true,
+            Self::TooLarge { remedy, .. } => remedy.is_empty(),
+            Self::ListMissing { .. }
+            | Self::InBothSets { .. }
+            | Self::TooManyFrames { .. }
+            | Self::TooWide { .. }
+            | Self::NothingWhole { .. }
+            | Self::TooManyDamaged { .. }
+            | Self::Io { .. } => false,
+        }
+    }
+}
+
+fn no_list_names(unlisted: &str) -> String {
+    match unlisted {
+        "" => String::new(),
+        names => format!(". Is it one of those that no list names? {names}"),
+    }
+}
+
 fn with_cause(error: &ArchiveError) -> String {
     match error {
         ArchiveError::Read { source, .. } => format!("{error}: {source}"),
         _ => error.to_string(),
     }
 }
+
+/// The most problems that are written out; beyond it their number is.
+const SHOWN: usize = 1000;
 
 /// All problems of a run, at least one.
 #[derive(Debug)]
@@ -122,7 +227,12 @@ impl std::fmt::Display for Problems {
         write!(f, "{} problems with the input:", self.0.len())?;
         self.0
             .iter()
-            .try_for_each(|problem| write!(f, "\n  - {problem}"))
+            .take(SHOWN)
+            .try_for_each(|problem| write!(f, "\n  - {problem}"))?;
+        match self.0.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, "\n  - and {more} more"),
+        }
     }
 }
 

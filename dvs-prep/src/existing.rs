@@ -88,8 +88,8 @@ pub fn may_be_replaced(path: &Path) -> Result<(), ExistingError> {
 /// The existing cache at `path`, if it can be told to be the one asked for without reading the input, which has the
 /// stamps `input`. For every other case see [`find`].
 pub fn find_noted(path: &Path, input: &[FileStamp], settings: &Settings) -> Option<CacheFile> {
-    let source = source_note::noted(path, input)?;
     let cache = CacheFile::open(path).ok()?;
+    let source = source_note::noted(path, input, &cache.header.skipped)?;
     (cache.header.source_sha256 == source && other_options(&cache, settings).is_empty())
         .then_some(cache)
 }
@@ -116,8 +116,17 @@ pub fn find(
         source,
     })?;
     let mut differences = other_options(&cache, settings);
+    let skipped = &cache.header.skipped;
+    let noted = source_note::noted(path, input, skipped);
+    // What was damaged may be whole now, which the content of the others does not tell.
+    if noted.is_none() && !skipped.is_empty() && differences.is_empty() {
+        differences.push(format!(
+            "it lacks {}, which were damaged, and the input has been touched since",
+            skipped.join(", ")
+        ));
+    }
     if differences.is_empty() {
-        let source = match source_note::noted(path, input) {
+        let source = match noted {
             Some(source) => source,
             None => {
                 let source = source_note::read(archive, input, read).map_err(|source| {
@@ -128,7 +137,7 @@ pub fn find(
                 })?;
                 if let Some(lock) = lock {
                     // A note that cannot be written costs time when asked again, nothing else.
-                    let _ = source_note::write(lock, input, &source);
+                    let _ = source_note::write(lock, input, &[], &source);
                 }
                 source
             }
@@ -156,6 +165,7 @@ fn other_options(cache: &CacheFile, settings: &Settings) -> Vec<String> {
     let Settings {
         split,
         keep_invalid,
+        skip_damaged,
         ..
     } = *settings;
     let mut differences = Vec::new();
@@ -174,6 +184,13 @@ fn other_options(cache: &CacheFile, settings: &Settings) -> Vec<String> {
             "it was made {}, not {}",
             said(cache.header.keep_invalid),
             said(keep_invalid)
+        ));
+    }
+    let skipped = &cache.header.skipped;
+    if !skipped.is_empty() && !skip_damaged {
+        differences.push(format!(
+            "it was made with --skip-damaged and lacks {}, not without",
+            skipped.join(", ")
         ));
     }
     differences

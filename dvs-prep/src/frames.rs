@@ -12,6 +12,9 @@ use crate::recording::WindowEvents;
 /// The most frames of a fixed duration a sample may have.
 pub const MAX_FRAMES_BY_DURATION: i64 = 16_384;
 
+/// Frames counted at once where times go backwards, 32 KiB each: what bounds the memory such a sample takes.
+const AT_ONCE: usize = 64;
+
 /// T for a sample; `Err` holds the number a too short duration would give.
 pub fn frame_count(events: &WindowEvents<'_>, split: SplitMode) -> Result<usize, i64> {
     match split {
@@ -164,15 +167,35 @@ fn by_time(
             .div_euclid(length)
             .clamp(0, last as i64) as usize,
     };
-    let mut placed = Vec::with_capacity(events.number as usize);
-    events.for_each(|t, cell| placed.push((index(t) as u32, cell as u32)));
-    placed.sort_by_key(|&(i, _)| i);
-    let mut current = 0;
-    for (i, cell) in placed {
-        while current < i as usize {
-            frames.finish(done);
-            current += 1;
+    // One pass for each group of frames, over what blocks may hold events of it, so that memory does not grow with the
+    // number of events.
+    let mut group: Vec<Frame> = (0..=last.min(AT_ONCE - 1))
+        .map(|_| Frame::new(events.sensor().frame_cells()))
+        .collect();
+    let start_of = |frame: usize| {
+        let after_first = length.saturating_mul(frame as i64);
+        events.t_first.saturating_add(after_first)
+    };
+    for first in (0..=last).step_by(AT_ONCE) {
+        let group = &mut group[..AT_ONCE.min(last + 1 - first)];
+        let next = first + group.len();
+        // The outermost frames take what lies outside them too, and without a length the last takes everything.
+        let (from, to) = match (first, length) {
+            (_, ..=0) => (i64::MIN, i64::MAX),
+            (0, _) if next > last => (i64::MIN, i64::MAX),
+            (0, _) => (i64::MIN, start_of(next)),
+            _ if next > last => (start_of(first), i64::MAX),
+            _ => (start_of(first), start_of(next)),
+        };
+        events.for_each_near(from, to, |t, cell| {
+            if let Some(frame) = group.get_mut(index(t).wrapping_sub(first)) {
+                frame.count(cell);
+            }
+        });
+        for frame in group {
+            done(frame);
+            frame.clear();
+            frames.left -= 1;
         }
-        frames.count(cell as usize);
     }
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dvs_shared::Set;
+use thiserror::Error;
 
 use crate::archive::{Content, Entry, Member};
 use crate::budget::{Budget, Buffers, Loan};
@@ -16,6 +17,32 @@ use crate::fingerprint::Fingerprint;
 use crate::samples::{ListError, MAX_LIST_BYTES, Window, read_labels, read_trials};
 
 const COPY_BUFFER: usize = 1 << 20;
+/// The most members of the dataset an archive is believed to hold; the real one has 246. What is noted of each takes
+/// some hundred bytes.
+const MAX_MEMBERS: usize = 1 << 16;
+
+/// Why the rest of the archive cannot be taken in, damaged or not.
+#[derive(Debug, Error)]
+pub enum IntakeError {
+    /// The file for recordings that memory has no room for cannot be written.
+    #[error("the spill file in {folder}: {source}")]
+    Spill {
+        /// Where it lies.
+        folder: PathBuf,
+        /// The file system's reason.
+        source: io::Error,
+    },
+    /// More members than any dataset has.
+    #[error("it holds more than {MAX_MEMBERS} recordings, label files and trial lists")]
+    TooManyMembers,
+}
+
+impl IntakeError {
+    /// Whether `error` is one of these.
+    pub fn is(error: &io::Error) -> bool {
+        error.get_ref().is_some_and(|e| e.is::<Self>())
+    }
+}
 
 /// Where a recording's bytes are.
 pub enum Source {
@@ -63,6 +90,8 @@ pub struct Intake<'a> {
     labels: HashMap<String, Option<Vec<Window>>>,
     waiting: HashMap<String, Source>,
     waiting_bytes: u64,
+    /// The recording read last.
+    latest: Option<String>,
     /// What is wrong so far, each with the recording it is of.
     problems: Vec<(Option<String>, Problem)>,
 }
@@ -85,9 +114,8 @@ impl Source {
             Self::File(path, length) => {
                 let read =
                     File::open(&path).and_then(|mut file| read_whole(&mut file, length, buffers));
-                read.map_err(|source| Problem::Io {
-                    action: "read",
-                    path,
+                read.map_err(|source| Problem::Unreadable {
+                    file: path.display().to_string(),
                     source,
                 })
             }
@@ -98,7 +126,7 @@ impl Source {
                     Ok(()) => Ok(bytes),
                     Err(source) => Err(Problem::Io {
                         action: "read",
-                        path: "the spill file".into(),
+                        path: "the spill file beside the cache".into(),
                         source,
                     }),
                 }
@@ -128,6 +156,7 @@ impl<'a> Intake<'a> {
             labels: HashMap::new(),
             waiting: HashMap::new(),
             waiting_bytes: 0,
+            latest: None,
             problems: Vec::new(),
         }
     }
@@ -143,6 +172,9 @@ impl<'a> Intake<'a> {
             size,
             content,
         } = entry;
+        if self.seen.len() >= MAX_MEMBERS {
+            return Err(io::Error::other(IntakeError::TooManyMembers));
+        }
         if !self.seen.insert(member.clone()) {
             let problem = Problem::Doubled {
                 file: member.file_name(),
@@ -179,8 +211,31 @@ impl<'a> Intake<'a> {
                 let loan = self.budget.borrow(source.bytes());
                 Ok(self.ready(recording, source, loan))
             }
-            Member::Recording(recording) => self.recording(recording, size, content),
+            Member::Recording(recording) => {
+                let ready = self.recording(recording, size, content)?;
+                self.latest = Some(recording.clone());
+                Ok(ready)
+            }
         }
+    }
+
+    /// Notes that a member cannot be read.
+    pub fn unreadable(&mut self, member: &Member, source: io::Error) {
+        self.seen.insert(member.clone());
+        if let Member::Labels(recording) = member {
+            self.labels.insert(recording.clone(), None);
+            self.waiting.remove(recording);
+        }
+        let problem = Problem::Unreadable {
+            file: member.file_name(),
+            source,
+        };
+        self.problem(member, problem);
+    }
+
+    /// The recording that was read whole last.
+    pub fn latest(&self) -> Option<&String> {
+        self.latest.as_ref()
     }
 
     /// Recordings that are there without labels.
@@ -188,7 +243,7 @@ impl<'a> Intake<'a> {
         self.waiting.keys()
     }
 
-    /// Whether the archive held this recording.
+    /// Whether the archive held this recording, whole or not.
     pub fn has_recording(&self, recording: &str) -> bool {
         self.seen.contains(&Member::Recording(recording.to_owned()))
     }
@@ -258,11 +313,11 @@ impl<'a> Intake<'a> {
     }
 
     fn spill(&mut self, stream: &mut dyn Read, size: u64) -> io::Result<Source> {
-        let in_spill_file = |e: io::Error| {
-            io::Error::new(
-                e.kind(),
-                format!("the spill file in {}: {e}", self.spill_folder.display()),
-            )
+        let in_spill_file = |source| {
+            io::Error::other(IntakeError::Spill {
+                folder: self.spill_folder.to_owned(),
+                source,
+            })
         };
         let (file, at) = match self.spill.take() {
             Some(spill) => spill,
@@ -280,6 +335,7 @@ impl<'a> Intake<'a> {
                 .map_err(in_spill_file)?;
             done += part as u64;
         }
+        at_its_end(stream, size)?;
         self.spill = Some((Arc::clone(&file), at + size));
         Ok(Source::Spilled(file, at, size))
     }
@@ -300,9 +356,12 @@ impl<'a> Intake<'a> {
         self.problems.push((recording, problem));
     }
 
-    /// Everything that is wrong so far, `found` by others included, but for recordings that no list names: what is
-    /// left out need not be right, wherever in the archive the lists stand.
-    pub fn take_problems(&mut self, found: Vec<(String, Problem)>) -> Vec<Problem> {
+    /// Everything that is wrong so far, each with the recording it is of, `found` by others included, but for
+    /// recordings that no list names: what is left out need not be right, wherever in the archive the lists stand.
+    pub fn take_problems(
+        &mut self,
+        found: Vec<(String, Problem)>,
+    ) -> Vec<(Option<String>, Problem)> {
         let mut problems = std::mem::take(&mut self.problems);
         problems.extend(
             found
@@ -314,11 +373,11 @@ impl<'a> Intake<'a> {
             None => true,
         };
         problems.retain(|(recording, _)| wanted(recording));
-        problems.into_iter().map(|(_, problem)| problem).collect()
+        problems
     }
 
     /// Whether a list names this recording, or might.
-    fn is_listed(&self, recording: &str) -> bool {
+    pub fn is_listed(&self, recording: &str) -> bool {
         self.lists.iter().any(|list| match list {
             Some(list) => list.iter().any(|r| r == recording),
             None => true,
@@ -354,25 +413,38 @@ impl<'a> Intake<'a> {
             return Ok(None);
         }
         let text = match content {
-            Content::Stream(stream) => {
-                let mut text = vec![0; size as usize];
-                stream.read_exact(&mut text)?;
-                text
-            }
-            Content::File(path) => std::fs::read(path)?,
+            Content::Stream(stream) => read_whole(stream, size, self.buffers)?,
+            Content::File(path) => read_whole(&mut File::open(path)?, size, self.buffers)?,
         };
         self.fingerprint.add(member, &text);
         Ok(Some(text))
     }
 }
 
-/// Exactly `length` bytes of `stream`.
+/// Exactly `length` bytes of `stream`, and its end: a container holds a member's checksum against its bytes there.
 fn read_whole(stream: &mut dyn Read, length: u64, buffers: &Buffers) -> io::Result<Vec<u8>> {
     let mut bytes = buffers.take(length as usize);
     let read = stream.take(length).read_to_end(&mut bytes)?;
-    if read as u64 == length {
-        return Ok(bytes);
+    if (read as u64) < length {
+        let message = format!("it ends after {read} of its {length} bytes");
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
     }
-    let message = format!("it ends after {read} of its {length} bytes");
-    Err(io::Error::new(io::ErrorKind::UnexpectedEof, message))
+    at_its_end(stream, length)?;
+    Ok(bytes)
+}
+
+/// Whether `stream`, of which `length` bytes have been read, ends there.
+fn at_its_end(stream: &mut dyn Read, length: u64) -> io::Result<()> {
+    let mut more = [0];
+    loop {
+        match stream.read(&mut more) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {
+                let message = format!("it goes on after the {length} bytes it claims to have");
+                return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
 }

@@ -27,6 +27,7 @@ pub struct Key {
     frames: u32,
     duration_us: u64,
     keep_invalid: bool,
+    skip_damaged: bool,
     source_sha256: String,
 }
 
@@ -42,7 +43,7 @@ pub fn key(options: &Options) -> Result<Key> {
         ..
     } = options;
     let input = FileStamp::of_input(archive)?;
-    let source_sha256 = match source_note::noted(output, &input) {
+    let source_sha256 = match source_note::noted(output, &input, &[]) {
         Some(source) => source,
         None => {
             let progress = Arc::new(Progress::default());
@@ -50,9 +51,12 @@ pub fn key(options: &Options) -> Result<Key> {
             let _bar = Bar::follow("reading", total, Arc::clone(&progress));
             let source = source_note::read(archive, &input, &progress.bytes)
                 .with_context(|| format!("cannot tell what {} is", archive.path.display()))?;
-            // Where it cannot be noted, or somebody else is about to note it, no harm is done.
-            if let Ok(Some(lock)) = OutputLock::try_acquire(output) {
-                let _ = source_note::write(&lock, &input, &source);
+            // Where it cannot be noted, or somebody else is about to note it, no harm is done. A note of a cache that
+            // lacks recordings stays: that cache has nothing else to be known by.
+            if !source_note::is_noted(output, &input)
+                && let Ok(Some(lock)) = OutputLock::try_acquire(output)
+            {
+                let _ = source_note::write(&lock, &input, &[], &source);
             }
             source
         }
@@ -66,6 +70,7 @@ pub fn key(options: &Options) -> Result<Key> {
         frames: settings.split.frames(),
         duration_us: settings.split.duration_us(),
         keep_invalid: settings.keep_invalid,
+        skip_damaged: settings.skip_damaged,
         source_sha256,
     })
 }

@@ -184,6 +184,7 @@ pub fn resolve(args: &PrepareArgs) -> Result<Options> {
         settings: Settings {
             split,
             keep_invalid: args.keep_invalid,
+            skip_damaged: args.skip_damaged,
             jobs,
             memory: args.memory.saturating_mul(1 << 20),
         },

@@ -1,27 +1,28 @@
 //! The archive on one thread, the work on its recordings on all: read and inflate; check and index; select,
 //! integrate and encode each sample. What comes out is every sample in the cache's order.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use dvs_shared::cache_format::frame_bytes;
+use dvs_shared::cache_format::{MAX_SKIPPED, frame_bytes};
 use dvs_shared::event::DVS128;
 use dvs_shared::{ChunkCodec, CountType, Set, SplitMode};
 use rayon::prelude::*;
 
-use crate::aedat::EventCounts;
-use crate::archive::{Archive, Container, Member};
+use crate::aedat::{CutShort, EventCounts};
+use crate::archive::{Archive, ArchiveError, Container, Entry, Member, Visitor};
 use crate::budget::{Budget, Buffers};
 use crate::cache_writer::NamedSample;
 use crate::error::{Problem, Problems};
 use crate::fingerprint::Fingerprint;
 use crate::frames::{self, MAX_FRAMES_BY_DURATION};
-use crate::intake::{Intake, Limits, Ready, Source};
+use crate::intake::{Intake, IntakeError, Limits, Ready, Source};
 use crate::recording::Recording;
-use crate::samples::Window;
+use crate::samples::{MAX_OVERLAP, Window};
 use crate::staging::{ChunkBuilder, EncodedChunk, StagedSample, Staging};
 use crate::step_times::{Step, StepTimes};
 
@@ -32,6 +33,8 @@ pub struct Settings {
     pub split: SplitMode,
     /// Whether events with a clear valid bit count.
     pub keep_invalid: bool,
+    /// Whether damaged recordings are left out, instead of no cache being made.
+    pub skip_damaged: bool,
     /// Worker threads.
     pub jobs: usize,
     /// Bytes of memory to stay within.
@@ -49,6 +52,9 @@ impl Settings {
     }
 }
 
+/// The share of the memory for frames whose counts take several bytes, which are held raw, shuffled and encoded.
+const WIDE_SHARE: u64 = 16;
+
 /// How far a run is; read by whoever shows progress.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -65,6 +71,8 @@ pub struct Tally {
     pub recordings: u64,
     /// Recordings left out because no list names them.
     pub unlisted: u64,
+    /// Recordings that end inside their last packet.
+    pub cut_short: u64,
     /// Events of the listed recordings.
     pub counts: EventCounts,
     /// Events that lie in no sample's window.
@@ -81,6 +89,8 @@ pub struct Prepared {
     pub staging: Staging,
     /// SHA-256 of the input.
     pub source_sha256: String,
+    /// Listed recordings left out because they are damaged, in trial-list order.
+    pub skipped: Vec<String>,
     /// What was seen of it.
     pub tally: Tally,
     /// What a user should know: samples without events, windows outside a recording, times going backwards.
@@ -96,6 +106,30 @@ struct Finished {
     outside_windows: u64,
     bytes: u64,
     span: Option<(i64, i64)>,
+    cut_short: Option<CutShort>,
+}
+
+/// Hands the members to the intake, and what can be worked on to `spawn`.
+struct Feed<'a, 'b, F> {
+    intake: &'a mut Intake<'b>,
+    spawn: F,
+}
+
+impl<'b, F: FnMut(Ready<'b>)> Visitor for Feed<'_, 'b, F> {
+    fn member(&mut self, entry: Entry<'_>) -> io::Result<()> {
+        if let Some(ready) = self.intake.take(entry)? {
+            (self.spawn)(ready);
+        }
+        Ok(())
+    }
+
+    fn damaged(&mut self, member: Member, error: io::Error) -> io::Result<()> {
+        if IntakeError::is(&error) {
+            return Err(error);
+        }
+        self.intake.unreadable(&member, error);
+        Ok(())
+    }
 }
 
 /// What a worker uses for one sample after another.
@@ -111,6 +145,8 @@ struct Work<'a> {
     progress: &'a Progress,
     staging: Staging,
     buffers: &'a Buffers,
+    /// Memory for frames whose counts take several bytes.
+    wide: Budget,
     fingerprint: &'a Fingerprint,
     times: StepTimes,
     /// The widest count type so far: chunks begun later need not be widened afterwards.
@@ -139,7 +175,7 @@ pub fn prepare(
     let buffers = Buffers::new(settings.memory / 5);
     let limits = Limits {
         waiting: settings.memory / 5,
-        recording: settings.memory / 5 * 3,
+        recording: settings.memory / 2,
     };
     let mut intake = Intake::new(&budget, &buffers, &fingerprint, limits, spill_folder);
     let work = Work {
@@ -147,6 +183,7 @@ pub fn prepare(
         progress,
         staging: Staging::new(spill_folder),
         buffers: &buffers,
+        wide: Budget::new(settings.memory / WIDE_SHARE, usize::MAX),
         fingerprint: &fingerprint,
         times: StepTimes::default(),
         widest: AtomicU8::new(0),
@@ -156,12 +193,11 @@ pub fn prepare(
     let start = Instant::now();
     let read = pool.in_place_scope(|scope| {
         let work = &work;
-        let read = archive.visit(&progress.bytes, &mut |entry| {
-            if let Some(ready) = intake.take(entry)? {
-                scope.spawn(move |_| work.recording(ready));
-            }
-            Ok(())
-        });
+        let mut feed = Feed {
+            intake: &mut intake,
+            spawn: |ready| scope.spawn(move |_| work.recording(ready)),
+        };
+        let read = archive.visit_all(&progress.bytes, &mut feed);
         work.times.add(
             Step::Inflate,
             start.elapsed().saturating_sub(budget.waited()),
@@ -170,46 +206,146 @@ pub fn prepare(
         read
     });
     let mut problems = intake.take_problems(std::mem::take(&mut *lock(&work.problems)));
-    match read {
-        Err(error) => problems.push(error.into()),
-        // What is missing can be told only once everything has been read.
-        Ok(()) => problems.extend(missing(&intake)),
+    // What is missing can be told only once everything has been read, or where the rest is given up.
+    if read.is_ok() || settings.skip_damaged {
+        problems.extend(missing(&intake));
     }
-    if !problems.is_empty() {
-        problems.sort_by_cached_key(ToString::to_string);
-        return Err(Problems(problems));
+    if let Err(error) = read {
+        let suspect = may_have_begun_earlier(archive, &error)
+            .then(|| intake.latest().filter(|r| intake.is_listed(r)))
+            .flatten();
+        problems.extend(suspect.filter(|_| settings.skip_damaged).map(|recording| {
+            let recording = recording.clone();
+            (Some(recording.clone()), Problem::BeforeDamage { recording })
+        }));
+        problems.push((None, error.into()));
     }
-    Ok(work.into_prepared(intake))
+    if settings.skip_damaged {
+        let finished = lock(&work.finished);
+        problems.extend(not_reached(&intake, &finished, &problems));
+    }
+    problems.sort_by_cached_key(|(_, problem)| problem.to_string());
+    let skipped = if problems.is_empty() {
+        Vec::new()
+    } else {
+        skippable(&intake, &mut problems, settings)?
+    };
+    let left_out = problems.iter().map(|(recording, problem)| match recording {
+        Some(_) => format!("left out: {problem}"),
+        None => format!("{problem}; what was read before it is used"),
+    });
+    Ok(work.into_prepared(intake, skipped, left_out.collect()))
 }
 
-/// Everything the lists call for that the archive did not hold.
-fn missing(intake: &Intake<'_>) -> Vec<Problem> {
+/// Whether damage may have begun before the place where it was noticed: a changed bit in a deflate stream changes what
+/// comes out of it long before it contradicts the format. Where the stream merely ends, nothing before is changed.
+fn may_have_begun_earlier(archive: &Archive, error: &ArchiveError) -> bool {
+    archive.container != Container::Tar && !error.is_truncation()
+}
+
+/// The listed recordings that `problems` say are damaged, in the lists' order.
+///
+/// # Errors
+/// All problems, where some are not of single recordings, where damaged recordings are not to be left out, or where
+/// nothing remains.
+fn skippable(
+    intake: &Intake<'_>,
+    problems: &mut Vec<(Option<String>, Problem)>,
+    settings: Settings,
+) -> Result<Vec<String>, Problems> {
+    let container = |p: &Problem| matches!(p, Problem::Archive(_));
+    let of_recordings = problems
+        .iter()
+        .all(|(recording, p)| p.is_damage() && (recording.is_some() || container(p)));
+    let damaged: HashSet<&String> = problems.iter().filter_map(|(r, _)| r.as_ref()).collect();
+    let listed: Vec<&String> = intake.lists.iter().flatten().flatten().collect();
+    let skipped: Vec<String> = listed
+        .iter()
+        .filter(|r| damaged.contains(*r))
+        .map(|r| (*r).clone())
+        .collect();
+    let refusal = if !(settings.skip_damaged && of_recordings) {
+        None
+    } else if skipped.len() == listed.len() {
+        Some(Problem::NothingWhole {
+            listed: listed.len(),
+        })
+    } else if skipped.len() > MAX_SKIPPED {
+        Some(Problem::TooManyDamaged {
+            damaged: skipped.len(),
+            limit: MAX_SKIPPED,
+        })
+    } else {
+        return Ok(skipped);
+    };
+    let problems = std::mem::take(problems).into_iter().map(|(_, p)| p);
+    Err(Problems(problems.chain(refusal).collect()))
+}
+
+/// Listed recordings that were neither finished nor found to be damaged: those behind the container's damage.
+fn not_reached(
+    intake: &Intake<'_>,
+    finished: &HashMap<String, Finished>,
+    problems: &[(Option<String>, Problem)],
+) -> Vec<(Option<String>, Problem)> {
+    let known: HashSet<&String> = problems.iter().filter_map(|(r, _)| r.as_ref()).collect();
+    let listed = intake.lists.iter().flatten().flatten();
+    listed
+        .filter(|r| !finished.contains_key(*r) && !known.contains(r))
+        .map(|r| {
+            let recording = r.clone();
+            (Some(r.clone()), Problem::NotReached { recording })
+        })
+        .collect()
+}
+
+/// Everything the lists call for that the archive did not hold, each with the recording it is of.
+fn missing(intake: &Intake<'_>) -> Vec<(Option<String>, Problem)> {
     let mut problems = Vec::new();
+    let unlisted = some_of(&intake.unlisted());
     for set in Set::ALL {
         let file = Member::Trials(set).file_name();
         let Some(list) = &intake.lists[set as usize] else {
             if !intake.has_list(set) {
-                problems.push(Problem::ListMissing { file });
+                problems.push((None, Problem::ListMissing { file }));
             }
             continue;
         };
         let absent = list.iter().filter(|r| !intake.has_recording(r));
-        problems.extend(absent.map(|r| Problem::RecordingMissing {
-            recording: r.clone(),
-            list: file.clone(),
+        problems.extend(absent.map(|r| {
+            let problem = Problem::RecordingMissing {
+                recording: r.clone(),
+                list: file.clone(),
+                unlisted: unlisted.clone(),
+            };
+            (Some(r.clone()), problem)
         }));
-        let unlabelled = intake.without_labels().filter(|r| list.contains(r));
-        problems.extend(unlabelled.map(|r| Problem::LabelsMissing {
-            recording: r.clone(),
+        let names: HashSet<&String> = list.iter().collect();
+        let unlabelled = intake.without_labels().filter(|r| names.contains(r));
+        problems.extend(unlabelled.map(|r| {
+            let recording = r.clone();
+            (Some(r.clone()), Problem::LabelsMissing { recording })
         }));
     }
     if let [Some(train), Some(test)] = &intake.lists {
+        let test: HashSet<&String> = test.iter().collect();
         let both = train.iter().filter(|r| test.contains(r));
-        problems.extend(both.map(|r| Problem::InBothSets {
-            recording: r.clone(),
+        problems.extend(both.map(|r| {
+            let recording = r.clone();
+            (None, Problem::InBothSets { recording })
         }));
     }
     problems
+}
+
+/// The first of `names` for a message, and how many there are besides.
+fn some_of(names: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let shown = names[..names.len().min(SHOWN)].join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
 }
 
 impl Work<'_> {
@@ -253,6 +389,16 @@ impl Work<'_> {
                 recording: name.to_owned(),
                 source,
             })?;
+        let in_windows = |w: &Window| recording.window(w.start_us, w.end_us).number;
+        let events = windows.iter().map(in_windows).sum();
+        let limit = recording.counts().kept * MAX_OVERLAP;
+        if events > limit {
+            return Err(Problem::Overlap {
+                recording: name.to_owned(),
+                events,
+                limit,
+            });
+        }
         let samples = windows
             .par_iter()
             .map_init(Tools::default, |tools, window| {
@@ -265,6 +411,7 @@ impl Work<'_> {
             outside_windows: recording.counts().kept - inside_windows(&recording, windows),
             bytes: bytes.len() as u64,
             span: recording.span(),
+            cut_short: recording.cut_short(),
         })
     }
 
@@ -288,11 +435,19 @@ impl Work<'_> {
             })?;
         let frames_a_chunk = split.frames().max(1) as usize;
         builder.begin(self.widest());
+        let room = usize::try_from(self.settings.memory / WIDE_SHARE).unwrap_or(usize::MAX);
         let mut chunks: Vec<EncodedChunk> = Vec::with_capacity(frames / frames_a_chunk);
         let mut encoding = Duration::ZERO;
         let mut in_chunk = 0;
+        let mut loan = None;
         frames::integrate(&events, split, frames, |frame| {
-            builder.push(frame);
+            // Whoever needs several bytes a count takes turns where memory has no room for all at once.
+            let wide = builder.counts() > CountType::U8 || frame.bytes().is_none();
+            if wide && loan.is_none() {
+                let bytes = frame_bytes(frames_a_chunk, DVS128, CountType::U32);
+                loan = Some(self.wide.borrow(bytes as u64));
+            }
+            builder.push(frame, frames_a_chunk, room);
             in_chunk += 1;
             if in_chunk == frames_a_chunk {
                 let start = Instant::now();
@@ -301,8 +456,21 @@ impl Work<'_> {
                 in_chunk = 0;
             }
         });
-        self.widest
-            .fetch_max(builder.counts() as u8, Ordering::Relaxed);
+        let (counts, overfull) = (builder.counts(), builder.overfull());
+        if loan.is_some() {
+            // What was lent is given back in truth.
+            *tools = Tools::default();
+        }
+        drop(loan);
+        if let Some(bytes) = overfull {
+            return Err(Problem::TooWide {
+                sample: window.sample_name(recording_name),
+                frames,
+                bytes,
+                limit: room,
+            });
+        }
+        self.widest.fetch_max(counts as u8, Ordering::Relaxed);
         let chunks = self.staging.put(chunks).map_err(|source| Problem::Io {
             action: "write",
             path: "the staging file beside the cache".into(),
@@ -327,16 +495,24 @@ impl Work<'_> {
             .unwrap_or(CountType::U8)
     }
 
-    /// Puts the samples in order. Every listed recording has been finished.
-    fn into_prepared(self, intake: Intake<'_>) -> Prepared {
+    /// Puts the samples in order. Every listed recording has been finished, but for those that are `skipped`.
+    fn into_prepared(
+        self,
+        intake: Intake<'_>,
+        skipped: Vec<String>,
+        mut warnings: Vec<String>,
+    ) -> Prepared {
         let mut finished = self
             .finished
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
         let unlisted = intake.unlisted();
-        let lists = intake.lists.map(Option::unwrap_or_default);
+        let left_out: HashSet<&String> = skipped.iter().collect();
+        let mut lists = intake.lists.map(Option::unwrap_or_default);
+        for list in &mut lists {
+            list.retain(|r| !left_out.contains(r));
+        }
         let mut tally = Tally::default();
-        let mut warnings = Vec::new();
         let mut sets = [Vec::new(), Vec::new()];
         for (list, set) in lists.iter().zip(&mut sets) {
             for name in list {
@@ -354,7 +530,7 @@ impl Work<'_> {
             }
         }
         if !unlisted.is_empty() {
-            let names = unlisted.join(", ");
+            let names = some_of(&unlisted);
             warnings.push(format!(
                 "left out, because no trial list names them: {names}"
             ));
@@ -364,6 +540,7 @@ impl Work<'_> {
             source_sha256: self.fingerprint.of_dataset(lists.iter().flatten()),
             sets,
             staging: self.staging,
+            skipped,
             tally,
             warnings,
             times: self.times,
@@ -376,6 +553,7 @@ impl Tally {
         self.recordings += 1;
         self.raw_bytes += recording.bytes;
         self.outside_windows += recording.outside_windows;
+        self.cut_short += u64::from(recording.cut_short.is_some());
         let EventCounts {
             kept,
             invalid,
@@ -391,6 +569,19 @@ impl Tally {
 
 impl Finished {
     fn warn(&self, name: &str, warnings: &mut Vec<String>) {
+        if let Some(cut) = self.cut_short {
+            let (whole, ends) = (cut.events, self.span.map_or(0, |(_, last)| last));
+            let beyond = self
+                .samples
+                .iter()
+                .filter(|s| s.window.end_us > ends)
+                .count();
+            warnings.push(format!(
+                "{name}.aedat is cut short: its last packet, at byte {}, has {} of its {} bytes. What is whole is kept, \
+                 {whole} events of that packet among it, up to {ends} us; {beyond} of the {} windows end later",
+                cut.offset, cut.left, cut.need, self.samples.len()
+            ));
+        }
         let backwards = self.counts.backwards;
         if backwards > 0 {
             warnings.push(format!(

@@ -73,6 +73,7 @@ pub fn prepare(options: &Options) -> Result<Summary> {
         keep_invalid: settings.keep_invalid,
         created_by: concat!("dvs-prep ", env!("CARGO_PKG_VERSION")).to_owned(),
         source_sha256: prepared.source_sha256.clone(),
+        skipped: prepared.skipped.clone(),
     };
     let Prepared {
         sets,
@@ -83,7 +84,7 @@ pub fn prepare(options: &Options) -> Result<Summary> {
     let writing = Instant::now();
     pool.install(|| cache_writer::write(output, unfinished, &header, sets, staging))?;
     times.add(Step::Write, writing.elapsed());
-    if let Err(error) = source_note::write(&lock, &input, &header.source_sha256) {
+    if let Err(error) = source_note::write(&lock, &input, &header.skipped, &header.source_sha256) {
         eprintln!(
             "dvs-prep: warning: cannot note the input beside the cache ({error}); it is compared by content next time"
         );

@@ -3,7 +3,7 @@
 use dvs_shared::Event;
 use dvs_shared::event::SensorSize;
 
-use crate::aedat::{self, AedatError, EventCounts, Index, Packet};
+use crate::aedat::{self, AedatError, Block, CutShort, EventCounts, Index, Stretch};
 
 /// A recording that has been checked from end to end.
 #[derive(Debug)]
@@ -31,11 +31,11 @@ pub struct WindowEvents<'a> {
     pub sorted: bool,
 }
 
-/// A packet that holds events of the window.
+/// A block that holds events of the window.
 #[derive(Debug)]
 struct Part {
     /// Its place in the index.
-    packet: u32,
+    block: u32,
     /// Whether all its events are the window's.
     whole: bool,
 }
@@ -64,71 +64,69 @@ impl<'a> Recording<'a> {
         self.index.counts
     }
 
+    /// Where it ends inside its last packet, if it does.
+    pub fn cut_short(&self) -> Option<CutShort> {
+        self.index.cut_short
+    }
+
     /// First and last moment of the recording in microseconds, or `None` where no event counts.
     pub fn span(&self) -> Option<(i64, i64)> {
-        let packets = &self.index.packets;
-        let first = packets.iter().map(|p| p.t_min).min()?;
-        let last = packets.iter().map(|p| p.t_max).max()?;
+        let blocks = self.index.blocks.iter().map(|b| &b.events);
+        let first = blocks.clone().map(|e| e.t_min).min()?;
+        let last = blocks.map(|e| e.t_max).max()?;
         Some((first, last))
     }
 
     /// Every event that counts with `start <= t < end` (microseconds).
     pub fn window(&'a self, start: i64, end: i64) -> WindowEvents<'a> {
-        let mut events = WindowEvents {
+        let mut all = Stretch::EMPTY;
+        let mut parts = Vec::new();
+        let overlapping = |b: &Block| b.events.t_max >= start && b.events.t_min < end;
+        let blocks = (0..).zip(&self.index.blocks);
+        for (i, block) in blocks.filter(|(_, b)| overlapping(b)) {
+            let whole = block.events.t_min >= start && block.events.t_max < end;
+            let events = if whole {
+                block.events
+            } else {
+                self.part_of(block, start, end)
+            };
+            if events.kept > 0 {
+                all.append(&events);
+                parts.push(Part { block: i, whole });
+            }
+        }
+        WindowEvents {
             recording: self,
             start,
             end,
-            parts: Vec::new(),
-            number: 0,
-            t_first: 0,
-            t_last: 0,
-            sorted: true,
-        };
-        let packets = (0..).zip(&self.index.packets);
-        for (i, packet) in packets.filter(|(_, p)| p.t_max >= start && p.t_min < end) {
-            let whole = packet.t_min >= start && packet.t_max < end;
-            let seen = if whole {
-                Some(*packet)
-            } else {
-                self.part_of(packet, start, end)
-            };
-            if let Some(seen) = seen {
-                events.append(&seen);
-                events.parts.push(Part { packet: i, whole });
-            }
+            parts,
+            number: all.kept,
+            t_first: all.t_first,
+            t_last: all.t_last,
+            sorted: all.sorted,
         }
-        events
     }
 
-    /// What a packet holds of a window that does not hold all of it.
-    fn part_of(&self, packet: &Packet, start: i64, end: i64) -> Option<Packet> {
-        let (mut number, mut t_first, mut t_last, mut sorted) = (0, 0, i64::MIN, true);
-        packet.for_each(self.bytes, |e| {
+    /// What a block holds of a window that does not hold all of it.
+    fn part_of(&self, block: &Block, start: i64, end: i64) -> Stretch {
+        let mut part = Stretch::EMPTY;
+        block.for_each(self.bytes, |e| {
             if (e.valid || self.keep_invalid) && e.t >= start && e.t < end {
-                sorted &= e.t >= t_last;
-                t_first = if number == 0 { e.t } else { t_first };
-                t_last = e.t;
-                number += 1;
+                part.append(&Stretch {
+                    kept: 1,
+                    t_min: e.t,
+                    t_max: e.t,
+                    t_first: e.t,
+                    t_last: e.t,
+                    sorted: true,
+                });
             }
         });
-        let mut part = *packet;
-        (part.kept, part.t_first, part.t_last, part.sorted) = (number, t_first, t_last, sorted);
-        (number > 0).then_some(part)
+        part
     }
 }
 
 impl WindowEvents<'_> {
-    fn append(&mut self, packet: &Packet) {
-        if self.number == 0 {
-            self.t_first = packet.t_first;
-        } else {
-            self.sorted &= packet.t_first >= self.t_last;
-        }
-        self.sorted &= packet.sorted;
-        self.t_last = packet.t_last;
-        self.number += packet.kept;
-    }
-
     /// Size of the sensor they come from.
     pub fn sensor(&self) -> SensorSize {
         self.recording.sensor
@@ -136,7 +134,14 @@ impl WindowEvents<'_> {
 
     /// Calls `event` with the time (microseconds) and the cell (index into `[polarity, y, x]`) of every event.
     #[inline]
-    pub fn for_each(&self, mut event: impl FnMut(i64, usize)) {
+    pub fn for_each(&self, event: impl FnMut(i64, usize)) {
+        self.for_each_near(i64::MIN, i64::MAX, event);
+    }
+
+    /// As [`WindowEvents::for_each`], but may leave out events before `from` and from `to` on, as far as whole blocks
+    /// hold nothing else.
+    #[inline]
+    pub fn for_each_near(&self, from: i64, to: i64, mut event: impl FnMut(i64, usize)) {
         let SensorSize { width, height } = self.recording.sensor;
         let keep_invalid = self.recording.keep_invalid;
         let mut count = |e: Event| {
@@ -146,15 +151,18 @@ impl WindowEvents<'_> {
         let Recording { bytes, index, .. } = self.recording;
         let (start, end) = (self.start, self.end);
         for part in &self.parts {
-            let packet = &index.packets[part.packet as usize];
+            let block = &index.blocks[part.block as usize];
+            if block.events.t_max < from || block.events.t_min >= to {
+                continue;
+            }
             if part.whole {
-                packet.for_each(bytes, |e| {
+                block.for_each(bytes, |e| {
                     if e.valid || keep_invalid {
                         count(e);
                     }
                 });
             } else {
-                packet.for_each(bytes, |e| {
+                block.for_each(bytes, |e| {
                     if (e.valid || keep_invalid) && e.t >= start && e.t < end {
                         count(e);
                     }

@@ -33,6 +33,8 @@ pub struct Contents {
     width: u32,
     polarities: u32,
     keep_invalid: bool,
+    /// Recordings that --skip-damaged left out.
+    skipped: Vec<String>,
     count_type: PerSet<&'static str>,
     samples: PerSet<usize>,
     samples_per_class: PerSet<[usize; CLASSES]>,
@@ -61,6 +63,7 @@ pub struct Summary {
 struct Run {
     recordings: u64,
     recordings_left_out: u64,
+    recordings_cut_short: u64,
     events_read: u64,
     events_left_out: LeftOut,
     times_going_backwards: u64,
@@ -104,6 +107,7 @@ impl Contents {
             width: header.sensor.width,
             polarities: dvs_shared::event::POLARITIES,
             keep_invalid: header.keep_invalid,
+            skipped: header.skipped.clone(),
             count_type: PerSet::of(|set| cache.set(set).counts.name()),
             samples: PerSet::of(|set| samples(set).count()),
             samples_per_class: PerSet::of(|set| {
@@ -168,6 +172,10 @@ impl Contents {
                 self.empty_samples.train, self.empty_samples.test
             ),
         )?;
+        if !self.skipped.is_empty() {
+            let names = self.skipped.join(", ");
+            line(out, "left out", &format!("damaged: {names}"))?;
+        }
         line(
             out,
             "made by",
@@ -222,6 +230,7 @@ impl Summary {
             run: Some(Run {
                 recordings: tally.recordings,
                 recordings_left_out: tally.unlisted,
+                recordings_cut_short: tally.cut_short,
                 events_read: tally.counts.kept + tally.counts.invalid,
                 events_left_out: LeftOut {
                     valid_bit_clear: tally.counts.invalid,

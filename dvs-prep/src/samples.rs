@@ -11,6 +11,12 @@ pub const RECORDING_SUFFIX: &str = ".aedat";
 pub const LABELS_SUFFIX: &str = "_labels.csv";
 /// The longest label file or trial list that is read, in bytes; real ones have a few hundred.
 pub const MAX_LIST_BYTES: u64 = 1 << 20;
+/// The most rows of a label file; real ones have about a dozen. Each is a sample, with all its frames.
+pub const MAX_WINDOWS: usize = 4096;
+/// How often an event may lie in a window, on average. Real windows overlap now and then, and by little.
+pub const MAX_OVERLAP: u64 = 64;
+/// The longest name of a recording, in bytes: the cache has room for 128, and a sample's name adds up to 5.
+pub const MAX_NAME_BYTES: usize = 120;
 /// Columns of a label file.
 const COLUMNS: [&str; 3] = ["class", "startTime_usec", "endTime_usec"];
 
@@ -89,6 +95,23 @@ pub enum ListError {
         /// Its end.
         end_us: i64,
     },
+    /// More rows than a label file has.
+    #[error("line {line} is beyond the limit of {MAX_WINDOWS} rows")]
+    TooManyRows {
+        /// The line.
+        line: usize,
+    },
+    /// A name that no recording has.
+    #[error(
+        "line {line} is no name of a recording: it has {bytes} bytes; a name has at most {MAX_NAME_BYTES}, none of \
+         them a control character"
+    )]
+    Name {
+        /// The line.
+        line: usize,
+        /// Bytes of the name.
+        bytes: usize,
+    },
     /// A list that is empty.
     #[error("it lists no recording")]
     Empty,
@@ -132,8 +155,12 @@ pub fn read_labels(text: &[u8]) -> Result<Vec<Window>, ListError> {
     }
     let mut seen = [0; CLASSES];
     lines
-        .map(|line| {
+        .zip(0..)
+        .map(|(line, row_number)| {
             let (line, row) = line?;
+            if row_number >= MAX_WINDOWS {
+                return Err(ListError::TooManyRows { line });
+            }
             let fields: Vec<&str> = row.split(',').map(str::trim).collect();
             if fields.len() < COLUMNS.len() {
                 return Err(ListError::Fields {
@@ -185,6 +212,12 @@ pub fn read_trials(text: &[u8]) -> Result<Vec<String>, ListError> {
             .strip_suffix(RECORDING_SUFFIX)
             .unwrap_or(name)
             .to_owned();
+        if recording.len() > MAX_NAME_BYTES || recording.chars().any(char::is_control) {
+            return Err(ListError::Name {
+                line,
+                bytes: recording.len(),
+            });
+        }
         if !seen.insert(recording.clone()) {
             return Err(ListError::Twice { line, recording });
         }

@@ -38,6 +38,9 @@ pub enum SourceError {
 #[derive(Debug, Serialize, Deserialize)]
 struct Note {
     input: Vec<FileStamp>,
+    /// Recordings that were damaged and have no part in the SHA-256.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    skipped: Vec<String>,
     source_sha256: String,
 }
 
@@ -48,9 +51,19 @@ pub fn path(cache: &Path) -> PathBuf {
     name.into()
 }
 
-/// The SHA-256 noted beside `cache` for an input with the stamps `input`. A note that cannot be read, or is of another
-/// state of the input, is none.
-pub fn noted(cache: &Path, input: &[FileStamp]) -> Option<String> {
+/// The SHA-256 noted beside `cache` for an input with the stamps `input`, of all but the recordings that were `skipped`. A
+/// note that cannot be read, or is of another state of the input, is none.
+pub fn noted(cache: &Path, input: &[FileStamp], skipped: &[String]) -> Option<String> {
+    let note = note_of(cache, input)?;
+    (note.skipped == skipped).then_some(note.source_sha256)
+}
+
+/// Whether there is a note of this state of the input, whatever was skipped.
+pub fn is_noted(cache: &Path, input: &[FileStamp]) -> bool {
+    note_of(cache, input).is_some()
+}
+
+fn note_of(cache: &Path, input: &[FileStamp]) -> Option<Note> {
     let json = fs::read(path(cache)).ok()?;
     let note: Note = serde_json::from_slice(&json).ok()?;
     let same = note.input.len() == input.len()
@@ -58,7 +71,7 @@ pub fn noted(cache: &Path, input: &[FileStamp]) -> Option<String> {
             .iter()
             .zip(&note.input)
             .all(|(now, noted)| now.agrees_with(noted));
-    same.then_some(note.source_sha256)
+    same.then_some(note)
 }
 
 /// Reads the whole input, which had the stamps `input`, for its SHA-256, counting bytes in `read`.
@@ -89,13 +102,20 @@ pub fn unchanged(archive: &Archive, input: &[FileStamp]) -> Result<(), SourceErr
     }
 }
 
-/// Notes beside the locked cache that an input with the stamps `input`, taken before it was read, has this SHA-256.
+/// Notes beside the locked cache that an input with the stamps `input`, taken before it was read, has this SHA-256, the
+/// recordings that were `skipped` left out.
 ///
 /// # Errors
 /// Where the note cannot be written.
-pub fn write(lock: &OutputLock, input: &[FileStamp], source_sha256: &str) -> io::Result<()> {
+pub fn write(
+    lock: &OutputLock,
+    input: &[FileStamp],
+    skipped: &[String],
+    source_sha256: &str,
+) -> io::Result<()> {
     let note = Note {
         input: input.to_vec(),
+        skipped: skipped.to_vec(),
         source_sha256: source_sha256.to_owned(),
     };
     let mut json = serde_json::to_vec_pretty(&note)?;

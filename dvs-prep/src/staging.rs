@@ -45,6 +45,8 @@ pub struct ChunkBuilder {
     counts: CountType,
     frames: usize,
     raw: Vec<u8>,
+    /// Bytes a chunk of counts beyond a byte would have, where there is no room for it.
+    overfull: Option<usize>,
 }
 
 impl Default for ChunkBuilder {
@@ -53,6 +55,7 @@ impl Default for ChunkBuilder {
             counts: CountType::U8,
             frames: 0,
             raw: Vec::new(),
+            overfull: None,
         }
     }
 }
@@ -63,10 +66,15 @@ impl ChunkBuilder {
         self.counts = counts;
         self.frames = 0;
         self.raw.clear();
+        self.overfull = None;
     }
 
-    /// Appends one frame.
-    pub fn push(&mut self, frame: &Frame) {
+    /// Appends one frame to a chunk of `frames` in all, whose counts may be wider than a byte where it then has at most
+    /// `room` bytes. Once it has more, nothing is kept: see [`ChunkBuilder::overfull`].
+    pub fn push(&mut self, frame: &Frame, frames: usize, room: usize) {
+        if self.overfull.is_some() {
+            return;
+        }
         self.frames += 1;
         if let (CountType::U8, Some(bytes)) = (self.counts, frame.bytes()) {
             self.raw.extend_from_slice(bytes);
@@ -74,11 +82,22 @@ impl ChunkBuilder {
         }
         let counts = frame.counts();
         let needed = CountType::holding(counts.iter().copied().max().unwrap_or(0));
+        let widest = needed.max(self.counts);
+        let bytes = frames * counts.len() * widest.bytes();
+        if widest > CountType::U8 && bytes > room {
+            self.overfull = Some(bytes);
+            return;
+        }
         if needed > self.counts {
             self.raw = self.counts.widen(&self.raw, needed);
             self.counts = needed;
         }
         self.counts.write(&counts, &mut self.raw);
+    }
+
+    /// Bytes the chunk would have, where that is more than there was room for.
+    pub fn overfull(&self) -> Option<usize> {
+        self.overfull
     }
 
     /// Type of the counts so far.

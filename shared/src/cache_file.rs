@@ -136,6 +136,14 @@ impl CacheFile {
             path: path.to_owned(),
             source,
         };
+        // A pipe would keep whoever opens it waiting.
+        let metadata = std::fs::metadata(path).map_err(io_error)?;
+        if !metadata.is_file() {
+            return Err(CacheError::NotACache {
+                path: path.to_owned(),
+                reason: "it is no regular file".to_owned(),
+            });
+        }
         let file = File::open(path).map_err(io_error)?;
         let length = file.metadata().map_err(io_error)?.len();
         let root = hdf5::File::open(path).map_err(|e| CacheError::NotACache {
@@ -143,6 +151,7 @@ impl CacheFile {
             reason: format!("HDF5 cannot open it ({e})"),
         })?;
         let reader = Reader { path, length };
+        reader.check_links(&root, "/")?;
         let header = reader.header(&root)?;
         let [train, test] = Set::ALL.map(|set| reader.set(&root, set, &header));
         let (train, test) = (train?, test?);

@@ -33,6 +33,8 @@ pub mod attr {
     pub const KEEP_INVALID: &str = "keep_invalid";
     pub const CREATED_BY: &str = "created_by";
     pub const SOURCE_SHA256: &str = "source_sha256";
+    /// Names of the recordings that were left out because they are damaged, in trial-list order; absent where none was.
+    pub const SKIPPED: &str = "skipped";
     /// CRC-32 of the other attributes: see [`super::CacheHeader::crc32`].
     pub const HEADER_CRC32: &str = "header_crc32";
     /// 1, and the last thing written: a cache without it was cut off.
@@ -44,6 +46,9 @@ pub const ROWS_CRC32: &str = "rows_crc32";
 
 /// Bytes of a sample's name in the cache, padded with NUL.
 pub const NAME_BYTES: usize = 128;
+
+/// The most recordings that [`attr::SKIPPED`] names: HDF5 has room for 64 KiB in an attribute.
+pub const MAX_SKIPPED: usize = 500;
 
 /// Names of the datasets.
 pub mod dataset {
@@ -95,11 +100,13 @@ pub struct CacheHeader {
     /// SHA-256, in hexadecimal, of the list of the input's files and their SHA-256
     /// (what `sha256sum FILES | LC_ALL=C sort -k2 | sha256sum` prints).
     pub source_sha256: String,
+    /// Recordings that were left out because they are damaged, in trial-list order.
+    pub skipped: Vec<String>,
 }
 
 impl CacheHeader {
     /// CRC-32 of what the attributes say, as text: `split_by`, `frames`, `duration_us`, `height`, `width`,
-    /// `keep_invalid`, `created_by` and `source_sha256`, each followed by a line feed.
+    /// `keep_invalid`, `created_by`, `source_sha256` and each name of `skipped`, each followed by a line feed.
     pub fn crc32(&self) -> u32 {
         let Self {
             split,
@@ -107,8 +114,9 @@ impl CacheHeader {
             keep_invalid,
             created_by,
             source_sha256,
+            skipped,
         } = self;
-        let text = format!(
+        let mut text = format!(
             "{}\n{}\n{}\n{}\n{}\n{}\n{created_by}\n{source_sha256}\n",
             split.split_by(),
             split.frames(),
@@ -117,6 +125,10 @@ impl CacheHeader {
             sensor.width,
             u32::from(*keep_invalid),
         );
+        for recording in skipped {
+            text.push_str(recording);
+            text.push('\n');
+        }
         crc32fast::hash(text.as_bytes())
     }
 }
@@ -276,6 +288,9 @@ pub enum ChunkError {
     },
 }
 
+/// Bytes beyond which a chunk is large: see [`ChunkCodec::encode`].
+const LARGE_CHUNK: usize = 8 << 20;
+
 /// Encodes and decodes chunks as HDF5's own filters do: byte shuffle (for counts of more than a byte), then
 /// deflate. Done outside the HDF5 library, whose lock would leave one thread at work.
 ///
@@ -306,10 +321,21 @@ impl ChunkCodec {
             strategy: Strategy::Rle,
             ..DeflateConfig::new(Self::LEVEL.into())
         };
-        deflated.resize(zlib_rs::compress_bound(plain.len()), 0);
-        // The buffer has the library's own bound, the one condition on which this call can fail.
-        let (chunk, _) = zlib_rs::compress_slice(deflated, plain, config);
-        chunk.to_vec()
+        // Nearly all of a large chunk is zeros, and memory for what it might at worst become is not taken in advance.
+        let bound = zlib_rs::compress_bound(plain.len());
+        let rooms = if plain.len() > LARGE_CHUNK {
+            [bound / 4, bound]
+        } else {
+            [bound, bound]
+        };
+        for room in rooms {
+            deflated.resize(room, 0);
+            if let (chunk, ReturnCode::Ok) = zlib_rs::compress_slice(deflated, plain, config) {
+                return chunk.to_vec();
+            }
+        }
+        // The buffer had the library's own bound, the one condition on which that call can fail.
+        Vec::new()
     }
 
     /// Decodes one chunk into `raw`, which has the chunk's exact size.

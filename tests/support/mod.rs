@@ -9,9 +9,10 @@
 )]
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use dvs_prep::aedat;
 use dvs_shared::Event;
@@ -50,6 +51,52 @@ pub fn fail(args: &[&str]) -> String {
         stderr(&output)
     );
     stderr(&output)
+}
+
+/// What a run came to.
+pub struct Measured {
+    pub output: Output,
+    /// The peak of resident memory in MiB.
+    pub peak: u64,
+    pub seconds: f64,
+}
+
+/// Runs the program, watches its memory, and ends it after a minute: nothing it is given here takes so long.
+pub fn measured(args: &[&str]) -> Measured {
+    let start = Instant::now();
+    let mut command = dvs_prep(args);
+    // Files, since a pipe that nobody empties stops the program.
+    let mut said = [(); 2].map(|()| tempfile::tempfile().unwrap());
+    let [out, err] = said.each_ref().map(|f| Stdio::from(f.try_clone().unwrap()));
+    let mut child = command.stdout(out).stderr(err).spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    while child.try_wait().unwrap().is_none() {
+        // The kernel keeps the peak itself; the last look before the end is the one that counts.
+        let seen = fs::read_to_string(&status).unwrap_or_default();
+        let line = seen.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+        peak = line.map_or(peak, |l| l.trim().trim_end_matches(" kB").parse().unwrap());
+        if start.elapsed() > Duration::from_secs(60) {
+            child.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    let [stdout, stderr] = said.each_mut().map(|file| {
+        let mut text = Vec::new();
+        file.rewind().unwrap();
+        file.read_to_end(&mut text).unwrap();
+        text
+    });
+    Measured {
+        seconds,
+        output: Output {
+            status: child.wait().unwrap(),
+            stdout,
+            stderr,
+        },
+        peak: peak / 1024,
+    }
 }
 
 pub fn stderr(output: &Output) -> String {
@@ -220,7 +267,7 @@ pub fn unpack(path: &Path) -> Files {
                 .unwrap()
                 .to_owned();
             let mut content = Vec::new();
-            std::io::Read::read_to_end(&mut entry, &mut content).unwrap();
+            entry.read_to_end(&mut content).unwrap();
             (name, content)
         })
         .collect()

@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use hdf5::filters::Filter;
+use hdf5::plist::dataset_create::Layout;
 use hdf5::types::{FixedUnicode, IntSize, TypeDescriptor, VarLenUnicode};
-use hdf5::{Dataset, Group, H5Type};
+use hdf5::{Container, Dataset, Group, H5Type, LinkType};
 
 use super::{CacheError, CacheSet, Chunk, Sample};
 use crate::cache_format::{
-    CacheHeader, CountType, DATASET, FORMAT, FORMAT_VERSION, NAME_BYTES, ROWS_CRC32, Set, SetRows,
-    attr, dataset, frame_bytes, frames_shape,
+    CacheHeader, CountType, DATASET, FORMAT, FORMAT_VERSION, MAX_SKIPPED, NAME_BYTES, ROWS_CRC32,
+    Set, SetRows, attr, dataset, frame_bytes, frames_shape,
 };
 use crate::event::{DVS128, POLARITIES, SensorSize};
 use crate::labels::{CLASSES, LABEL_NAMES};
@@ -17,6 +18,9 @@ use crate::split_mode::SplitMode;
 
 /// The most samples or frames a set is believed to have; a larger number is a damaged or hostile file.
 const MAX_ROWS: usize = 1 << 26;
+
+/// The most members a group of the cache is believed to have; other writers of the format may add some of their own.
+const MAX_LINKS: u64 = 64;
 
 /// Reads the parts of a cache that is being opened.
 pub(super) struct Reader<'a> {
@@ -33,9 +37,33 @@ impl Reader<'_> {
         }
     }
 
+    /// Refuses groups whose members are not simply in them: a link may lead to another file, a pipe, or back to itself.
+    pub(super) fn check_links(&self, group: &Group, key: &str) -> Result<(), CacheError> {
+        if group.len() > MAX_LINKS {
+            let reason = format!(
+                "it has {} members, beyond the limit of {MAX_LINKS}",
+                group.len()
+            );
+            return Err(self.damaged(key, reason));
+        }
+        let mut link = None;
+        group
+            .iter_visit_default(|name, info| {
+                if info.link_type != LinkType::Hard {
+                    link = Some(format!("its member {name:?} is a link"));
+                }
+                Ok(())
+            })
+            .map_err(|e| self.damaged(key, e.to_string()))?;
+        link.map_or(Ok(()), |reason| Err(self.damaged(key, reason)))
+    }
+
     fn number<T: H5Type>(&self, root: &Group, name: &str) -> Result<T, CacheError> {
         root.attr(name)
-            .and_then(|a| a.read_scalar())
+            .and_then(|a| match a.size() {
+                1 => a.read_scalar(),
+                n => Err(format!("it has {n} values, not one").into()),
+            })
             .map_err(|e| self.damaged(format!("attribute `{name}`"), e.to_string()))
     }
 
@@ -68,7 +96,10 @@ impl Reader<'_> {
         let damaged = |reason: String| self.damaged(format!("attribute `{name}`"), reason);
         let text = root
             .attr(name)
-            .and_then(|a| a.read_scalar::<VarLenUnicode>())
+            .and_then(|a| match a.size() {
+                1 => a.read_scalar::<VarLenUnicode>(),
+                n => Err(format!("it has {n} values, not one").into()),
+            })
             .map_err(|e| damaged(e.to_string()))?;
         // The library hands out whatever bytes stand there.
         String::from_utf8(text.as_bytes().to_vec()).map_err(|e| damaged(e.to_string()))
@@ -156,12 +187,14 @@ impl Reader<'_> {
                 format!("it is {:?}, not {:?}", names[k], LABEL_NAMES[k]),
             ));
         }
+        let skipped = self.skipped(root)?;
         let header = CacheHeader {
             split,
             sensor,
             keep_invalid: keep_invalid == 1,
             created_by: self.text(root, attr::CREATED_BY)?,
             source_sha256,
+            skipped,
         };
         self.hold_crc32(
             root,
@@ -172,6 +205,23 @@ impl Reader<'_> {
         Ok(header)
     }
 
+    /// Names of the recordings that were left out.
+    fn skipped(&self, root: &Group) -> Result<Vec<String>, CacheError> {
+        let Ok(attribute) = root.attr(attr::SKIPPED) else {
+            return Ok(Vec::new());
+        };
+        let key = format!("attribute `{}`", attr::SKIPPED);
+        let shape = attribute.shape();
+        match shape.as_slice() {
+            [1..=MAX_SKIPPED] => self.fixed_names(&attribute, &key),
+            _ => Err(self.damaged(
+                key,
+                format!("its shape is {shape:?}, not [N] with N from 1 to {MAX_SKIPPED}"),
+            )),
+        }
+    }
+
+    /// A dataset of `group`. One that is stored elsewhere than in the file is refused.
     fn open_dataset(&self, group: &Group, prefix: &str, name: &str) -> Result<Dataset, CacheError> {
         group
             .dataset(name)
@@ -209,17 +259,23 @@ impl Reader<'_> {
         let key = format!("{prefix}/{name}");
         let data = self.open_dataset(group, prefix, name)?;
         self.rows(&data, &key, Some(expected))?;
+        self.stored_plainly(&data, &key, NAME_BYTES)?;
+        self.fixed_names(&data, &key)
+    }
+
+    /// Names of at most [`NAME_BYTES`] each.
+    fn fixed_names(&self, data: &Container, key: &str) -> Result<Vec<String>, CacheError> {
         match data.dtype().and_then(|t| t.to_descriptor()) {
             Ok(TypeDescriptor::FixedUnicode(bytes)) if bytes <= NAME_BYTES => {}
             other => {
                 let reason =
                     format!("its type is {other:?}, not UTF-8 text of at most {NAME_BYTES} bytes");
-                return Err(self.damaged(&key, reason));
+                return Err(self.damaged(key, reason));
             }
         }
         let values: Vec<FixedUnicode<NAME_BYTES>> = data
             .read_raw()
-            .map_err(|e| self.damaged(&key, e.to_string()))?;
+            .map_err(|e| self.damaged(key, e.to_string()))?;
         values
             .iter()
             .enumerate()
@@ -228,6 +284,34 @@ impl Reader<'_> {
                     .map_err(|e| self.damaged(format!("{key}, row {row}"), e.to_string()))
             })
             .collect()
+    }
+
+    /// Whether a column of values of `width` bytes lies in the file as they are, and takes no more memory than the
+    /// file has bytes. In chunks it could pass any filter and unfold to any size, and elsewhere lie in any other file.
+    fn stored_plainly(&self, data: &Dataset, key: &str, width: usize) -> Result<(), CacheError> {
+        if data.size() == 0 {
+            return Ok(());
+        }
+        let layout = data.layout();
+        if !matches!(layout, Layout::Compact | Layout::Contiguous) || !self.is_own(data) {
+            let reason = format!("it is stored as {layout:?}, not in one piece in this file");
+            return Err(self.damaged(key, reason));
+        }
+        let needed = (data.size() as u64).saturating_mul(width as u64);
+        if needed > self.length {
+            let reason = format!(
+                "its {} rows take {needed} bytes, and the file has {}",
+                data.size(),
+                self.length
+            );
+            return Err(self.damaged(key, reason));
+        }
+        Ok(())
+    }
+
+    /// Whether a dataset's bytes lie in the file itself.
+    fn is_own(&self, data: &Dataset) -> bool {
+        data.dcpl().is_ok_and(|list| list.external().is_empty())
     }
 
     fn column<T: H5Type>(
@@ -240,6 +324,7 @@ impl Reader<'_> {
         let key = format!("{prefix}/{name}");
         let data = self.open_dataset(group, prefix, name)?;
         self.rows(&data, &key, expected)?;
+        self.stored_plainly(&data, &key, size_of::<T>())?;
         data.read_raw()
             .map_err(|e| self.damaged(&key, e.to_string()))
     }
@@ -254,6 +339,7 @@ impl Reader<'_> {
         let group = root
             .group(set.name())
             .map_err(|e| self.damaged(&prefix, e.to_string()))?;
+        self.check_links(&group, &prefix)?;
         let labels: Vec<u8> = self.column(&group, &prefix, dataset::LABELS, None)?;
         let samples = labels.len();
         let n = Some(samples);

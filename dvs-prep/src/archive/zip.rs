@@ -1,0 +1,140 @@
+//! The members of a `.zip`, lists first; or those of the `.tar.gz` in it, as Box hands it out.
+
+use std::cell::Cell;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use zip::ZipArchive;
+
+use super::gzip::Gunzip;
+use super::{BUFFER, Content, Entry, Member, Visitor, invalid, tar};
+
+/// The most bytes that are read to find out which entries there are. The directory is held in memory, and an entry of
+/// 46 bytes takes ten times as many there.
+const MAX_DIRECTORY: u64 = 4 << 20;
+/// How far deflate can compress: a bit for 258 bytes, about. A file whose entries claim more holds them several times.
+const MAX_RATIO: u64 = 1032;
+
+/// Visits the members of the `.zip` in `file`, which has `length` bytes.
+pub(super) fn visit(
+    file: impl BufRead + Seek,
+    length: u64,
+    visitor: &mut dyn Visitor,
+) -> io::Result<()> {
+    let allowed = Cell::new(MAX_DIRECTORY);
+    let mut archive = ZipArchive::new(Rationed {
+        inner: file,
+        allowed: &allowed,
+    })
+    .map_err(|e| explain(e.into(), &allowed))?;
+    allowed.set(u64::MAX);
+    let mut members = Vec::new();
+    let mut nested = Vec::new();
+    for i in 0..archive.len() {
+        // A name that is no text is none of the dataset's.
+        let Some(Ok(name)) = archive.name_for_index(i) else {
+            continue;
+        };
+        let path = PathBuf::from(&*name);
+        match Member::of(&path) {
+            Some(member) => members.push((member, i)),
+            None if is_tar_gz(&path) => nested.push((path, i)),
+            None => {}
+        }
+    }
+    if members.is_empty() && !nested.is_empty() {
+        let i = the_archive(&mut nested)?;
+        let inner = BufReader::with_capacity(BUFFER, archive.by_index(i)?);
+        return tar::visit(Gunzip::new(inner), None, visitor);
+    }
+    members.sort();
+    let mut claimed = 0u64;
+    for (member, i) in members {
+        let visited = archive.by_index(i).map_err(Into::into).and_then(|mut entry| {
+            let size = entry.size();
+            claimed = claimed.saturating_add(size);
+            if claimed / MAX_RATIO > length {
+                return Err(invalid(format!(
+                    "its entries claim {claimed} bytes or more, beyond what {length} bytes can hold"
+                )));
+            }
+            visitor.member(Entry {
+                member: member.clone(),
+                size,
+                content: Content::Stream(&mut entry),
+            })
+        });
+        if let Err(error) = visited {
+            visitor.damaged(member, error)?;
+        }
+    }
+    Ok(())
+}
+
+/// Which of the archives within the archive is meant.
+fn the_archive(nested: &mut [(PathBuf, usize)]) -> io::Result<usize> {
+    let named = nested
+        .iter()
+        .find(|(path, _)| path.ends_with("DvsGesture.tar.gz"));
+    match (named, &*nested) {
+        (Some((_, i)), _) | (None, [(_, i)]) => Ok(*i),
+        (None, _) => {
+            let names: Vec<_> = nested
+                .iter()
+                .take(10)
+                .map(|(path, _)| path.display().to_string())
+                .collect();
+            Err(invalid(format!(
+                "it holds {} archives, none of them DvsGesture.tar.gz: {}",
+                nested.len(),
+                names.join(", ")
+            )))
+        }
+    }
+}
+
+/// Whether a file is an archive within the archive. Files beginning with a dot are macOS's shadows.
+fn is_tar_gz(path: &Path) -> bool {
+    let name = path
+        .file_name()
+        .and_then(|n| n.to_str())
+        .unwrap_or_default();
+    !name.starts_with('.') && (name.ends_with(".tar.gz") || name.ends_with(".tgz"))
+}
+
+/// Says it where the ration was what ended the search.
+fn explain(error: io::Error, allowed: &Cell<u64>) -> io::Error {
+    if allowed.get() > 0 {
+        return error;
+    }
+    invalid(format!(
+        "its directory is not found within {MAX_DIRECTORY} bytes: it is cut off, or lists far more files than the dataset has"
+    ))
+}
+
+/// A reader of at most so many bytes.
+struct Rationed<'a, R> {
+    inner: R,
+    allowed: &'a Cell<u64>,
+}
+
+impl<R: Read> Read for Rationed<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let allowed = self.allowed.get();
+        if allowed == 0 {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let part = usize::try_from(allowed).map_or(buffer.len(), |a| a.min(buffer.len()));
+        let n = self.inner.read(&mut buffer[..part])?;
+        if allowed < u64::MAX {
+            self.allowed.set(allowed - n as u64);
+        }
+        Ok(n)
+    }
+}
+
+impl<R: Seek> Seek for Rationed<'_, R> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.inner.seek(to)
+    }
+}
