@@ -237,6 +237,34 @@ fn attributes_that_are_none() {
 }
 
 #[test]
+fn a_text_that_claims_gigabytes() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    let input = archive(folder.path(), &dataset());
+    let cache = folder.path().join("cache.h5");
+    prepare(&input, &cache, &["-T", "1"]);
+    let mut bytes = fs::read(&cache).unwrap();
+    // The attribute's name, type and shape, and then the length of its text.
+    let named = bytes.windows(7).position(|w| w == b"format\0").unwrap();
+    let length = (named..named + 64).find(|&at| bytes[at..at + 4] == 15u32.to_le_bytes());
+    let length = length.unwrap();
+    bytes[length..length + 4].copy_from_slice(&0xfa00_000fu32.to_le_bytes());
+    fs::write(&cache, bytes).unwrap();
+    let run = measured(&["info", text(&cache)]);
+    let message = stderr(&run.output);
+    assert!(
+        message.contains("claims a text of 4194304015 bytes"),
+        "{message}"
+    );
+    assert!(
+        run.peak <= BOUND && run.seconds < 1.0,
+        "{} MiB, {} s",
+        run.peak,
+        run.seconds
+    );
+}
+
+#[test]
 fn a_flipped_bit_anywhere_in_what_describes_a_cache_is_refused_or_harmless() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
 //! The input: found, recognised, and read member by member without extracting anything. One file for one container:
-//! [`folder`], [`gzip`], [`tar`], [`zip`].
+//! `folder`, `gzip`, `tar`, `zip`.
 
 mod folder;
 mod gzip;

@@ -4,6 +4,7 @@
 //! here, so that its lock is never held while training.
 
 mod opening;
+mod text_lengths;
 
 use std::fs::File;
 use std::io;
@@ -146,6 +147,10 @@ impl CacheFile {
         }
         let file = File::open(path).map_err(io_error)?;
         let length = file.metadata().map_err(io_error)?.len();
+        text_lengths::check(&file).map_err(|reason| CacheError::NotACache {
+            path: path.to_owned(),
+            reason,
+        })?;
         let root = hdf5::File::open(path).map_err(|e| CacheError::NotACache {
             path: path.to_owned(),
             reason: format!("HDF5 cannot open it ({e})"),

@@ -1,0 +1,142 @@
+//! How long the texts among the root attributes claim to be, read from the bytes of the file.
+//!
+//! A text of variable length stands in the file as a length and a place, and the HDF5 library takes memory for the whole
+//! of that length before it looks at the place: up to 4 GiB for a file of any size. It offers no way to ask first, so the
+//! object header of the root group is walked here (HDF5 File Format Specification, IV.A.1.a and IV.A.2.m).
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+/// The longest text that a root attribute is believed to hold, in bytes.
+const MAX_TEXT: u32 = 1 << 16;
+/// The most bytes of the root's object header, and the most pieces it lies in.
+const MAX_HEADER: usize = 1 << 20;
+const MAX_PIECES: usize = 64;
+
+const SIGNATURE: &[u8] = b"\x89HDF\r\n\x1a\n";
+/// Versions and sizes of a superblock of version 0 with addresses and lengths of 8 bytes, and its base address.
+const VERSIONS: [u8; 5] = [0, 0, 0, 0, 0];
+const SIZES: [u8; 2] = [8, 8];
+const BASE: usize = 24;
+const ROOT_HEADER: usize = 64;
+const SUPERBLOCK: usize = 96;
+const PREFIX: usize = 16;
+
+const ATTRIBUTE: u16 = 0x000c;
+const CONTINUATION: u16 = 0x0010;
+const SHARED: u8 = 2;
+const VARIABLE_LENGTH: u8 = 9;
+
+/// Whether every text attribute of the root group of `file` has a length that may be allocated.
+///
+/// # Errors
+/// What stands there instead. A file that is no HDF5 file at all is left to the library to refuse.
+pub(super) fn check(file: &File) -> Result<(), String> {
+    let Ok(superblock) = bytes(file, 0, SUPERBLOCK) else {
+        return Ok(());
+    };
+    if !superblock.starts_with(SIGNATURE) {
+        return Ok(());
+    }
+    if superblock[8..13] != VERSIONS
+        || superblock[13..15] != SIZES
+        || number(&superblock, BASE, 8) != Some(0)
+    {
+        return Err("its superblock is not of version 0, which dvs-prep writes".to_owned());
+    }
+    let broken = || "the object header of its root group is broken".to_owned();
+    let header = number(&superblock, ROOT_HEADER, 8).ok_or_else(broken)?;
+    let prefix = bytes(file, header, PREFIX)?;
+    if prefix[0] != 1 {
+        return Err(
+            "the object header of its root group is not of version 1, which dvs-prep writes"
+                .to_owned(),
+        );
+    }
+    let mut pieces = vec![(
+        header + PREFIX as u64,
+        number(&prefix, 8, 4).ok_or_else(broken)?,
+    )];
+    let mut next = 0;
+    while let Some(&(at, length)) = pieces.get(next) {
+        next += 1;
+        let length = usize::try_from(length).ok().filter(|&l| l <= MAX_HEADER);
+        let piece = bytes(file, at, length.ok_or_else(broken)?)?;
+        let mut rest = piece.as_slice();
+        while let (Some(kind), Some(size), Some(&flags)) =
+            (number(rest, 0, 2), number(rest, 2, 2), rest.get(4))
+        {
+            let Some(message) = rest.get(8..8 + size as usize) else {
+                return Err(broken());
+            };
+            rest = &rest[8 + size as usize..];
+            match kind as u16 {
+                CONTINUATION if pieces.len() < MAX_PIECES => {
+                    let place = number(message, 0, 8).zip(number(message, 8, 8));
+                    pieces.push(place.ok_or_else(broken)?);
+                }
+                CONTINUATION => return Err(broken()),
+                ATTRIBUTE if flags & SHARED != 0 => return Err(broken()),
+                ATTRIBUTE => attribute(message).ok_or_else(broken)??,
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Checks one attribute; `None` where it is not one.
+fn attribute(message: &[u8]) -> Option<Result<(), String>> {
+    let version = *message.first()?;
+    let sizes = [2, 4, 6].map(|at| number(message, at, 2).unwrap_or(0) as usize);
+    // Version 1 pads each part to 8 bytes; version 3 adds a byte for the name's encoding.
+    let (start, pad) = match version {
+        1 => (8, 8),
+        2 => (8, 1),
+        3 => (9, 1),
+        _ => return None,
+    };
+    let [name_at, type_at, space_at, data_at] = {
+        let [name, kind, space] = sizes.map(|size| size.next_multiple_of(pad));
+        [
+            start,
+            start + name,
+            start + name + kind,
+            start + name + kind + space,
+        ]
+    };
+    let name = String::from_utf8_lossy(message.get(name_at..name_at + sizes[0])?);
+    let shared = version > 1 && *message.get(1)? != 0;
+    if shared {
+        return Some(Err(format!(
+            "attribute {name:?} has a type of its own file object"
+        )));
+    }
+    if message.get(type_at..space_at)?.first()? & 0x0f != VARIABLE_LENGTH {
+        return Some(Ok(()));
+    }
+    let length = number(message, data_at, 4)?;
+    Some(if length <= u64::from(MAX_TEXT) {
+        Ok(())
+    } else {
+        let name = name.trim_end_matches('\0');
+        Err(format!(
+            "attribute `{}` claims a text of {length} bytes, beyond the limit of {MAX_TEXT}",
+            name.escape_debug()
+        ))
+    })
+}
+
+fn bytes(file: &File, at: u64, length: usize) -> Result<Vec<u8>, String> {
+    let mut bytes = vec![0; length];
+    file.read_exact_at(&mut bytes, at)
+        .map_err(|e| format!("{length} bytes at byte {at}: {e}"))?;
+    Ok(bytes)
+}
+
+/// The little-endian number of `width` bytes at `at`.
+fn number(bytes: &[u8], at: usize, width: usize) -> Option<u64> {
+    let mut word = [0; 8];
+    word[..width].copy_from_slice(bytes.get(at..at + width)?);
+    Some(u64::from_le_bytes(word))
+}
