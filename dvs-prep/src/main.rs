@@ -25,7 +25,14 @@ use crate::cli::{Cli, Command, InfoArgs, PrepareArgs, SynthArgs, VerifyArgs};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// How many milliseconds the allocator keeps freed memory before it returns it to the system.
+const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
+
 fn main() -> ExitCode {
+    // None: what is used again is kept by the program itself (`budget`), and the largest recording twice, once freed and
+    // once held, would be beyond all bounds.
+    // SAFETY: of options the documentation asks nothing but that no other thread sets them at the same time.
+    unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, 0) };
     if let Err(error) = signals::clean_up_on_ending() {
         eprintln!("dvs-prep: cannot watch for signals: {error}");
         return ExitCode::FAILURE;
