@@ -15,6 +15,7 @@ use std::time::Duration;
 use support::{Place, SMALL, fail, output, rows, run, text};
 
 const LATEST: &str = "checkpoint_latest.safetensors";
+const MAX: &str = "checkpoint_max.safetensors";
 
 #[test]
 fn four_epochs_are_two_and_two() {
@@ -131,6 +132,9 @@ fn a_run_is_replaced_only_by_force() {
         fs::read_to_string(folder.join("notes.txt")).unwrap(),
         "mine"
     );
+    // Its own place is no other place.
+    let own = ["--resume", folder.to_str().unwrap(), "--out-dir", &out];
+    assert!(fail(&own).contains("has all 1 of --epochs 1; ask for more"));
     // Elsewhere, the rows and the best checkpoint begin anew and the old run stays.
     let elsewhere = place.at("elsewhere");
     run(&[
@@ -177,7 +181,7 @@ fn start(place: &Place, out: &str, epochs: [&str; 2]) -> Child {
         .and_then(|mut entries| entries.next());
     let folder = folder.map(|entry| entry.unwrap().path());
     let mut command = Command::new(env!("CARGO_BIN_EXE_dvs-train"));
-    match folder.filter(|folder| folder.join(LATEST).exists()) {
+    match folder.filter(|folder| [LATEST, MAX].iter().any(|name| folder.join(name).exists())) {
         Some(folder) => command.arg("--resume").arg(folder),
         None => command
             .args(SMALL)
@@ -289,6 +293,14 @@ fn runs_that_are_killed_at_any_moment_lose_an_epoch_at_most() {
                 text(&stderr)
             );
             kills += 1;
+            // Killed on its way out: there is nothing left to go on with.
+            let out = place.at(&out);
+            let folder = fs::read_dir(out)
+                .ok()
+                .and_then(|mut entries| entries.next());
+            if folder.is_some_and(|folder| folder.unwrap().path().join("summary.json").exists()) {
+                break;
+            }
         }
         is_whole(&support::only_entry(Path::new(&place.at(&out))), &whole);
     }

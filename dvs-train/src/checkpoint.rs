@@ -20,7 +20,7 @@ use crate::settings::Settings;
 use crate::training::Begun;
 use crate::weights::{Array, Tensors};
 
-/// File name of the checkpoint of the last epoch.
+/// File name of the checkpoint of the last epoch, or of the batch after which the run was stopped.
 pub const LATEST: &str = "checkpoint_latest.safetensors";
 /// File name of the checkpoint of the best epoch.
 pub const MAX: &str = "checkpoint_max.safetensors";
@@ -193,7 +193,13 @@ impl Checkpoint {
 pub fn find(path: &Path, name: &str) -> Result<PathBuf> {
     if !path.is_dir() {
         ensure!(path.exists(), "there is no checkpoint {}", path.display());
-        return Ok(path.to_owned());
+        // The folder of a bare name is looked into later.
+        let bare = path.parent() == Some(Path::new(""));
+        return Ok(if bare {
+            Path::new(".").join(path)
+        } else {
+            path.to_owned()
+        });
     }
     let file = path.join(name);
     if !file.exists() {

@@ -151,18 +151,21 @@ pub fn guard<T>(device: &Device, batch_size: usize, work: impl FnOnce() -> Resul
         return work();
     }
     let (result, panics) = catching_panics(work);
-    let result = result.unwrap_or_else(|| {
-        // Backtraces may follow.
-        let reason = panics.first().and_then(|reason| reason.lines().next());
-        Err(anyhow!("{device} failed: {}", reason.unwrap_or_default()))
-    });
+    // Backtraces may follow.
+    let reason = panics.first().and_then(|reason| reason.lines().next());
+    let result = match (result, reason) {
+        (None, reason) => Err(anyhow!("{device} failed: {}", reason.unwrap_or_default())),
+        // Another thread's panic is why.
+        (Some(Err(error)), Some(reason)) => {
+            Err(error.context(format!("{device} failed: {reason}")))
+        }
+        (Some(result), _) => result,
+    };
     result.map_err(|error| match short_of_memory(&format!("{error:#}")) {
-        true if batch_size > 1 => error.context(format!(
-            "out of memory on {device}; try -b {}, and --frames-in memory if the frames are on the device",
-            batch_size / 2
-        )),
         true => error.context(format!(
-            "out of memory on {device}; try fewer --channels, or --frames-in memory if the frames are on the device"
+            "out of memory on {device}; try a smaller batch, as with -b {} and --test-batch-size, fewer --channels, or \
+             --frames-in memory if the frames are on the device",
+            (batch_size / 2).max(1)
         )),
         false => error,
     })

@@ -36,6 +36,11 @@ impl Default for LossScale {
 }
 
 impl LossScale {
+    /// Whether the loss is no longer scaled up, so that gradients which still overflow never will not.
+    pub fn is_exhausted(&self) -> bool {
+        self.factor <= SMALLEST
+    }
+
     /// Takes note of a step whose gradients were all finite, or were not and left it out.
     pub fn note(&mut self, finite: bool) {
         if !finite {

@@ -53,6 +53,7 @@ mod tutorial;
 mod validation;
 mod weights;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -88,7 +89,8 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("dvs-train: {error:#}");
+            // Whoever would read it may be gone.
+            let _ = writeln!(io::stderr(), "dvs-train: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use burn::module::{AutodiffModule, ModuleMapper, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::backend::{AutodiffBackend, Backend};
@@ -67,7 +67,7 @@ impl<B: AutodiffBackend> Optimizer<B> {
     /// loss, and `square_sum` is theirs; if it is not finite, no weight moves.
     ///
     /// # Errors
-    /// Where the device failed.
+    /// Where the device failed, or the gradients are not finite however little the loss is scaled.
     pub fn step<M: AutodiffModule<B>>(
         &mut self,
         rate: f64,
@@ -81,6 +81,12 @@ impl<B: AutodiffBackend> Optimizer<B> {
             let square_sum = square_sum.clone().try_into_scalar();
             let square_sum = square_sum.context("the device failed while it computed")?;
             let finite = square_sum.elem::<f32>().is_finite();
+            ensure!(
+                finite || !scale.is_exhausted(),
+                "gradients are infinite or no numbers though the loss is not scaled up any more (step {}, {} left out)",
+                self.steps,
+                scale.skipped
+            );
             scale.note(finite);
             if !finite {
                 return Ok(module);

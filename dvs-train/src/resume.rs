@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::checkpoint::{self, Checkpoint, LATEST};
+use crate::checkpoint::{self, Checkpoint, LATEST, MAX};
 use crate::cli::{TrainArgs, Typed};
 use crate::options::TrainOptions;
-use crate::run_folder::SUMMARY;
-use crate::settings::Settings;
+use crate::run_folder::{FolderLock, SETTINGS, SUMMARY};
+use crate::settings::{Settings, folder_name};
 use crate::training::Begun;
 
 /// Where a run goes on.
@@ -21,8 +21,15 @@ pub struct Resumption {
     pub checkpoint: Checkpoint,
     /// What differs from before, in words.
     pub changed: Vec<String>,
-    /// Whether another folder was asked for.
-    pub elsewhere: bool,
+    /// Held where the run goes on in the folder that the checkpoint lies in.
+    lock: Option<FolderLock>,
+}
+
+impl Resumption {
+    /// Whether the run goes on in the folder that the checkpoint lies in.
+    pub fn in_place(&self) -> bool {
+        self.lock.is_some()
+    }
 }
 
 impl fmt::Display for Resumption {
@@ -52,13 +59,28 @@ impl fmt::Display for Resumption {
 /// # Errors
 /// Where the checkpoint cannot be used, or not with what is asked for.
 pub fn resume(path: &Path, args: &TrainArgs, typed: &Typed) -> Result<(TrainOptions, Resumption)> {
-    let file = checkpoint::find(path, LATEST)?;
+    // A run that was killed while it wrote its first checkpoints has the best one only, which is the latest too.
+    let found = checkpoint::find(path, LATEST);
+    let file = found.or_else(|error| checkpoint::find(path, MAX).map_err(|_| error))?;
+    let old = file.parent().unwrap_or(Path::new("."));
+    let of_a_run = old.join(SETTINGS).is_file();
+    // Before the checkpoint is read: another process may be about to write the next.
+    let mut lock = None;
+    if of_a_run && !typed.contains("out_dir") {
+        lock = Some(FolderLock::take(old)?);
+    }
     let checkpoint = Checkpoint::read(&file)?;
     let state = &checkpoint.state;
     let of_file = || format!("cannot go on from {}", file.display());
     let resumed = state.settings.resumed(args, typed).with_context(of_file)?;
     let mut changed = resumed.changed;
     let options = TrainOptions::resolve(resumed.args).with_context(of_file)?;
+    if of_a_run
+        && lock.is_none()
+        && is_same(old, &options.args.out_dir.join(folder_name(&options)?))
+    {
+        lock = Some(FolderLock::take(old)?);
+    }
     let now = Settings::of(&options)?;
     let ([height, width], [old_height, old_width]) = (now.size, state.settings.size);
     ensure!(
@@ -74,31 +96,34 @@ pub fn resume(path: &Path, args: &TrainArgs, typed: &Typed) -> Result<(TrainOpti
             options.cache.path().display()
         ));
     }
-    let resized = changed
-        .iter()
-        .any(|change| change.starts_with("--batch-size "));
+    let other = options.batch_size != state.settings.args()?.batch_size
+        || now.source_sha256 != state.settings.source_sha256;
     ensure!(
-        state.begun.is_none() || !resized,
-        "cannot go on from {} with another --batch-size: the run was interrupted within epoch {}, which has to end as it \
-         began",
+        state.begun.is_none() || !other,
+        "cannot go on from {} with another --batch-size or another dataset: the run was stopped within epoch {}, which has \
+         to end as it began",
         file.display(),
         state.epoch
     );
     let done = state.epochs_done();
     // What was interrupted after its last epoch has its summary yet to come.
-    let whole = file.with_file_name(SUMMARY).exists();
+    let whole = lock.is_none() || file.with_file_name(SUMMARY).exists();
     ensure!(
         options.epochs > done || (options.epochs == done && !whole),
         "cannot go on from {}: it has all {done} of --epochs {}; ask for more with --epochs",
         file.display(),
         options.epochs
     );
-    let elsewhere = typed.contains("out_dir");
     let resumption = Resumption {
         file,
         checkpoint,
         changed,
-        elsewhere,
+        lock,
     };
     Ok((options, resumption))
+}
+
+/// Whether both paths lead to the same folder.
+fn is_same(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }

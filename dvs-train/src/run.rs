@@ -54,7 +54,7 @@ where
         mut best,
     } = Standing::<B>::at(options, &config, resumption, device)?;
     let folder = match resumption {
-        Some(from) => RunFolder::reopen(options, &from.file, from.elsewhere)?,
+        Some(from) => RunFolder::reopen(options, from)?,
         None => RunFolder::create(options)?,
     };
     folder.save_settings(&settings)?;
@@ -98,18 +98,27 @@ where
             device,
         )?;
         let name = format!("epoch {epoch} {}", judged_on.name());
-        let judged = judge_all(&network.valid(), judged_set, options, name, device)?;
-        if let Some(signal) = interrupt.asked() {
-            // What was judged meanwhile may be a part of the set.
+        let judged = match interrupt.asked() {
+            None => Some(judge_all(
+                &network.valid(),
+                judged_set,
+                options,
+                name,
+                device,
+            )?),
+            Some(_) => None,
+        };
+        // What was judged when a signal came may be a part of the set.
+        let Some(judged) = judged.filter(|_| interrupt.asked().is_none()) else {
             let checkpoint = point(epoch, Some(trained.begun), best, &network, &optimizer)?;
             checkpoint.write(&folder.file(LATEST))?;
-            eprintln!(
-                "dvs-train: {signal}: stopped within epoch {epoch}, after batch {}; go on with: dvs-train --resume {}",
-                trained.begun.batches,
-                folder.path().display()
-            );
-            return Ok(Some(signal));
-        }
+            let batch = trained.begun.batches;
+            return Ok(stopped(
+                interrupt,
+                &format!("within epoch {epoch}, after batch {batch}"),
+                &folder,
+            ));
+        };
         let accuracy = judged.metrics.accuracy;
         let better = best.is_none_or(|best: Best| accuracy > best.accuracy);
         let best_now = match best {
@@ -141,17 +150,29 @@ where
     let best = best.context("the run has no epoch")?;
     let network = best_network(&folder, network.valid())?;
     let judged = judge_all(&network, &sets.test, options, "test".to_owned(), device)?;
-    if let Some(signal) = interrupt.asked() {
-        eprintln!(
-            "dvs-train: {signal}: stopped before the summary; all epochs are done; go on with: dvs-train --resume {}",
-            folder.path().display()
-        );
-        return Ok(Some(signal));
+    if interrupt.asked().is_some() {
+        return Ok(stopped(
+            interrupt,
+            "before the summary, all epochs done",
+            &folder,
+        ));
     }
     let summary = Summary::new(judged_on, sets.users().to_vec(), best, &judged);
     summary::leave(&folder, &summary, &judged)?;
     print(&summary.to_string())?;
     Ok(None)
+}
+
+/// Says where the run stopped and how it goes on; gives the signal.
+fn stopped(interrupt: &Interrupt, at: &str, folder: &RunFolder) -> Option<Signal> {
+    let signal = interrupt.asked()?;
+    // Whoever would read it may have got the same signal.
+    let _ = writeln!(
+        io::stderr(),
+        "dvs-train: {signal}: stopped {at}; go on with: dvs-train --resume {}",
+        folder.path().display()
+    );
+    Some(signal)
 }
 
 /// Where a run stands before it goes on.
@@ -234,15 +255,7 @@ where
     let lr = options.schedule.rate(options.lr, epoch);
     let name = format!("epoch {epoch} train");
     let trained = train_epoch(network, optimizer, lr, begun, feed, samples, name, device);
-    trained.with_context(|| {
-        format!(
-            "training failed in epoch {epoch}, at the learning rate {lr}; {}",
-            match epoch {
-                0 => "no epoch is done".to_owned(),
-                _ => format!("{LATEST} is that of epoch {}", epoch - 1),
-            }
-        )
-    })
+    trained.with_context(|| format!("training failed in epoch {epoch}, at the learning rate {lr}"))
 }
 
 /// The network with the weights of the best checkpoint.

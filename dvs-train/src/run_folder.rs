@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::checkpoint::{self, LATEST, MAX};
 use crate::options::TrainOptions;
+use crate::resume::Resumption;
 use crate::settings::{Settings, folder_name};
 
 /// The run's settings.
@@ -24,84 +25,111 @@ pub const SUMMARY: &str = "summary.json";
 /// Held, while a run works in the folder, by its process; the system lets go of it however the process ends.
 const LOCK: &str = ".lock";
 
+/// The right to work in a folder, given back when dropped.
+#[derive(Debug)]
+pub struct FolderLock(#[expect(dead_code, reason = "held, not used")] File);
+
+impl FolderLock {
+    /// Takes possession of `folder`.
+    ///
+    /// # Errors
+    /// Where another process has it, or nothing can be written there.
+    pub fn take(folder: &Path) -> Result<Self> {
+        let path = folder.join(LOCK);
+        let file = File::create(&path);
+        let file = file.with_context(|| format!("cannot write {}", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => bail!(
+                "another dvs-train works in {}; wait for it, or name another place with --out-dir",
+                folder.display()
+            ),
+            // A file system without locks.
+            Err(TryLockError::Error(error)) => {
+                eprintln!("dvs-train: cannot lock {}: {error}", path.display());
+            }
+        }
+        Ok(Self(file))
+    }
+}
+
 /// A run's folder.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
-    _lock: File,
+    /// None where the run that goes on in it holds it.
+    _lock: Option<FolderLock>,
 }
 
 impl RunFolder {
     /// The folder for a new run as `options` ask for; it is empty of runs.
     ///
     /// # Errors
-    /// Where it holds a checkpoint and `--force` is not given, another process works in it, or it cannot be made.
+    /// Where it holds a run and `--force` is not given, another process works in it, or it cannot be made.
     pub fn create(options: &TrainOptions) -> Result<Self> {
         let path = options.args.out_dir.join(folder_name(options)?);
         let shown = path.display();
-        let there = files(&path).with_context(|| format!("cannot read {shown}"))?;
-        let holds_a_run = there
-            .iter()
-            .any(|name| [LATEST, MAX].contains(&name.as_str()));
-        if holds_a_run && !options.args.force {
+        fs::create_dir_all(&path).with_context(|| format!("cannot make the folder {shown}"))?;
+        let folder = Self {
+            _lock: Some(FolderLock::take(&path)?),
+            path: path.clone(),
+        };
+        let there = folder.files()?;
+        let holds = |name: &str| there.iter().any(|there| there == name);
+        if [LATEST, MAX, SUMMARY].into_iter().any(holds) && !options.args.force {
+            let resume = if holds(LATEST) || holds(MAX) {
+                format!("go on with it by --resume {shown}, ")
+            } else {
+                String::new()
+            };
             bail!(
-                "{shown} holds a run already: go on with it by --resume {shown}, replace it with --force, or name another \
-                 place with --out-dir"
+                "{shown} holds a run already: {resume}replace it with --force, or name another place with --out-dir"
             );
         }
-        fs::create_dir_all(&path).with_context(|| format!("cannot make the folder {shown}"))?;
-        let folder = Self::enter(path)?;
-        folder.remove(is_ours)?;
+        folder.remove(|name| is_ours(name) || checkpoint::is_half_written(name))?;
         Ok(folder)
     }
 
-    /// The folder for a run that goes on from the checkpoint file `from`: the one it lies in, unless it lies in no
-    /// run's folder or `elsewhere` asks for a new one.
+    /// The folder for a run that goes on: the one it lies in, unless it lies in no run's folder or another is asked for.
+    /// A new one begins with the checkpoints that there are.
     ///
     /// # Errors
-    /// As [`RunFolder::create`]; or where the best checkpoint so far cannot be taken along.
-    pub fn reopen(options: &TrainOptions, from: &Path, elsewhere: bool) -> Result<Self> {
-        let old = from.parent().unwrap_or(Path::new(""));
-        if !elsewhere && old.join(SETTINGS).is_file() {
-            let folder = Self::enter(old.to_owned())?;
-            // What was made at the end of the run is of its end so far.
-            folder.remove(|name| [SUMMARY, CURVES, CONFUSION].contains(&name))?;
+    /// As [`RunFolder::create`]; or where the checkpoints cannot be taken along.
+    pub fn reopen(options: &TrainOptions, from: &Resumption) -> Result<Self> {
+        let old = from.file.parent().unwrap_or(Path::new("."));
+        if from.in_place() {
+            let folder = Self {
+                path: old.to_owned(),
+                _lock: None,
+            };
+            // What was made at the end of the run is of its end so far; what is half-written, of runs that were killed.
+            let ended = [SUMMARY, CURVES, CONFUSION];
+            folder.remove(|name| ended.contains(&name) || checkpoint::is_half_written(name))?;
             return Ok(folder);
         }
+        let read =
+            |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+        let latest = read(&from.file)?;
+        let best = old.join(MAX);
+        let best = match from.checkpoint.state.best {
+            None => None,
+            Some(_) if best.is_file() => Some(read(&best)?),
+            Some(_) => Some(latest.clone()),
+        };
         let folder = Self::create(options)?;
-        let best = Some(old.join(MAX)).filter(|best| best.is_file());
-        let (best, to) = (best.unwrap_or(from.to_owned()), folder.file(MAX));
-        fs::copy(&best, &to)
-            .with_context(|| format!("cannot copy {} to {}", best.display(), to.display()))?;
-        Ok(folder)
-    }
-
-    /// Takes possession of a folder, and clears away what runs that were killed left half-written.
-    fn enter(path: PathBuf) -> Result<Self> {
-        let file = path.join(LOCK);
-        let lock = File::create(&file);
-        let lock = lock.with_context(|| format!("cannot write {}", file.display()))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => bail!(
-                "another dvs-train works in {}; wait for it, or name another place with --out-dir",
-                path.display()
-            ),
-            // A file system without locks.
-            Err(TryLockError::Error(error)) => {
-                eprintln!("dvs-train: cannot lock {}: {error}", file.display());
-            }
+        let kept = [(LATEST, Some(latest)), (MAX, best)];
+        for (name, bytes) in kept {
+            let Some(bytes) = bytes else { continue };
+            let path = folder.file(name);
+            checkpoint::write_whole(&path, &bytes)
+                .with_context(|| format!("cannot write {}", path.display()))?;
         }
-        let folder = Self { path, _lock: lock };
-        folder.remove(checkpoint::is_half_written)?;
         Ok(folder)
     }
 
     /// Removes the files whose names are `unwanted`.
     fn remove(&self, unwanted: impl Fn(&str) -> bool) -> Result<()> {
-        let there = files(&self.path);
-        let there = there.with_context(|| format!("cannot read {}", self.path.display()))?;
-        for name in there.iter().filter(|name| unwanted(name)) {
+        for name in self.files()?.iter().filter(|name| unwanted(name)) {
             let file = self.file(name);
             fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
         }
@@ -128,21 +156,18 @@ impl RunFolder {
         checkpoint::write_whole(&path, text.as_bytes())
             .with_context(|| format!("cannot write {}", path.display()))
     }
-}
 
-/// Names of what is in a folder, in order; none where it does not exist.
-fn files(path: &Path) -> io::Result<Vec<String>> {
-    let listing = match fs::read_dir(path) {
-        Ok(listing) => listing,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let mut names = Vec::new();
-    for entry in listing {
-        names.push(entry?.file_name().to_string_lossy().into_owned());
+    /// Names of what is in it, in order.
+    fn files(&self) -> Result<Vec<String>> {
+        let names = || {
+            let names = fs::read_dir(&self.path)?
+                .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+            names.collect::<io::Result<Vec<_>>>()
+        };
+        let mut names = names().with_context(|| format!("cannot read {}", self.path.display()))?;
+        names.sort();
+        Ok(names)
     }
-    names.sort();
-    Ok(names)
 }
 
 /// Whether a file of this name is one that runs make.

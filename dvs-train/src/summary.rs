@@ -74,16 +74,15 @@ impl fmt::Display for Summary {
     }
 }
 
-/// Leaves the summary and the pictures in the run's folder.
+/// Leaves the pictures and the summary in the run's folder; the summary last, because it tells that the run is whole.
 ///
 /// # Errors
 /// Where a file cannot be written.
 pub fn leave(folder: &RunFolder, summary: &Summary, judged: &Judgement) -> Result<()> {
-    let path = folder.file(SUMMARY);
-    let text = serde_json::to_string_pretty(summary)? + "\n";
-    write_whole(&path, text.as_bytes())
-        .with_context(|| format!("cannot write {}", path.display()))?;
     let columns = read_columns(&folder.file(METRICS))?;
     curves::draw(&folder.file(CURVES), &columns)?;
-    confusion::draw(&folder.file(CONFUSION), &judged.confusion)
+    confusion::draw(&folder.file(CONFUSION), &judged.confusion)?;
+    let path = folder.file(SUMMARY);
+    let text = serde_json::to_string_pretty(summary)? + "\n";
+    write_whole(&path, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
 }

@@ -33,12 +33,24 @@ fn what_a_backend_fails_at_is_one_error_and_short_memory_has_a_remedy() {
     };
     let error = failing("can't allocate buffer of size: 1024", 16);
     assert!(
-        error.starts_with("out of memory on vulkan:0; try -b 8, ")
+        error.starts_with("out of memory on vulkan:0; try a smaller batch, as with -b 8 ")
             && error.ends_with(": vulkan:0 failed: can't allocate buffer of size: 1024"),
         "{error}"
     );
     let error = failing("CUDA_ERROR_OUT_OF_MEMORY", 1);
-    assert!(error.contains("try fewer --channels"), "{error}");
+    assert!(
+        error.contains("-b 1 and --test-batch-size, fewer --channels"),
+        "{error}"
+    );
+    let error = guard(&device, 16, || -> Result<()> {
+        let thread = std::thread::spawn(|| panic!("out of memory"));
+        Err(anyhow!("a thread ended: {}", thread.join().is_err()))
+    });
+    let error = format!("{:#}", error.unwrap_err());
+    assert!(
+        error.ends_with(": vulkan:0 failed: out of memory: a thread ended: true"),
+        "{error}"
+    );
     assert_eq!(failing("lost", 16), "vulkan:0 failed: lost");
     let plain = guard(&device, 16, || -> Result<()> { Err(anyhow!("no cache")) });
     assert_eq!(plain.unwrap_err().to_string(), "no cache");
