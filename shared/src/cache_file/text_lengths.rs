@@ -77,7 +77,11 @@ pub(super) fn check(file: &File) -> Result<(), String> {
                 }
                 CONTINUATION => return Err(broken()),
                 ATTRIBUTE if flags & SHARED != 0 => return Err(broken()),
-                ATTRIBUTE => attribute(message).ok_or_else(broken)??,
+                ATTRIBUTE => {
+                    if let Some(heap) = attribute(message).ok_or_else(broken)?? {
+                        check_heap(file, heap)?;
+                    }
+                }
                 _ => {}
             }
         }
@@ -85,8 +89,31 @@ pub(super) fn check(file: &File) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks one attribute; `None` where it is not one.
-fn attribute(message: &[u8]) -> Option<Result<(), String>> {
+/// Checks the objects of the heap at byte `at`, in which texts lie: the library never ends at one that takes no
+/// bytes.
+fn check_heap(file: &File, at: u64) -> Result<(), String> {
+    let broken =
+        || format!("the heap at byte {at}, which holds the text of an attribute, is broken");
+    let length = number(&bytes(file, at, PREFIX)?, 8, 8).ok_or_else(broken)?;
+    let length = usize::try_from(length).ok().filter(|&l| l <= MAX_HEADER);
+    let heap = bytes(file, at, length.ok_or_else(broken)?)?;
+    let mut rest = heap.get(PREFIX..).ok_or_else(broken)?;
+    while let (Some(index), Some(size)) = (number(rest, 0, 2), number(rest, 8, 8)) {
+        let size = usize::try_from(size).ok().filter(|&s| s <= rest.len());
+        let size = size.ok_or_else(broken)?;
+        // Index 0 is what is free, whose size has its own header in it.
+        let taken = match index {
+            0 if size < PREFIX => return Err(broken()),
+            0 => size,
+            _ => PREFIX + size.next_multiple_of(8),
+        };
+        rest = rest.get(taken..).ok_or_else(broken)?;
+    }
+    Ok(())
+}
+
+/// Checks one attribute and returns where the heap of its text lies, if it is a text; `None` where it is no attribute.
+fn attribute(message: &[u8]) -> Option<Result<Option<u64>, String>> {
     let version = *message.first()?;
     let sizes = [2, 4, 6].map(|at| number(message, at, 2).unwrap_or(0) as usize);
     // Version 1 pads each part to 8 bytes; version 3 adds a byte for the name's encoding.
@@ -113,11 +140,15 @@ fn attribute(message: &[u8]) -> Option<Result<(), String>> {
         )));
     }
     if message.get(type_at..space_at)?.first()? & 0x0f != VARIABLE_LENGTH {
-        return Some(Ok(()));
+        return Some(Ok(None));
     }
     let length = number(message, data_at, 4)?;
+    // Nothing is looked up for a text without bytes.
+    if length == 0 {
+        return Some(Ok(None));
+    }
     Some(if length <= u64::from(MAX_TEXT) {
-        Ok(())
+        Ok(Some(number(message, data_at + 4, 8)?))
     } else {
         let name = name.trim_end_matches('\0');
         Err(format!(
