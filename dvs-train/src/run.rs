@@ -54,7 +54,7 @@ where
         mut best,
     } = Standing::<B>::at(options, &config, resumption, device)?;
     let folder = match resumption {
-        Some(from) => RunFolder::reopen(options, from)?,
+        Some(from) => RunFolder::reopen(options, &from.file, &from.checkpoint, from.in_place())?,
         None => RunFolder::create(options)?,
     };
     folder.save_settings(&settings)?;

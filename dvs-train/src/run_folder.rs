@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::checkpoint::{self, LATEST, MAX};
+use crate::checkpoint::{self, Checkpoint, LATEST, MAX};
 use crate::options::TrainOptions;
-use crate::resume::Resumption;
 use crate::settings::{Settings, folder_name};
 
 /// The run's settings.
@@ -90,14 +89,19 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// The folder for a run that goes on: the one it lies in, unless it lies in no run's folder or another is asked for.
-    /// A new one begins with the checkpoints that there are.
+    /// The folder for a run that goes on from `checkpoint`, which lies in the file `from`: the file's own, which the caller
+    /// has locked, if it goes on `in_place`; else a new one, which begins with the checkpoints that there are.
     ///
     /// # Errors
     /// As [`RunFolder::create`]; or where the checkpoints cannot be taken along.
-    pub fn reopen(options: &TrainOptions, from: &Resumption) -> Result<Self> {
-        let old = from.file.parent().unwrap_or(Path::new("."));
-        if from.in_place() {
+    pub fn reopen(
+        options: &TrainOptions,
+        from: &Path,
+        checkpoint: &Checkpoint,
+        in_place: bool,
+    ) -> Result<Self> {
+        let old = from.parent().unwrap_or(Path::new("."));
+        if in_place {
             let folder = Self {
                 path: old.to_owned(),
                 _lock: None,
@@ -109,9 +113,9 @@ impl RunFolder {
         }
         let read =
             |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
-        let latest = read(&from.file)?;
+        let latest = read(from)?;
         let best = old.join(MAX);
-        let best = match from.checkpoint.state.best {
+        let best = match checkpoint.state.best {
             None => None,
             Some(_) if best.is_file() => Some(read(&best)?),
             Some(_) => Some(latest.clone()),
