@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
+use dvs_shared::cache_format::HDF5_SIGNATURE;
 use dvs_shared::{CacheError, CacheFile};
 use thiserror::Error;
 
@@ -16,9 +17,6 @@ use crate::file_stamp::FileStamp;
 use crate::output_lock::OutputLock;
 use crate::pipeline::Settings;
 use crate::source_note::{self, SourceError};
-
-/// How every HDF5 file begins.
-const HDF5_SIGNATURE: &[u8] = b"\x89HDF\r\n\x1a\n";
 
 /// Why an existing file is neither used nor overwritten.
 #[derive(Debug, Error)]

@@ -2,7 +2,7 @@
 //!
 //! The data's way, one module a step:
 //! [`archive`] -> [`intake`] -> [`aedat`] -> [`recording`] -> [`samples`] -> [`frames`] -> [`staging`] ->
-//! [`cache_writer`], driven by [`pipeline`]. [`existing`] tells whether it must be gone at all, [`source_note`] and
+//! [`cache_writer`], driven by [`pipeline`]; [`shortcomings`] is what was missing or damaged on the way. [`existing`] tells whether it must be gone at all, [`source_note`] and
 //! [`fingerprint`] what the input is, and [`cache_key`] gives what would be made a name. [`output_lock`] keeps runs that
 //! make the same output apart; [`unfinished`] is a file until it is whole. [`synth`] makes an archive where there is
 //! none.
@@ -22,6 +22,7 @@ pub mod output_lock;
 pub mod pipeline;
 pub mod recording;
 pub mod samples;
+pub mod shortcomings;
 pub mod source_note;
 pub mod staging;
 pub mod step_times;

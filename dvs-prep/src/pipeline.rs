@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use dvs_shared::cache_format::{MAX_SKIPPED, frame_bytes};
+use dvs_shared::cache_format::frame_bytes;
 use dvs_shared::event::DVS128;
-use dvs_shared::{ChunkCodec, CountType, Set, SplitMode};
+use dvs_shared::{ChunkCodec, CountType, SplitMode};
 use rayon::prelude::*;
 
 use crate::aedat::{CutShort, EventCounts};
-use crate::archive::{Archive, ArchiveError, Container, Entry, Member, Visitor};
+use crate::archive::{Archive, Container, Entry, Member, Visitor};
 use crate::budget::{Budget, Buffers};
 use crate::cache_writer::NamedSample;
 use crate::error::{Problem, Problems};
@@ -23,6 +23,7 @@ use crate::frames::{self, MAX_FRAMES_BY_DURATION};
 use crate::intake::{Intake, IntakeError, Limits, Ready, Source};
 use crate::recording::Recording;
 use crate::samples::{MAX_OVERLAP, Window};
+use crate::shortcomings::{may_have_begun_earlier, missing, not_reached, skippable, some_of};
 use crate::staging::{ChunkBuilder, EncodedChunk, StagedSample, Staging};
 use crate::step_times::{Step, StepTimes};
 
@@ -228,124 +229,13 @@ pub fn prepare(
     let skipped = if problems.is_empty() {
         Vec::new()
     } else {
-        skippable(&intake, &mut problems, settings)?
+        skippable(&intake, &mut problems, settings.skip_damaged)?
     };
     let left_out = problems.iter().map(|(recording, problem)| match recording {
         Some(_) => format!("left out: {problem}"),
         None => format!("{problem}; what was read before it is used"),
     });
     Ok(work.into_prepared(intake, skipped, left_out.collect()))
-}
-
-/// Whether damage may have begun before the place where it was noticed: a changed bit in a deflate stream changes what
-/// comes out of it long before it contradicts the format. Where the stream merely ends, nothing before is changed.
-fn may_have_begun_earlier(archive: &Archive, error: &ArchiveError) -> bool {
-    archive.container != Container::Tar && !error.is_truncation()
-}
-
-/// The listed recordings that `problems` say are damaged, in the lists' order.
-///
-/// # Errors
-/// All problems, where some are not of single recordings, where damaged recordings are not to be left out, or where
-/// nothing remains.
-fn skippable(
-    intake: &Intake<'_>,
-    problems: &mut Vec<(Option<String>, Problem)>,
-    settings: Settings,
-) -> Result<Vec<String>, Problems> {
-    let container = |p: &Problem| matches!(p, Problem::Archive(_));
-    let of_recordings = problems
-        .iter()
-        .all(|(recording, p)| p.is_damage() && (recording.is_some() || container(p)));
-    let damaged: HashSet<&String> = problems.iter().filter_map(|(r, _)| r.as_ref()).collect();
-    let listed: Vec<&String> = intake.lists.iter().flatten().flatten().collect();
-    let skipped: Vec<String> = listed
-        .iter()
-        .filter(|r| damaged.contains(*r))
-        .map(|r| (*r).clone())
-        .collect();
-    let refusal = if !(settings.skip_damaged && of_recordings) {
-        None
-    } else if skipped.len() == listed.len() {
-        Some(Problem::NothingWhole {
-            listed: listed.len(),
-        })
-    } else if skipped.len() > MAX_SKIPPED {
-        Some(Problem::TooManyDamaged {
-            damaged: skipped.len(),
-            limit: MAX_SKIPPED,
-        })
-    } else {
-        return Ok(skipped);
-    };
-    let problems = std::mem::take(problems).into_iter().map(|(_, p)| p);
-    Err(Problems(problems.chain(refusal).collect()))
-}
-
-/// Listed recordings that were neither finished nor found to be damaged: those behind the container's damage.
-fn not_reached(
-    intake: &Intake<'_>,
-    finished: &HashMap<String, Finished>,
-    problems: &[(Option<String>, Problem)],
-) -> Vec<(Option<String>, Problem)> {
-    let known: HashSet<&String> = problems.iter().filter_map(|(r, _)| r.as_ref()).collect();
-    let listed = intake.lists.iter().flatten().flatten();
-    listed
-        .filter(|r| !finished.contains_key(*r) && !known.contains(r))
-        .map(|r| {
-            let recording = r.clone();
-            (Some(r.clone()), Problem::NotReached { recording })
-        })
-        .collect()
-}
-
-/// Everything the lists call for that the archive did not hold, each with the recording it is of.
-fn missing(intake: &Intake<'_>) -> Vec<(Option<String>, Problem)> {
-    let mut problems = Vec::new();
-    let unlisted = some_of(&intake.unlisted());
-    for set in Set::ALL {
-        let file = Member::Trials(set).file_name();
-        let Some(list) = &intake.lists[set as usize] else {
-            if !intake.has_list(set) {
-                problems.push((None, Problem::ListMissing { file }));
-            }
-            continue;
-        };
-        let absent = list.iter().filter(|r| !intake.has_recording(r));
-        problems.extend(absent.map(|r| {
-            let problem = Problem::RecordingMissing {
-                recording: r.clone(),
-                list: file.clone(),
-                unlisted: unlisted.clone(),
-            };
-            (Some(r.clone()), problem)
-        }));
-        let names: HashSet<&String> = list.iter().collect();
-        let unlabelled = intake.without_labels().filter(|r| names.contains(r));
-        problems.extend(unlabelled.map(|r| {
-            let recording = r.clone();
-            (Some(r.clone()), Problem::LabelsMissing { recording })
-        }));
-    }
-    if let [Some(train), Some(test)] = &intake.lists {
-        let test: HashSet<&String> = test.iter().collect();
-        let both = train.iter().filter(|r| test.contains(r));
-        problems.extend(both.map(|r| {
-            let recording = r.clone();
-            (None, Problem::InBothSets { recording })
-        }));
-    }
-    problems
-}
-
-/// The first of `names` for a message, and how many there are besides.
-fn some_of(names: &[String]) -> String {
-    const SHOWN: usize = 10;
-    let shown = names[..names.len().min(SHOWN)].join(", ");
-    match names.len().saturating_sub(SHOWN) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
 }
 
 impl Work<'_> {

@@ -17,6 +17,9 @@ pub const FORMAT_VERSION: u32 = 1;
 /// Value of the attribute `dataset`.
 pub const DATASET: &str = "DVS128Gesture";
 
+/// The first bytes of an HDF5 file.
+pub const HDF5_SIGNATURE: &[u8] = b"\x89HDF\r\n\x1a\n";
+
 /// Names of the root attributes.
 pub mod attr {
     #![allow(missing_docs)]

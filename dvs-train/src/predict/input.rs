@@ -10,6 +10,7 @@ use dvs_prep::archive::{Archive, Content, Entry, Member};
 use dvs_prep::frames::integrate;
 use dvs_prep::recording::Recording;
 use dvs_prep::samples::{LABELS_SUFFIX, RECORDING_SUFFIX, Window, read_labels};
+use dvs_shared::cache_format::HDF5_SIGNATURE;
 use dvs_shared::event::SensorSize;
 use dvs_shared::{CacheFile, ChunkCodec, Frames, Set, SplitMode};
 
@@ -64,7 +65,7 @@ pub fn read(
         file.take(9).read_to_end(&mut first).with_context(cannot)?;
         start[..first.len()].copy_from_slice(&first);
     }
-    if start.starts_with(b"\x89HDF\r\n") {
+    if start.starts_with(HDF5_SIGNATURE) {
         let cache = CacheFile::open(path)?;
         check(&cache)?;
         return of_cache(&cache, args, shape);

@@ -7,13 +7,14 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
+use crate::cache_format::HDF5_SIGNATURE;
+
 /// The longest text that a root attribute is believed to hold, in bytes.
 const MAX_TEXT: u32 = 1 << 16;
 /// The most bytes of the root's object header, and the most pieces it lies in.
 const MAX_HEADER: usize = 1 << 20;
 const MAX_PIECES: usize = 64;
 
-const SIGNATURE: &[u8] = b"\x89HDF\r\n\x1a\n";
 /// Versions and sizes of a superblock of version 0 with addresses and lengths of 8 bytes, and its base address.
 const VERSIONS: [u8; 5] = [0, 0, 0, 0, 0];
 const SIZES: [u8; 2] = [8, 8];
@@ -35,7 +36,7 @@ pub(super) fn check(file: &File) -> Result<(), String> {
     let Ok(superblock) = bytes(file, 0, SUPERBLOCK) else {
         return Ok(());
     };
-    if !superblock.starts_with(SIGNATURE) {
+    if !superblock.starts_with(HDF5_SIGNATURE) {
         return Ok(());
     }
     if superblock[8..13] != VERSIONS

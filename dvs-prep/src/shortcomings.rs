@@ -1,0 +1,125 @@
+//! What the input lacks and what of it is damaged, each with the recording it is of, and whether the rest may become a
+//! cache.
+
+use std::collections::{HashMap, HashSet};
+
+use dvs_shared::Set;
+use dvs_shared::cache_format::MAX_SKIPPED;
+
+use crate::archive::{Archive, ArchiveError, Container, Member};
+use crate::error::{Problem, Problems};
+use crate::intake::Intake;
+
+/// A problem, and the recording it is of if it is of one.
+pub type Shortcoming = (Option<String>, Problem);
+
+/// Whether damage may have begun before the place where it was noticed: a changed bit in a deflate stream changes what
+/// comes out of it long before it contradicts the format. Where the stream merely ends, nothing before is changed.
+pub fn may_have_begun_earlier(archive: &Archive, error: &ArchiveError) -> bool {
+    archive.container != Container::Tar && !error.is_truncation()
+}
+
+/// The listed recordings that `problems` say are damaged, in the lists' order.
+///
+/// # Errors
+/// All problems, where some are not of single recordings, where damaged recordings are not to be left out, or where
+/// nothing remains.
+pub fn skippable(
+    intake: &Intake<'_>,
+    problems: &mut Vec<Shortcoming>,
+    skip_damaged: bool,
+) -> Result<Vec<String>, Problems> {
+    let container = |p: &Problem| matches!(p, Problem::Archive(_));
+    let of_recordings = problems
+        .iter()
+        .all(|(recording, p)| p.is_damage() && (recording.is_some() || container(p)));
+    let damaged: HashSet<&String> = problems.iter().filter_map(|(r, _)| r.as_ref()).collect();
+    let listed: Vec<&String> = intake.lists.iter().flatten().flatten().collect();
+    let skipped: Vec<String> = listed
+        .iter()
+        .filter(|r| damaged.contains(*r))
+        .map(|r| (*r).clone())
+        .collect();
+    let refusal = if !(skip_damaged && of_recordings) {
+        None
+    } else if skipped.len() == listed.len() {
+        Some(Problem::NothingWhole {
+            listed: listed.len(),
+        })
+    } else if skipped.len() > MAX_SKIPPED {
+        Some(Problem::TooManyDamaged {
+            damaged: skipped.len(),
+            limit: MAX_SKIPPED,
+        })
+    } else {
+        return Ok(skipped);
+    };
+    let problems = std::mem::take(problems).into_iter().map(|(_, p)| p);
+    Err(Problems(problems.chain(refusal).collect()))
+}
+
+/// Listed recordings that were neither finished nor found to be damaged: those behind the container's damage.
+pub fn not_reached<T>(
+    intake: &Intake<'_>,
+    finished: &HashMap<String, T>,
+    problems: &[Shortcoming],
+) -> Vec<Shortcoming> {
+    let known: HashSet<&String> = problems.iter().filter_map(|(r, _)| r.as_ref()).collect();
+    let listed = intake.lists.iter().flatten().flatten();
+    listed
+        .filter(|r| !finished.contains_key(*r) && !known.contains(r))
+        .map(|r| {
+            let recording = r.clone();
+            (Some(r.clone()), Problem::NotReached { recording })
+        })
+        .collect()
+}
+
+/// Everything the lists call for that the archive did not hold, each with the recording it is of.
+pub fn missing(intake: &Intake<'_>) -> Vec<Shortcoming> {
+    let mut problems = Vec::new();
+    let unlisted = some_of(&intake.unlisted());
+    for set in Set::ALL {
+        let file = Member::Trials(set).file_name();
+        let Some(list) = &intake.lists[set as usize] else {
+            if !intake.has_list(set) {
+                problems.push((None, Problem::ListMissing { file }));
+            }
+            continue;
+        };
+        let absent = list.iter().filter(|r| !intake.has_recording(r));
+        problems.extend(absent.map(|r| {
+            let problem = Problem::RecordingMissing {
+                recording: r.clone(),
+                list: file.clone(),
+                unlisted: unlisted.clone(),
+            };
+            (Some(r.clone()), problem)
+        }));
+        let names: HashSet<&String> = list.iter().collect();
+        let unlabelled = intake.without_labels().filter(|r| names.contains(r));
+        problems.extend(unlabelled.map(|r| {
+            let recording = r.clone();
+            (Some(r.clone()), Problem::LabelsMissing { recording })
+        }));
+    }
+    if let [Some(train), Some(test)] = &intake.lists {
+        let test: HashSet<&String> = test.iter().collect();
+        let both = train.iter().filter(|r| test.contains(r));
+        problems.extend(both.map(|r| {
+            let recording = r.clone();
+            (None, Problem::InBothSets { recording })
+        }));
+    }
+    problems
+}
+
+/// The first of `names` for a message, and how many there are besides.
+pub fn some_of(names: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let shown = names[..names.len().min(SHOWN)].join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
