@@ -3,7 +3,9 @@
 //! burn-nn's own module moves the running variance by the biased variance of the batch where PyTorch takes the
 //! unbiased one, and derives its gradient through some ten operations on the largest tensors of the network.
 
+#[cfg(feature = "gpu")]
 pub mod cube;
+#[cfg(feature = "gpu")]
 pub mod cube_kernel;
 pub mod kernel;
 pub mod reference;

@@ -3,7 +3,9 @@
 //! One after the other they read and write the network's largest tensors some ten times, and keep four of them for
 //! the backward pass. Fused they keep the convolution's output alone.
 
+#[cfg(feature = "gpu")]
 pub mod cube;
+#[cfg(feature = "gpu")]
 pub mod cube_kernel;
 pub mod kernel;
 pub mod one_by_one;

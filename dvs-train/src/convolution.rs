@@ -26,6 +26,7 @@ use burn::backend::flex::Flex;
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::{ConvOptions, FloatTensor};
+#[cfg(feature = "gpu")]
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
 use pulp::Arch;
 
@@ -108,6 +109,7 @@ impl ConvolutionBackend for Flex {
 }
 
 /// burn's own kernels, which use matrix units where there are any.
+#[cfg(feature = "gpu")]
 impl<R, F, I, BT> ConvolutionBackend for CubeBackend<R, F, I, BT>
 where
     R: CubeRuntime,

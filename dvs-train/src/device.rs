@@ -3,7 +3,9 @@
 //! A backend panics where its device is missing. So everything that it needs is looked for first, and a device is
 //! tried once before it is used.
 
+#[cfg(feature = "cuda")]
 pub mod cuda;
+#[cfg(feature = "vulkan")]
 pub mod vulkan;
 
 use std::fmt;
@@ -11,11 +13,10 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow};
+#[cfg(feature = "cuda")]
 use burn::backend::cuda::CudaDevice;
+#[cfg(feature = "vulkan")]
 use burn::backend::wgpu::WgpuDevice;
-use burn::backend::{Cuda, Vulkan};
-use burn::tensor::backend::Backend;
-use burn::tensor::{ElementConversion, Tensor};
 
 use crate::cli::DeviceName;
 
@@ -25,8 +26,10 @@ pub enum Device {
     /// The processor.
     Cpu,
     /// An NVIDIA GPU.
+    #[cfg(feature = "cuda")]
     Cuda(CudaDevice),
     /// A device with a Vulkan driver, and its index.
+    #[cfg(feature = "vulkan")]
     Vulkan(WgpuDevice, usize),
 }
 
@@ -34,8 +37,9 @@ impl Device {
     /// Bytes of memory that a GPU has of its own, where that is known.
     pub fn memory(&self) -> Option<u64> {
         match self {
+            #[cfg(feature = "cuda")]
             Self::Cuda(device) => cuda::memory(device.index),
-            Self::Cpu | Self::Vulkan(..) => None,
+            _ => None,
         }
     }
 }
@@ -44,7 +48,9 @@ impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cpu => write!(f, "cpu"),
+            #[cfg(feature = "cuda")]
             Self::Cuda(device) => write!(f, "cuda:{}", device.index),
+            #[cfg(feature = "vulkan")]
             Self::Vulkan(_, index) => write!(f, "vulkan:{index}"),
         }
     }
@@ -59,10 +65,12 @@ macro_rules! on_device {
                 let $name = &burn::backend::flex::FlexDevice;
                 $body
             }
+            #[cfg(feature = "cuda")]
             $crate::device::Device::Cuda($name) => {
                 type $backend = burn::backend::Cuda;
                 $body
             }
+            #[cfg(feature = "vulkan")]
             $crate::device::Device::Vulkan($name, _) => {
                 type $backend = burn::backend::Vulkan;
                 $body
@@ -80,7 +88,7 @@ pub fn resolve(name: DeviceName) -> Result<Device> {
     let found = match name {
         DeviceName::Cpu => Ok(Device::Cpu),
         DeviceName::Auto => Ok(cuda(0).unwrap_or_else(|reason| {
-            if cuda::has_driver() {
+            if has_nvidia_driver() {
                 eprintln!(
                     "dvs-train: computing on the CPU, because cuda:0 cannot be used: {reason:#}"
                 );
@@ -93,21 +101,51 @@ pub fn resolve(name: DeviceName) -> Result<Device> {
     found.with_context(|| format!("--device {name} cannot be used"))
 }
 
+/// Whether NVIDIA's driver is installed.
+fn has_nvidia_driver() -> bool {
+    #[cfg(feature = "cuda")]
+    let there = cuda::has_driver();
+    #[cfg(not(feature = "cuda"))]
+    let there = std::path::Path::new("/proc/driver/nvidia/version").exists();
+    there
+}
+
+#[cfg(feature = "cuda")]
 fn cuda(index: usize) -> Result<Device> {
     cuda::find(index)?;
     let device = CudaDevice::new(index);
-    try_out::<Cuda>(&device)?;
+    try_out::<burn::backend::Cuda>(&device)?;
     Ok(Device::Cuda(device))
 }
 
+#[cfg(not(feature = "cuda"))]
+fn cuda(_: usize) -> Result<Device> {
+    Err(left_out("cuda"))
+}
+
+#[cfg(feature = "vulkan")]
 fn vulkan(index: usize) -> Result<Device> {
     let device = vulkan::find(index)?;
-    try_out::<Vulkan>(&device)?;
+    try_out::<burn::backend::Vulkan>(&device)?;
     Ok(Device::Vulkan(device, index))
 }
 
+#[cfg(not(feature = "vulkan"))]
+fn vulkan(_: usize) -> Result<Device> {
+    Err(left_out("vulkan"))
+}
+
+#[cfg(not(all(feature = "cuda", feature = "vulkan")))]
+fn left_out(feature: &str) -> anyhow::Error {
+    anyhow!(
+        "this dvs-train was built without {feature}; build it anew: cargo build --release --features {feature}"
+    )
+}
+
 /// Computes something that takes kernels, and looks at what comes out.
-fn try_out<B: Backend>(device: &B::Device) -> Result<()> {
+#[cfg(feature = "gpu")]
+fn try_out<B: burn::tensor::backend::Backend>(device: &B::Device) -> Result<()> {
+    use burn::tensor::{ElementConversion, Tensor};
     let compute = || {
         (Tensor::<B, 1>::ones([2], device) + 1.0)
             .sum()
@@ -187,34 +225,46 @@ fn short_of_memory(reason: &str) -> bool {
 /// A table of what there is, and why something cannot be used.
 pub fn table() -> String {
     let mut text = String::from("cpu       this processor, in 32 bits\n");
-    match cuda::gpus() {
-        Ok(gpus) => {
-            for (index, gpu) in gpus.iter().enumerate() {
-                text += &line(&format!("cuda:{index}"), &gpu.to_string(), cuda(index));
-            }
-        }
-        Err(reason) => text += &format!("cuda      none: {reason:#}\n"),
-    }
-    let devices = vulkan::devices();
-    for (index, found) in devices.iter().enumerate() {
-        text += &line(
-            &format!("vulkan:{index}"),
-            &found.to_string(),
-            vulkan(index),
-        );
-    }
-    if devices.is_empty() {
-        text += &format!("vulkan    none: {}\n", vulkan::NONE);
-    }
+    text += &lines("cuda", cuda_gpus(), cuda);
+    text += &lines("vulkan", vulkan_devices(), vulkan);
     let auto = cuda(0).unwrap_or(Device::Cpu);
     text + &format!("--device auto means {auto}\n")
 }
 
-fn line(name: &str, what: &str, found: Result<Device>) -> String {
-    match found {
-        Ok(_) => format!("{name:<9} {what}\n"),
-        Err(reason) => format!("{name:<9} {what}; cannot be used: {reason:#}\n"),
-    }
+/// A line for each device of a kind, or one that says why there is none.
+fn lines(
+    kind: &str,
+    found: Result<Vec<String>>,
+    resolve: impl Fn(usize) -> Result<Device>,
+) -> String {
+    let found = match found {
+        Ok(found) => found,
+        Err(reason) => return format!("{kind:<9} none: {reason:#}\n"),
+    };
+    let line = |(index, what): (usize, &String)| {
+        let name = format!("{kind}:{index}");
+        match resolve(index) {
+            Ok(_) => format!("{name:<9} {what}\n"),
+            Err(reason) => format!("{name:<9} {what}; cannot be used: {reason:#}\n"),
+        }
+    };
+    found.iter().enumerate().map(line).collect()
+}
+
+fn cuda_gpus() -> Result<Vec<String>> {
+    #[cfg(feature = "cuda")]
+    let gpus = Ok(cuda::gpus()?.iter().map(ToString::to_string).collect());
+    #[cfg(not(feature = "cuda"))]
+    let gpus = Err(left_out("cuda"));
+    gpus
+}
+
+fn vulkan_devices() -> Result<Vec<String>> {
+    #[cfg(feature = "vulkan")]
+    let devices = Ok(vulkan::devices()?.iter().map(ToString::to_string).collect());
+    #[cfg(not(feature = "vulkan"))]
+    let devices = Err(left_out("vulkan"));
+    devices
 }
 
 #[cfg(test)]

@@ -1,68 +1,6 @@
-//! `dvs-train`: trains spiking neural networks on the frame cache that `dvs-prep` makes.
-//!
-//! cache -> [`samples`] -> [`cache_reader`] -> [`feed`] -> [`batch`] -> [`network`] (its [`convolution`], [`batch_norm`] and
-//! [`neuron`]s) -> firing rate -> [`metrics`]; [`training`] is one epoch of it, [`evaluation`] the judgement after it, and
-//! [`run`] the loop around both, which leaves [`epoch_log`], [`checkpoint`] and [`pictures`] in a [`run_folder`].
-//! [`eval`] and [`predict`] use what was trained, [`mod@bench`] times the steps.
+//! `dvs-train`; the library of that name has what it does.
 
-mod batch;
-mod batch_norm;
-mod bench;
-mod block;
-mod cache_reader;
-mod checkpoint;
-mod cli;
-mod confusion;
-mod convolution;
-mod cube;
-mod description;
-mod device;
-mod epoch_log;
-mod eval;
-mod evaluation;
-mod event_file;
-mod feed;
-mod firing;
-mod flex;
-mod gradients;
-mod interrupt;
-mod loss_scale;
-mod metrics;
-mod network;
-mod neuron;
-mod optimizer;
-mod options;
-mod pictures;
-mod predict;
-mod primitive;
-mod progress;
-mod resume;
-mod run;
-mod run_folder;
-mod samples;
-mod schedule;
-mod seed;
-mod sets;
-mod settings;
-mod summary;
-#[cfg(test)]
-mod test_data;
-mod trained;
-mod training;
-mod tutorial;
-mod validation;
-mod weights;
-
-use std::io::{self, Write};
 use std::process::ExitCode;
-
-use anyhow::Result;
-use burn::backend::Autodiff;
-
-use crate::cli::{Cli, Command, TrainArgs, Typed};
-use crate::device::on_device;
-use crate::interrupt::{Interrupt, Signal};
-use crate::options::TrainOptions;
 
 // The system's allocator maps every large tensor anew and pays for its pages each time.
 #[global_allocator]
@@ -75,41 +13,5 @@ fn main() -> ExitCode {
     // Never: each training step needs as much as the last.
     // SAFETY: of options the documentation asks nothing but that no other thread sets them at the same time.
     unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, -1) };
-    let (cli, typed) = Cli::read(tutorial::translate(std::env::args_os()));
-    let result = match cli.chosen() {
-        Command::Train(args) => match train(args, &typed) {
-            Ok(Some(signal)) => return ExitCode::from(signal.exit_status()),
-            done => done.map(drop),
-        },
-        Command::Eval(args) => eval::run(&args),
-        Command::Predict(args) => predict::run(&args),
-        Command::Bench(args) => bench::run(&args),
-        Command::Devices => run::print(&device::table()),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Whoever would read it may be gone.
-            let _ = writeln!(io::stderr(), "dvs-train: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// Trains; gives the signal that ended the run early, if one did.
-fn train(args: TrainArgs, typed: &Typed) -> Result<Option<Signal>> {
-    let (options, from) = match &args.resume {
-        None => (TrainOptions::resolve(args)?, None),
-        Some(path) => {
-            let (options, from) = resume::resume(path, &args, typed)?;
-            eprintln!("dvs-train: {from}");
-            (options, Some(from))
-        }
-    };
-    let interrupt = Interrupt::listen()?;
-    device::guard(&options.device, options.batch_size, || {
-        on_device!(&options.device, |B, device| {
-            run::run::<Autodiff<B>>(&options, from.as_ref(), &interrupt, device)
-        })
-    })
+    dvs_train::main()
 }

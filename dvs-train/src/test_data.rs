@@ -68,6 +68,7 @@ pub fn back<K: Backend, const D: usize>(tensor: FloatTensor<K>) -> Vec<f32> {
 /// says so and passes, or fails where $DVS_REQUIRE_VULKAN is 1.
 pub fn vulkan() -> Option<WgpuDevice> {
     match crate::device::vulkan::devices()
+        .unwrap_or_default()
         .into_iter()
         .find_map(|found| found.device)
     {

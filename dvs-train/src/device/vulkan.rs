@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use burn::backend::wgpu::WgpuDevice;
 
 /// Why there is none.
-pub const NONE: &str = "no Vulkan driver has a device here; install your GPU's driver (Debian: mesa-vulkan-drivers, \
+const NONE: &str = "no Vulkan driver has a device here; install your GPU's driver (Debian: mesa-vulkan-drivers, \
                         which also computes on the CPU, slowly)";
 
 /// A device, as its driver describes it.
@@ -24,8 +24,11 @@ impl fmt::Display for Found {
     }
 }
 
-/// All devices, in the driver's order.
-pub fn devices() -> Vec<Found> {
+/// All devices, in the driver's order; at least one.
+///
+/// # Errors
+/// Where there is none.
+pub fn devices() -> Result<Vec<Found>> {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
         backends: wgpu::Backends::VULKAN,
         ..wgpu::InstanceDescriptor::new_without_display_handle()
@@ -33,7 +36,8 @@ pub fn devices() -> Vec<Found> {
     let adapters = cubecl::future::block_on(instance.enumerate_adapters(wgpu::Backends::VULKAN));
     let (mut discrete, mut integrated, mut virtual_, mut software) = (0.., 0.., 0.., 0..);
     let next = |counter: &mut std::ops::RangeFrom<usize>| counter.next().unwrap_or_default();
-    adapters
+    ensure!(!adapters.is_empty(), NONE);
+    let found = adapters
         .into_iter()
         .map(|adapter| {
             // The backend counts the devices of each kind by themselves, in this order.
@@ -65,7 +69,8 @@ pub fn devices() -> Vec<Found> {
                 device,
             }
         })
-        .collect()
+        .collect();
+    Ok(found)
 }
 
 /// The device with the given index.
@@ -73,8 +78,8 @@ pub fn devices() -> Vec<Found> {
 /// # Errors
 /// Where there is none.
 pub fn find(index: usize) -> Result<WgpuDevice> {
-    let devices = devices();
-    let last = devices.len().checked_sub(1).context(NONE)?;
+    let devices = devices()?;
+    let last = devices.len() - 1;
     let found = devices.get(index).with_context(|| {
         format!("vulkan:{last} is the last device of its kind; dvs-train devices lists them")
     })?;

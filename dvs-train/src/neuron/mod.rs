@@ -12,7 +12,9 @@
 
 pub mod args;
 pub mod backend;
+#[cfg(feature = "gpu")]
 pub mod cube;
+#[cfg(feature = "gpu")]
 pub mod cube_rule;
 pub mod kernel;
 pub mod layer;
