@@ -20,6 +20,7 @@ use crate::cli::{BenchArgs, Half, TrainArgs};
 use crate::device::{self, on_device};
 use crate::loss_scale::LossScale;
 use crate::network::{Network, SnnBackend};
+use crate::optimizer::adam::AdamBackend;
 use crate::optimizer::{Optimizer, Rule};
 use crate::options::{network_config, refuse_amp, within};
 use crate::run::print;
@@ -41,7 +42,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
 fn run_on<B>(args: &BenchArgs, device: &B::Device) -> Result<()>
 where
     B: AutodiffBackend + SnnBackend,
-    B::InnerBackend: SnnBackend,
+    B::InnerBackend: SnnBackend + AdamBackend,
 {
     let size = [DVS128.height as usize, DVS128.width as usize];
     let asked = TrainArgs {

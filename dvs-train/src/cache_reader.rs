@@ -7,7 +7,6 @@
 use std::io;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -45,7 +44,6 @@ pub struct BatchReader {
     workers: Vec<JoinHandle<()>>,
     batches: usize,
     next: usize,
-    waited: Duration,
 }
 
 impl BatchReader {
@@ -63,7 +61,6 @@ impl BatchReader {
             workers: Vec::new(),
             batches: batches.len(),
             next: 0,
-            waited: Duration::ZERO,
         };
         let batches = Arc::new(batches);
         let workers = workers.clamp(1, batches.len().max(1));
@@ -84,11 +81,6 @@ impl BatchReader {
         }
         Ok(reader)
     }
-
-    /// How long the consumer has waited for batches.
-    pub fn waited(&self) -> Duration {
-        self.waited
-    }
 }
 
 impl Iterator for BatchReader {
@@ -99,11 +91,9 @@ impl Iterator for BatchReader {
             return None;
         }
         let lane = self.lanes.get(self.next % self.lanes.len().max(1))?;
-        let start = Instant::now();
         let batch = lane
             .recv()
             .unwrap_or_else(|_| Err(anyhow!("a reader thread ended before its last batch")));
-        self.waited += start.elapsed();
         self.next += 1;
         if batch.is_err() {
             self.lanes.clear();

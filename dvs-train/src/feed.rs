@@ -1,15 +1,21 @@
 //! Batches on the device: read ahead and uploaded one by one, or gathered from a set that is there already.
+//!
+//! Uploads have a thread of their own, which is a batch ahead of training. A GPU backend gives each thread its own
+//! queue of work, so that a copy need not wait for the kernels of the step before.
 
 use std::cell::OnceCell;
+use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
 use std::vec;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use burn::tensor::backend::Backend;
 use burn::tensor::{Int, Tensor, TensorData};
+use crossbeam_channel::{Receiver, bounded};
 
-use crate::batch::{Batch, DeviceCounts};
+use crate::batch::{Batch, DeviceCounts, HostBatch};
 use crate::cache_reader::{BatchReader, Batches, test_batches};
 use crate::interrupt::Interrupt;
 use crate::samples::{CacheSamples, FramesIn, SampleSource};
@@ -65,7 +71,8 @@ impl<B: Backend> Feeder<B> {
             },
             None => Feed::Upload {
                 feeder: self,
-                reader: self.read(batches)?,
+                uploads: Uploads::start(self.read(batches)?, &self.device)
+                    .context("cannot start the thread that uploads batches")?,
             },
         })
     }
@@ -90,12 +97,12 @@ impl<B: Backend> Feeder<B> {
 
 /// The batches of one epoch, as an iterator. After an error there are no more, nor once the run is asked to stop.
 pub enum Feed<'a, B: Backend> {
-    /// Read ahead, and uploaded when they are asked for.
+    /// Read and uploaded ahead.
     Upload {
         /// Whose they are.
         feeder: &'a Feeder<B>,
-        /// What reads.
-        reader: BatchReader,
+        /// What reads and uploads.
+        uploads: Uploads<B>,
     },
     /// Gathered on the device.
     Gather {
@@ -112,7 +119,7 @@ impl<B: Backend> Feed<'_, B> {
     /// How long the consumer has waited for batches.
     pub fn waited(&self) -> Duration {
         match self {
-            Self::Upload { reader, .. } => reader.waited(),
+            Self::Upload { uploads, .. } => uploads.waited,
             Self::Gather { .. } => Duration::ZERO,
         }
     }
@@ -127,10 +134,7 @@ impl<B: Backend> Iterator for Feed<'_, B> {
             return None;
         }
         match self {
-            Self::Upload { feeder, reader } => {
-                let batch = reader.next()?;
-                Some(batch.map(|batch| Batch::upload(batch, &feeder.device)))
-            }
+            Self::Upload { uploads, .. } => uploads.next(),
             Self::Gather {
                 feeder,
                 counts,
@@ -146,5 +150,157 @@ impl<B: Backend> Iterator for Feed<'_, B> {
                 Some(Ok(Batch::new(counts.float(), &labels, device)))
             }
         }
+    }
+}
+
+/// Batches that a thread uploads, one ahead. After an error there are no more.
+pub struct Uploads<B: Backend> {
+    /// None once there are no more.
+    batches: Option<Receiver<Result<Batch<B>>>>,
+    thread: Option<JoinHandle<()>>,
+    waited: Duration,
+}
+
+impl<B: Backend> Uploads<B> {
+    /// Starts to upload `batches` to `device`.
+    ///
+    /// # Errors
+    /// Where the system starts no thread.
+    fn start(
+        batches: impl Iterator<Item = Result<HostBatch>> + Send + 'static,
+        device: &B::Device,
+    ) -> io::Result<Self> {
+        // No room: the batch that waits is in the thread's hands, and there are two on the device at most.
+        let (sender, receiver) = bounded(0);
+        let device = device.clone();
+        let upload = move || {
+            for batch in batches {
+                let batch = batch.map(|batch| Batch::upload(batch, &device));
+                if sender.send(batch).is_err() {
+                    return;
+                }
+            }
+        };
+        Ok(Self {
+            batches: Some(receiver),
+            thread: Some(Builder::new().name("upload".to_owned()).spawn(upload)?),
+            waited: Duration::ZERO,
+        })
+    }
+
+    /// Sees the thread end; whether it did its work.
+    fn end(&mut self) -> bool {
+        // Without a receiver the next send fails.
+        self.batches = None;
+        self.thread
+            .take()
+            .is_none_or(|thread| thread.join().is_ok())
+    }
+}
+
+impl<B: Backend> Iterator for Uploads<B> {
+    type Item = Result<Batch<B>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let start = Instant::now();
+        let batch = self.batches.as_ref()?.recv();
+        self.waited += start.elapsed();
+        match batch {
+            Ok(Ok(batch)) => Some(Ok(batch)),
+            Ok(Err(error)) => {
+                self.end();
+                Some(Err(error))
+            }
+            Err(_) if self.end() => None,
+            Err(_) => Some(Err(anyhow!("the thread that uploads batches failed"))),
+        }
+    }
+}
+
+impl<B: Backend> Drop for Uploads<B> {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use std::thread;
+
+    use burn::backend::Flex;
+    use dvs_shared::CountType;
+
+    use super::*;
+
+    /// Uploads `count` batches, of which batch k has one sample with the label k.
+    fn uploads(count: u8, each: impl Fn(u8) -> Result<()> + Send + 'static) -> Uploads<Flex> {
+        let batches = (0..count).map(move |k| {
+            let mut batch = HostBatch::new(CountType::U8, 1, 1, 1, 1);
+            batch.labels[0] = k;
+            each(k).map(|()| batch)
+        });
+        Uploads::start(batches, &Default::default()).unwrap()
+    }
+
+    fn label(batch: Batch<Flex>) -> i32 {
+        batch.labels.into_data().to_vec::<i32>().unwrap()[0]
+    }
+
+    #[test]
+    fn batches_come_in_order_and_waiting_for_them_is_measured() {
+        let slow = Duration::from_millis(2);
+        let mut uploads = uploads(5, move |_| {
+            thread::sleep(slow);
+            Ok(())
+        });
+        let labels: Vec<_> = (&mut uploads).map(|batch| label(batch.unwrap())).collect();
+        assert_eq!(labels, [0, 1, 2, 3, 4]);
+        assert!(uploads.waited > slow, "{:?}", uploads.waited);
+        assert!(uploads.next().is_none());
+    }
+
+    #[test]
+    fn an_error_or_a_panic_ends_them_and_is_told() {
+        let failing = |k| match k {
+            2 => Err(anyhow!("sample 2 is damaged")),
+            _ => Ok(()),
+        };
+        let panicking = |k| match k {
+            2 => panic!("the device is gone"),
+            _ => Ok(()),
+        };
+        for (mut uploads, reason) in [
+            (uploads(5, failing), "sample 2 is damaged"),
+            (
+                uploads(5, panicking),
+                "the thread that uploads batches failed",
+            ),
+        ] {
+            for k in 0..2 {
+                assert_eq!(label(uploads.next().unwrap().unwrap()), k);
+            }
+            let error = uploads.next().unwrap().unwrap_err();
+            assert_eq!(error.to_string(), reason);
+            assert!(uploads.next().is_none());
+        }
+    }
+
+    #[test]
+    fn no_more_than_one_is_ahead_and_none_is_begun_once_they_are_dropped() {
+        let begun = Arc::new(());
+        let each = Arc::clone(&begun);
+        let mut uploads = uploads(100, move |k| {
+            assert!(
+                k <= 2,
+                "one is asked for, one is held, and then the feed is gone"
+            );
+            let _ = &each;
+            Ok(())
+        });
+        uploads.next().unwrap().unwrap();
+        thread::sleep(Duration::from_millis(20));
+        drop(uploads);
+        assert_eq!(Arc::strong_count(&begun), 1);
     }
 }

@@ -13,23 +13,29 @@ pub fn square_sum<B: AutodiffBackend, M: AutodiffModule<B>>(
     gradients: &GradientsParams,
     device: &B::Device,
 ) -> Tensor<B::InnerBackend, 1> {
-    let mut squares = Squares {
+    let mut all = All {
         gradients,
-        sum: Tensor::zeros([1], device),
+        values: Vec::new(),
     };
-    module.visit(&mut squares);
-    squares.sum
+    module.visit(&mut all);
+    if all.values.is_empty() {
+        return Tensor::zeros([1], device);
+    }
+    // Put together first: a GPU adds up one long vector in fewer launches than many short ones.
+    let all = Tensor::cat(all.values, 0);
+    (all.clone() * all).sum()
 }
 
-struct Squares<'a, B: AutodiffBackend> {
+struct All<'a, B: AutodiffBackend> {
     gradients: &'a GradientsParams,
-    sum: Tensor<B::InnerBackend, 1>,
+    /// One vector for each weight.
+    values: Vec<Tensor<B::InnerBackend, 1>>,
 }
 
-impl<B: AutodiffBackend> ModuleVisitor<B> for Squares<'_, B> {
+impl<B: AutodiffBackend> ModuleVisitor<B> for All<'_, B> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
         if let Some(gradient) = self.gradients.get::<B::InnerBackend, D>(param.id) {
-            self.sum = self.sum.clone() + (gradient.clone() * gradient).sum();
+            self.values.push(gradient.flatten(0, D - 1));
         }
     }
 }

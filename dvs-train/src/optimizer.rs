@@ -3,6 +3,10 @@
 //! burn's own keep their state under identities that are new in every process and, for SGD, out of reach; here a
 //! checkpoint can take it out and put it back under the weights' names.
 
+pub mod adam;
+#[cfg(feature = "gpu")]
+pub mod cube;
+
 use std::collections::HashMap;
 
 use anyhow::{Context, Result, ensure};
@@ -12,10 +16,8 @@ use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{ElementConversion, Tensor};
 
 use crate::loss_scale::LossScale;
-
-/// Adam's decay of the mean of gradients and of their squares.
-const BETAS: [f64; 2] = [0.9, 0.999];
-const EPSILON: f64 = 1e-8;
+use crate::primitive::{primitive, tensor};
+use adam::{AdamBackend, AdamStep};
 
 /// How gradients become steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,7 +64,13 @@ impl<B: AutodiffBackend> Optimizer<B> {
             state: HashMap::new(),
         }
     }
+}
 
+impl<B> Optimizer<B>
+where
+    B: AutodiffBackend,
+    B::InnerBackend: AdamBackend,
+{
     /// Moves every weight of `module` that has a gradient. Where the loss is scaled, `gradients` are those of the scaled
     /// loss, and `square_sum` is theirs; if it is not finite, no weight moves.
     ///
@@ -113,7 +121,7 @@ impl<B: AutodiffBackend> Optimizer<B> {
         let (weight, gradient) = (weight.flatten(0, D - 1), gradient.flatten(0, D - 1));
         let kept = self.state.remove(&id).unwrap_or_default();
         let (weight, kept) = match self.rule {
-            Rule::Adam => adam(weight, gradient, kept, rate, self.steps),
+            Rule::Adam => adam(weight, gradient, kept, AdamStep::new(rate, self.steps)),
             Rule::Sgd { momentum } => sgd(weight, gradient, kept, rate, momentum),
         };
         self.state.insert(id, kept);
@@ -123,30 +131,23 @@ impl<B: AutodiffBackend> Optimizer<B> {
 
 type Moved<B> = (Tensor<B, 1>, Vec<Tensor<B, 1>>);
 
-fn adam<B: Backend>(
+fn adam<B: AdamBackend>(
     weight: Tensor<B, 1>,
     gradient: Tensor<B, 1>,
     kept: Vec<Tensor<B, 1>>,
-    rate: f64,
-    steps: u64,
+    step: AdamStep,
 ) -> Moved<B> {
-    let [beta_1, beta_2] = BETAS;
-    let mut kept = kept.into_iter();
-    let mut decayed = |beta: f64, new: Tensor<B, 1>| {
-        let new = new.mul_scalar(1.0 - beta);
-        match kept.next() {
-            Some(old) => old.mul_scalar(beta) + new,
-            None => new,
-        }
-    };
-    let mean = decayed(beta_1, gradient.clone());
-    let square = decayed(beta_2, gradient.clone() * gradient);
-    // Early means lean towards the zero they began with; these factors set them upright.
-    let lean = |beta: f64| 1.0 - beta.powf(steps as f64);
-    let scale = square.clone().sqrt().div_scalar(lean(beta_2).sqrt());
-    let step = mean.clone() / scale.add_scalar(EPSILON);
-    let weight = weight - step.mul_scalar(rate / lean(beta_1));
-    (weight, vec![mean, square])
+    let kept = <[_; 2]>::try_from(kept).unwrap_or_else(|_| {
+        let zeros = Tensor::zeros(weight.shape(), &weight.device());
+        [zeros.clone(), zeros]
+    });
+    let [weight, mean, square] = B::adam(
+        primitive(weight),
+        primitive(gradient),
+        kept.map(primitive),
+        step,
+    );
+    (tensor(weight), vec![tensor(mean), tensor(square)])
 }
 
 fn sgd<B: Backend>(
@@ -172,7 +173,11 @@ struct Step<'a, B: AutodiffBackend> {
     gradients: GradientsParams,
 }
 
-impl<B: AutodiffBackend> ModuleMapper<B> for Step<'_, B> {
+impl<B> ModuleMapper<B> for Step<'_, B>
+where
+    B: AutodiffBackend,
+    B::InnerBackend: AdamBackend,
+{
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
         let (id, weight, mapper) = param.consume();
         let Some(gradient) = self.gradients.remove::<B::InnerBackend, D>(id) else {

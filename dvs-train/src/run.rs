@@ -17,6 +17,7 @@ use crate::feed::Feeder;
 use crate::interrupt::{Interrupt, Signal};
 use crate::network::{Network, NetworkConfig, SnnBackend};
 use crate::optimizer::Optimizer;
+use crate::optimizer::adam::AdamBackend;
 use crate::options::{TrainOptions, network_config};
 use crate::resume::Resumption;
 use crate::run_folder::RunFolder;
@@ -40,7 +41,7 @@ pub fn run<B>(
 ) -> Result<Option<Signal>>
 where
     B: AutodiffBackend + SnnBackend,
-    B::InnerBackend: SnnBackend,
+    B::InnerBackend: SnnBackend + AdamBackend,
 {
     let sets = Sets::<B::InnerBackend>::new(options, interrupt, device)?;
     let (judged_on, judged_set) = sets.judged();
@@ -189,7 +190,7 @@ struct Standing<B: AutodiffBackend> {
 impl<B> Standing<B>
 where
     B: AutodiffBackend + SnnBackend,
-    B::InnerBackend: SnnBackend,
+    B::InnerBackend: SnnBackend + AdamBackend,
 {
     /// At its beginning, or at the checkpoint of `resumption`.
     fn at(
@@ -242,7 +243,7 @@ fn train<B>(
 ) -> Result<(Network<B>, Trained)>
 where
     B: AutodiffBackend + SnnBackend,
-    B::InnerBackend: SnnBackend,
+    B::InnerBackend: SnnBackend + AdamBackend,
 {
     // Each epoch draws from a seed of its own: see the module `seed`.
     B::seed(device, derive(options.seed, Purpose::Dropout, epoch));

@@ -14,6 +14,7 @@ use crate::gradients::{self, square_sum};
 use crate::metrics::{Running, Sums};
 use crate::network::{Network, SnnBackend};
 use crate::optimizer::Optimizer;
+use crate::optimizer::adam::AdamBackend;
 use crate::progress::sample_bar;
 
 /// How far an epoch of training has come.
@@ -62,7 +63,7 @@ pub fn step<B>(
 ) -> Result<Step<B>>
 where
     B: AutodiffBackend + SnnBackend,
-    B::InnerBackend: SnnBackend,
+    B::InnerBackend: SnnBackend + AdamBackend,
 {
     let rate = network.forward(batch.frames.clone());
     let loss = mean_squared_error(rate.clone(), batch.target.clone());
@@ -104,7 +105,7 @@ pub fn train_epoch<B>(
 ) -> Result<(Network<B>, Trained)>
 where
     B: AutodiffBackend + SnnBackend,
-    B::InnerBackend: SnnBackend,
+    B::InnerBackend: SnnBackend + AdamBackend,
 {
     let start = Instant::now();
     let bar = sample_bar(name, samples);

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::bail;
 use dvs_shared::{CountType, Frames};
@@ -194,14 +195,4 @@ fn a_reader_that_is_dropped_early_ends_its_workers_and_reads_no_further() {
             "{read} samples read, {taken} batches taken"
         );
     }
-}
-
-#[test]
-fn waiting_is_measured() {
-    let mut source = Fake::new(8);
-    source.slow = true;
-    let mut reader = BatchReader::start(Arc::new(source), test_batches(8, 8), 1).unwrap();
-    assert_eq!(reader.waited(), Duration::ZERO);
-    reader.next().unwrap().unwrap();
-    assert!(reader.waited() > Duration::from_millis(1));
 }

@@ -12,6 +12,7 @@ fn a_device_that_is_not_there_is_refused_with_the_reason() {
             "dvs-train devices lists them",
             "nvidia-smi",
             "$CUDA_PATH",
+            "build it anew",
         ];
         assert!(
             error.starts_with(&format!("--device {name} cannot be used: ")),

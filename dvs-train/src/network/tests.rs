@@ -9,6 +9,7 @@ use burn::tensor::backend::AutodiffBackend;
 use super::*;
 use crate::batch::Batch;
 use crate::neuron::settings::Charge;
+use crate::optimizer::adam::AdamBackend;
 use crate::optimizer::{Optimizer, Rule};
 use crate::test_data::{Npz, distance, own_random_numbers, values, vulkan, wave};
 use crate::training::{mean_squared_error, step};
@@ -125,7 +126,7 @@ fn a_training_step_on_vulkan_is_the_peers() {
 fn training_step_is_the_peers<B>(device: &B::Device, except: &[&str])
 where
     B: AutodiffBackend + SnnBackend,
-    B::InnerBackend: SnnBackend,
+    B::InnerBackend: SnnBackend + AdamBackend,
 {
     let mut npz = Npz::open("network.npz");
     let network = peer_network::<B>(&mut npz, "before", device);

@@ -1,12 +1,13 @@
 #![allow(clippy::unwrap_used)]
 
-use burn::backend::{Autodiff, Flex};
+use burn::backend::{Autodiff, Flex, Vulkan};
 use burn::module::{Module, Param};
 use burn::tensor::backend::Backend;
+use burn::tensor::ops::FloatTensor;
 
 use super::*;
 use crate::gradients::square_sum;
-use crate::test_data::{distance, values};
+use crate::test_data::{back, distance, there, values, vulkan, wave};
 
 type B = Autodiff<Flex>;
 
@@ -112,4 +113,47 @@ fn gradients_of_a_scaled_loss_are_scaled_back_or_left_out() {
     );
     assert!(left_out.iter().all(|weight| weight.is_finite()));
     assert_ne!(left_out, plain);
+}
+
+/// Ten steps of a weight of `length` values on a backend: what is left of weight, mean and square.
+fn ten_steps<K: AdamBackend>(
+    length: usize,
+    device: &K::Device,
+    adam: impl Fn(FloatTensor<K>, FloatTensor<K>, [FloatTensor<K>; 2], AdamStep) -> [FloatTensor<K>; 3],
+) -> [Vec<f32>; 3] {
+    let at = |step| there::<K, 1>(&wave([length], step, &Default::default()), device);
+    let zeros = || primitive(Tensor::<K, 1>::zeros([length], device));
+    let mut state = [at(0.7), zeros(), zeros()];
+    for t in 1..=10 {
+        let [weight, mean, square] = state;
+        let gradient = at(0.3 + t as f32);
+        state = adam(weight, gradient, [mean, square], AdamStep::new(0.01, t));
+    }
+    state.map(|tensor| back::<K, 1>(tensor))
+}
+
+const LENGTHS: [usize; 7] = [0, 1, 3, 8, 1000, 16_385, 40_001];
+
+#[test]
+fn the_kernel_of_adam_is_the_reference_to_the_bit() {
+    for length in LENGTHS {
+        let device = Default::default();
+        let plain = ten_steps::<Flex>(length, &device, adam::reference::<Flex>);
+        assert_eq!(
+            ten_steps::<Flex>(length, &device, <Flex as AdamBackend>::adam),
+            plain
+        );
+    }
+}
+
+#[test]
+fn the_kernel_of_adam_on_vulkan_is_the_reference() {
+    let Some(device) = vulkan() else { return };
+    for length in LENGTHS {
+        let plain = ten_steps::<Flex>(length, &Default::default(), adam::reference::<Flex>);
+        let found = ten_steps::<Vulkan>(length, &device, <Vulkan as AdamBackend>::adam);
+        for (found, plain) in found.iter().zip(&plain) {
+            assert!(distance(found, plain) < 1e-5, "{length}");
+        }
+    }
 }
