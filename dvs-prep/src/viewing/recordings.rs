@@ -168,8 +168,8 @@ impl Recordings {
     }
 
     fn push(&mut self, set: Option<Set>, placed: bool, recording: &str, windows: &[Window]) {
-        let mut index = self.listed.iter().filter(|s| s.set == set).count();
-        for window in windows {
+        let before = self.listed.iter().filter(|s| s.set == set).count();
+        for (index, window) in (before..).zip(windows) {
             self.listed.push(Listed {
                 name: window.sample_name(recording),
                 label: Some(window.label),
@@ -178,7 +178,6 @@ impl Recordings {
             });
             let place = (recording.to_owned(), window.start_us, window.end_us);
             self.windows.push(place);
-            index += 1;
         }
     }
 
