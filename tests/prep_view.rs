@@ -701,6 +701,12 @@ fn damage_is_said_and_not_shown() {
         }
     }
     assert!(damaged > 0);
+    // Where one recording's labels are damaged, the others' samples can be seen.
+    let files = with(dataset(), "user01_led_labels.csv", b"class");
+    let input = archive(folder.path(), &files);
+    let seen = run(&["view", text(&input), "--set", "test"]);
+    assert!(stderr(&seen).contains("left out what user01_led_labels.csv labels: line 1"));
+    fail(&["view", text(&input)]);
     let broken = folder.path().join("broken.tar.gz");
     let whole = fs::read(&input).unwrap();
     fs::write(&broken, &whole[..200]).unwrap();

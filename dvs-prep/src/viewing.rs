@@ -2,6 +2,7 @@
 
 mod choose;
 mod input;
+mod lists;
 mod output;
 mod recordings;
 mod said;

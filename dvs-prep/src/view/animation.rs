@@ -60,7 +60,7 @@ impl<'a, 'c, C: Copy + Into<u32>> Animation<'a, 'c, C> {
         let height = scaled.iter().map(|clip| clip.size().height).max();
         let largest = (width.unwrap_or(0).max(NARROWEST), height.unwrap_or(0));
         let captions = clips.iter().flat_map(|clip| {
-            (0..clip.frames()).map(|at| text.lines(clip.caption(at), largest.0).len())
+            (0..clip.frames()).map(|at| text.whole_lines(clip.caption(at), largest.0).len())
         });
         let animation = Self {
             caption_lines: captions.max().unwrap_or(0) as u32,
@@ -112,7 +112,7 @@ impl<'a, 'c, C: Copy + Into<u32>> Animation<'a, 'c, C> {
             let at = at * tile.clip.clip().frames() / self.frames;
             page.put(x, y, &tile.clip, at);
             y += self.largest.1 + GAP / 2;
-            for line in text.lines(tile.clip.clip().caption(at), self.largest.0) {
+            for line in text.whole_lines(tile.clip.clip().caption(at), self.largest.0) {
                 text.draw(&mut page, x, y, &line);
                 y += text.line();
             }

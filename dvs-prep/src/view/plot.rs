@@ -29,6 +29,8 @@ struct Panel {
     unit: &'static str,
     bars: Vec<Option<Vec<f64>>>,
     colours: Vec<RGBColor>,
+    /// What is said where there is no bar.
+    without: &'static str,
 }
 
 /// OFF and ON events of each frame, and how long each lasts; `title` says of which sample.
@@ -62,6 +64,7 @@ pub fn plot(
             unit: "events",
             bars: events.iter().map(parts).collect(),
             colours: vec![rgb(colours.off), rgb(colours.on)],
+            without: "none",
         },
         Panel {
             title: format!("duration of each frame{note}"),
@@ -70,6 +73,10 @@ pub fn plot(
                 .map(|at| Some(vec![timing.duration_us(at)? / us]))
                 .collect(),
             colours: vec![rgb(colours.ink)],
+            without: match timing {
+                Timing::Unknown => "not known",
+                _ => "none",
+            },
         },
     ];
     let (width, height) = (SIZE.0 * FINER, SIZE.1 * FINER);
@@ -125,14 +132,12 @@ fn draw(
         let highest = highest.fold(0.0, f64::max);
         if highest <= 0.0 {
             // Axes would be of nothing.
-            let known = frames == 0 || panel.bars.iter().any(Option::is_some);
-            let said = if known { "none" } else { "not known" };
             let centre = font(19).pos(Pos::new(HPos::Center, VPos::Center));
             let (width, height) = area.dim_in_pixel();
             let middle = ((width / 2) as i32, (height / 2) as i32);
             let title = Text::new(panel.title.as_str(), (middle.0, pixels(20)), centre.clone());
             area.draw(&title)?;
-            area.draw(&Text::new(said, middle, centre))?;
+            area.draw(&Text::new(panel.without, middle, centre))?;
             continue;
         }
         let mut chart = ChartBuilder::on(area)

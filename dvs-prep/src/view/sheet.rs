@@ -84,7 +84,7 @@ impl<'a, 'c, C: Copy + Into<u32>> Block<'a, 'c, C> {
     fn new(clip: Scaled<'a, 'c, C>, columns: u32, caption: &Text) -> Self {
         let width = clip.size().width;
         let captions: Vec<Vec<String>> = (0..clip.clip().frames())
-            .map(|at| caption.lines(clip.clip().caption(at), width))
+            .map(|at| caption.whole_lines(clip.clip().caption(at), width))
             .collect();
         Self {
             caption_lines: captions.iter().map(Vec::len).max().unwrap_or(0) as u32,

@@ -1,7 +1,8 @@
 //! Frames drawn with characters.
 //!
 //! With colours a character is two pixels, one above the other, in the colours of the pictures. Without, a character of
-//! braille is eight pixels, and a dot is a pixel with events of either polarity: resolution for colour.
+//! braille is eight pixels, and a dot is a pixel with events of either polarity: resolution for colour. Where the
+//! terminal is too narrow, several pixels of the sensor are one, their counts added.
 
 use std::fmt::Write;
 
