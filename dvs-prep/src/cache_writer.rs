@@ -91,8 +91,10 @@ impl Writer<'_> {
     fn write(&self, unfinished: &Path, sets: &[Vec<NamedSample>; 2]) -> Result<(), WriteError> {
         // The oldest of HDF5's formats: any reader knows it, and its groups hold no time of their making, which
         // would make every cache differ from the last.
+        // HDF5's own lock is left out: the file has a name nobody else knows, and where a file system has no locks, as
+        // NFS without its lock service, HDF5 would refuse.
         let created = hdf5::File::with_options()
-            .with_fapl(|access| access.libver_earliest())
+            .with_fapl(|access| access.libver_earliest().file_locking(false))
             .create(unfinished);
         let root = self.hdf5("the file", created)?;
         let CacheHeader { split, sensor, .. } = *self.header;

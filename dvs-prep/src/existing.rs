@@ -13,6 +13,7 @@ use dvs_shared::{CacheError, CacheFile};
 use thiserror::Error;
 
 use crate::archive::Archive;
+use crate::file_kind::irregular;
 use crate::file_stamp::FileStamp;
 use crate::output_lock::OutputLock;
 use crate::pipeline::Settings;
@@ -28,6 +29,14 @@ pub enum ExistingError {
     Foreign {
         /// The file.
         path: PathBuf,
+    },
+    /// A pipe, a device or a socket: giving the cache its name would put the cache in its place.
+    #[error("{path} exists and is {kind}; it is not replaced, even with --force. Choose another --output")]
+    Irregular {
+        /// What was named.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static str,
     },
     /// The file system refused.
     #[error("cannot read {path}")]
@@ -68,14 +77,21 @@ pub enum ExistingError {
 /// # Errors
 /// Where it is anything else.
 pub fn may_be_replaced(path: &Path) -> Result<(), ExistingError> {
+    let io_error = |source| ExistingError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    if let Some(kind) = irregular(path).map_err(io_error)? {
+        return Err(ExistingError::Irregular {
+            path: path.to_owned(),
+            kind,
+        });
+    }
     let mut start = Vec::new();
     match File::open(path).and_then(|f| f.take(HDF5_SIGNATURE.len() as u64).read_to_end(&mut start))
     {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(source) => Err(ExistingError::Io {
-            path: path.to_owned(),
-            source,
-        }),
+        Err(source) => Err(io_error(source)),
         Ok(_) if start.is_empty() || start == HDF5_SIGNATURE => Ok(()),
         Ok(_) => Err(ExistingError::Foreign {
             path: path.to_owned(),
