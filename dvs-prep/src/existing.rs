@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
 use dvs_shared::cache_format::HDF5_SIGNATURE;
-use dvs_shared::{CacheError, CacheFile};
+use dvs_shared::{CacheError, CacheFile, CacheHeader};
 use thiserror::Error;
 
 use crate::archive::Archive;
@@ -31,7 +31,9 @@ pub enum ExistingError {
         path: PathBuf,
     },
     /// A pipe, a device or a socket: giving the cache its name would put the cache in its place.
-    #[error("{path} exists and is {kind}; it is not replaced, even with --force. Choose another --output")]
+    #[error(
+        "{path} exists and is {kind}; it is not replaced, even with --force. Choose another --output"
+    )]
     Irregular {
         /// What was named.
         path: PathBuf,
@@ -103,9 +105,16 @@ pub fn may_be_replaced(path: &Path) -> Result<(), ExistingError> {
 /// stamps `input`. For every other case see [`find`].
 pub fn find_noted(path: &Path, input: &[FileStamp], settings: &Settings) -> Option<CacheFile> {
     let cache = CacheFile::open(path).ok()?;
-    let source = source_note::noted(path, input, &cache.header.skipped)?;
-    (cache.header.source_sha256 == source && other_options(&cache, settings).is_empty())
-        .then_some(cache)
+    let CacheHeader {
+        skipped,
+        source_sha256,
+        input_sha256,
+        ..
+    } = &cache.header;
+    let noted = |skipped: &[String]| source_note::noted(path, input, skipped);
+    let same = noted(skipped).as_ref() == Some(source_sha256)
+        || input_sha256.is_some() && noted(&[]) == *input_sha256;
+    (same && other_options(&cache, settings).is_empty()).then_some(cache)
 }
 
 /// The existing cache at `path`, if it is the one asked for; `None` where there is no file. `input` are the input's
@@ -130,13 +139,24 @@ pub fn find(
         source,
     })?;
     let mut differences = other_options(&cache, settings);
-    let skipped = &cache.header.skipped;
-    let noted = source_note::noted(path, input, skipped);
+    let CacheHeader {
+        skipped,
+        source_sha256,
+        input_sha256,
+        ..
+    } = &cache.header;
     // What was damaged may be whole now, which the content of the others does not tell.
-    if noted.is_none() && !skipped.is_empty() && differences.is_empty() {
+    let noted = source_note::noted(path, input, skipped);
+    let (noted, said) = match (noted, input_sha256) {
+        (None, Some(all)) => (source_note::noted(path, input, &[]), all),
+        (noted, _) => (noted, source_sha256),
+    };
+    if noted.is_none() && !skipped.is_empty() && input_sha256.is_none() {
         differences.push(format!(
-            "it lacks {}, which were damaged, and the input has been touched since",
-            skipped.join(", ")
+            "it lacks {}, which were damaged; whether they still are cannot be told, since {} is missing or the input has \
+             been touched",
+            skipped.join(", "),
+            source_note::path(path).display()
         ));
     }
     if differences.is_empty() {
@@ -156,10 +176,13 @@ pub fn find(
                 source
             }
         };
-        let said = &cache.header.source_sha256;
         if source != *said {
+            let lacking = match skipped.as_slice() {
+                [] => String::new(),
+                names => format!(" in which {} were damaged", names.join(", ")),
+            };
             differences.push(format!(
-                "it was made from an input with SHA-256 {said}, and {} has {source}",
+                "it was made from an input with SHA-256 {said}{lacking}, and {} has {source}",
                 archive.path.display()
             ));
         }

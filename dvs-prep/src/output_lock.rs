@@ -171,7 +171,8 @@ fn attempt(output: &Path) -> Result<Attempt, LockError> {
 /// Whether the file system has no locks at all: it knows none, or, as NFS without its lock service, says for each that
 /// there is none left.
 fn is_for_everyone(reason: &io::Error) -> bool {
-    reason.kind() == io::ErrorKind::Unsupported || Errno::from_io_error(reason) == Some(Errno::NOLCK)
+    reason.kind() == io::ErrorKind::Unsupported
+        || Errno::from_io_error(reason) == Some(Errno::NOLCK)
 }
 
 fn lock_path(output: &Path) -> PathBuf {

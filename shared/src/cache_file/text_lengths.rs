@@ -15,6 +15,7 @@ const MAX_TEXT: u32 = 1 << 16;
 const MAX_HEADER: usize = 1 << 20;
 const MAX_PIECES: usize = 64;
 
+const VERSION: usize = 8;
 /// Versions and sizes of a superblock of version 0 with addresses and lengths of 8 bytes, and its base address.
 const VERSIONS: [u8; 5] = [0, 0, 0, 0, 0];
 const SIZES: [u8; 2] = [8, 8];
@@ -39,11 +40,19 @@ pub(super) fn check(file: &File) -> Result<(), String> {
     if !superblock.starts_with(HDF5_SIGNATURE) {
         return Ok(());
     }
+    // Newer superblocks bring newer objects: with more than eight attributes, they lie in heaps and trees of their own.
+    let version = superblock[VERSION];
+    if version > 0 {
+        return Err(format!(
+            "its superblock is of version {version}, of HDF5's newer format; it must be of version 0, as dvs-prep, h5py and \
+             h5repack write it unless told otherwise. `h5repack --low=0 OLD NEW` makes it so, or make it again with dvs-prep"
+        ));
+    }
     if superblock[8..13] != VERSIONS
         || superblock[13..15] != SIZES
         || number(&superblock, BASE, 8) != Some(0)
     {
-        return Err("its superblock is not of version 0, which dvs-prep writes".to_owned());
+        return Err("its superblock is not one that dvs-prep writes: it is damaged".to_owned());
     }
     let broken = || "the object header of its root group is broken".to_owned();
     let header = number(&superblock, ROOT_HEADER, 8).ok_or_else(broken)?;
