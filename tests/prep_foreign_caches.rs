@@ -267,6 +267,23 @@ fn a_text_that_claims_gigabytes() {
     });
 }
 
+/// HDF5 reads beyond what it allocated for a text whose place is said to take fewer bytes than it does. Fuzzing found it.
+#[test]
+fn a_text_whose_place_is_too_small() {
+    refused_bytes("the object header of its root group is broken", |bytes| {
+        let kind = find(bytes, 0, b"format\0") + 7;
+        assert_eq!((bytes[kind] & 15, bytes[kind + 4]), (9, 16));
+        bytes[kind + 4] = 9;
+    });
+}
+
+#[test]
+fn a_superblock_of_the_newer_format() {
+    refused_bytes("`h5repack --low=0 OLD NEW` makes it so", |bytes| {
+        bytes[8] = 2;
+    });
+}
+
 /// HDF5 goes round for ever in a heap of texts whose free block takes no bytes. Fuzzing found it.
 #[test]
 fn a_heap_that_does_not_end() {

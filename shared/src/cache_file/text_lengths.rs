@@ -28,6 +28,8 @@ const ATTRIBUTE: u16 = 0x000c;
 const CONTINUATION: u16 = 0x0010;
 const SHARED: u8 = 2;
 const VARIABLE_LENGTH: u8 = 9;
+/// Bytes of a text's length, of the address of its heap and of its number there.
+const TEXT_PLACE: u64 = 4 + 8 + 4;
 
 /// Whether every text attribute of the root group of `file` has a length that may be allocated.
 ///
@@ -149,8 +151,13 @@ fn attribute(message: &[u8]) -> Option<Result<Option<u64>, String>> {
             "attribute {name:?} has a type of its own file object"
         )));
     }
-    if message.get(type_at..space_at)?.first()? & 0x0f != VARIABLE_LENGTH {
+    let kind = message.get(type_at..space_at)?;
+    if kind.first()? & 0x0f != VARIABLE_LENGTH {
         return Some(Ok(None));
+    }
+    // The library takes memory for as many bytes as are said here, and reads as many as a text's place takes.
+    if number(kind, 4, 4)? != TEXT_PLACE {
+        return None;
     }
     let length = number(message, data_at, 4)?;
     // Nothing is looked up for a text without bytes.
