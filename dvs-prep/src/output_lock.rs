@@ -5,7 +5,7 @@
 //! go when its owner ends, however that ends; so a lock is never left over, and no run has to guess whether the owner of
 //! one still lives, as it would with process ids, which mean nothing across containers. Why this file and no other:
 //!
-//! - The output and the file it is written to are renamed, and a lock is on a file, not on its name. HDF5 locks them too.
+//! - The output and the file it is written to are renamed, and a lock is on a file, not on its name. Programs that read with HDF5 lock them too.
 //! - The folder holds caches of other options, which need not wait; and network file systems lock no folders.
 //! - A common place such as `/run/lock` is not shared by the containers and machines that share the disk.
 //!
