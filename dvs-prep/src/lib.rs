@@ -14,6 +14,7 @@ pub mod cache_key;
 pub mod cache_writer;
 pub mod error;
 pub mod existing;
+pub mod file_kind;
 pub mod file_stamp;
 pub mod fingerprint;
 pub mod frames;
