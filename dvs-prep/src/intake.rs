@@ -1,5 +1,7 @@
 //! The members of the archive as they come, in any order, until a recording and its labels are together.
 
+mod source;
+
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,7 +12,9 @@ use std::sync::Arc;
 use dvs_shared::Set;
 use thiserror::Error;
 
-use crate::archive::{Content, Entry, Member};
+pub use self::source::Source;
+use self::source::{at_its_end, read_whole};
+use crate::archive::{Content, Entry, GivenUp, Member};
 use crate::budget::{Budget, Buffers, Loan};
 use crate::error::Problem;
 use crate::fingerprint::Fingerprint;
@@ -35,23 +39,6 @@ pub enum IntakeError {
     /// More members than any dataset has.
     #[error("it holds more than {MAX_MEMBERS} recordings, label files and trial lists")]
     TooManyMembers,
-}
-
-impl IntakeError {
-    /// Whether `error` is one of these.
-    pub fn is(error: &io::Error) -> bool {
-        error.get_ref().is_some_and(|e| e.is::<Self>())
-    }
-}
-
-/// Where a recording's bytes are.
-pub enum Source {
-    /// In memory.
-    Memory(Vec<u8>),
-    /// In a file of the extracted folder, of this many bytes.
-    File(PathBuf, u64),
-    /// In the spill file.
-    Spilled(Arc<File>, u64, u64),
 }
 
 /// A recording that can be worked on.
@@ -96,45 +83,6 @@ pub struct Intake<'a> {
     problems: Vec<(Option<String>, Problem)>,
 }
 
-impl Source {
-    fn bytes(&self) -> u64 {
-        match self {
-            Self::Memory(bytes) => bytes.len() as u64,
-            Self::File(_, length) | Self::Spilled(_, _, length) => *length,
-        }
-    }
-
-    /// The bytes themselves.
-    ///
-    /// # Errors
-    /// Where the file cannot be read, or no longer has the length it had.
-    pub fn load(self, buffers: &Buffers) -> Result<Vec<u8>, Problem> {
-        match self {
-            Self::Memory(bytes) => Ok(bytes),
-            Self::File(path, length) => {
-                let read =
-                    File::open(&path).and_then(|mut file| read_whole(&mut file, length, buffers));
-                read.map_err(|source| Problem::Unreadable {
-                    file: path.display().to_string(),
-                    source,
-                })
-            }
-            Self::Spilled(file, at, length) => {
-                let mut bytes = buffers.take(length as usize);
-                bytes.resize(length as usize, 0);
-                match file.read_exact_at(&mut bytes, at) {
-                    Ok(()) => Ok(bytes),
-                    Err(source) => Err(Problem::Io {
-                        action: "read",
-                        path: "the spill file beside the cache".into(),
-                        source,
-                    }),
-                }
-            }
-        }
-    }
-}
-
 impl<'a> Intake<'a> {
     /// Nothing seen yet. A spill file, should one be needed, lies unnamed in `spill_folder`.
     pub fn new(
@@ -173,7 +121,7 @@ impl<'a> Intake<'a> {
             content,
         } = entry;
         if self.seen.len() >= MAX_MEMBERS {
-            return Err(io::Error::other(IntakeError::TooManyMembers));
+            return Err(GivenUp::because(IntakeError::TooManyMembers));
         }
         if !self.seen.insert(member.clone()) {
             let problem = Problem::Doubled {
@@ -314,7 +262,7 @@ impl<'a> Intake<'a> {
 
     fn spill(&mut self, stream: &mut dyn Read, size: u64) -> io::Result<Source> {
         let in_spill_file = |source| {
-            io::Error::other(IntakeError::Spill {
+            GivenUp::because(IntakeError::Spill {
                 folder: self.spill_folder.to_owned(),
                 source,
             })
@@ -418,33 +366,5 @@ impl<'a> Intake<'a> {
         };
         self.fingerprint.add(member, &text);
         Ok(Some(text))
-    }
-}
-
-/// Exactly `length` bytes of `stream`, and its end: a container holds a member's checksum against its bytes there.
-fn read_whole(stream: &mut dyn Read, length: u64, buffers: &Buffers) -> io::Result<Vec<u8>> {
-    let mut bytes = buffers.take(length as usize);
-    let read = stream.take(length).read_to_end(&mut bytes)?;
-    if (read as u64) < length {
-        let message = format!("it ends after {read} of its {length} bytes");
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
-    }
-    at_its_end(stream, length)?;
-    Ok(bytes)
-}
-
-/// Whether `stream`, of which `length` bytes have been read, ends there.
-fn at_its_end(stream: &mut dyn Read, length: u64) -> io::Result<()> {
-    let mut more = [0];
-    loop {
-        match stream.read(&mut more) {
-            Ok(0) => return Ok(()),
-            Ok(_) => {
-                let message = format!("it goes on after the {length} bytes it claims to have");
-                return Err(io::Error::new(io::ErrorKind::InvalidData, message));
-            }
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
     }
 }
