@@ -24,6 +24,7 @@ use dvs_shared::SensorSize;
 use self::cut::cut_short;
 pub use self::error::AedatError;
 use self::header::header_end;
+pub use self::header::{FIRST_LINES, source};
 pub use self::layout::{EVENT_BYTES, PACKET_HEADER, POLARITY_EVENT};
 use self::packet::Header;
 pub use self::packet::{Block, encode};

@@ -19,9 +19,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use self::counted::Counted;
 pub use self::error::{ArchiveError, GivenUp};
 use self::error::{invalid, read_error};
-pub use self::member::Member;
+pub use self::member::{Member, SampleId, SampleLayout};
 pub use self::visitor::{Content, Entry, Visitor};
-use self::visitor::{Named, Strict};
+use self::visitor::{Named, Strict, WithoutMapping};
 
 const BUFFER: usize = 1 << 18;
 
@@ -41,6 +41,17 @@ pub enum Container {
 /// The input, found and recognised.
 #[derive(Clone, Debug)]
 pub struct Archive {
+    /// What was named or found: a file, or a folder.
+    pub path: PathBuf,
+    /// What there is to be read: the same, or figshare's two archives.
+    pub parts: Vec<Part>,
+    /// A file of class names that goes before the input's own.
+    pub mapping: Option<PathBuf>,
+}
+
+/// A file or folder that is read.
+#[derive(Clone, Debug)]
+pub struct Part {
     /// The file or folder.
     pub path: PathBuf,
     /// What it is.
@@ -53,14 +64,26 @@ impl Archive {
     /// # Errors
     /// Where the folder cannot be listed.
     pub fn files(&self) -> Result<Vec<PathBuf>, ArchiveError> {
-        match self.container {
-            Container::Folder => Ok(folder::members(&self.path)
-                .map_err(|source| read_error(&self.path, "", source))?
-                .into_iter()
-                .map(|(_, path)| path)
-                .collect()),
-            _ => Ok(vec![self.path.clone()]),
+        let mut files: Vec<PathBuf> = self.mapping.iter().cloned().collect();
+        for part in &self.parts {
+            match part.container {
+                Container::Folder => files.extend(
+                    folder::members(&part.path)
+                        .map_err(|source| read_error(&part.path, "", source))?
+                        .into_iter()
+                        .map(|(_, path)| path),
+                ),
+                _ => files.push(part.path.clone()),
+            }
         }
+        Ok(files)
+    }
+
+    /// Whether workers read the files themselves.
+    pub fn is_folder(&self) -> bool {
+        self.parts
+            .iter()
+            .all(|part| part.container == Container::Folder)
     }
 
     /// Calls `visit` with every member the dataset needs and counts the bytes read from the container in `read`.
@@ -85,6 +108,29 @@ impl Archive {
         read: &AtomicU64,
         visitor: &mut dyn Visitor,
     ) -> Result<(), ArchiveError> {
+        let Some(mapping) = &self.mapping else {
+            return self
+                .parts
+                .iter()
+                .try_for_each(|part| part.visit(read, visitor));
+        };
+        let given = std::fs::metadata(mapping).and_then(|metadata| {
+            visitor.member(Entry {
+                member: Member::Mapping,
+                size: metadata.len(),
+                content: Content::File(mapping.clone()),
+            })
+        });
+        given.map_err(|source| read_error(mapping, "", source))?;
+        let mut others = WithoutMapping(visitor);
+        self.parts
+            .iter()
+            .try_for_each(|part| part.visit(read, &mut others))
+    }
+}
+
+impl Part {
+    fn visit(&self, read: &AtomicU64, visitor: &mut dyn Visitor) -> Result<(), ArchiveError> {
         if self.container == Container::Folder {
             return folder::visit(&self.path, visitor)
                 .map_err(|source| read_error(&self.path, "", source));

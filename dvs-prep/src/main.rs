@@ -2,6 +2,7 @@
 
 mod abandoned;
 mod cli;
+mod exporting;
 mod key;
 mod options;
 mod prepare;
@@ -19,7 +20,7 @@ use clap::Parser;
 use dvs_prep::synth::write_archive;
 use dvs_shared::CacheFile;
 
-use crate::cli::{Cli, Command, InfoArgs, PrepareArgs, SynthArgs, VerifyArgs};
+use crate::cli::{Cli, Command, ExportArgs, InfoArgs, PrepareArgs, SynthArgs, VerifyArgs};
 
 // The system's allocator gives large blocks back at once and so pays for the same pages again and again.
 #[global_allocator]
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Some(Command::Prepare(args)) => prepare(&args, &mut out),
         Some(Command::Key(args)) => key(&args, &mut out),
         Some(Command::Synth(args)) => synth(args, &mut out),
+        Some(Command::Export(args)) => export(&args, &mut out),
         Some(Command::Info(args)) => info(&args, &mut out),
         Some(Command::Verify(args)) => verify(&args, &mut out),
     };
@@ -74,6 +76,11 @@ fn key(args: &PrepareArgs, out: &mut impl Write) -> Result<()> {
     let options = options::resolve(args)?;
     let key = key::key(&options)?;
     Ok(key.write(out, options.json)?)
+}
+
+fn export(args: &ExportArgs, out: &mut impl Write) -> Result<()> {
+    let exported = exporting::export(args)?;
+    Ok(exported.write(out, args.json)?)
 }
 
 fn synth(args: SynthArgs, out: &mut impl Write) -> Result<()> {

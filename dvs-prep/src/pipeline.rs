@@ -1,23 +1,29 @@
 //! The archive on one thread, the work on its recordings on all: read and inflate; check and index; select,
 //! integrate and encode each sample. What comes out is every sample in the cache's order.
 
+mod chunks;
 mod finished;
 mod prepared;
 mod settings;
 mod work;
 
+use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU8;
 use std::time::Instant;
 
+use self::chunks::FrameMemory;
+use self::finished::Finished;
+pub use self::finished::Kind;
 pub use self::prepared::{Prepared, Tally};
 pub use self::settings::{Progress, Settings};
-use self::work::{WIDE_SHARE, Work, lock};
-use crate::archive::{Archive, Container, Entry, GivenUp, Member, Visitor};
+use self::work::{Work, lock};
+use crate::archive::{Archive, Entry, GivenUp, Member, Visitor};
 use crate::budget::{Budget, Buffers};
-use crate::error::{Problem, Problems};
+use crate::error::{Problem, Problems, Shortcoming};
+use crate::export::EventSink;
 use crate::fingerprint::Fingerprint;
 use crate::intake::{Intake, Limits, Ready};
 use crate::shortcomings::{may_have_begun_earlier, missing, not_reached, skippable};
@@ -59,14 +65,41 @@ pub fn prepare(
     spill_folder: &Path,
     progress: &Progress,
 ) -> Result<Prepared, Problems> {
+    run(archive, settings, pool, spill_folder, progress, None)
+}
+
+/// As [`prepare`], but gives the events of every sample to `sink`; samples have no frames then.
+///
+/// # Errors
+/// Every problem of the input that was found, and those of `sink`.
+pub fn events(
+    archive: &Archive,
+    settings: Settings,
+    pool: &rayon::ThreadPool,
+    spill_folder: &Path,
+    progress: &Progress,
+    sink: &dyn EventSink,
+) -> Result<Prepared, Problems> {
+    run(archive, settings, pool, spill_folder, progress, Some(sink))
+}
+
+fn run(
+    archive: &Archive,
+    settings: Settings,
+    pool: &rayon::ThreadPool,
+    spill_folder: &Path,
+    progress: &Progress,
+    sink: Option<&dyn EventSink>,
+) -> Result<Prepared, Problems> {
     let fingerprint = Fingerprint::default();
     // A recording for each worker, and in a stream one that is being read ahead.
-    let ahead = usize::from(archive.container != Container::Folder);
+    let ahead = usize::from(!archive.is_folder());
     let budget = Budget::new(settings.memory / 5 * 2, pool.current_num_threads() + ahead);
     let buffers = Buffers::new(settings.memory / 5);
     let limits = Limits {
         waiting: settings.memory / 5,
         recording: settings.memory / 2,
+        inflated: settings.inflated(),
     };
     let mut intake = Intake::new(&budget, &buffers, &fingerprint, limits, spill_folder);
     let work = Work {
@@ -74,12 +107,13 @@ pub fn prepare(
         progress,
         staging: Staging::new(spill_folder),
         buffers: &buffers,
-        wide: Budget::new(settings.memory / WIDE_SHARE, usize::MAX),
+        frames: FrameMemory::new(&settings),
         fingerprint: &fingerprint,
         times: StepTimes::default(),
         widest: AtomicU8::new(0),
         finished: Mutex::default(),
         problems: Mutex::default(),
+        sink,
     };
     let start = Instant::now();
     let read = pool.in_place_scope(|scope| {
@@ -96,10 +130,14 @@ pub fn prepare(
         work.times.add(Step::Wait, budget.waited());
         read
     });
+    intake.list_samples();
     let mut problems = intake.take_problems(std::mem::take(&mut *lock(&work.problems)));
     // What is missing can be told only once everything has been read, or where the rest is given up.
     if read.is_ok() || settings.skip_damaged {
         problems.extend(missing(&intake));
+        let beyond = intake.beyond_classes().into_iter();
+        problems.extend(beyond.filter(|(r, _)| r.as_ref().is_none_or(|r| intake.is_listed(r))));
+        problems.extend(sensors(&intake, &lock(&work.finished)));
     }
     if let Err(error) = read {
         let suspect = may_have_begun_earlier(archive, &error)
@@ -107,7 +145,8 @@ pub fn prepare(
             .flatten();
         problems.extend(suspect.filter(|_| settings.skip_damaged).map(|recording| {
             let recording = recording.clone();
-            (Some(recording.clone()), Problem::BeforeDamage { recording })
+            let file = intake.file_of(&recording);
+            (Some(recording), Problem::BeforeDamage { file })
         }));
         problems.push((None, error.into()));
     }
@@ -126,4 +165,25 @@ pub fn prepare(
         None => format!("{problem}; what was read before it is used"),
     });
     Ok(work.into_prepared(intake, skipped, left_out.collect()))
+}
+
+/// Recordings or samples whose sensor is not that of the first.
+fn sensors(intake: &Intake<'_>, finished: &HashMap<String, Finished>) -> Vec<Shortcoming> {
+    let mut listed = intake.lists.iter().flatten().flatten();
+    let Some(first) = listed.clone().find_map(|name| finished.get(name)) else {
+        return Vec::new();
+    };
+    let mut problems = Vec::new();
+    for name in listed.by_ref() {
+        if let Some(other) = finished.get(name).filter(|f| f.sensor != first.sensor) {
+            let problem = Problem::Sensors {
+                file: other.file.clone(),
+                found: other.sensor,
+                first: first.file.clone(),
+                expected: first.sensor,
+            };
+            problems.push((None, problem));
+        }
+    }
+    problems
 }

@@ -69,11 +69,12 @@ pub fn prepare(options: &Options) -> Result<Summary> {
     let prepared = prepared.with_context(none_made)?;
     let header = CacheHeader {
         split: settings.split,
-        sensor: dvs_shared::event::DVS128,
+        sensor: prepared.sensor,
         keep_invalid: settings.keep_invalid,
         created_by: concat!("dvs-prep ", env!("CARGO_PKG_VERSION")).to_owned(),
         source_sha256: prepared.source_sha256.clone(),
         skipped: prepared.skipped.clone(),
+        label_names: prepared.label_names.clone(),
     };
     let Prepared {
         sets,

@@ -14,12 +14,22 @@ use super::gzip::GzipError;
 pub enum ArchiveError {
     /// Nothing by any of the known names.
     #[error(
-        "no DVS128 Gesture archive in {folder}: looked for {}, a single .zip, and trials_to_train.txt. \
+        "no DVS128 Gesture archive in {folder}: looked for {}, ibmGestureTrain.tar.gz, a single .zip, trials_to_train.txt, and folders train and test. \
          Name it with --input, or get DvsGesture.tar.gz as the README says", CONVENTIONS.join(", ")
     )]
     NotFound {
         /// Where it was looked for.
         folder: PathBuf,
+    },
+    /// One of figshare's two archives.
+    #[error(
+        "{found} is there, but {missing} is not beside it, as figshare's ibmGestureTrain.tar.gz and ibmGestureTest.tar.gz are"
+    )]
+    HalfMissing {
+        /// The one that is there.
+        found: PathBuf,
+        /// The name of the other.
+        missing: &'static str,
     },
     /// A pipe, a device or a socket.
     #[error("{path} is neither a regular file nor a folder")]

@@ -70,3 +70,22 @@ impl Visitor for Named<'_> {
         self.visitor.damaged(member, error)
     }
 }
+
+/// Passes on all members but the names of the classes, where others were given.
+pub(super) struct WithoutMapping<'a>(pub &'a mut dyn Visitor);
+
+impl Visitor for WithoutMapping<'_> {
+    fn member(&mut self, entry: Entry<'_>) -> io::Result<()> {
+        match entry.member {
+            Member::Mapping => Ok(()),
+            _ => self.0.member(entry),
+        }
+    }
+
+    fn damaged(&mut self, member: Member, error: io::Error) -> io::Result<()> {
+        match member {
+            Member::Mapping => Ok(()),
+            _ => self.0.damaged(member, error),
+        }
+    }
+}

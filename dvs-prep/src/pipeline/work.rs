@@ -1,37 +1,30 @@
 //! The work on one recording, on any thread: check and index; select, integrate and encode each sample.
 
+mod whole;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use dvs_shared::cache_format::frame_bytes;
-use dvs_shared::event::DVS128;
-use dvs_shared::{ChunkCodec, CountType};
+use dvs_shared::CountType;
 use rayon::prelude::*;
 
-use super::finished::Finished;
+use super::chunks::{self, Chunks, FrameMemory, Tools};
+use super::finished::{Finished, Kind};
 use super::settings::{Progress, Settings};
 use crate::archive::Member;
-use crate::budget::{Budget, Buffers};
+use crate::budget::Buffers;
 use crate::error::Problem;
+use crate::export::EventSink;
 use crate::fingerprint::Fingerprint;
+use crate::formats::{self, Format, FormatError};
 use crate::frames::{self, MAX_FRAMES_BY_DURATION};
-use crate::intake::{Ready, Source};
+use crate::intake::{Ready, Source, Task};
 use crate::recording::Recording;
 use crate::samples::{MAX_OVERLAP, Window};
-use crate::staging::{ChunkBuilder, EncodedChunk, StagedSample, Staging};
+use crate::staging::{StagedSample, Staging};
 use crate::step_times::{Step, StepTimes};
-
-/// The share of the memory for frames whose counts take several bytes, which are held raw, shuffled and encoded.
-pub(super) const WIDE_SHARE: u64 = 16;
-
-/// What a worker uses for one sample after another.
-#[derive(Default)]
-struct Tools {
-    codec: ChunkCodec,
-    builder: ChunkBuilder,
-}
 
 /// What workers share.
 pub(super) struct Work<'a> {
@@ -39,8 +32,8 @@ pub(super) struct Work<'a> {
     pub progress: &'a Progress,
     pub staging: Staging,
     pub buffers: &'a Buffers,
-    /// Memory for frames whose counts take several bytes.
-    pub wide: Budget,
+    /// Memory for frames that are larger than usual.
+    pub frames: FrameMemory,
     pub fingerprint: &'a Fingerprint,
     pub times: StepTimes,
     /// The widest count type so far: chunks begun later need not be widened afterwards.
@@ -48,31 +41,38 @@ pub(super) struct Work<'a> {
     pub finished: Mutex<HashMap<String, Finished>>,
     /// Problems, each with the recording it is of.
     pub problems: Mutex<Vec<(String, Problem)>>,
+    /// Who wants the events of samples instead of their frames.
+    pub sink: Option<&'a dyn EventSink>,
 }
 
 impl Work<'_> {
-    /// Everything a worker does with one recording.
+    /// Everything a worker does with one recording or sample.
     pub(super) fn recording(&self, ready: Ready<'_>) {
         let Ready {
-            recording: name,
+            member,
+            format,
             source,
-            windows,
+            task,
             loan,
         } = ready;
         if let Source::File(_, bytes) = source {
             self.progress.bytes.fetch_add(bytes, Ordering::Relaxed);
         }
         let result = source.load(self.buffers).and_then(|bytes| {
-            let member = Member::Recording(name.clone());
             let hash = || {
                 self.times
                     .timed(Step::Hash, || self.fingerprint.add(&member, &bytes))
             };
-            let (result, ()) = rayon::join(|| self.samples(&name, &bytes, &windows), hash);
+            let work = || match &task {
+                Task::Windows(windows) => self.windows(&member, format, &bytes, windows),
+                Task::Whole(sample) => self.whole(sample, format, &bytes),
+            };
+            let (result, ()) = rayon::join(work, hash);
             self.buffers.give(bytes);
             result
         });
         drop(loan);
+        let name = member.recording().unwrap_or_default();
         match result {
             Ok(finished) => {
                 lock(&self.finished).insert(name, finished);
@@ -81,97 +81,112 @@ impl Work<'_> {
         }
     }
 
-    fn samples(&self, name: &str, bytes: &[u8], windows: &[Window]) -> Result<Finished, Problem> {
-        let recording = self
-            .times
-            .timed(Step::Parse, || {
-                Recording::new(bytes, DVS128, self.settings.keep_invalid)
-            })
-            .map_err(|source| Problem::Recording {
-                recording: name.to_owned(),
-                source,
-            })?;
+    /// The samples of a recording.
+    fn windows(
+        &self,
+        member: &Member,
+        format: Format,
+        bytes: &[u8],
+        windows: &[Window],
+    ) -> Result<Finished, Problem> {
+        let (file, name) = (member.file_name(), member.recording().unwrap_or_default());
+        let wrong = |source: FormatError| Problem::Format {
+            file: file.clone(),
+            source,
+        };
+        let Settings {
+            sensor,
+            keep_invalid,
+            ..
+        } = self.settings;
+        let start = Instant::now();
+        let decoded =
+            formats::decode(bytes, format, sensor, self.settings.inflated()).map_err(wrong)?;
+        let recording = Recording::new(&decoded.packets, decoded.sensor, keep_invalid)
+            .map_err(|e| wrong(e.into()))?;
+        self.times.add(Step::Parse, start.elapsed());
+        chunks::check_size(&self.settings, decoded.sensor, &file)?;
         let in_windows = |w: &Window| recording.window(w.start_us, w.end_us).number;
         let events = windows.iter().map(in_windows).sum();
         let limit = recording.counts().kept * MAX_OVERLAP;
         if events > limit {
             return Err(Problem::Overlap {
-                recording: name.to_owned(),
+                recording: name,
                 events,
                 limit,
             });
         }
         let samples = windows
             .par_iter()
-            .map_init(Tools::default, |tools, window| {
-                self.sample(name, &recording, *window, tools)
+            .map_init(Tools::default, |tools, &window| {
+                self.sample(window.sample_name(&name), &recording, window, tools)
             })
             .collect::<Result<Vec<_>, _>>()?;
+        let mut counts = recording.counts();
+        counts.other_types += decoded.other_types;
         Ok(Finished {
             samples,
-            counts: recording.counts(),
+            counts,
             outside_windows: recording.counts().kept - inside_windows(&recording, windows),
             bytes: bytes.len() as u64,
             span: recording.span(),
-            cut_short: recording.cut_short(),
+            cut_short: recording.cut_short().or(decoded.cut_short),
+            sensor: decoded.sensor,
+            kind: Kind::Recording(format),
+            precision: None,
+            file,
         })
     }
 
     fn sample(
         &self,
-        recording_name: &str,
+        name: String,
         recording: &Recording<'_>,
         window: Window,
         tools: &mut Tools,
     ) -> Result<StagedSample, Problem> {
-        let Tools { codec, builder } = tools;
         let start = Instant::now();
         let split = self.settings.split;
         let events = recording.window(window.start_us, window.end_us);
+        if let Some(sink) = self.sink {
+            sink.take(&name, window.label, &events)?;
+            self.progress.samples.fetch_add(1, Ordering::Relaxed);
+            return Ok(StagedSample {
+                name,
+                window,
+                events: events.number,
+                chunks: Vec::new(),
+            });
+        }
         let frames =
             frames::frame_count(&events, split).map_err(|frames| Problem::TooManyFrames {
-                sample: window.sample_name(recording_name),
+                sample: name.clone(),
                 frames,
                 us: split.duration_us(),
                 limit: MAX_FRAMES_BY_DURATION,
             })?;
-        let frames_a_chunk = split.frames().max(1) as usize;
-        builder.begin(self.widest());
-        let room = usize::try_from(self.settings.memory / WIDE_SHARE).unwrap_or(usize::MAX);
-        let mut chunks: Vec<EncodedChunk> = Vec::with_capacity(frames / frames_a_chunk);
-        let mut encoding = Duration::ZERO;
-        let mut in_chunk = 0;
-        let mut loan = None;
-        frames::integrate(&events, split, frames, |frame| {
-            // Whoever needs several bytes a count takes turns where memory has no room for all at once.
-            let wide = builder.counts() > CountType::U8 || frame.bytes().is_none();
-            if wide && loan.is_none() {
-                let bytes = frame_bytes(frames_a_chunk, DVS128, CountType::U32);
-                loan = Some(self.wide.borrow(bytes as u64));
-            }
-            builder.push(frame, frames_a_chunk, room);
-            in_chunk += 1;
-            if in_chunk == frames_a_chunk {
-                let start = Instant::now();
-                chunks.push(builder.finish(codec));
-                encoding += start.elapsed();
-                in_chunk = 0;
-            }
-        });
-        let (counts, overfull) = (builder.counts(), builder.overfull());
-        if loan.is_some() {
-            // What was lent is given back in truth.
-            *tools = Tools::default();
-        }
-        drop(loan);
-        if let Some(bytes) = overfull {
-            return Err(Problem::TooWide {
-                sample: window.sample_name(recording_name),
-                frames,
-                bytes,
-                limit: room,
-            });
-        }
+        let mut chunks = Chunks::new(
+            &self.settings,
+            &self.frames,
+            tools,
+            events.sensor(),
+            self.widest(),
+        );
+        frames::integrate(&events, split, frames, |frame| chunks.push(frame));
+        self.stage(name, window, events.number, frames, chunks, start)
+    }
+
+    /// Puts the chunks of a sample where they wait for the others. Work on it began at `start`.
+    fn stage(
+        &self,
+        name: String,
+        window: Window,
+        events: u64,
+        frames: usize,
+        chunks: Chunks<'_>,
+        start: Instant,
+    ) -> Result<StagedSample, Problem> {
+        let (chunks, counts, encoding) = chunks.finish(&name, frames)?;
         self.widest.fetch_max(counts as u8, Ordering::Relaxed);
         let chunks = self.staging.put(chunks).map_err(|source| Problem::Io {
             action: "write",
@@ -183,8 +198,9 @@ impl Work<'_> {
         self.times.add(Step::Compress, encoding);
         self.progress.samples.fetch_add(1, Ordering::Relaxed);
         Ok(StagedSample {
+            name,
             window,
-            events: events.number,
+            events,
             chunks,
         })
     }
