@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+#[path = "support/inputs.rs"]
+mod inputs;
 #[path = "support/readers.rs"]
 mod readers;
 mod support;
@@ -123,6 +125,25 @@ fn members() -> impl Strategy<Value = Files> {
     prop::collection::vec(select(files), 0..9)
 }
 
+/// A small file of every format that is brought into AEDAT 3's.
+static OTHERS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+    let folder = inputs::unpacked();
+    let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
+    let two = b"#!AER-DAT2.0\r\n# AEChip: DVS128\r\n".to_vec();
+    let words: Vec<u8> = (0..600u32).flat_map(|i| (i * 77).to_be_bytes()).collect();
+    vec![
+        read("aedat4/user01_led.aedat4"),
+        read("aedat4/user02_lab.aedat4"),
+        read("aedat4/plain.aedat4"),
+        [two, words].concat(),
+        inputs::events_npz(&events(300, 0, 7)),
+        read("sj/events_np/train/10/user01_led_0.npz"),
+        read("sj/frames_number_4_split_by_number/train/10/user01_led_0.npz"),
+        read("figshare/ibmGestureTrain/user01_led/10.npy"),
+        read("figshare/ibmGestureTest/user02_lab/1.npy"),
+    ]
+});
+
 static CACHE: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
     let input = archive(folder.path(), &dataset());
@@ -156,6 +177,7 @@ proptest! {
     fn label_files(text in csv()) {
         readers::labels(text.as_bytes());
         readers::trials(text.as_bytes());
+        readers::mapping(text.as_bytes());
     }
 
     #[test]
@@ -184,6 +206,12 @@ proptest! {
         _ => zip(&unique(files)),
     }))) {
         readers::archive(&bytes);
+    }
+
+    #[test]
+    fn other_formats_altered(bytes in (0..OTHERS.len()).prop_flat_map(|i| altered(OTHERS[i].clone()))) {
+        readers::formats(&bytes, DVS128);
+        readers::mapping(&bytes);
     }
 
     #[test]

@@ -4,8 +4,8 @@
 //! another content, option or format version has another. A cache stored under its key is one that
 //! [`existing`](crate::existing) accepts. The program's version has no part in it, as it has none in that.
 
-use dvs_shared::SplitMode;
 use dvs_shared::cache_format::FORMAT_VERSION;
+use dvs_shared::{SensorSize, SplitMode};
 
 use crate::pipeline::Settings;
 
@@ -16,6 +16,8 @@ pub fn cache_key(settings: &Settings, source_sha256: &str) -> String {
         split,
         keep_invalid,
         skip_damaged,
+        sensor,
+        split_said: _,
         jobs: _,
         memory: _,
     } = *settings;
@@ -26,5 +28,8 @@ pub fn cache_key(settings: &Settings, source_sha256: &str) -> String {
     };
     let invalid = if keep_invalid { "-keep-invalid" } else { "" };
     let damaged = if skip_damaged { "-skip-damaged" } else { "" };
-    format!("dvs-frame-cache-v{FORMAT_VERSION}-{split}{invalid}{damaged}-{source_sha256}")
+    let sensor = sensor.map_or(String::new(), |SensorSize { width, height }| {
+        format!("-sensor-{width}x{height}")
+    });
+    format!("dvs-frame-cache-v{FORMAT_VERSION}-{split}{invalid}{damaged}{sensor}-{source_sha256}")
 }

@@ -5,11 +5,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use dvs_shared::cache_format::{
-    DATASET, FORMAT, FORMAT_VERSION, NAME_BYTES, ROWS_CRC32, attr, dataset, frame_bytes,
-    frames_shape,
+    FORMAT, FORMAT_VERSION, NAME_BYTES, ROWS_CRC32, attr, dataset, frame_bytes, frames_shape,
 };
 use dvs_shared::event::POLARITIES;
-use dvs_shared::labels::LABEL_NAMES;
 use dvs_shared::{CacheHeader, ChunkCodec, CountType, Set, SetRows};
 use hdf5::types::{FixedUnicode, VarLenUnicode};
 use hdf5::{Dataset, Group, H5Type};
@@ -100,7 +98,7 @@ impl Writer<'_> {
         let CacheHeader { split, sensor, .. } = *self.header;
         for (name, value) in [
             (attr::FORMAT, FORMAT),
-            (attr::DATASET, DATASET),
+            (attr::DATASET, self.header.dataset()),
             (attr::SPLIT_BY, split.split_by()),
             (attr::CREATED_BY, &self.header.created_by),
             (attr::SOURCE_SHA256, &self.header.source_sha256),
@@ -131,7 +129,7 @@ impl Writer<'_> {
             self.text(&root, attr::INPUT_SHA256, input_sha256)?;
         }
         self.attribute(&root, attr::HEADER_CRC32, &self.header.crc32())?;
-        self.names(&root, dataset::LABEL_NAMES, &LABEL_NAMES)?;
+        self.names(&root, dataset::LABEL_NAMES, &self.header.label_names)?;
         let counts = sets
             .iter()
             .flatten()

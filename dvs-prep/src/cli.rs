@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dvs_prep::manual::Shell;
 use dvs_prep::synth::Light;
+use dvs_shared::SensorSize;
+use dvs_shared::event::MAX_PIXELS;
 
 pub use self::view::{Colour, Delay, ViewArgs};
 
@@ -41,6 +43,10 @@ pub enum Command {
     Key(PrepareArgs),
     /// Make an archive of synthetic gestures in the dataset's exact form
     Synth(SynthArgs),
+    /// Write data as NumPy files, for SpikingJelly and other programs
+    ///
+    /// The folder is written whole or not at all, and never replaces one that exists.
+    Export(ExportArgs),
     /// Say what a cache holds
     Info(InfoArgs),
     /// Check every attribute and checksum of a cache
@@ -92,8 +98,18 @@ pub struct PrepareArgs {
     #[command(flatten)]
     pub split: SplitArgs,
     /// Archive (.tar.gz, .tar, .zip), extracted folder, or a folder that holds one [default: $DVS_DATA, else ./DVS128Gesture]
+    ///
+    /// Recordings in AEDAT 2, 3 or 4 with trial lists and label files; SpikingJelly's events_np or frames_number_..
+    /// folders; figshare's ibmGestureTrain and ibmGestureTest, named by either of the two.
     #[arg(long, short, value_name = "PATH")]
     pub input: Option<PathBuf>,
+    /// Size of the sensor in pixels [default: what the recordings say, else 128x128]
+    #[arg(long, value_name = "WxH", value_parser = parse_sensor)]
+    pub sensor: Option<SensorSize>,
+    /// Names of the classes: a CSV file with rows like `hand_clapping,1` [default: gesture_mapping.csv of the input, else
+    /// the eleven gestures]
+    #[arg(long, value_name = "FILE")]
+    pub classes: Option<PathBuf>,
     /// The cache [default: beside the input, named after the options, as frames_number_16_split_by_number.h5]
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -113,6 +129,48 @@ pub struct PrepareArgs {
     #[arg(long)]
     pub skip_damaged: bool,
     /// Print the summary as one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `export` writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportTo {
+    /// From a cache: frames in SpikingJelly's folders, a file for each sample
+    Npz,
+    /// From recordings: events in SpikingJelly's folder events_np, a file for each sample
+    EventsNpz,
+    /// From a cache: one array for all frames of a set, one for all labels, and so on
+    Npy,
+}
+
+/// Options of `export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// The cache; for events-npz what `prepare --input` takes
+    pub input: PathBuf,
+    /// What to write
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub to: ExportTo,
+    /// The folder in which the exported folder is made, as SpikingJelly's root [default: where the input lies]
+    #[arg(long, short, value_name = "FOLDER")]
+    pub output: Option<PathBuf>,
+    /// Worker threads [default: one for each core]
+    #[arg(long, short, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// Memory to stay within, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 384)]
+    pub memory: u64,
+    /// Size of the sensor in pixels, for events-npz [default: what the recordings say, else 128x128]
+    #[arg(long, value_name = "WxH", value_parser = parse_sensor)]
+    pub sensor: Option<SensorSize>,
+    /// Export events whose valid bit is clear too, as SpikingJelly does
+    #[arg(long)]
+    pub keep_invalid: bool,
+    /// Leave damaged recordings out, and say which
+    #[arg(long)]
+    pub skip_damaged: bool,
+    /// Print one JSON object
     #[arg(long)]
     pub json: bool,
 }
@@ -204,6 +262,16 @@ pub struct ManArgs {
     /// The folder the pages go to; it is made where there is none
     #[arg(value_hint = clap::ValueHint::DirPath)]
     pub folder: PathBuf,
+}
+
+/// A sensor's size, as 128x128.
+fn parse_sensor(text: &str) -> Result<SensorSize, String> {
+    let pixels = text.split_once(['x', 'X']);
+    let pixels = pixels.and_then(|(w, h)| w.trim().parse().ok().zip(h.trim().parse().ok()));
+    let (width, height) =
+        pixels.ok_or_else(|| format!("{text:?} is no size; write it as 128x128"))?;
+    SensorSize::checked(width, height)
+        .ok_or_else(|| format!("a sensor has from 1 to {MAX_PIXELS} pixels each way"))
 }
 
 /// A duration in microseconds: a bare number, or one with `us`, `ms` or `s`.

@@ -3,11 +3,15 @@
 use std::io;
 use std::path::PathBuf;
 
+use dvs_shared::{SensorSize, Set};
 use thiserror::Error;
 
-use crate::aedat::AedatError;
 use crate::archive::ArchiveError;
-use crate::samples::{ListError, MAX_OVERLAP};
+use crate::formats::FormatError;
+use crate::samples::{ListError, MAX_OVERLAP, MAX_SAMPLE_NAME_BYTES};
+
+/// A problem, and the recording or sample it is of if it is of one.
+pub type Shortcoming = (Option<String>, Problem);
 
 /// One thing that keeps the cache from being made.
 #[derive(Debug, Error)]
@@ -15,13 +19,101 @@ pub enum Problem {
     /// The container cannot be read on.
     #[error("{}", with_cause(.0))]
     Archive(#[from] ArchiveError),
-    /// A recording departs from AEDAT 3.1 or the sensor.
-    #[error("{recording}.aedat: {source}")]
-    Recording {
+    /// A recording or a sample departs from its format or the sensor.
+    #[error("{file}: {source}")]
+    Format {
         /// Its name.
-        recording: String,
+        file: String,
         /// Where and how.
-        source: AedatError,
+        source: FormatError,
+    },
+    /// Recordings or samples of cameras that differ.
+    #[error(
+        "{file} has {found} pixels, and {first} has {expected}; --sensor says which they are to have"
+    )]
+    Sensors {
+        /// Its name.
+        file: String,
+        /// Its size.
+        found: SensorSize,
+        /// The first in the cache's order.
+        first: String,
+        /// The size of that.
+        expected: SensorSize,
+    },
+    /// A sensor so large that the frames of a sample take too much memory.
+    #[error(
+        "{file}: {frames} frames of {sensor} pixels take {bytes} bytes at work, beyond the limit of {limit}: choose fewer \
+         --frames, or raise --memory"
+    )]
+    FramesTooLarge {
+        /// Its name.
+        file: String,
+        /// T.
+        frames: u32,
+        /// The sensor.
+        sensor: SensorSize,
+        /// Bytes it would take.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// A file that lies where samples do, in a folder that is no label.
+    #[error("{file} lies where samples do, but its folders name no label from 0 to 255")]
+    Stray {
+        /// Its path.
+        file: String,
+    },
+    /// A sample with a label beyond the classes.
+    #[error("{file}: label {label} is unknown; labels run from 0 to {}, as there are {classes} classes; --classes names others", .classes - 1)]
+    Label {
+        /// Its name.
+        file: String,
+        /// Its label.
+        label: u8,
+        /// How many classes there are.
+        classes: usize,
+    },
+    /// A sample's name that the cache has no room for.
+    #[error("{file}: its name has {bytes} bytes, beyond the limit of {MAX_SAMPLE_NAME_BYTES}")]
+    SampleName {
+        /// Its name.
+        file: String,
+        /// Bytes of the name.
+        bytes: usize,
+    },
+    /// Recordings with trial lists and samples in folders, together.
+    #[error(
+        "it holds {samples} samples in folders of their own and recordings too, {recordings} among them; name one of both \
+         with --input"
+    )]
+    Mixed {
+        /// How many samples.
+        samples: usize,
+        /// One of the others.
+        recordings: String,
+    },
+    /// A set without samples.
+    #[error("it holds no samples of the set `{}`", .set.name())]
+    NoSamples {
+        /// The set.
+        set: Set,
+    },
+    /// Ready frames, where events are wanted.
+    #[error(
+        "{file} holds ready frames, and of what events they were made cannot be told from them"
+    )]
+    NoEvents {
+        /// Its name.
+        file: String,
+    },
+    /// Ready frames, of which it is not known how they were made.
+    #[error(
+        "{file} holds ready frames; say how they were made, with --frames and --split or --duration"
+    )]
+    ReadyFrames {
+        /// Its name.
+        file: String,
     },
     /// A label file or trial list says something impossible.
     #[error("{file}: {source}")]
@@ -66,10 +158,12 @@ pub enum Problem {
         unlisted: String,
     },
     /// A listed recording has no label file.
-    #[error("{recording}_labels.csv is missing; {recording}.aedat is there")]
+    #[error("{recording}_labels.csv is missing; {file} is there")]
     LabelsMissing {
         /// The recording.
         recording: String,
+        /// Its file.
+        file: String,
     },
     /// A member cannot be read, though the container it lies in can.
     #[error("{file} cannot be read: {source}")]
@@ -81,19 +175,17 @@ pub enum Problem {
     },
     /// The container's damage was noticed behind this recording, and may have begun in it.
     #[error(
-        "{recording}.aedat was read whole, but stands right before the damage, which may have begun in it"
+        "{file} was read whole, but stands right before the damage, which may have begun in it"
     )]
     BeforeDamage {
-        /// Its name.
-        recording: String,
+        /// The name of its file.
+        file: String,
     },
     /// The container's damage lies before the recording's end or its labels'.
-    #[error(
-        "{recording}.aedat or its label file was not read whole: the archive is damaged before its end"
-    )]
+    #[error("{files} was not read whole: the archive is damaged before its end")]
     NotReached {
-        /// The recording.
-        recording: String,
+        /// The recording's file and its label file, or the sample's file.
+        files: String,
     },
     /// Nothing is left to make a cache of.
     #[error("none of the {listed} listed recordings is whole")]
@@ -175,7 +267,10 @@ impl Problem {
     pub fn is_damage(&self) -> bool {
         match self {
             Self::Archive(error) => error.spares_what_was_read(),
-            Self::Recording { .. }
+            Self::Format { .. }
+            | Self::Stray { .. }
+            | Self::Label { .. }
+            | Self::SampleName { .. }
             | Self::List { .. }
             | Self::Doubled { .. }
             | Self::RecordingMissing { .. }
@@ -187,6 +282,12 @@ impl Problem {
             Self::TooLarge { remedy, .. } => remedy.is_empty(),
             Self::ListMissing { .. }
             | Self::InBothSets { .. }
+            | Self::Sensors { .. }
+            | Self::FramesTooLarge { .. }
+            | Self::Mixed { .. }
+            | Self::NoSamples { .. }
+            | Self::ReadyFrames { .. }
+            | Self::NoEvents { .. }
             | Self::TooManyFrames { .. }
             | Self::TooWide { .. }
             | Self::NothingWhole { .. }

@@ -203,9 +203,14 @@ fn other_options(cache: &CacheFile, settings: &Settings) -> Vec<String> {
         split,
         keep_invalid,
         skip_damaged,
+        sensor,
         ..
     } = *settings;
     let mut differences = Vec::new();
+    if let Some(sensor) = sensor.filter(|s| *s != cache.header.sensor) {
+        let held = cache.header.sensor;
+        differences.push(format!("its frames have {held} pixels, not {sensor}"));
+    }
     if cache.header.split != split {
         differences.push(format!("it holds {}, not {split}", cache.header.split));
     }

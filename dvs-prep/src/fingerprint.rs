@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use dvs_shared::Set;
+use dvs_shared::labels::is_gestures;
 use sha2::{Digest, Sha256};
 
 use crate::archive::{Archive, Content, Member};
+use crate::classes::read_mapping;
 use crate::error::{Problem, Problems};
-use crate::samples::{MAX_LIST_BYTES, read_trials};
+use crate::samples::{MAPPING_NAME, MAX_LIST_BYTES, read_trials};
 
 /// SHA-256 of every file read so far, by name.
 #[derive(Debug, Default)]
@@ -35,16 +37,11 @@ impl Fingerprint {
         files.contains_key(file)
     }
 
-    /// The fingerprint of the dataset that `lists` name: SHA-256 of the lines `sha256sum` prints for the trial
-    /// lists and every listed recording and its label file, in order of their names.
-    pub fn of_dataset<'a>(&self, lists: impl Iterator<Item = &'a String>) -> String {
+    /// The fingerprint of the dataset that consists of `files`: SHA-256 of the lines `sha256sum` prints for those of them
+    /// that were read, in order of their names.
+    pub fn of_dataset(&self, mut names: Vec<String>) -> String {
         let files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut names: Vec<String> = Set::ALL.map(|set| Member::Trials(set).file_name()).into();
-        for recording in lists {
-            names.push(Member::Recording(recording.clone()).file_name());
-            names.push(Member::Labels(recording.clone()).file_name());
-        }
-        names.sort();
+        names.sort_unstable();
         let mut whole = Sha256::new();
         for name in names {
             if let Some(digest) = files.get(&name) {
@@ -53,6 +50,17 @@ impl Fingerprint {
         }
         hex(whole.finalize().as_slice())
     }
+}
+
+/// The trial lists and the files of the listed `recordings`, whichever of its possible names a recording has.
+pub fn files_of_recordings<'a>(recordings: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let mut names = Set::ALL.map(|set| Member::Trials(set).file_name()).to_vec();
+    for recording in recordings {
+        for member in [Member::Recording, Member::Aedat4, Member::Labels] {
+            names.push(member(recording.clone()).file_name());
+        }
+    }
+    names
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -65,7 +73,9 @@ fn hex(bytes: &[u8]) -> String {
 /// Where the input cannot be read or a trial list is no list.
 pub fn of_archive(archive: &Archive, read: &AtomicU64) -> Result<String, Problems> {
     let files = Fingerprint::default();
-    let mut lists = Vec::new();
+    let mut lists = [None, None];
+    let mut samples = Vec::new();
+    let mut mapped = false;
     let mut problems = Vec::new();
     archive
         .visit(read, &mut |entry| {
@@ -78,29 +88,42 @@ pub fn of_archive(archive: &Archive, read: &AtomicU64) -> Result<String, Problem
                     &mut File::open(path)?
                 }
             };
-            if let Member::Trials(_) = entry.member {
+            if let Member::Trials(_) | Member::Mapping = entry.member {
                 content.take(MAX_LIST_BYTES).read_to_end(&mut text)?;
                 hash.update(&text);
-                match read_trials(&text) {
-                    Ok(list) => lists.extend(list),
+            } else {
+                io::copy(content, &mut HashWriter(&mut hash))?;
+            }
+            match &entry.member {
+                Member::Trials(set) => match read_trials(&text) {
+                    Ok(list) => lists[*set as usize] = Some(list),
                     Err(source) => problems.push(Problem::List {
                         file: entry.member.file_name(),
                         source,
                     }),
-                }
-            } else {
-                io::copy(content, &mut HashWriter(&mut hash))?;
+                },
+                Member::Mapping => mapped = read_mapping(&text).is_ok_and(|n| !is_gestures(&n)),
+                Member::Sample(sample) => samples.push(sample.file_name()),
+                _ => {}
             }
             files.note(&entry.member, hash.finalize().as_slice());
             Ok(())
         })
         .map_err(|e| Problems::from(Problem::from(e)))?;
-    // Without its lists, everything would be the same dataset: none.
-    let absent = Set::ALL.map(|set| Member::Trials(set).file_name());
-    let absent = absent.into_iter().filter(|file| !files.has(file));
-    problems.extend(absent.map(|file| Problem::ListMissing { file }));
+    let mut names = if samples.is_empty() {
+        // Without its lists, everything would be the same dataset: none.
+        let absent = Set::ALL.map(|set| Member::Trials(set).file_name());
+        let absent = absent.into_iter().filter(|file| !files.has(file));
+        problems.extend(absent.map(|file| Problem::ListMissing { file }));
+        files_of_recordings(lists.iter().flatten().flatten())
+    } else {
+        samples
+    };
+    if mapped {
+        names.push(MAPPING_NAME.to_owned());
+    }
     if problems.is_empty() {
-        Ok(files.of_dataset(lists.iter()))
+        Ok(files.of_dataset(names))
     } else {
         Err(Problems(problems))
     }

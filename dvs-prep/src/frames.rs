@@ -12,8 +12,9 @@ use crate::recording::WindowEvents;
 /// The most frames of a fixed duration a sample may have.
 pub const MAX_FRAMES_BY_DURATION: i64 = 16_384;
 
-/// Frames counted at once where times go backwards, 32 KiB each: what bounds the memory such a sample takes.
-const AT_ONCE: usize = 64;
+/// Bytes of frames counted at once where times go backwards, 64 of a DVS128's: what bounds the memory such a sample
+/// takes.
+const AT_ONCE: usize = 2 << 20;
 
 /// T for a sample; `Err` holds the number a too short duration would give.
 pub fn frame_count(events: &WindowEvents<'_>, split: SplitMode) -> Result<usize, i64> {
@@ -211,15 +212,16 @@ fn by_time(
     };
     // One pass for each group of frames, over what blocks may hold events of it, so that memory does not grow with the
     // number of events.
-    let mut group: Vec<Frame> = (0..=last.min(AT_ONCE - 1))
+    let at_once = (AT_ONCE / events.sensor().frame_cells()).max(1);
+    let mut group: Vec<Frame> = (0..=last.min(at_once - 1))
         .map(|_| Frame::new(events.sensor().frame_cells()))
         .collect();
     let start_of = |frame: usize| {
         let after_first = length.saturating_mul(frame as i64);
         events.t_first.saturating_add(after_first)
     };
-    for first in (0..=last).step_by(AT_ONCE) {
-        let group = &mut group[..AT_ONCE.min(last + 1 - first)];
+    for first in (0..=last).step_by(at_once) {
+        let group = &mut group[..at_once.min(last + 1 - first)];
         let next = first + group.len();
         // The outermost frames take what lies outside them too, and without a length the last takes everything.
         let (from, to) = match (first, length) {

@@ -1,78 +1,33 @@
 //! The members of the archive as they come, in any order, until a recording and its labels are together.
 
-use std::collections::{HashMap, HashSet};
+mod accept;
+mod listing;
+mod ready;
+mod source;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
-use dvs_shared::Set;
-use thiserror::Error;
-
-use crate::archive::{Content, Entry, Member};
-use crate::budget::{Budget, Buffers, Loan};
+use self::ready::MAX_MEMBERS;
+pub use self::ready::{IntakeError, Limits, Ready, Task};
+pub use self::source::Source;
+use self::source::read_whole;
+use crate::archive::{Content, Entry, GivenUp, Member, SampleId};
+use crate::budget::{Budget, Buffers};
+use crate::classes::read_mapping;
 use crate::error::Problem;
 use crate::fingerprint::Fingerprint;
-use crate::samples::{ListError, MAX_LIST_BYTES, Window, read_labels, read_trials};
+use crate::formats::Format;
+use crate::samples::{ListError, MAPPING_NAME, MAX_LIST_BYTES, Window, read_labels, read_trials};
 
-const COPY_BUFFER: usize = 1 << 20;
-/// The most members of the dataset an archive is believed to hold; the real one has 246. What is noted of each takes
-/// some hundred bytes.
-const MAX_MEMBERS: usize = 1 << 16;
-
-/// Why the rest of the archive cannot be taken in, damaged or not.
-#[derive(Debug, Error)]
-pub enum IntakeError {
-    /// The file for recordings that memory has no room for cannot be written.
-    #[error("the spill file in {folder}: {source}")]
-    Spill {
-        /// Where it lies.
-        folder: PathBuf,
-        /// The file system's reason.
-        source: io::Error,
-    },
-    /// More members than any dataset has.
-    #[error("it holds more than {MAX_MEMBERS} recordings, label files and trial lists")]
-    TooManyMembers,
-}
-
-impl IntakeError {
-    /// Whether `error` is one of these.
-    pub fn is(error: &io::Error) -> bool {
-        error.get_ref().is_some_and(|e| e.is::<Self>())
-    }
-}
-
-/// Where a recording's bytes are.
-pub enum Source {
-    /// In memory.
-    Memory(Vec<u8>),
-    /// In a file of the extracted folder, of this many bytes.
-    File(PathBuf, u64),
-    /// In the spill file.
-    Spilled(Arc<File>, u64, u64),
-}
-
-/// A recording that can be worked on.
-pub struct Ready<'a> {
-    /// Its name.
-    pub recording: String,
-    /// Its bytes.
-    pub source: Source,
-    /// Its samples.
-    pub windows: Vec<Window>,
-    /// The memory it is counted for.
-    pub loan: Loan<'a>,
-}
-
-/// Bounds on what is held.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Bytes of recordings that wait in memory for their labels; beyond it they wait in a file.
-    pub waiting: u64,
-    /// Bytes of one recording.
-    pub recording: u64,
+/// A recording without labels, so far.
+struct Waiting {
+    member: Member,
+    format: Format,
+    source: Source,
 }
 
 /// The state of a run over the archive.
@@ -84,55 +39,24 @@ pub struct Intake<'a> {
     spill_folder: &'a Path,
     spill: Option<(Arc<File>, u64)>,
     seen: HashSet<Member>,
-    /// The trial lists, in the order of [`Set::ALL`].
+    /// The trial lists, in the order of [`Set::ALL`](dvs_shared::Set::ALL).
     pub lists: [Option<Vec<String>>; 2],
     /// Windows by recording; `None` where the label file is no label file, which is then among the problems.
     labels: HashMap<String, Option<Vec<Window>>>,
-    waiting: HashMap<String, Source>,
+    waiting: HashMap<String, Waiting>,
     waiting_bytes: u64,
+    /// Samples that have files of their own, by their keys.
+    samples: BTreeMap<String, SampleId>,
+    /// Files that lie where samples do, and are none.
+    strays: Vec<String>,
+    /// Names of the classes, where the input says them.
+    mapping: Option<Vec<String>>,
     /// The recording read last.
     latest: Option<String>,
+    /// What a user should know.
+    notes: Vec<String>,
     /// What is wrong so far, each with the recording it is of.
     problems: Vec<(Option<String>, Problem)>,
-}
-
-impl Source {
-    fn bytes(&self) -> u64 {
-        match self {
-            Self::Memory(bytes) => bytes.len() as u64,
-            Self::File(_, length) | Self::Spilled(_, _, length) => *length,
-        }
-    }
-
-    /// The bytes themselves.
-    ///
-    /// # Errors
-    /// Where the file cannot be read, or no longer has the length it had.
-    pub fn load(self, buffers: &Buffers) -> Result<Vec<u8>, Problem> {
-        match self {
-            Self::Memory(bytes) => Ok(bytes),
-            Self::File(path, length) => {
-                let read =
-                    File::open(&path).and_then(|mut file| read_whole(&mut file, length, buffers));
-                read.map_err(|source| Problem::Unreadable {
-                    file: path.display().to_string(),
-                    source,
-                })
-            }
-            Self::Spilled(file, at, length) => {
-                let mut bytes = buffers.take(length as usize);
-                bytes.resize(length as usize, 0);
-                match file.read_exact_at(&mut bytes, at) {
-                    Ok(()) => Ok(bytes),
-                    Err(source) => Err(Problem::Io {
-                        action: "read",
-                        path: "the spill file beside the cache".into(),
-                        source,
-                    }),
-                }
-            }
-        }
-    }
 }
 
 impl<'a> Intake<'a> {
@@ -156,7 +80,11 @@ impl<'a> Intake<'a> {
             labels: HashMap::new(),
             waiting: HashMap::new(),
             waiting_bytes: 0,
+            samples: BTreeMap::new(),
+            strays: Vec::new(),
+            mapping: None,
             latest: None,
+            notes: Vec::new(),
             problems: Vec::new(),
         }
     }
@@ -173,9 +101,15 @@ impl<'a> Intake<'a> {
             content,
         } = entry;
         if self.seen.len() >= MAX_MEMBERS {
-            return Err(io::Error::other(IntakeError::TooManyMembers));
+            return Err(GivenUp::because(IntakeError::TooManyMembers));
         }
-        if !self.seen.insert(member.clone()) {
+        // A recording has one name, whatever its file's ending.
+        let twin = match &member {
+            Member::Recording(name) => self.seen.contains(&Member::Aedat4(name.clone())),
+            Member::Aedat4(name) => self.seen.contains(&Member::Recording(name.clone())),
+            _ => false,
+        };
+        if !self.seen.insert(member.clone()) || twin {
             let problem = Problem::Doubled {
                 file: member.file_name(),
             };
@@ -205,16 +139,40 @@ impl<'a> Intake<'a> {
                 let Some(source) = self.waiting.remove(recording) else {
                     return Ok(None);
                 };
-                if let Source::Memory(bytes) = &source {
+                if let Source::Memory(bytes) = &source.source {
                     self.waiting_bytes -= bytes.len() as u64;
                 }
-                let loan = self.budget.borrow(source.bytes());
+                let loan = self
+                    .budget
+                    .borrow(self.memory(source.format, source.source.bytes()));
                 Ok(self.ready(recording, source, loan))
             }
-            Member::Recording(recording) => {
-                let ready = self.recording(recording, size, content)?;
-                self.latest = Some(recording.clone());
+            Member::Mapping => {
+                if let Some(text) = self.text(&member, size, content)? {
+                    match read_mapping(&text) {
+                        Ok(names) => self.mapping = Some(names),
+                        Err(error) => self.notes.push(format!(
+                            "{MAPPING_NAME} is not used, and the classes are called as the dataset's: {error}"
+                        )),
+                    }
+                }
+                Ok(None)
+            }
+            Member::Recording(recording) | Member::Aedat4(recording) => {
+                let recording = recording.clone();
+                let ready = self.recording(&recording, member, size, content)?;
+                self.latest = Some(recording);
                 Ok(ready)
+            }
+            Member::Sample(sample) => {
+                let sample = sample.clone();
+                let ready = self.sample(&sample, size, content)?;
+                self.latest = Some(sample.key());
+                Ok(ready)
+            }
+            Member::Stray(path) => {
+                self.strays.push(path.clone());
+                Ok(None)
             }
         }
     }
@@ -222,6 +180,9 @@ impl<'a> Intake<'a> {
     /// Notes that a member cannot be read.
     pub fn unreadable(&mut self, member: &Member, source: io::Error) {
         self.seen.insert(member.clone());
+        if let Member::Sample(sample) = member {
+            self.samples.insert(sample.key(), sample.clone());
+        }
         if let Member::Labels(recording) = member {
             self.labels.insert(recording.clone(), None);
             self.waiting.remove(recording);
@@ -233,113 +194,6 @@ impl<'a> Intake<'a> {
         self.problem(member, problem);
     }
 
-    /// The recording that was read whole last.
-    pub fn latest(&self) -> Option<&String> {
-        self.latest.as_ref()
-    }
-
-    /// Recordings that are there without labels.
-    pub fn without_labels(&self) -> impl Iterator<Item = &String> {
-        self.waiting.keys()
-    }
-
-    /// Whether the archive held this recording, whole or not.
-    pub fn has_recording(&self, recording: &str) -> bool {
-        self.seen.contains(&Member::Recording(recording.to_owned()))
-    }
-
-    /// Whether the archive held this trial list.
-    pub fn has_list(&self, set: Set) -> bool {
-        self.seen.contains(&Member::Trials(set))
-    }
-
-    fn recording(
-        &mut self,
-        recording: &str,
-        size: u64,
-        content: Content<'_>,
-    ) -> io::Result<Option<Ready<'a>>> {
-        if let [Some(train), Some(test)] = &self.lists
-            && !train.iter().chain(test).any(|r| r == recording)
-        {
-            return Ok(None);
-        }
-        if size > self.limits.recording {
-            let problem = Problem::TooLarge {
-                file: format!("{recording}.aedat"),
-                size,
-                limit: self.limits.recording,
-                remedy: ", which --memory raises",
-            };
-            self.problem(&Member::Recording(recording.to_owned()), problem);
-            return Ok(None);
-        }
-        let labelled = match self.labels.get(recording) {
-            // Its label file is among the problems.
-            Some(None) => return Ok(None),
-            labels => labels.is_some(),
-        };
-        // Memory is asked for before anything is read into it.
-        let loan = labelled.then(|| self.budget.borrow(size));
-        let source = match content {
-            Content::File(path) => Source::File(path, size),
-            Content::Stream(stream) if labelled => {
-                Source::Memory(read_whole(stream, size, self.buffers)?)
-            }
-            Content::Stream(stream) if self.waiting_bytes + size <= self.limits.waiting => {
-                self.waiting_bytes += size;
-                Source::Memory(read_whole(stream, size, self.buffers)?)
-            }
-            Content::Stream(stream) => self.spill(stream, size)?,
-        };
-        match loan {
-            Some(loan) => Ok(self.ready(recording, source, loan)),
-            None => {
-                self.waiting.insert(recording.to_owned(), source);
-                Ok(None)
-            }
-        }
-    }
-
-    fn ready(&self, recording: &str, source: Source, loan: Loan<'a>) -> Option<Ready<'a>> {
-        let windows = self.labels.get(recording)?.clone()?;
-        let recording = recording.to_owned();
-        Some(Ready {
-            recording,
-            source,
-            windows,
-            loan,
-        })
-    }
-
-    fn spill(&mut self, stream: &mut dyn Read, size: u64) -> io::Result<Source> {
-        let in_spill_file = |source| {
-            io::Error::other(IntakeError::Spill {
-                folder: self.spill_folder.to_owned(),
-                source,
-            })
-        };
-        let (file, at) = match self.spill.take() {
-            Some(spill) => spill,
-            None => (
-                Arc::new(tempfile::tempfile_in(self.spill_folder).map_err(in_spill_file)?),
-                0,
-            ),
-        };
-        let mut buffer = vec![0; COPY_BUFFER];
-        let mut done = 0;
-        while done < size {
-            let part = buffer.len().min((size - done) as usize);
-            stream.read_exact(&mut buffer[..part])?;
-            file.write_all_at(&buffer[..part], at + done)
-                .map_err(in_spill_file)?;
-            done += part as u64;
-        }
-        at_its_end(stream, size)?;
-        self.spill = Some((Arc::clone(&file), at + size));
-        Ok(Source::Spilled(file, at, size))
-    }
-
     fn list_problem(&mut self, member: &Member, source: ListError) {
         let problem = Problem::List {
             file: member.file_name(),
@@ -349,50 +203,7 @@ impl<'a> Intake<'a> {
     }
 
     fn problem(&mut self, member: &Member, problem: Problem) {
-        let recording = match member {
-            Member::Trials(_) => None,
-            Member::Labels(recording) | Member::Recording(recording) => Some(recording.clone()),
-        };
-        self.problems.push((recording, problem));
-    }
-
-    /// Everything that is wrong so far, each with the recording it is of, `found` by others included, but for
-    /// recordings that no list names: what is left out need not be right, wherever in the archive the lists stand.
-    pub fn take_problems(
-        &mut self,
-        found: Vec<(String, Problem)>,
-    ) -> Vec<(Option<String>, Problem)> {
-        let mut problems = std::mem::take(&mut self.problems);
-        problems.extend(
-            found
-                .into_iter()
-                .map(|(recording, problem)| (Some(recording), problem)),
-        );
-        let wanted = |recording: &Option<String>| match recording {
-            Some(recording) => self.is_listed(recording),
-            None => true,
-        };
-        problems.retain(|(recording, _)| wanted(recording));
-        problems
-    }
-
-    /// Whether a list names this recording, or might.
-    pub fn is_listed(&self, recording: &str) -> bool {
-        self.lists.iter().any(|list| match list {
-            Some(list) => list.iter().any(|r| r == recording),
-            None => true,
-        })
-    }
-
-    /// Recordings of the archive that no list names.
-    pub fn unlisted(&self) -> Vec<String> {
-        let recordings = self.seen.iter().filter_map(|member| match member {
-            Member::Recording(recording) if !self.is_listed(recording) => Some(recording.clone()),
-            _ => None,
-        });
-        let mut unlisted: Vec<String> = recordings.collect();
-        unlisted.sort_unstable();
-        unlisted
+        self.problems.push((member.recording(), problem));
     }
 
     /// The text of a list or label file, which also goes into the fingerprint.
@@ -418,33 +229,5 @@ impl<'a> Intake<'a> {
         };
         self.fingerprint.add(member, &text);
         Ok(Some(text))
-    }
-}
-
-/// Exactly `length` bytes of `stream`, and its end: a container holds a member's checksum against its bytes there.
-fn read_whole(stream: &mut dyn Read, length: u64, buffers: &Buffers) -> io::Result<Vec<u8>> {
-    let mut bytes = buffers.take(length as usize);
-    let read = stream.take(length).read_to_end(&mut bytes)?;
-    if (read as u64) < length {
-        let message = format!("it ends after {read} of its {length} bytes");
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
-    }
-    at_its_end(stream, length)?;
-    Ok(bytes)
-}
-
-/// Whether `stream`, of which `length` bytes have been read, ends there.
-fn at_its_end(stream: &mut dyn Read, length: u64) -> io::Result<()> {
-    let mut more = [0];
-    loop {
-        match stream.read(&mut more) {
-            Ok(0) => return Ok(()),
-            Ok(_) => {
-                let message = format!("it goes on after the {length} bytes it claims to have");
-                return Err(io::Error::new(io::ErrorKind::InvalidData, message));
-            }
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
     }
 }

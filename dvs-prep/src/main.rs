@@ -2,6 +2,7 @@
 
 mod abandoned;
 mod cli;
+mod exporting;
 mod key;
 mod options;
 mod prepare;
@@ -22,7 +23,8 @@ use dvs_prep::synth::write_archive;
 use dvs_shared::CacheFile;
 
 use crate::cli::{
-    Cli, Command, CompletionsArgs, InfoArgs, ManArgs, PrepareArgs, SynthArgs, VerifyArgs,
+    Cli, Command, CompletionsArgs, ExportArgs, InfoArgs, ManArgs, PrepareArgs, SynthArgs,
+    VerifyArgs,
 };
 
 // The system's allocator gives large blocks back at once and so pays for the same pages again and again.
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         Some(Command::Prepare(args)) => prepare(&args, &mut out),
         Some(Command::Key(args)) => key(&args, &mut out),
         Some(Command::Synth(args)) => synth(args, &mut out),
+        Some(Command::Export(args)) => export(&args, &mut out),
         Some(Command::Info(args)) => info(&args, &mut out),
         Some(Command::Verify(args)) => verify(&args, &mut out),
         Some(Command::View(args)) => viewing::view(&args, &mut out),
@@ -81,6 +84,11 @@ fn key(args: &PrepareArgs, out: &mut impl Write) -> Result<()> {
     let options = options::resolve(args)?;
     let key = key::key(&options)?;
     Ok(key.write(out, options.json)?)
+}
+
+fn export(args: &ExportArgs, out: &mut impl Write) -> Result<()> {
+    let exported = exporting::export(args)?;
+    Ok(exported.write(out, args.json)?)
 }
 
 fn synth(args: SynthArgs, out: &mut impl Write) -> Result<()> {

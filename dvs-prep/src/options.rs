@@ -1,14 +1,19 @@
 //! The command line, resolved against the machine: what is read, what is written, how.
 
+use std::fs::File;
+use std::io::Read;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::CommandFactory;
 use clap::error::ErrorKind;
-use dvs_prep::archive::{Archive, Container};
+use dvs_prep::archive::Archive;
+use dvs_prep::classes::read_mapping;
+use dvs_prep::file_kind::irregular;
 use dvs_prep::pipeline::Settings;
+use dvs_prep::samples::MAX_LIST_BYTES;
 use dvs_prep::synth::SynthOptions;
 use dvs_shared::SplitMode;
 use dvs_shared::split_mode::MAX_FRAMES;
@@ -153,27 +158,51 @@ pub fn jobs(asked: Option<usize>) -> usize {
     }
 }
 
+/// Bytes of memory to stay within, of MiB that were asked for.
+pub fn memory(mib: u64) -> u64 {
+    if mib < MIN_MEMORY_MIB {
+        misuse(
+            ErrorKind::ValueValidation,
+            format!("--memory is {mib} MiB; it must be at least {MIN_MEMORY_MIB}"),
+        );
+    }
+    mib.saturating_mul(1 << 20)
+}
+
 /// Resolves the options of `prepare`.
 ///
 /// # Errors
 /// Where there is no input.
 pub fn resolve(args: &PrepareArgs) -> Result<Options> {
-    let split = split_mode(&args.split);
-    if args.memory < MIN_MEMORY_MIB {
-        misuse(
-            ErrorKind::ValueValidation,
-            format!(
-                "--memory is {} MiB; it must be at least {MIN_MEMORY_MIB}",
-                args.memory
-            ),
-        );
-    }
+    let memory = memory(args.memory);
     let jobs = jobs(args.jobs);
     let place = match &args.input {
         Some(place) => place.clone(),
         None => existing_data_folder()?,
     };
-    let archive = Archive::find(&place)?;
+    let mut archive = Archive::find(&place)?;
+    archive.mapping = args.classes.clone();
+    if let Some(file) = &args.classes {
+        check_classes(file)
+            .with_context(|| format!("cannot use {} for --classes", file.display()))?;
+    }
+    let named = made_with(&archive.path);
+    let asked = &args.split;
+    let said = asked.frames.is_some() || asked.split.is_some() || asked.duration.is_some();
+    let split = match named {
+        Some(named) if !said => named,
+        _ => split_mode(asked),
+    };
+    let split_said = said || named.is_some();
+    if let Some(named) = named.filter(|&n| n != split) {
+        misuse(
+            ErrorKind::ArgumentConflict,
+            format!(
+                "{} says that it holds {named}, and {split} are asked for; leave --frames, --split and --duration out",
+                archive.path.display()
+            ),
+        );
+    }
     let output = match &args.output {
         Some(output) if output.is_dir() => output.join(split.file_name()),
         Some(output) => output.clone(),
@@ -196,29 +225,56 @@ pub fn resolve(args: &PrepareArgs) -> Result<Options> {
         output,
         settings: Settings {
             split,
+            sensor: args.sensor,
+            split_said,
             keep_invalid: args.keep_invalid,
             skip_damaged: args.skip_damaged,
             jobs,
-            memory: args.memory.saturating_mul(1 << 20),
+            memory,
         },
         force: args.force,
         json: args.json,
     })
 }
 
+/// Sees that `file` names classes.
+fn check_classes(file: &Path) -> Result<()> {
+    if let Some(kind) = irregular(file)? {
+        bail!("it is {kind}");
+    }
+    let mut text = Vec::new();
+    File::open(file)?
+        .take(MAX_LIST_BYTES + 1)
+        .read_to_end(&mut text)?;
+    ensure!(
+        text.len() as u64 <= MAX_LIST_BYTES,
+        "it has more than {MAX_LIST_BYTES} bytes"
+    );
+    read_mapping(&text)?;
+    Ok(())
+}
+
+/// How ready frames were made, as the name of their folder or archive says.
+fn made_with(path: &Path) -> Option<SplitMode> {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let name = path.file_name()?.to_str()?;
+    SplitMode::of_folder_name(name.split('.').next()?)
+}
+
 /// The data folder: where the archive was looked for, or else the folder it lies in.
-fn default_folder(place: &Path, archive: &Archive) -> PathBuf {
+pub fn default_folder(place: &Path, archive: &Archive) -> PathBuf {
     let holds_archive = place.is_dir() && archive.path != place;
     if holds_archive {
         return place.to_owned();
     }
     // A folder may be named `.` or `..`, which have no parent by name.
-    let path = match archive.container {
-        Container::Folder => archive
+    let path = if archive.path.is_dir() {
+        archive
             .path
             .canonicalize()
-            .unwrap_or_else(|_| archive.path.clone()),
-        _ => archive.path.clone(),
+            .unwrap_or_else(|_| archive.path.clone())
+    } else {
+        archive.path.clone()
     };
     path.parent().map_or_else(PathBuf::new, Path::to_owned)
 }

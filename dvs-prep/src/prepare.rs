@@ -74,12 +74,13 @@ pub fn prepare(options: &Options) -> Result<Summary> {
     };
     let header = CacheHeader {
         split: settings.split,
-        sensor: dvs_shared::event::DVS128,
+        sensor: prepared.sensor,
         keep_invalid: settings.keep_invalid,
         created_by: concat!("dvs-prep ", env!("CARGO_PKG_VERSION")).to_owned(),
         source_sha256: prepared.source_sha256.clone(),
         skipped: prepared.skipped.clone(),
         input_sha256,
+        label_names: prepared.label_names.clone(),
     };
     let Prepared {
         sets,

@@ -9,7 +9,6 @@ use dvs_prep::archive::Archive;
 use dvs_prep::pipeline::Prepared;
 use dvs_prep::step_times::Step;
 use dvs_prep::synth::SynthSummary;
-use dvs_shared::labels::{CLASSES, LABEL_NAMES};
 use dvs_shared::{CacheFile, Set};
 use serde::Serialize;
 
@@ -37,7 +36,8 @@ pub struct Contents {
     skipped: Vec<String>,
     count_type: PerSet<&'static str>,
     samples: PerSet<usize>,
-    samples_per_class: PerSet<[usize; CLASSES]>,
+    samples_per_class: PerSet<Vec<usize>>,
+    label_names: Vec<String>,
     frames_in_all: PerSet<usize>,
     events: PerSet<u64>,
     empty_samples: PerSet<usize>,
@@ -61,6 +61,8 @@ pub struct Summary {
 /// What was read and how long it took.
 #[derive(Debug, Serialize)]
 struct Run {
+    /// What the input was recognised as.
+    recognised: Vec<String>,
     recordings: u64,
     recordings_left_out: u64,
     recordings_cut_short: u64,
@@ -111,10 +113,11 @@ impl Contents {
             count_type: PerSet::of(|set| cache.set(set).counts.name()),
             samples: PerSet::of(|set| samples(set).count()),
             samples_per_class: PerSet::of(|set| {
-                let mut classes = [0; CLASSES];
+                let mut classes = vec![0; header.label_names.len()];
                 samples(set).for_each(|s| classes[usize::from(s.label)] += 1);
                 classes
             }),
+            label_names: header.label_names.clone(),
             frames_in_all: PerSet::of(|set| samples(set).map(|s| s.frames).sum()),
             events: PerSet::of(|set| samples(set).map(|s| s.events).sum()),
             empty_samples: PerSet::of(|set| samples(set).filter(|s| s.events == 0).count()),
@@ -190,7 +193,7 @@ impl Contents {
             "\n{:>5}  {:<28}{:>7}{:>7}",
             "label", "gesture", "train", "test"
         )?;
-        for (label, name) in LABEL_NAMES.iter().enumerate() {
+        for (label, name) in self.label_names.iter().enumerate() {
             let PerSet { train, test } = &self.samples_per_class;
             writeln!(
                 out,
@@ -228,6 +231,7 @@ impl Summary {
             input: archive.path.to_string_lossy().into_owned(),
             contents: Contents::of(cache),
             run: Some(Run {
+                recognised: tally.kinds.iter().map(ToString::to_string).collect(),
                 recordings: tally.recordings,
                 recordings_left_out: tally.unlisted,
                 recordings_cut_short: tally.cut_short,
@@ -261,6 +265,7 @@ impl Summary {
             )?;
             return self.contents.write(out, false);
         };
+        line(out, "recognised", &run.recognised.join("; "))?;
         line(
             out,
             "recordings",

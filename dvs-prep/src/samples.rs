@@ -2,11 +2,15 @@
 
 use std::collections::HashSet;
 
-use dvs_shared::labels::CLASSES;
+use dvs_shared::cache_format::MAX_CLASSES;
 use thiserror::Error;
 
 /// Ending of a recording's file name.
 pub const RECORDING_SUFFIX: &str = ".aedat";
+/// Ending of an AEDAT 4 recording's file name, as DV gives it.
+pub const AEDAT4_SUFFIX: &str = ".aedat4";
+/// The file that names the classes.
+pub const MAPPING_NAME: &str = "gesture_mapping.csv";
 /// Ending of a label file's name, after the recording's.
 pub const LABELS_SUFFIX: &str = "_labels.csv";
 /// The longest label file or trial list that is read, in bytes; real ones have a few hundred.
@@ -17,6 +21,8 @@ pub const MAX_WINDOWS: usize = 4096;
 pub const MAX_OVERLAP: u64 = 64;
 /// The longest name of a recording, in bytes: the cache has room for 128, and a sample's name adds up to 5.
 pub const MAX_NAME_BYTES: usize = 120;
+/// The longest name of a file that is a sample, in bytes: with its folders it must have room in the cache too.
+pub const MAX_SAMPLE_NAME_BYTES: usize = 100;
 /// Columns of a label file.
 const COLUMNS: [&str; 3] = ["class", "startTime_usec", "endTime_usec"];
 
@@ -31,6 +37,8 @@ pub struct Window {
     pub start_us: i64,
     /// First microsecond after it.
     pub end_us: i64,
+    /// Its line in the label file, from 1; 0 where there is none.
+    pub line: usize,
 }
 
 impl Window {
@@ -78,12 +86,14 @@ pub enum ListError {
         found: String,
     },
     /// A class beyond those of the dataset.
-    #[error("line {line}: class {found} is unknown; classes run from 1 to {CLASSES}")]
+    #[error("line {line}: class {found} is unknown; classes run from 1 to {classes}")]
     Class {
         /// The line.
         line: usize,
         /// What stands there.
         found: i64,
+        /// How many there are.
+        classes: usize,
     },
     /// A window that ends before it starts.
     #[error("line {line}: the window ends at {end_us} us, before its start at {start_us} us")]
@@ -126,7 +136,7 @@ pub enum ListError {
 }
 
 /// Lines that are not blank, trimmed, with their number from 1. A byte order mark is skipped.
-fn lines(text: &[u8]) -> impl Iterator<Item = Result<(usize, &str), ListError>> {
+pub(crate) fn lines(text: &[u8]) -> impl Iterator<Item = Result<(usize, &str), ListError>> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     text.split(|&b| b == b'\n')
         .enumerate()
@@ -137,7 +147,8 @@ fn lines(text: &[u8]) -> impl Iterator<Item = Result<(usize, &str), ListError>> 
         .filter(|line| !matches!(line, Ok((_, ""))))
 }
 
-/// Reads a label file: its windows in row order.
+/// Reads a label file: its windows in row order. How many classes there are may not be known yet: see
+/// [`check_classes`].
 ///
 /// # Errors
 /// The first line that says something impossible. Columns after the third are not read.
@@ -153,7 +164,7 @@ pub fn read_labels(text: &[u8]) -> Result<Vec<Window>, ListError> {
             });
         }
     }
-    let mut seen = [0; CLASSES];
+    let mut seen = [0; MAX_CLASSES];
     lines
         .zip(0..)
         .map(|(line, row_number)| {
@@ -176,8 +187,13 @@ pub fn read_labels(text: &[u8]) -> Result<Vec<Window>, ListError> {
                 })
             };
             let (class, start_us, end_us) = (number(0)?, number(1)?, number(2)?);
-            if !(1..=CLASSES as i64).contains(&class) {
-                return Err(ListError::Class { line, found: class });
+            let classes = MAX_CLASSES;
+            if !(1..=classes as i64).contains(&class) {
+                return Err(ListError::Class {
+                    line,
+                    found: class,
+                    classes,
+                });
             }
             if end_us < start_us {
                 return Err(ListError::Window {
@@ -186,7 +202,7 @@ pub fn read_labels(text: &[u8]) -> Result<Vec<Window>, ListError> {
                     end_us,
                 });
             }
-            let label = class as u8 - 1;
+            let label = (class - 1) as u8;
             let k = seen[usize::from(label)];
             seen[usize::from(label)] += 1;
             Ok(Window {
@@ -194,9 +210,25 @@ pub fn read_labels(text: &[u8]) -> Result<Vec<Window>, ListError> {
                 k,
                 start_us,
                 end_us,
+                line,
             })
         })
         .collect()
+}
+
+/// Holds the labels of `windows` against the number of classes.
+///
+/// # Errors
+/// The first line whose class is beyond them.
+pub fn check_classes(windows: &[Window], classes: usize) -> Result<(), ListError> {
+    match windows.iter().find(|w| usize::from(w.label) >= classes) {
+        None => Ok(()),
+        Some(window) => Err(ListError::Class {
+            line: window.line,
+            found: i64::from(window.label) + 1,
+            classes,
+        }),
+    }
 }
 
 /// Reads a trial list: names of recordings, without `.aedat`, in order.
@@ -210,6 +242,7 @@ pub fn read_trials(text: &[u8]) -> Result<Vec<String>, ListError> {
         let (line, name) = line?;
         let recording = name
             .strip_suffix(RECORDING_SUFFIX)
+            .or_else(|| name.strip_suffix(AEDAT4_SUFFIX))
             .unwrap_or(name)
             .to_owned();
         if recording.len() > MAX_NAME_BYTES || recording.chars().any(char::is_control) {
@@ -239,15 +272,15 @@ mod tests {
     fn labels_are_counted_within_the_recording() {
         let text = b"\xef\xbb\xbfclass,startTime_usec,endTime_usec\r\n8,5,9\r\n\r\n 1 , 10,20,note\n8,30,30";
         let windows = read_labels(text).unwrap();
-        let expected =
-            [(7, 0, 5, 9), (0, 0, 10, 20), (7, 1, 30, 30)].map(|(label, k, start_us, end_us)| {
-                Window {
-                    label,
-                    k,
-                    start_us,
-                    end_us,
-                }
-            });
+        let expected = [(7, 0, 5, 9, 2), (0, 0, 10, 20, 4), (7, 1, 30, 30, 5)].map(
+            |(label, k, start_us, end_us, line)| Window {
+                label,
+                k,
+                start_us,
+                end_us,
+                line,
+            },
+        );
         assert_eq!(windows, expected);
         assert_eq!(windows[2].sample_name("user02_lab"), "user02_lab_1");
     }
@@ -258,11 +291,16 @@ mod tests {
             read_labels(format!("class,startTime_usec,endTime_usec\n{rows}").as_bytes())
                 .unwrap_err()
         };
-        assert_eq!(
-            error("1,2,3\n12,2,3"),
-            ListError::Class { line: 3, found: 12 }
-        );
-        assert_eq!(error("0,2,3"), ListError::Class { line: 2, found: 0 });
+        let class = |line, found, classes| ListError::Class {
+            line,
+            found,
+            classes,
+        };
+        assert_eq!(error("1,2,3\n257,2,3"), class(3, 257, MAX_CLASSES));
+        assert_eq!(error("0,2,3"), class(2, 0, MAX_CLASSES));
+        let windows = read_labels(b"class,startTime_usec,endTime_usec\n1,2,3\n\n12,2,3").unwrap();
+        assert_eq!(check_classes(&windows, 12), Ok(()));
+        assert_eq!(check_classes(&windows, 11), Err(class(4, 12, 11)));
         assert_eq!(
             error("1,3,2"),
             ListError::Window {

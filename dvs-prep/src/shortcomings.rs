@@ -7,16 +7,17 @@ use dvs_shared::Set;
 use dvs_shared::cache_format::MAX_SKIPPED;
 
 use crate::archive::{Archive, ArchiveError, Container, Member};
-use crate::error::{Problem, Problems};
+use crate::error::{Problem, Problems, Shortcoming};
 use crate::intake::Intake;
-
-/// A problem, and the recording it is of if it is of one.
-pub type Shortcoming = (Option<String>, Problem);
 
 /// Whether damage may have begun before the place where it was noticed: a changed bit in a deflate stream changes what
 /// comes out of it long before it contradicts the format. Where the stream merely ends, nothing before is changed.
 pub fn may_have_begun_earlier(archive: &Archive, error: &ArchiveError) -> bool {
-    archive.container != Container::Tar && !error.is_truncation()
+    archive
+        .parts
+        .iter()
+        .any(|part| part.container != Container::Tar)
+        && !error.is_truncation()
 }
 
 /// The listed recordings that `problems` say are damaged, in the lists' order.
@@ -69,8 +70,12 @@ pub fn not_reached<T>(
     listed
         .filter(|r| !finished.contains_key(*r) && !known.contains(r))
         .map(|r| {
-            let recording = r.clone();
-            (Some(r.clone()), Problem::NotReached { recording })
+            let file = intake.file_of(r);
+            let files = match intake.holds_samples() {
+                true => file,
+                false => format!("{file} or its label file"),
+            };
+            (Some(r.clone()), Problem::NotReached { files })
         })
         .collect()
 }
@@ -82,7 +87,7 @@ pub fn missing(intake: &Intake<'_>) -> Vec<Shortcoming> {
     for set in Set::ALL {
         let file = Member::Trials(set).file_name();
         let Some(list) = &intake.lists[set as usize] else {
-            if !intake.has_list(set) {
+            if !intake.has_list(set) && !intake.holds_samples() {
                 problems.push((None, Problem::ListMissing { file }));
             }
             continue;
@@ -99,8 +104,8 @@ pub fn missing(intake: &Intake<'_>) -> Vec<Shortcoming> {
         let names: HashSet<&String> = list.iter().collect();
         let unlabelled = intake.without_labels().filter(|r| names.contains(r));
         problems.extend(unlabelled.map(|r| {
-            let recording = r.clone();
-            (Some(r.clone()), Problem::LabelsMissing { recording })
+            let (recording, file) = (r.clone(), intake.file_of(r));
+            (Some(r.clone()), Problem::LabelsMissing { recording, file })
         }));
     }
     if let [Some(train), Some(test)] = &intake.lists {

@@ -32,6 +32,8 @@ pub struct StagedChunk {
 /// One sample that is done.
 #[derive(Clone, Debug)]
 pub struct StagedSample {
+    /// Its name.
+    pub name: String,
     /// Its window.
     pub window: Window,
     /// Events in its frames.
@@ -72,15 +74,21 @@ impl ChunkBuilder {
     /// Appends one frame to a chunk of `frames` in all, whose counts may be wider than a byte where it then has at most
     /// `room` bytes. Once it has more, nothing is kept: see [`ChunkBuilder::overfull`].
     pub fn push(&mut self, frame: &Frame, frames: usize, room: usize) {
+        match frame.bytes() {
+            Some(bytes) if self.counts == CountType::U8 && self.overfull.is_none() => {
+                self.frames += 1;
+                self.raw.extend_from_slice(bytes);
+            }
+            _ => self.push_counts(&frame.counts(), frames, room),
+        }
+    }
+
+    /// As [`ChunkBuilder::push`], for a frame that was counted elsewhere.
+    pub fn push_counts(&mut self, counts: &[u32], frames: usize, room: usize) {
         if self.overfull.is_some() {
             return;
         }
         self.frames += 1;
-        if let (CountType::U8, Some(bytes)) = (self.counts, frame.bytes()) {
-            self.raw.extend_from_slice(bytes);
-            return;
-        }
-        let counts = frame.counts();
         let needed = CountType::holding(counts.iter().copied().max().unwrap_or(0));
         let widest = needed.max(self.counts);
         let bytes = frames * counts.len() * widest.bytes();
@@ -92,7 +100,7 @@ impl ChunkBuilder {
             self.raw = self.counts.widen(&self.raw, needed);
             self.counts = needed;
         }
-        self.counts.write(&counts, &mut self.raw);
+        self.counts.write(counts, &mut self.raw);
     }
 
     /// Bytes the chunk would have, where that is more than there was room for.

@@ -8,13 +8,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tempfile::TempPath;
+use tempfile::{TempDir, TempPath};
 
 static FILES: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// A file that is removed when this is dropped, or when [`remove_all`] is called before.
 #[derive(Debug)]
 pub struct Temporary(Option<TempPath>);
+
+/// A folder that is removed, with all in it, when this is dropped, or when [`remove_all`] is called before.
+#[derive(Debug)]
+pub struct TemporaryFolder(Option<TempDir>);
 
 /// Every temporary file is gone, and as long as this lives none is made.
 #[must_use = "files can be made again as soon as it is dropped"]
@@ -68,12 +72,58 @@ impl Drop for Temporary {
     }
 }
 
+impl TemporaryFolder {
+    /// The folder that `make` makes.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub fn make(make: impl FnOnce() -> io::Result<TempDir>) -> io::Result<Self> {
+        let mut files = files();
+        let folder = make()?;
+        files.push(folder.path().to_path_buf());
+        Ok(Self(Some(folder)))
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        self.0.as_ref().map_or(Path::new(""), TempDir::path)
+    }
+
+    /// Gives the folder its final name, which nothing but an empty folder may have.
+    ///
+    /// # Errors
+    /// Where the file system refuses; the folder is gone then.
+    pub fn persist(mut self, path: &Path) -> io::Result<()> {
+        let mut files = files();
+        let Some(temporary) = self.0.take() else {
+            return Ok(());
+        };
+        files.retain(|file| file != temporary.path());
+        std::fs::rename(temporary.path(), path)?;
+        // It is no longer there to be removed.
+        let _ = temporary.keep();
+        Ok(())
+    }
+}
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        if let Some(temporary) = self.0.take() {
+            let mut files = files();
+            files.retain(|file| file != temporary.path());
+            drop(temporary);
+        }
+    }
+}
+
 /// Removes every temporary file, for a process that is about to end. One that cannot be removed stays: the next run
 /// finds it.
 pub fn remove_all() -> AllRemoved {
     let mut files = files();
     for file in files.drain(..) {
-        let _ = std::fs::remove_file(file);
+        if std::fs::remove_file(&file).is_err() {
+            let _ = std::fs::remove_dir_all(&file);
+        }
     }
     AllRemoved(files)
 }

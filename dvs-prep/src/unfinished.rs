@@ -29,10 +29,7 @@ impl<'a> Unfinished<'a> {
     pub fn create(lock: &'a OutputLock, target: &Path) -> io::Result<Self> {
         let name = target.file_name().unwrap_or_default();
         let (temporary, ()) = Temporary::make(|| {
-            let file = tempfile::Builder::new()
-                .prefix(&prefix(name))
-                .rand_bytes(RANDOM)
-                .suffix(SUFFIX)
+            let file = builder(&prefix(name))
                 // As any new file: the process's umask decides.
                 .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
                 .tempfile_in(folder_of(target))?;
@@ -65,6 +62,13 @@ impl<'a> Unfinished<'a> {
     }
 }
 
+/// What makes an unfinished file or folder with the [`prefix`] of its target.
+pub(crate) fn builder(prefix: &str) -> tempfile::Builder<'_, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(prefix).rand_bytes(RANDOM).suffix(SUFFIX);
+    builder
+}
+
 /// Unfinished files of `output` and of the files `beside` it, whether somebody is at work on them or was killed.
 ///
 /// # Errors
@@ -79,7 +83,7 @@ pub fn unfinished_of(output: &Path, beside: &[&Path]) -> io::Result<Vec<PathBuf>
     for entry in fs::read_dir(folder_of(output))? {
         let entry = entry?;
         let name = entry.file_name();
-        if targets.iter().any(|t| is_unfinished(&name, t)) && entry.file_type()?.is_file() {
+        if targets.iter().any(|t| is_unfinished(&name, t)) && !entry.file_type()?.is_symlink() {
             found.push(output.with_file_name(name));
         }
     }
@@ -96,7 +100,13 @@ pub fn remove_abandoned(lock: &OutputLock, beside: &[&Path]) -> io::Result<Vec<P
         return Ok(Vec::new());
     }
     let abandoned = unfinished_of(lock.output(), beside)?;
-    abandoned.iter().try_for_each(fs::remove_file)?;
+    for path in &abandoned {
+        if path.is_dir() {
+            fs::remove_dir_all(path)?;
+        } else {
+            fs::remove_file(path)?;
+        }
+    }
     Ok(abandoned)
 }
 
@@ -108,7 +118,7 @@ pub fn folder_of(path: &Path) -> &Path {
     }
 }
 
-fn prefix(target: &OsStr) -> String {
+pub(crate) fn prefix(target: &OsStr) -> String {
     format!(".{}.", target.to_string_lossy())
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail, ensure};
 use burn::tensor::backend::Backend;
+use dvs_shared::labels::is_gestures;
 use dvs_shared::split_mode::MAX_FRAMES;
 use dvs_shared::{CacheFile, Set, SplitMode};
 
@@ -234,6 +235,14 @@ fn open_cache(args: &TrainArgs) -> Result<CacheFile> {
         bail!(missing_cache(&path, input.as_deref(), asked));
     }
     let cache = CacheFile::open(&path)?;
+    let classes = &cache.header.label_names;
+    ensure!(
+        is_gestures(classes),
+        "{} holds {} classes of its own, {} among them; dvs-train knows the eleven gestures of DVS128 Gesture only",
+        path.display(),
+        classes.len(),
+        classes.first().map_or("", String::as_str)
+    );
     let found = cache.header.split;
     let (split, frames) = match found {
         SplitMode::Duration { .. } => bail!(

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use dvs_shared::labels::is_gestures;
 use dvs_shared::{CacheFile, SplitMode};
 
 use crate::checkpoint::{self, Checkpoint, MAX, State};
@@ -69,6 +70,11 @@ impl<B: SnnBackend> Trained<B> {
             self.split,
             self.split.frames(),
             self.split.split_by()
+        );
+        ensure!(
+            is_gestures(&header.label_names),
+            "{path} holds classes of its own, but the network of {} tells the eleven gestures apart",
+            self.file.display()
         );
         let size = [header.sensor.height as usize, header.sensor.width as usize];
         let [height, width] = self.state.settings.size;

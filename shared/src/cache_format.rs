@@ -8,14 +8,17 @@ use thiserror::Error;
 use zlib_rs::{DeflateConfig, InflateConfig, ReturnCode, Strategy};
 
 use crate::event::{POLARITIES, SensorSize};
+use crate::labels::is_gestures;
 use crate::split_mode::SplitMode;
 
 /// Value of the attribute `format`.
 pub const FORMAT: &str = "dvs-frame-cache";
 /// Value of the attribute `format_version`.
 pub const FORMAT_VERSION: u32 = 1;
-/// Value of the attribute `dataset`.
+/// Value of the attribute `dataset` where the classes are the eleven gestures.
 pub const DATASET: &str = "DVS128Gesture";
+/// Value of the attribute `dataset` where the classes are others.
+pub const OTHER_DATASET: &str = "other";
 
 /// The first bytes of an HDF5 file.
 pub const HDF5_SIGNATURE: &[u8] = b"\x89HDF\r\n\x1a\n";
@@ -51,6 +54,13 @@ pub const ROWS_CRC32: &str = "rows_crc32";
 
 /// Bytes of a sample's name in the cache, padded with NUL.
 pub const NAME_BYTES: usize = 128;
+
+/// The most classes: a label is a byte.
+pub const MAX_CLASSES: usize = 256;
+
+/// The most bytes that the frames of a chunk may take, whatever the type of their counts: what a reader holds in
+/// memory.
+pub const MAX_CHUNK_BYTES: usize = 1 << 29;
 
 /// The most recordings that [`attr::SKIPPED`] names: HDF5 has room for 64 KiB in an attribute.
 pub const MAX_SKIPPED: usize = 500;
@@ -110,11 +120,23 @@ pub struct CacheHeader {
     /// As `source_sha256`, of the skipped recordings' files too: it tells the input in which they were damaged from one in
     /// which they are whole. `None` where none was skipped, or where not everything could be read.
     pub input_sha256: Option<String>,
+    /// Names of the classes by label: the eleven gestures, or others.
+    pub label_names: Vec<String>,
 }
 
 impl CacheHeader {
+    /// Value of the attribute `dataset`.
+    pub fn dataset(&self) -> &'static str {
+        if is_gestures(&self.label_names) {
+            DATASET
+        } else {
+            OTHER_DATASET
+        }
+    }
+
     /// CRC-32 of what the attributes say, as text: `split_by`, `frames`, `duration_us`, `height`, `width`,
-    /// `keep_invalid`, `created_by`, `source_sha256`, each name of `skipped`, and `input_sha256` where there is one, each followed by a line feed.
+    /// `keep_invalid`, `created_by`, `source_sha256`, each name of `skipped`, `input_sha256` where there is one and, where
+    /// they are not the eleven gestures, each of `label_names`, each followed by a line feed.
     pub fn crc32(&self) -> u32 {
         let Self {
             split,
@@ -124,6 +146,7 @@ impl CacheHeader {
             source_sha256,
             skipped,
             input_sha256,
+            label_names,
         } = self;
         let mut text = format!(
             "{}\n{}\n{}\n{}\n{}\n{}\n{created_by}\n{source_sha256}\n",
@@ -134,7 +157,8 @@ impl CacheHeader {
             sensor.width,
             u32::from(*keep_invalid),
         );
-        for line in skipped.iter().chain(input_sha256) {
+        let others = label_names.iter().filter(|_| !is_gestures(label_names));
+        for line in skipped.iter().chain(input_sha256).chain(others) {
             text.push_str(line);
             text.push('\n');
         }

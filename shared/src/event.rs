@@ -1,5 +1,7 @@
 //! One polarity event and the sensor it comes from.
 
+use std::fmt;
+
 /// Width and height of a sensor in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SensorSize {
@@ -18,7 +20,19 @@ pub const DVS128: SensorSize = SensorSize {
 /// Polarities a frame keeps apart: 0 is OFF (darker), 1 is ON (brighter).
 pub const POLARITIES: u32 = 2;
 
+/// The most pixels of a sensor in x or in y; the largest event cameras have 1280.
+pub const MAX_PIXELS: u32 = 2048;
+
 impl SensorSize {
+    /// The size with so many columns and rows; `None` beyond [`MAX_PIXELS`], and for none at all.
+    pub const fn checked(width: u32, height: u32) -> Option<Self> {
+        if 0 < width && width <= MAX_PIXELS && 0 < height && height <= MAX_PIXELS {
+            Some(Self { width, height })
+        } else {
+            None
+        }
+    }
+
     /// Cells of one frame, `polarities * height * width`.
     pub const fn frame_cells(self) -> usize {
         POLARITIES as usize * self.height as usize * self.width as usize
@@ -28,6 +42,12 @@ impl SensorSize {
     #[inline]
     pub const fn contains(self, x: u16, y: u16) -> bool {
         (x as u32) < self.width && (y as u32) < self.height
+    }
+}
+
+impl fmt::Display for SensorSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} x {}", self.width, self.height)
     }
 }
 

@@ -17,3 +17,8 @@ pub const LABEL_NAMES: [&str; CLASSES] = [
     "air_guitar",
     "other_gestures",
 ];
+
+/// Whether `names` are the eleven gestures, in their order.
+pub fn is_gestures(names: &[String]) -> bool {
+    names.iter().eq(LABEL_NAMES.iter())
+}

@@ -64,11 +64,29 @@ impl SplitMode {
 
     /// The cache's default file name, after SpikingJelly's folder names.
     pub fn file_name(self) -> String {
+        format!("{}.h5", self.folder_name())
+    }
+
+    /// SpikingJelly's name for the folder of such frames.
+    pub fn folder_name(self) -> String {
         match self {
-            Self::Number { frames } => format!("frames_number_{frames}_split_by_number.h5"),
-            Self::Time { frames } => format!("frames_number_{frames}_split_by_time.h5"),
-            Self::Duration { us } => format!("duration_{us}.h5"),
+            Self::Number { frames } => format!("frames_number_{frames}_split_by_number"),
+            Self::Time { frames } => format!("frames_number_{frames}_split_by_time"),
+            Self::Duration { us } => format!("duration_{us}"),
         }
+    }
+
+    /// The mode that [`SplitMode::folder_name`] gives this name; `None` for other names.
+    pub fn of_folder_name(name: &str) -> Option<Self> {
+        let mode = if let Some(us) = name.strip_prefix("duration_") {
+            Self::from_attributes("duration", 0, us.parse().ok()?)?
+        } else {
+            let (frames, split_by) = name
+                .strip_prefix("frames_number_")?
+                .split_once("_split_by_")?;
+            Self::from_attributes(split_by, frames.parse().ok()?, 0)?
+        };
+        (mode.folder_name() == name).then_some(mode)
     }
 }
 
@@ -78,6 +96,30 @@ impl fmt::Display for SplitMode {
             Self::Number { frames } => write!(f, "{frames} frames split by number"),
             Self::Time { frames } => write!(f, "{frames} frames split by time"),
             Self::Duration { us } => write!(f, "frames of {us} us"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folder_names_tell_the_mode() {
+        for mode in [
+            SplitMode::Number { frames: 16 },
+            SplitMode::Time { frames: 1 },
+            SplitMode::Duration { us: 100_000 },
+        ] {
+            assert_eq!(SplitMode::of_folder_name(&mode.folder_name()), Some(mode));
+        }
+        for other in [
+            "events_np",
+            "frames_number_016_split_by_number",
+            "duration_",
+            "frames_number_0_split_by_time",
+        ] {
+            assert_eq!(SplitMode::of_folder_name(other), None, "{other}");
         }
     }
 }

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, missing_docs)]
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::io;
 use std::io::Write;
@@ -11,7 +12,11 @@ use std::sync::atomic::AtomicU64;
 use dvs_prep::aedat::Stretch;
 use dvs_prep::archive::{Archive, Entry, Member, Visitor};
 use dvs_prep::budget::{Budget, Buffers};
+use dvs_prep::classes::read_mapping;
 use dvs_prep::fingerprint::Fingerprint;
+use dvs_prep::formats::{
+    Format, ReadyFrames, SampleError, decode, events_npy, events_npz, frames_npz,
+};
 use dvs_prep::frames::{frame_count, integrate};
 use dvs_prep::intake::{Intake, Limits};
 use dvs_prep::recording::Recording;
@@ -70,6 +75,68 @@ pub fn aedat(bytes: &[u8], sensor: SensorSize) {
     }
 }
 
+/// Room for what is compressed, in bytes.
+const INFLATED: u64 = 1 << 18;
+
+/// Bytes as a recording of every format and as every kind of sample: what is accepted is a recording of the sensor, of no
+/// more events than there was room for, or so many frames of one size.
+pub fn formats(bytes: &[u8], sensor: SensorSize) {
+    let whole = |packets: &[u8], sensor, limit: usize| {
+        let recording = Recording::new(packets, sensor, true).unwrap();
+        assert!(recording.counts().kept <= limit as u64);
+        aedat(packets, sensor);
+    };
+    for format in [Format::of_recording(bytes), Format::Aedat2, Format::Aedat4] {
+        let limit = format.max_events(bytes.len() as u64, INFLATED);
+        for asked in [None, Some(sensor)] {
+            let fits = format != Format::Aedat2 || bytes.starts_with(b"#!AER-DAT2.");
+            if let Some(Ok(decoded)) = fits.then(|| decode(bytes, format, asked, INFLATED))
+                && format != Format::Aedat3
+            {
+                assert!(asked.is_none_or(|sensor| sensor == decoded.sensor));
+                whole(&decoded.packets, decoded.sensor, limit);
+            }
+        }
+    }
+    let limit = Format::Npz.max_events(bytes.len() as u64, INFLATED);
+    let read = [
+        events_npz(bytes, sensor, limit),
+        events_npy(bytes, sensor, limit),
+    ];
+    for events in read.into_iter().flatten() {
+        whole(&events.packets, sensor, limit);
+    }
+    let expected = ReadyFrames {
+        sensor: None,
+        frames: None,
+        limit: 64,
+    };
+    let said = Cell::new((0, 0));
+    let mut made = 0;
+    let read = frames_npz::<SampleError>(
+        bytes,
+        expected,
+        |frames, sensor| {
+            said.set((frames, sensor.frame_cells()));
+            Ok(())
+        },
+        |counts| {
+            made += 1;
+            assert_eq!(counts.len(), said.get().1);
+        },
+    );
+    assert!(read.is_err() || made == said.get().0);
+}
+
+/// Names of classes: where they are accepted, there are some, all different.
+pub fn mapping(text: &[u8]) {
+    let Ok(names) = read_mapping(text) else {
+        return;
+    };
+    let different: HashSet<&String> = names.iter().collect();
+    assert!((1..=256).contains(&names.len()) && different.len() == names.len());
+}
+
 /// A label file: where it is accepted, its rows are samples that the dataset can have, each with a name of its own.
 pub fn labels(text: &[u8]) {
     let Ok(windows) = samples::read_labels(text) else {
@@ -78,7 +145,7 @@ pub fn labels(text: &[u8]) {
     assert!(windows.len() <= MAX_WINDOWS);
     let mut names = HashSet::new();
     for window in windows {
-        assert!(window.label < 11 && window.start_us <= window.end_us);
+        assert!(window.start_us <= window.end_us);
         assert!(names.insert((window.sample_name("r"), window.label)));
     }
 }
@@ -103,7 +170,7 @@ impl Visitor for Feed<'_, '_> {
     fn member(&mut self, entry: Entry<'_>) -> io::Result<()> {
         let size = entry.size;
         if let Some(ready) = self.0.take(entry)? {
-            assert!(size <= RECORDING || !ready.recording.is_empty());
+            assert!(size <= RECORDING && ready.member.recording().is_some());
         }
         Ok(())
     }
@@ -128,10 +195,12 @@ pub fn archive(bytes: &[u8]) {
     let limits = Limits {
         waiting: 1 << 12,
         recording: RECORDING,
+        inflated: 1 << 16,
     };
     let folder = std::env::temp_dir();
     let mut intake = Intake::new(&budget, &buffers, &fingerprint, limits, &folder);
     let read = archive.visit_all(&AtomicU64::new(0), &mut Feed(&mut intake));
+    intake.list_samples();
     for (_, problem) in intake.take_problems(Vec::new()) {
         assert!(!problem.to_string().is_empty());
     }

@@ -4,20 +4,36 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::member::TRAIN_LIST;
 use super::{Content, Entry, Member, Visitor};
 
+/// How many folders deep samples lie.
+const SAMPLE_DEPTH: usize = 2;
+
 /// The files of `folder` that the dataset needs, lists first. Links are followed, since large files are often kept
-/// elsewhere; pipes and devices are no files.
+/// elsewhere; pipes and devices are no files. Where there is no trial list, samples are looked for in the folders within.
 pub(super) fn members(folder: &Path) -> io::Result<Vec<(Member, PathBuf)>> {
     let mut members = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if let Some(member) = Member::of(&path).filter(|_| path.is_file()) {
-            members.push((member, path));
-        }
+    if folder.join(TRAIN_LIST).is_file() {
+        add(folder, 0, &mut members)?;
+    } else {
+        // The names of the folders count, which `.` does not tell.
+        add(&folder.canonicalize()?, SAMPLE_DEPTH, &mut members)?;
     }
     members.sort();
     Ok(members)
+}
+
+fn add(folder: &Path, depth: usize, members: &mut Vec<(Member, PathBuf)>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if depth > 0 && path.is_dir() {
+            add(&path, depth - 1, members)?;
+        } else if let Some(member) = Member::of(&path).filter(|_| path.is_file()) {
+            members.push((member, path));
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn visit(folder: &Path, visitor: &mut dyn Visitor) -> io::Result<()> {

@@ -1,13 +1,15 @@
 //! The members of a `.zip`, lists first; or those of the `.tar.gz` in it, as Box hands it out.
 
 use std::cell::Cell;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Seek};
 use std::path::{Path, PathBuf};
 
 use zip::ZipArchive;
 
 use super::gzip::Gunzip;
+use super::member::FIGSHARE;
 use super::{BUFFER, Content, Entry, Member, Visitor, invalid, tar};
+use crate::rationed::Rationed;
 
 /// The most bytes that are read to find out which entries there are. The directory is held in memory, and an entry of
 /// 46 bytes takes ten times as many there.
@@ -43,9 +45,11 @@ pub(super) fn visit(
         }
     }
     if members.is_empty() && !nested.is_empty() {
-        let i = the_archive(&mut nested)?;
-        let inner = BufReader::with_capacity(BUFFER, archive.by_index(i)?);
-        return tar::visit(Gunzip::new(inner), None, visitor);
+        for i in the_archives(&nested)? {
+            let inner = BufReader::with_capacity(BUFFER, archive.by_index(i)?);
+            tar::visit(Gunzip::new(inner), None, visitor)?;
+        }
+        return Ok(());
     }
     members.sort();
     let mut claimed = 0u64;
@@ -71,14 +75,20 @@ pub(super) fn visit(
     Ok(())
 }
 
-/// Which of the archives within the archive is meant.
-fn the_archive(nested: &mut [(PathBuf, usize)]) -> io::Result<usize> {
-    let named = nested
-        .iter()
-        .find(|(path, _)| path.ends_with("DvsGesture.tar.gz"));
-    match (named, &*nested) {
-        (Some((_, i)), _) | (None, [(_, i)]) => Ok(*i),
-        (None, _) => {
+/// Which of the archives within the archive are meant: IBM's, or figshare's two.
+fn the_archives(nested: &[(PathBuf, usize)]) -> io::Result<Vec<usize>> {
+    let place = |name: &str| {
+        nested
+            .iter()
+            .find(|(path, _)| path.ends_with(name))
+            .map(|(_, i)| *i)
+    };
+    let [train, test] = FIGSHARE.map(|name| place(&format!("{name}.tar.gz")));
+    match (place("DvsGesture.tar.gz"), train.zip(test), nested) {
+        (Some(i), _, _) => Ok(vec![i]),
+        (None, None, [(_, i)]) => Ok(vec![*i]),
+        (None, Some((train, test)), _) => Ok(vec![train, test]),
+        (None, None, _) => {
             let names: Vec<_> = nested
                 .iter()
                 .take(10)
@@ -110,31 +120,4 @@ fn explain(error: io::Error, allowed: &Cell<u64>) -> io::Error {
     invalid(format!(
         "its directory is not found within {MAX_DIRECTORY} bytes: it is cut off, or lists far more files than the dataset has"
     ))
-}
-
-/// A reader of at most so many bytes.
-struct Rationed<'a, R> {
-    inner: R,
-    allowed: &'a Cell<u64>,
-}
-
-impl<R: Read> Read for Rationed<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let allowed = self.allowed.get();
-        if allowed == 0 {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        let part = usize::try_from(allowed).map_or(buffer.len(), |a| a.min(buffer.len()));
-        let n = self.inner.read(&mut buffer[..part])?;
-        if allowed < u64::MAX {
-            self.allowed.set(allowed - n as u64);
-        }
-        Ok(n)
-    }
-}
-
-impl<R: Seek> Seek for Rationed<'_, R> {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.inner.seek(to)
-    }
 }

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use dvs_prep::archive::{Archive, Member};
+use dvs_prep::formats::{Format, decode};
 use dvs_prep::frames::{MAX_FRAMES_BY_DURATION, frame_count, integrate, time_spans};
 use dvs_prep::recording::Recording;
 use dvs_prep::samples::{LABELS_SUFFIX, MAX_LIST_BYTES, Window, read_labels};
 use dvs_prep::view::Timing;
-use dvs_shared::event::DVS128;
 use dvs_shared::labels::LABEL_NAMES;
 use dvs_shared::{Set, SplitMode};
 
@@ -21,6 +21,8 @@ use crate::cli::ViewArgs;
 
 /// Bytes of the largest recording that is read; the largest real one has 100 MB.
 const MAX_RECORDING: u64 = 512 << 20;
+/// Bytes that a compressed recording may become, a quarter of the most that it may.
+const MAX_INFLATED: u64 = 128 << 20;
 
 /// Recordings, and the samples that are known of them.
 pub struct Recordings {
@@ -237,7 +239,8 @@ impl Recordings {
                 wanted.sort_unstable();
                 wanted.dedup();
                 visit(archive, "reading samples", &mut |entry| {
-                    let Member::Recording(name) = entry.member.clone() else {
+                    let (Member::Recording(name) | Member::Aedat4(name)) = entry.member.clone()
+                    else {
                         return Ok(false);
                     };
                     let Ok(at) = wanted.binary_search(&name.as_str()) else {
@@ -249,9 +252,9 @@ impl Recordings {
                 })?;
                 ensure!(
                     wanted.is_empty(),
-                    "{} has no recording {}.aedat",
+                    "{} has no recording {}",
                     archive.path.display(),
-                    wanted.join(".aedat, ")
+                    wanted.join(", ")
                 );
             }
         }
@@ -267,11 +270,14 @@ impl Recordings {
         places: &[usize],
         (max_frames, samples): (usize, usize),
     ) -> Result<Vec<Viewed>> {
-        let recording = Recording::new(bytes, DVS128, self.keep_invalid)
-            .with_context(|| format!("cannot use the recording {name}"))?;
-        if let Some(cut) = recording.cut_short() {
+        let cannot = || format!("cannot use the recording {name}");
+        let format = Format::of_recording(bytes);
+        let decoded = decode(bytes, format, None, MAX_INFLATED).with_context(cannot)?;
+        let recording = Recording::new(&decoded.packets, decoded.sensor, self.keep_invalid)
+            .with_context(cannot)?;
+        if let Some(cut) = decoded.cut_short.or(recording.cut_short()) {
             eprintln!(
-                "dvs-prep: warning: {name}.aedat is cut short: its last packet, at byte {}, has {} of its {} bytes",
+                "dvs-prep: warning: the recording {name} is cut short: its last packet, at byte {}, has {} of its {} bytes",
                 cut.offset, cut.left, cut.need
             );
         }
@@ -297,7 +303,7 @@ impl Recordings {
                     self.split.duration_us()
                 )
             })?;
-            let mut collector = Collector::new(DVS128, frames, max_frames, samples);
+            let mut collector = Collector::new(decoded.sensor, frames, max_frames, samples);
             integrate(&events, self.split, frames, |frame| match frame.bytes() {
                 Some(bytes) => collector.push(bytes.iter().map(|&count| count.into())),
                 None => collector.push(frame.counts().into_iter()),

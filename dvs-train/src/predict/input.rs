@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 
 use anyhow::{Context, Result, bail, ensure};
 use dvs_prep::archive::{Archive, Content, Entry, Member};
+use dvs_prep::formats::{Format, decode};
 use dvs_prep::frames::integrate;
 use dvs_prep::recording::Recording;
 use dvs_prep::samples::{LABELS_SUFFIX, RECORDING_SUFFIX, Window, read_labels};
@@ -18,6 +19,8 @@ use crate::cli::PredictArgs;
 
 /// Bytes of the largest recording that is read; the largest real one has 100 MB.
 const MAX_RECORDING: u64 = 4 << 30;
+/// Bytes that a compressed recording may become, a quarter of the most that it may.
+const MAX_INFLATED: u64 = 1 << 30;
 /// Bytes of the largest label file.
 const MAX_LABELS: u64 = 1 << 20;
 
@@ -131,9 +134,12 @@ fn of_archive(args: &PredictArgs, shape: Shape) -> Result<Input> {
     };
     let (mut bytes, mut labels, mut seen) = (None, None, 0);
     let result = archive.visit(&AtomicU64::new(0), &mut |entry| {
-        seen += usize::from(matches!(entry.member, Member::Recording(_)));
+        seen += usize::from(matches!(
+            entry.member,
+            Member::Recording(_) | Member::Aedat4(_)
+        ));
         match &entry.member {
-            Member::Recording(found) if found == recording => {
+            Member::Recording(found) | Member::Aedat4(found) if found == recording => {
                 bytes = Some(content(entry, MAX_RECORDING)?)
             }
             Member::Labels(found) if found == recording => {
@@ -215,7 +221,9 @@ fn of_bytes(recording: &str, bytes: &[u8], wanted: Wanted, shape: Shape) -> Resu
         }
         Wanted::Between(start, end) => (recording.to_owned(), None, start, end),
     };
-    let recording = Recording::new(bytes, shape.sensor, shape.keep_invalid)?;
+    let format = Format::of_recording(bytes);
+    let decoded = decode(bytes, format, Some(shape.sensor), MAX_INFLATED)?;
+    let recording = Recording::new(&decoded.packets, shape.sensor, shape.keep_invalid)?;
     let events = recording.window(start, end);
     if events.number == 0 {
         let span = recording

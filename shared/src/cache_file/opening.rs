@@ -9,11 +9,10 @@ use hdf5::{Container, Dataset, Group, H5Type, LinkType};
 
 use super::{CacheError, CacheSet, Chunk, Sample};
 use crate::cache_format::{
-    CacheHeader, CountType, DATASET, FORMAT, FORMAT_VERSION, MAX_SKIPPED, NAME_BYTES, ROWS_CRC32,
-    Set, SetRows, attr, dataset, frame_bytes, frames_shape,
+    CacheHeader, CountType, FORMAT, FORMAT_VERSION, MAX_CHUNK_BYTES, MAX_CLASSES, MAX_SKIPPED,
+    NAME_BYTES, ROWS_CRC32, Set, SetRows, attr, dataset, frame_bytes, frames_shape,
 };
-use crate::event::{DVS128, POLARITIES, SensorSize};
-use crate::labels::{CLASSES, LABEL_NAMES};
+use crate::event::{MAX_PIXELS, POLARITIES, SensorSize};
 use crate::split_mode::SplitMode;
 
 /// The most samples or frames a set is believed to have; a larger number is a damaged or hostile file.
@@ -133,13 +132,6 @@ impl Reader<'_> {
                 path: self.path.to_owned(),
             });
         }
-        let data = self.text(root, attr::DATASET)?;
-        if data != DATASET {
-            return Err(self.damaged(
-                "attribute `dataset`",
-                format!("it is {data:?}, not {DATASET:?}"),
-            ));
-        }
         let (split_by, frames, duration_us) = (
             self.text(root, attr::SPLIT_BY)?,
             self.number(root, attr::FRAMES)?,
@@ -157,12 +149,16 @@ impl Reader<'_> {
             height: self.number(root, attr::HEIGHT)?,
         };
         let polarities: u32 = self.number(root, attr::POLARITIES)?;
-        if sensor != DVS128 || polarities != POLARITIES {
+        let whole =
+            SensorSize::checked(sensor.width, sensor.height).filter(|_| polarities == POLARITIES);
+        let widest = whole.map(|s| frame_bytes(split.frames().max(1) as usize, s, CountType::U32));
+        if widest.is_none_or(|bytes| bytes > MAX_CHUNK_BYTES) {
             return Err(self.damaged(
-                "attributes `polarities`, `height`, `width`",
+                "attributes `polarities`, `height`, `width`, `frames`",
                 format!(
-                    "{polarities} x {} x {}, not {POLARITIES} x {} x {}",
-                    sensor.height, sensor.width, DVS128.height, DVS128.width
+                    "{polarities} x {} x {} and {} frames; there are {POLARITIES} polarities, at most {MAX_PIXELS} pixels each way, \
+                     and the frames of a chunk take at most {MAX_CHUNK_BYTES} bytes",
+                    sensor.height, sensor.width, split.frames()
                 ),
             ));
         }
@@ -173,13 +169,7 @@ impl Reader<'_> {
                 format!("it is {keep_invalid}, not 0 or 1"),
             ));
         }
-        let names = self.names(root, "", dataset::LABEL_NAMES, CLASSES)?;
-        if let Some(k) = (0..CLASSES).find(|&k| names[k] != LABEL_NAMES[k]) {
-            return Err(self.damaged(
-                format!("/label_names, row {k}"),
-                format!("it is {:?}, not {:?}", names[k], LABEL_NAMES[k]),
-            ));
-        }
+        let label_names = self.label_names(root)?;
         let header = CacheHeader {
             split,
             sensor,
@@ -191,7 +181,14 @@ impl Reader<'_> {
                 Err(_) => None,
             },
             skipped: self.skipped(root)?,
+            label_names,
         };
+        let dataset = self.text(root, attr::DATASET)?;
+        if dataset != header.dataset() {
+            let expected = header.dataset();
+            let reason = format!("it is {dataset:?}, not {expected:?}, as /label_names says");
+            return Err(self.damaged("attribute `dataset`", reason));
+        }
         self.hold_crc32(
             root,
             attr::HEADER_CRC32,
@@ -208,6 +205,26 @@ impl Reader<'_> {
         }
         let reason = format!("{text:?} is not 64 hexadecimal digits");
         Err(self.damaged(format!("attribute `{name}`"), reason))
+    }
+
+    /// Names of the classes.
+    fn label_names(&self, root: &Group) -> Result<Vec<String>, CacheError> {
+        let key = "/label_names";
+        let classes = self.open_dataset(root, "", dataset::LABEL_NAMES)?.size();
+        if !(1..=MAX_CLASSES).contains(&classes) {
+            let reason =
+                format!("it has {classes} names; there are from 1 to {MAX_CLASSES} classes");
+            return Err(self.damaged(key, reason));
+        }
+        let names = self.names(root, "", dataset::LABEL_NAMES, classes)?;
+        if let Some(k) = names
+            .iter()
+            .position(|n| n.is_empty() || n.chars().any(char::is_control))
+        {
+            let reason = format!("{:?} is no name of a class", names[k]);
+            return Err(self.damaged(format!("{key}, row {k}"), reason));
+        }
+        Ok(names)
     }
 
     /// Names of the recordings that were left out.
@@ -361,10 +378,11 @@ impl Reader<'_> {
             labels,
         };
         self.hold_crc32(&group, ROWS_CRC32, &prefix, rows.crc32())?;
-        if let Some(row) = rows.labels.iter().position(|&l| usize::from(l) >= CLASSES) {
+        let classes = header.label_names.len();
+        if let Some(row) = rows.labels.iter().position(|&l| usize::from(l) >= classes) {
             return Err(self.damaged(
                 format!("{prefix}/labels, row {row}"),
-                format!("label {} is beyond {}", rows.labels[row], CLASSES - 1),
+                format!("label {} is beyond {}", rows.labels[row], classes - 1),
             ));
         }
         let all_frames = rows.offsets.last().map_or(0, |&o| o as usize);

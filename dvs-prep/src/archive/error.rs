@@ -1,0 +1,116 @@
+//! Why there is nothing to read, or why reading stopped.
+
+use std::error::Error;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::find::CONVENTIONS;
+use super::gzip::GzipError;
+
+/// Why there is nothing to read, or why reading stopped.
+#[derive(Debug, Error)]
+pub enum ArchiveError {
+    /// Nothing by any of the known names.
+    #[error(
+        "no DVS128 Gesture archive in {folder}: looked for {}, ibmGestureTrain.tar.gz, a single .zip, trials_to_train.txt, and folders train and test. \
+         Name it with --input, or get DvsGesture.tar.gz as the README says", CONVENTIONS.join(", ")
+    )]
+    NotFound {
+        /// Where it was looked for.
+        folder: PathBuf,
+    },
+    /// One of figshare's two archives.
+    #[error(
+        "{found} is there, but {missing} is not beside it, as figshare's ibmGestureTrain.tar.gz and ibmGestureTest.tar.gz are"
+    )]
+    HalfMissing {
+        /// The one that is there.
+        found: PathBuf,
+        /// The name of the other.
+        missing: &'static str,
+    },
+    /// A pipe, a device or a socket.
+    #[error("{path} is neither a regular file nor a folder")]
+    NotAFile {
+        /// What was named.
+        path: PathBuf,
+    },
+    /// Neither of the known containers.
+    #[error("{path} is neither a .tar.gz, a .tar, a .zip nor a folder: it {}", begins(.start))]
+    Unknown {
+        /// The file.
+        path: PathBuf,
+        /// Its first bytes.
+        start: Vec<u8>,
+    },
+    /// Reading failed, at about this byte of the container.
+    #[error("cannot read {path}{}{place}", if .place.is_empty() { "" } else { " " })]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// Byte and member, or nothing where it cannot even be opened.
+        place: String,
+        /// What went wrong.
+        source: io::Error,
+    },
+}
+
+fn begins(start: &[u8]) -> String {
+    match start {
+        [] => "is empty".to_owned(),
+        _ => format!("begins with the bytes {start:02x?}"),
+    }
+}
+
+/// Marks the error with which a [`Visitor`](super::Visitor) ends the visit for a reason of its own: nothing is wrong
+/// with the container, and what follows is not wanted.
+#[derive(Debug, Error)]
+#[error(transparent)]
+pub struct GivenUp(Box<dyn Error + Send + Sync>);
+
+impl GivenUp {
+    /// The error of a visitor that gives up for `reason`.
+    pub fn because(reason: impl Error + Send + Sync + 'static) -> io::Error {
+        io::Error::other(Self(Box::new(reason)))
+    }
+
+    /// Whether it was the visitor that gave up.
+    pub fn is(error: &io::Error) -> bool {
+        error.get_ref().is_some_and(|e| e.is::<Self>())
+    }
+}
+
+impl ArchiveError {
+    /// Whether what was read before this error may still be used. It may where the container ends too soon or cannot
+    /// be read on; it may not where a checksum over the whole of it tells that something was wrong somewhere, nor
+    /// where it was the visitor that could not go on.
+    pub fn spares_what_was_read(&self) -> bool {
+        let Self::Read { source, .. } = self else {
+            return false;
+        };
+        let checksum = source
+            .get_ref()
+            .is_some_and(|e| matches!(e.downcast_ref(), Some(GzipError::Checksum { .. })));
+        !checksum && !GivenUp::is(source)
+    }
+
+    /// Whether the container ends too soon, so that all before its end is as it was written.
+    pub fn is_truncation(&self) -> bool {
+        matches!(self, Self::Read { source, .. } if source.kind() == io::ErrorKind::UnexpectedEof)
+    }
+}
+
+pub(super) fn read_error(path: &Path, place: &str, source: io::Error) -> ArchiveError {
+    ArchiveError::Read {
+        path: path.to_owned(),
+        place: place.to_owned(),
+        source,
+    }
+}
+
+/// What the bytes of a container say that cannot be.
+pub(super) fn invalid(message: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, message)
+}

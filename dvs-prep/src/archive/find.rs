@@ -1,0 +1,178 @@
+//! The input, found and recognised.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+
+use dvs_shared::Set;
+
+use super::error::read_error;
+use super::member::{FIGSHARE, TRAIN_LIST};
+use super::{Archive, ArchiveError, Container, Part};
+
+/// Where a folder is looked through for the dataset, in this order. The last three are where SpikingJelly keeps it.
+pub(super) const CONVENTIONS: [&str; 9] = [
+    "DvsGesture.tar.gz",
+    "download/DvsGesture.tar.gz",
+    "DvsGesture.tgz",
+    "DvsGesture.tar",
+    "DvsGesture.zip",
+    "download/DvsGesture.zip",
+    "DvsGesture",
+    "extract/DvsGesture",
+    "events_np",
+];
+
+/// Where figshare's two archives are looked for in a folder; tonic keeps them in the last.
+const FIGSHARE_FOLDERS: [&str; 3] = ["", "download", "DVSGesture"];
+
+impl Archive {
+    /// Recognises `path`, or finds the dataset in it where it is a folder that holds an archive.
+    ///
+    /// # Errors
+    /// Where nothing is found, or what is found is of no known kind.
+    pub fn find(path: &Path) -> Result<Self, ArchiveError> {
+        let metadata = fs::metadata(path).map_err(|source| read_error(path, "", source))?;
+        if let Some(folder) = path.parent().filter(|_| is_figshares(path)) {
+            // One of the two: the other lies beside it.
+            return match Self::figshare(folder)? {
+                Some(archive) => Ok(Self {
+                    path: path.to_owned(),
+                    ..archive
+                }),
+                None => Self::recognise(path),
+            };
+        }
+        if !metadata.is_dir() {
+            return Self::recognise(path);
+        }
+        if path.join(TRAIN_LIST).is_file() || holds_samples(path) {
+            return Ok(Self::folder(path));
+        }
+        for name in CONVENTIONS {
+            let candidate = path.join(name);
+            if candidate.join(TRAIN_LIST).is_file() || holds_samples(&candidate) {
+                return Ok(Self::folder(&candidate));
+            }
+            if candidate.is_file() {
+                return Self::recognise(&candidate);
+            }
+        }
+        for name in FIGSHARE_FOLDERS {
+            if let Some(archive) = Self::figshare(&path.join(name))? {
+                return Ok(archive);
+            }
+        }
+        let listing = fs::read_dir(path).map_err(|source| read_error(path, "", source))?;
+        let mut zips = listing
+            .flatten()
+            .map(|e| e.path())
+            .filter(|p| p.extension().is_some_and(|e| e == "zip"));
+        match (zips.next(), zips.next()) {
+            (Some(zip), None) => Self::recognise(&zip),
+            _ => Err(ArchiveError::NotFound {
+                folder: path.to_owned(),
+            }),
+        }
+    }
+
+    fn folder(path: &Path) -> Self {
+        Self::of_parts(
+            path,
+            vec![Part {
+                path: path.to_owned(),
+                container: Container::Folder,
+            }],
+        )
+    }
+
+    fn of_parts(path: &Path, parts: Vec<Part>) -> Self {
+        Self {
+            path: path.to_owned(),
+            parts,
+            mapping: None,
+        }
+    }
+
+    /// figshare's two archives, or the two folders extracted from them, where one of them lies in `folder`.
+    fn figshare(folder: &Path) -> Result<Option<Self>, ArchiveError> {
+        let found = FIGSHARE.map(|name| {
+            let names =
+                ["", ".tar.gz", ".tgz", ".tar"].map(|end| folder.join(name.to_owned() + end));
+            names.into_iter().find(|path| path.exists())
+        });
+        let [train, test] = match found {
+            [None, None] => return Ok(None),
+            [Some(train), Some(test)] => [train, test],
+            [Some(found), None] | [None, Some(found)] => {
+                let missing = FIGSHARE.into_iter().find(|name| !is_called(&found, name));
+                return Err(ArchiveError::HalfMissing {
+                    found,
+                    missing: missing.unwrap_or_default(),
+                });
+            }
+        };
+        let mut parts = Vec::new();
+        for path in [&train, &test] {
+            if path.is_dir() {
+                parts.extend(Self::folder(path).parts);
+            } else {
+                parts.extend(Self::recognise(path)?.parts);
+            }
+        }
+        Ok(Some(Self::of_parts(&train, parts)))
+    }
+
+    /// Tells a container by its first bytes: names lie.
+    fn recognise(path: &Path) -> Result<Self, ArchiveError> {
+        // A pipe or a device would keep whoever reads it waiting, or never end.
+        let metadata = fs::metadata(path).map_err(|source| read_error(path, "", source))?;
+        if !metadata.is_file() {
+            return Err(ArchiveError::NotAFile {
+                path: path.to_owned(),
+            });
+        }
+        let mut start = Vec::new();
+        File::open(path)
+            .and_then(|f| f.take(512).read_to_end(&mut start))
+            .map_err(|source| read_error(path, "", source))?;
+        let container = match start.as_slice() {
+            [0x1f, 0x8b, ..] => Container::TarGz,
+            [b'P', b'K', 3, 4, ..] => Container::Zip,
+            s if s.get(257..262) == Some(b"ustar") => Container::Tar,
+            _ => {
+                start.truncate(8);
+                return Err(ArchiveError::Unknown {
+                    path: path.to_owned(),
+                    start,
+                });
+            }
+        };
+        Ok(Self::of_parts(
+            path,
+            vec![Part {
+                path: path.to_owned(),
+                container,
+            }],
+        ))
+    }
+}
+
+/// Whether a folder holds SpikingJelly's samples.
+fn holds_samples(folder: &Path) -> bool {
+    Set::ALL.iter().any(|set| folder.join(set.name()).is_dir())
+}
+
+/// Whether a file or folder is called as one of figshare's archives.
+fn is_figshares(path: &Path) -> bool {
+    FIGSHARE.iter().any(|name| is_called(path, name))
+}
+
+/// Whether a file or folder is called `name`, but for its ending.
+fn is_called(path: &Path, name: &str) -> bool {
+    let file = path
+        .file_name()
+        .and_then(|f| f.to_str())
+        .unwrap_or_default();
+    file.split('.').next() == Some(name)
+}

@@ -1,0 +1,73 @@
+//! Data for other programs: folders of NumPy files, whole or not at all.
+//!
+//! The layouts are SpikingJelly 2.0's: `events_np/{train,test}/<label>/<name>.npz` with the arrays `t`, `x`, `y`, `p`, and
+//! `frames_number_<T>_split_by_<how>/{train,test}/<label>/<name>.npz` with the array `frames` `[T, 2, H, W]`. Or arrays of
+//! whole sets, for who has no use for folders.
+
+mod events;
+mod frames;
+mod numpy;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use dvs_shared::CacheError;
+use thiserror::Error;
+
+pub use self::events::EventFiles;
+pub use self::frames::{write_npy, write_npz};
+use crate::error::Problem;
+
+/// Why nothing was exported. Nothing is left under the final name.
+#[derive(Debug, Error)]
+pub enum ExportError {
+    /// The cache cannot be read.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// The file system refused.
+    #[error("cannot write {path}")]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// Its reason.
+        source: io::Error,
+    },
+    /// A name that would lead elsewhere.
+    #[error("{cache}: the sample {name:?} of the set `{set}` cannot be a file's name")]
+    Name {
+        /// The cache.
+        cache: PathBuf,
+        /// `train` or `test`.
+        set: &'static str,
+        /// The sample's name.
+        name: String,
+    },
+}
+
+impl ExportError {
+    pub(self) fn write(path: &Path) -> impl Fn(io::Error) -> Self {
+        move |source| Self::Write {
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+/// Takes the events of samples as they are found, instead of their frames.
+pub trait EventSink: Sync {
+    /// Takes the events of one sample.
+    ///
+    /// # Errors
+    /// Where they cannot be written.
+    fn take(
+        &self,
+        name: &str,
+        label: u8,
+        events: &crate::recording::WindowEvents<'_>,
+    ) -> Result<(), Problem>;
+}
+
+/// Whether `name` is a file's name and nothing else.
+fn is_file_name(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0'])
+}

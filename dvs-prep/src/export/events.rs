@@ -1,0 +1,100 @@
+//! The events of samples, a file each.
+
+use std::fs;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+
+use dvs_shared::Set;
+
+use super::numpy::{Array, WriteTo, write_npz};
+use super::{EventSink, ExportError};
+use crate::cache_writer::NamedSample;
+use crate::error::Problem;
+use crate::recording::WindowEvents;
+use crate::unfinished_folder::UnfinishedFolder;
+
+/// Where samples wait until it is known which set they belong to: trial lists may come last.
+const UNSORTED: &str = "unsorted";
+
+/// Files of events that are being written.
+pub struct EventFiles<'a> {
+    folder: UnfinishedFolder<'a>,
+}
+
+impl<'a> EventFiles<'a> {
+    /// No files yet, in `folder`.
+    ///
+    /// # Errors
+    /// Where the folder cannot be written.
+    pub fn new(folder: UnfinishedFolder<'a>) -> Result<Self, ExportError> {
+        let unsorted = folder.path().join(UNSORTED);
+        fs::create_dir(&unsorted).map_err(ExportError::write(&unsorted))?;
+        Ok(Self { folder })
+    }
+
+    fn unsorted(&self, name: &str, label: u8) -> PathBuf {
+        let file = format!("{name}@{label}.npz");
+        self.folder.path().join(UNSORTED).join(file)
+    }
+
+    /// Puts the samples of both `sets` where SpikingJelly looks for them, and gives the folder its name. Returns how many
+    /// there are.
+    ///
+    /// # Errors
+    /// See [`ExportError`].
+    pub fn finish(self, sets: &[Vec<NamedSample>; 2]) -> Result<usize, ExportError> {
+        let mut samples = 0;
+        for (set, of_set) in Set::ALL.into_iter().zip(sets) {
+            for (name, sample) in of_set {
+                let label = sample.window.label;
+                let place = self.folder.path().join(set.name()).join(label.to_string());
+                fs::create_dir_all(&place).map_err(ExportError::write(&place))?;
+                let path = place.join(format!("{name}.npz"));
+                fs::rename(self.unsorted(name, label), &path).map_err(ExportError::write(&path))?;
+                samples += 1;
+            }
+        }
+        // What is left are samples of recordings that no list names.
+        let unsorted = self.folder.path().join(UNSORTED);
+        fs::remove_dir_all(&unsorted).map_err(ExportError::write(&unsorted))?;
+        let path = self.folder.path().to_owned();
+        self.folder.finish().map_err(ExportError::write(&path))?;
+        Ok(samples)
+    }
+}
+
+impl EventSink for EventFiles<'_> {
+    fn take(&self, name: &str, label: u8, events: &WindowEvents<'_>) -> Result<(), Problem> {
+        let sensor = events.sensor();
+        let (width, height) = (sensor.width as usize, sensor.height as usize);
+        let number = [events.number as usize];
+        // A column at a time: together they would take four times what the recording does.
+        let column = |out: &mut dyn Write, value: &dyn Fn(i64, usize) -> i64| {
+            let mut out = BufWriter::new(out);
+            let mut written = Ok(());
+            events.for_each(|t, cell| {
+                if written.is_ok() {
+                    written = out.write_all(&value(t, cell).to_le_bytes());
+                }
+            });
+            written.and_then(|()| out.flush())
+        };
+        let t = |out: &mut dyn Write| column(out, &|t, _| t);
+        let x = |out: &mut dyn Write| column(out, &|_, cell| (cell % width) as i64);
+        let y = |out: &mut dyn Write| column(out, &|_, cell| (cell / width % height) as i64);
+        let p = |out: &mut dyn Write| column(out, &|_, cell| (cell / width / height) as i64);
+        let columns: [(&str, WriteTo<'_>); 4] = [("t", &t), ("x", &x), ("y", &y), ("p", &p)];
+        let arrays = columns.map(|(name, write)| Array {
+            name,
+            descr: "<i8",
+            shape: &number,
+            write,
+        });
+        let path = self.unsorted(name, label);
+        write_npz(&path, &arrays).map_err(|source| Problem::Io {
+            action: "write",
+            path,
+            source,
+        })
+    }
+}

@@ -1,0 +1,158 @@
+//! What stands before the elements: a dictionary in Python's notation, of which NumPy writes three keys.
+
+use std::io::Read;
+
+use super::{MAGIC, NpyError};
+
+/// The longest header that is read, in bytes; NumPy's own have 118.
+pub(super) const MAX_HEADER: usize = 4096;
+/// The most dimensions; frames have five.
+const MAX_DIMENSIONS: usize = 8;
+
+/// What an element is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Bool,
+    Int,
+    Uint,
+    Float,
+}
+
+/// An array's header.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::formats) struct Header {
+    pub(super) kind: Kind,
+    pub(super) width: usize,
+    pub(super) little: bool,
+    /// Whether the first index runs fastest.
+    pub fortran: bool,
+    /// Its shape.
+    pub shape: Vec<u64>,
+}
+
+impl Header {
+    /// Reads the header that `file` begins with.
+    pub(in crate::formats) fn read(file: &mut dyn Read) -> Result<Self, NpyError> {
+        let mut start = [0; 8];
+        file.read_exact(&mut start).map_err(|_| NpyError::NotNpy)?;
+        if !start.starts_with(MAGIC) {
+            return Err(NpyError::NotNpy);
+        }
+        let length = match start[6] {
+            1 => {
+                let mut length = [0; 2];
+                file.read_exact(&mut length)?;
+                usize::from(u16::from_le_bytes(length))
+            }
+            2 | 3 => {
+                let mut length = [0; 4];
+                file.read_exact(&mut length)?;
+                u32::from_le_bytes(length) as usize
+            }
+            version => return Err(NpyError::Version(version)),
+        };
+        if length > MAX_HEADER {
+            return Err(NpyError::HeaderLength(length));
+        }
+        let mut text = vec![0; length];
+        file.read_exact(&mut text)?;
+        let text = String::from_utf8_lossy(&text);
+        Self::parse(&text).ok_or_else(|| NpyError::Header(text.trim_end().to_owned()))?
+    }
+
+    /// `None` where it is no such dictionary.
+    fn parse(text: &str) -> Option<Result<Self, NpyError>> {
+        let mut rest = text.trim().strip_prefix('{')?;
+        let (mut descr, mut fortran, mut shape) = (None, None, None);
+        loop {
+            rest = rest.trim_start();
+            if let Some(end) = rest.strip_prefix('}') {
+                if !end.trim().is_empty() {
+                    return None;
+                }
+                break;
+            }
+            let (key, after) = quoted(rest)?;
+            rest = after.trim_start().strip_prefix(':')?.trim_start();
+            match key {
+                "descr" => {
+                    // A list of fields stands where a structured type is.
+                    let Some((value, after)) = quoted(rest) else {
+                        return Some(Err(NpyError::Type(rest.chars().take(60).collect())));
+                    };
+                    (descr, rest) = (Some(value), after);
+                }
+                "fortran_order" => {
+                    let value = rest.starts_with("True");
+                    rest = rest.strip_prefix(if value { "True" } else { "False" })?;
+                    fortran = Some(value);
+                }
+                "shape" => {
+                    let (value, after) = rest.strip_prefix('(')?.split_once(')')?;
+                    let numbers = value.split(',').map(str::trim).filter(|n| !n.is_empty());
+                    let numbers: Option<Vec<u64>> = numbers.map(|n| n.parse().ok()).collect();
+                    (shape, rest) = (Some(numbers?), after);
+                }
+                _ => return None,
+            }
+            rest = rest.trim_start();
+            rest = rest.strip_prefix(',').unwrap_or(rest);
+        }
+        let (descr, fortran, shape) = (descr?, fortran?, shape?);
+        let elements = shape.iter().try_fold(1u64, |n, &d| n.checked_mul(d));
+        if shape.len() > MAX_DIMENSIONS || elements.is_none_or(|n| n > 1 << 48) {
+            let expected = format!("one of at most {MAX_DIMENSIONS} dimensions and 2^48 elements");
+            let found = shape.into_iter().take(2 * MAX_DIMENSIONS).collect();
+            return Some(Err(NpyError::Shape { found, expected }));
+        }
+        let unknown = || Some(Err(NpyError::Type(descr.to_owned())));
+        let mut letters = descr.chars();
+        let (Some(order), Some(kind)) = (letters.next(), letters.next()) else {
+            return unknown();
+        };
+        let kind = match kind {
+            'b' => Kind::Bool,
+            'i' => Kind::Int,
+            'u' => Kind::Uint,
+            'f' => Kind::Float,
+            _ => return unknown(),
+        };
+        let width = match (kind, letters.as_str()) {
+            (_, "1") if kind != Kind::Float => 1,
+            (Kind::Int | Kind::Uint, "2") => 2,
+            (Kind::Int | Kind::Uint | Kind::Float, "4") => 4,
+            (Kind::Int | Kind::Uint | Kind::Float, "8") => 8,
+            _ => return unknown(),
+        };
+        if !matches!((order, width), ('<' | '>', _) | ('|', 1)) {
+            return unknown();
+        }
+        Some(Ok(Self {
+            kind,
+            width,
+            little: order != '>',
+            fortran,
+            shape,
+        }))
+    }
+
+    /// How many elements there are.
+    pub(in crate::formats) fn elements(&self) -> u64 {
+        self.shape.iter().product()
+    }
+
+    /// What the times in it are exact to, where they are floating-point numbers: the mantissa's bits.
+    pub(in crate::formats) fn mantissa(&self) -> Option<u32> {
+        match (self.kind, self.width) {
+            (Kind::Float, 4) => Some(24),
+            (Kind::Float, _) => Some(53),
+            _ => None,
+        }
+    }
+}
+
+/// A text in quotes at the start of `rest`, and what follows it.
+fn quoted(rest: &str) -> Option<(&str, &str)> {
+    let quote = rest.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
+    rest[1..].split_once(quote)
+}

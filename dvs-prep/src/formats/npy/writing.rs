@@ -1,0 +1,30 @@
+//! The header, written as NumPy writes it.
+
+use std::io::{self, Write};
+
+use super::MAGIC;
+
+/// What the header's length is a multiple of, so that elements are aligned.
+pub(super) const ALIGNMENT: usize = 64;
+
+/// Writes the header of an array of elements of type `descr`, as `<u2`, in C's order.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_header(out: &mut dyn Write, descr: &str, shape: &[usize]) -> io::Result<()> {
+    let shape: String = shape.iter().map(|n| format!("{n}, ")).collect();
+    // NumPy writes a tuple of one with a comma, and longer ones without the last.
+    let shape = match shape.matches(',').count() {
+        1 => shape.trim_end(),
+        _ => shape.trim_end_matches(", "),
+    };
+    let mut text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}");
+    let before = MAGIC.len() + 4;
+    let length = (before + text.len() + 1).next_multiple_of(ALIGNMENT) - before;
+    text.extend(std::iter::repeat_n(' ', length - 1 - text.len()));
+    text.push('\n');
+    out.write_all(MAGIC)?;
+    out.write_all(&[1, 0])?;
+    out.write_all(&(length as u16).to_le_bytes())?;
+    out.write_all(text.as_bytes())
+}

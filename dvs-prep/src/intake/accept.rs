@@ -1,0 +1,191 @@
+//! One recording or sample as it comes: whether there is room for it, and where its bytes go until it can be worked on.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use super::source::{at_its_end, read_whole};
+use super::{Intake, IntakeError, Ready, Source, Task, Waiting};
+use crate::archive::{Content, GivenUp, Member, SampleId, SampleLayout};
+use crate::budget::Loan;
+use crate::error::Problem;
+use crate::formats::{FIRST_BYTES, Format};
+use crate::samples::MAX_SAMPLE_NAME_BYTES;
+
+const COPY_BUFFER: usize = 1 << 20;
+
+impl<'a> Intake<'a> {
+    pub(super) fn memory(&self, format: Format, size: u64) -> u64 {
+        format.memory(size, self.limits.inflated)
+    }
+
+    fn too_large(&mut self, member: &Member, format: Format, size: u64) -> bool {
+        // The limit is said in terms of the file, which the user can look at.
+        let taken = self.memory(format, size);
+        if taken <= self.limits.recording {
+            return false;
+        }
+        let problem = Problem::TooLarge {
+            file: member.file_name(),
+            size,
+            limit: (u128::from(self.limits.recording) * u128::from(size) / u128::from(taken))
+                as u64,
+            remedy: ", which --memory raises",
+        };
+        self.problem(member, problem);
+        true
+    }
+
+    pub(super) fn sample(
+        &mut self,
+        sample: &SampleId,
+        size: u64,
+        content: Content<'_>,
+    ) -> io::Result<Option<Ready<'a>>> {
+        self.samples.insert(sample.key(), sample.clone());
+        let member = Member::Sample(sample.clone());
+        if sample.name.len() > MAX_SAMPLE_NAME_BYTES {
+            let problem = Problem::SampleName {
+                file: sample.file_name(),
+                bytes: sample.name.len(),
+            };
+            self.problem(&member, problem);
+            return Ok(None);
+        }
+        let format = match sample.layout {
+            SampleLayout::SpikingJelly => Format::Npz,
+            SampleLayout::Figshare => Format::Npy,
+        };
+        if self.too_large(&member, format, size) {
+            return Ok(None);
+        }
+        let loan = self.budget.borrow(self.memory(format, size));
+        let source = match content {
+            Content::File(path) => Source::File(path, size),
+            Content::Stream(stream) => Source::Memory(read_whole(stream, size, self.buffers)?),
+        };
+        let task = Task::Whole(sample.clone());
+        Ok(Some(Ready {
+            member,
+            format,
+            source,
+            task,
+            loan,
+        }))
+    }
+
+    pub(super) fn recording(
+        &mut self,
+        recording: &str,
+        member: Member,
+        size: u64,
+        content: Content<'_>,
+    ) -> io::Result<Option<Ready<'a>>> {
+        if let [Some(train), Some(test)] = &self.lists
+            && !train.iter().chain(test).any(|r| r == recording)
+        {
+            return Ok(None);
+        }
+        // The first bytes tell the format, and the format how much memory it takes.
+        let mut start = Vec::with_capacity(FIRST_BYTES);
+        let mut content = match content {
+            Content::File(path) => {
+                File::open(&path)?
+                    .take(FIRST_BYTES as u64)
+                    .read_to_end(&mut start)?;
+                Content::File(path)
+            }
+            Content::Stream(stream) => {
+                stream.take(FIRST_BYTES as u64).read_to_end(&mut start)?;
+                Content::Stream(stream)
+            }
+        };
+        let format = Format::of_recording(&start);
+        if self.too_large(&member, format, size) {
+            return Ok(None);
+        }
+        let labelled = match self.labels.get(recording) {
+            // Its label file is among the problems.
+            Some(None) => return Ok(None),
+            labels => labels.is_some(),
+        };
+        // Memory is asked for before anything is read into it.
+        let loan = labelled.then(|| self.budget.borrow(self.memory(format, size)));
+        let source = match &mut content {
+            Content::File(path) => Source::File(std::mem::take(path), size),
+            Content::Stream(stream) => {
+                let stream = &mut start.as_slice().chain(stream);
+                if labelled {
+                    Source::Memory(read_whole(stream, size, self.buffers)?)
+                } else if self.waiting_bytes + size <= self.limits.waiting {
+                    self.waiting_bytes += size;
+                    Source::Memory(read_whole(stream, size, self.buffers)?)
+                } else {
+                    self.spill(stream, size)?
+                }
+            }
+        };
+        let waiting = Waiting {
+            member,
+            format,
+            source,
+        };
+        match loan {
+            Some(loan) => Ok(self.ready(recording, waiting, loan)),
+            None => {
+                self.waiting.insert(recording.to_owned(), waiting);
+                Ok(None)
+            }
+        }
+    }
+
+    pub(super) fn ready(
+        &self,
+        recording: &str,
+        waiting: Waiting,
+        loan: Loan<'a>,
+    ) -> Option<Ready<'a>> {
+        let windows = self.labels.get(recording)?.clone()?;
+        let Waiting {
+            member,
+            format,
+            source,
+        } = waiting;
+        Some(Ready {
+            member,
+            format,
+            source,
+            task: Task::Windows(windows),
+            loan,
+        })
+    }
+
+    fn spill(&mut self, stream: &mut dyn Read, size: u64) -> io::Result<Source> {
+        let in_spill_file = |source| {
+            GivenUp::because(IntakeError::Spill {
+                folder: self.spill_folder.to_owned(),
+                source,
+            })
+        };
+        let (file, at) = match self.spill.take() {
+            Some(spill) => spill,
+            None => (
+                Arc::new(tempfile::tempfile_in(self.spill_folder).map_err(in_spill_file)?),
+                0,
+            ),
+        };
+        let mut buffer = vec![0; COPY_BUFFER];
+        let mut done = 0;
+        while done < size {
+            let part = buffer.len().min((size - done) as usize);
+            stream.read_exact(&mut buffer[..part])?;
+            file.write_all_at(&buffer[..part], at + done)
+                .map_err(in_spill_file)?;
+            done += part as u64;
+        }
+        at_its_end(stream, size)?;
+        self.spill = Some((Arc::clone(&file), at + size));
+        Ok(Source::Spilled(file, at, size))
+    }
+}

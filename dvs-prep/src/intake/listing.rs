@@ -1,0 +1,184 @@
+//! What was taken in, once everything has been read: which recordings and samples there are, which are listed, and what
+//! does not go together.
+
+use dvs_shared::Set;
+use dvs_shared::labels::is_gestures;
+
+use super::Intake;
+use crate::archive::{Member, SampleId};
+use crate::classes;
+use crate::error::{Problem, Shortcoming};
+use crate::fingerprint;
+use crate::samples::{MAPPING_NAME, check_classes};
+
+impl Intake<'_> {
+    /// The recording that was read whole last.
+    pub fn latest(&self) -> Option<&String> {
+        self.latest.as_ref()
+    }
+
+    /// Recordings that are there without labels.
+    pub fn without_labels(&self) -> impl Iterator<Item = &String> {
+        self.waiting.keys()
+    }
+
+    /// Whether the archive held this recording, whole or not.
+    pub fn has_recording(&self, recording: &str) -> bool {
+        self.samples.contains_key(recording)
+            || self.seen.contains(&Member::Recording(recording.to_owned()))
+            || self.seen.contains(&Member::Aedat4(recording.to_owned()))
+    }
+
+    /// The name of a recording's or a sample's file.
+    pub fn file_of(&self, recording: &str) -> String {
+        let aedat4 = Member::Aedat4(recording.to_owned());
+        match self.samples.get(recording) {
+            Some(sample) => sample.file_name(),
+            None if self.seen.contains(&aedat4) => aedat4.file_name(),
+            None => Member::Recording(recording.to_owned()).file_name(),
+        }
+    }
+
+    /// Whether the input is files of one sample each.
+    pub fn holds_samples(&self) -> bool {
+        !self.samples.is_empty()
+    }
+
+    /// Lists the samples that have files of their own, where no trial list lists recordings: once everything has been
+    /// read. They stand in order of their names, then of their labels.
+    pub fn list_samples(&mut self) {
+        if self.samples.is_empty() {
+            return;
+        }
+        let strays = std::mem::take(&mut self.strays);
+        let strays = strays
+            .into_iter()
+            .map(|file| (None, Problem::Stray { file }));
+        self.problems.extend(strays);
+        let others = self.seen.iter().filter(|m| {
+            matches!(
+                m,
+                Member::Trials(_) | Member::Recording(_) | Member::Aedat4(_)
+            )
+        });
+        if let Some(recordings) = others.min() {
+            let (samples, recordings) = (self.samples.len(), recordings.file_name());
+            let problem = Problem::Mixed {
+                samples,
+                recordings,
+            };
+            self.problems.push((None, problem));
+            return;
+        }
+        let mut samples: Vec<&SampleId> = self.samples.values().collect();
+        samples.sort_unstable();
+        self.lists = Set::ALL.map(|set| {
+            let of_set = samples.iter().filter(|s| s.set == set);
+            Some(of_set.map(|s| s.key()).collect())
+        });
+        for set in Set::ALL {
+            if self.lists[set as usize].as_ref().is_some_and(Vec::is_empty) {
+                self.problems.push((None, Problem::NoSamples { set }));
+            }
+        }
+    }
+
+    /// Names of the classes.
+    pub fn classes(&self) -> Vec<String> {
+        self.mapping.clone().unwrap_or_else(classes::gestures)
+    }
+
+    /// Labels beyond the classes, each with the recording or sample it is of: once everything has been read.
+    pub fn beyond_classes(&self) -> Vec<Shortcoming> {
+        let classes = self.classes().len();
+        let mut problems: Vec<Shortcoming> = Vec::new();
+        for (recording, windows) in &self.labels {
+            let Err(source) = check_classes(windows.as_deref().unwrap_or_default(), classes) else {
+                continue;
+            };
+            let file = Member::Labels(recording.clone()).file_name();
+            problems.push((Some(recording.clone()), Problem::List { file, source }));
+        }
+        let beyond = |s: &&SampleId| usize::from(s.label) >= classes;
+        problems.extend(self.samples.values().filter(beyond).map(|sample| {
+            let (file, label) = (sample.file_name(), sample.label);
+            let problem = Problem::Label {
+                file,
+                label,
+                classes,
+            };
+            (Some(sample.key()), problem)
+        }));
+        problems
+    }
+
+    /// What a user should know.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The names of all files that `lists` call for, those among them that there may be under either of two names too.
+    pub fn files_of<'b>(&self, lists: impl Iterator<Item = &'b String>) -> Vec<String> {
+        let mut recordings = Vec::new();
+        let mut files = Vec::new();
+        for name in lists {
+            match self.samples.get(name) {
+                Some(sample) => files.push(sample.file_name()),
+                None => recordings.push(name),
+            }
+        }
+        files.extend(fingerprint::files_of_recordings(recordings.into_iter()));
+        if self.mapping.is_some() && !is_gestures(&self.classes()) {
+            files.push(MAPPING_NAME.to_owned());
+        }
+        files
+    }
+
+    /// Everything that is wrong so far, each with the recording it is of, `found` by others included, but for
+    /// recordings that no list names: what is left out need not be right, wherever in the archive the lists stand.
+    pub fn take_problems(
+        &mut self,
+        found: Vec<(String, Problem)>,
+    ) -> Vec<(Option<String>, Problem)> {
+        let mut problems = std::mem::take(&mut self.problems);
+        problems.extend(
+            found
+                .into_iter()
+                .map(|(recording, problem)| (Some(recording), problem)),
+        );
+        let wanted = |recording: &Option<String>| match recording {
+            Some(recording) => self.is_listed(recording),
+            None => true,
+        };
+        problems.retain(|(recording, _)| wanted(recording));
+        problems
+    }
+
+    /// Whether a list names this recording, or might.
+    pub fn is_listed(&self, recording: &str) -> bool {
+        self.lists.iter().any(|list| match list {
+            Some(list) => list.iter().any(|r| r == recording),
+            None => true,
+        })
+    }
+
+    /// Recordings of the archive that no list names.
+    pub fn unlisted(&self) -> Vec<String> {
+        let recordings = self.seen.iter().filter_map(|member| match member {
+            Member::Recording(recording) | Member::Aedat4(recording)
+                if !self.is_listed(recording) =>
+            {
+                Some(recording.clone())
+            }
+            _ => None,
+        });
+        let mut unlisted: Vec<String> = recordings.collect();
+        unlisted.sort_unstable();
+        unlisted
+    }
+
+    /// Whether the archive held this trial list.
+    pub fn has_list(&self, set: Set) -> bool {
+        self.seen.contains(&Member::Trials(set))
+    }
+}

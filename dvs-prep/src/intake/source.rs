@@ -1,0 +1,91 @@
+//! Where the bytes of a recording wait until they are worked on.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::budget::Buffers;
+use crate::error::Problem;
+
+/// Where a recording's bytes are.
+pub enum Source {
+    /// In memory.
+    Memory(Vec<u8>),
+    /// In a file of the extracted folder, of this many bytes.
+    File(PathBuf, u64),
+    /// In the spill file.
+    Spilled(Arc<File>, u64, u64),
+}
+
+impl Source {
+    pub(super) fn bytes(&self) -> u64 {
+        match self {
+            Self::Memory(bytes) => bytes.len() as u64,
+            Self::File(_, length) | Self::Spilled(_, _, length) => *length,
+        }
+    }
+
+    /// The bytes themselves.
+    ///
+    /// # Errors
+    /// Where the file cannot be read, or no longer has the length it had.
+    pub fn load(self, buffers: &Buffers) -> Result<Vec<u8>, Problem> {
+        match self {
+            Self::Memory(bytes) => Ok(bytes),
+            Self::File(path, length) => {
+                let read =
+                    File::open(&path).and_then(|mut file| read_whole(&mut file, length, buffers));
+                read.map_err(|source| Problem::Unreadable {
+                    file: path.display().to_string(),
+                    source,
+                })
+            }
+            Self::Spilled(file, at, length) => {
+                let mut bytes = buffers.take(length as usize);
+                bytes.resize(length as usize, 0);
+                match file.read_exact_at(&mut bytes, at) {
+                    Ok(()) => Ok(bytes),
+                    Err(source) => Err(Problem::Io {
+                        action: "read",
+                        path: "the spill file beside the cache".into(),
+                        source,
+                    }),
+                }
+            }
+        }
+    }
+}
+
+/// Exactly `length` bytes of `stream`, and its end: a container holds a member's checksum against its bytes there.
+pub(super) fn read_whole(
+    stream: &mut dyn Read,
+    length: u64,
+    buffers: &Buffers,
+) -> io::Result<Vec<u8>> {
+    let mut bytes = buffers.take(length as usize);
+    let read = stream.take(length).read_to_end(&mut bytes)?;
+    if (read as u64) < length {
+        let message = format!("it ends after {read} of its {length} bytes");
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
+    }
+    at_its_end(stream, length)?;
+    Ok(bytes)
+}
+
+/// Whether `stream`, of which `length` bytes have been read, ends there.
+pub(super) fn at_its_end(stream: &mut dyn Read, length: u64) -> io::Result<()> {
+    let mut more = [0];
+    loop {
+        match stream.read(&mut more) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {
+                let message = format!("it goes on after the {length} bytes it claims to have");
+                return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+}

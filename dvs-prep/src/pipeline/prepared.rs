@@ -1,0 +1,162 @@
+//! What comes out: every sample in the cache's order, what was seen of the input, and what a user should know of it.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::PoisonError;
+
+use dvs_shared::SensorSize;
+use dvs_shared::event::DVS128;
+
+use super::finished::{Finished, Kind};
+use super::work::Work;
+use crate::aedat::EventCounts;
+use crate::cache_writer::NamedSample;
+use crate::formats::TimePrecision;
+use crate::intake::Intake;
+use crate::shortcomings::some_of;
+use crate::staging::Staging;
+use crate::step_times::StepTimes;
+
+/// What was seen of the input.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// Recordings that are listed.
+    pub recordings: u64,
+    /// Recordings left out because no list names them.
+    pub unlisted: u64,
+    /// Recordings that end inside their last packet.
+    pub cut_short: u64,
+    /// Events of the listed recordings.
+    pub counts: EventCounts,
+    /// Events that lie in no sample's window.
+    pub outside_windows: u64,
+    /// Bytes of the listed recordings.
+    pub raw_bytes: u64,
+    /// What they came as.
+    pub kinds: BTreeSet<Kind>,
+    /// The coarsest times among those that were milliseconds.
+    pub precision: Option<TimePrecision>,
+}
+
+/// Everything the cache will hold.
+pub struct Prepared {
+    /// Samples in trial-list order, then label-row order.
+    pub sets: [Vec<NamedSample>; 2],
+    /// Their chunks.
+    pub staging: Staging,
+    /// SHA-256 of the input.
+    pub source_sha256: String,
+    /// Size of the frames.
+    pub sensor: SensorSize,
+    /// Names of the classes.
+    pub label_names: Vec<String>,
+    /// Listed recordings left out because they are damaged, in trial-list order.
+    pub skipped: Vec<String>,
+    /// What was seen of it.
+    pub tally: Tally,
+    /// What a user should know: samples without events, windows outside a recording, times going backwards.
+    pub warnings: Vec<String>,
+    /// Time spent.
+    pub times: StepTimes,
+}
+
+impl Work<'_> {
+    /// Puts the samples in order. Every listed recording has been finished, but for those that are `skipped`.
+    pub(super) fn into_prepared(
+        self,
+        intake: Intake<'_>,
+        skipped: Vec<String>,
+        mut warnings: Vec<String>,
+    ) -> Prepared {
+        let mut finished = self
+            .finished
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        let unlisted = intake.unlisted();
+        warnings.extend(intake.notes().iter().cloned());
+        let label_names = intake.classes();
+        let mut sensor = self.settings.sensor;
+        let left_out: HashSet<&String> = skipped.iter().collect();
+        let mut lists = intake.lists.clone().map(Option::unwrap_or_default);
+        for list in &mut lists {
+            list.retain(|r| !left_out.contains(r));
+        }
+        let mut tally = Tally::default();
+        let mut sets = [Vec::new(), Vec::new()];
+        for (list, set) in lists.iter().zip(&mut sets) {
+            for name in list {
+                let Some(recording) = finished.remove(name) else {
+                    continue;
+                };
+                tally.add(&recording);
+                sensor.get_or_insert(recording.sensor);
+                recording.warn(name, &mut warnings);
+                set.extend(recording.samples.into_iter().map(|s| (s.name.clone(), s)));
+            }
+        }
+        if !unlisted.is_empty() {
+            let names = some_of(&unlisted);
+            warnings.push(format!(
+                "left out, because no trial list names them: {names}"
+            ));
+        }
+        tally.unlisted = unlisted.len() as u64;
+        warnings.extend(tally.precision.and_then(lost_precision));
+        Prepared {
+            source_sha256: self
+                .fingerprint
+                .of_dataset(intake.files_of(lists.iter().flatten())),
+            sensor: sensor.unwrap_or(DVS128),
+            label_names,
+            sets,
+            staging: self.staging,
+            skipped,
+            tally,
+            warnings,
+            times: self.times,
+        }
+    }
+}
+
+impl Tally {
+    fn add(&mut self, recording: &Finished) {
+        self.recordings += 1;
+        self.raw_bytes += recording.bytes;
+        self.outside_windows += recording.outside_windows;
+        self.cut_short += u64::from(recording.cut_short.is_some());
+        self.kinds.insert(recording.kind);
+        if let Some(next) = recording.precision {
+            let all = self.precision.get_or_insert(next);
+            all.whole_ms &= next.whole_ms;
+            all.step_us = all.step_us.max(next.step_us);
+        }
+        let EventCounts {
+            kept,
+            invalid,
+            other_types,
+            backwards,
+        } = recording.counts;
+        self.counts.kept += kept;
+        self.counts.invalid += invalid;
+        self.counts.other_types += other_types;
+        self.counts.backwards += backwards;
+    }
+}
+
+/// What times in milliseconds have lost of the camera's microseconds.
+fn lost_precision(precision: TimePrecision) -> Option<String> {
+    let TimePrecision { whole_ms, step_us } = precision;
+    if whole_ms {
+        Some(
+            "the times of the input are whole milliseconds: up to 999 us of each are lost, so that frames of a fixed \
+             duration may differ from those of the recordings"
+                .to_owned(),
+        )
+    } else if step_us > 1.0 {
+        Some(format!(
+            "the times of the input are milliseconds in 32 bits, up to {step_us:.0} us apart where they are largest: \
+             frames by time may differ from those of the recordings"
+        ))
+    } else {
+        None
+    }
+}

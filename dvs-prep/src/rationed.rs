@@ -1,0 +1,31 @@
+//! A reader of at most so many bytes, for what would read on and on to find its way.
+
+use std::cell::Cell;
+use std::io::{self, Read, Seek, SeekFrom};
+
+/// A reader of at most so many bytes; without bound where [`u64::MAX`] are allowed.
+pub(crate) struct Rationed<'a, R> {
+    pub inner: R,
+    pub allowed: &'a Cell<u64>,
+}
+
+impl<R: Read> Read for Rationed<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let allowed = self.allowed.get();
+        if allowed == 0 {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let part = usize::try_from(allowed).map_or(buffer.len(), |a| a.min(buffer.len()));
+        let n = self.inner.read(&mut buffer[..part])?;
+        if allowed < u64::MAX {
+            self.allowed.set(allowed - n as u64);
+        }
+        Ok(n)
+    }
+}
+
+impl<R: Seek> Seek for Rationed<'_, R> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.inner.seek(to)
+    }
+}

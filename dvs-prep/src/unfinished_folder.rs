@@ -1,0 +1,66 @@
+//! A folder that is being made, beside its final name: whole or not at all, as [`unfinished`](crate::unfinished) files are.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::output_lock::OutputLock;
+use crate::temporary::TemporaryFolder;
+use crate::unfinished::{builder, folder_of, prefix};
+
+/// A folder that is being made. Dropped before [`UnfinishedFolder::finish`], it leaves nothing.
+#[derive(Debug)]
+pub struct UnfinishedFolder<'a> {
+    target: PathBuf,
+    temporary: TemporaryFolder,
+    // While it is there, whoever clears up after killed runs is kept away.
+    _lock: &'a OutputLock,
+}
+
+impl<'a> UnfinishedFolder<'a> {
+    /// Begins the folder that is locked.
+    ///
+    /// # Errors
+    /// Where the folder around it cannot be written.
+    pub fn create(lock: &'a OutputLock) -> io::Result<Self> {
+        let target = lock.output();
+        let temporary = TemporaryFolder::make(|| {
+            let name = target.file_name().unwrap_or_default();
+            builder(&prefix(name))
+                // As any new folder: the process's umask decides.
+                .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777))
+                .tempdir_in(folder_of(target))
+        })?;
+        Ok(Self {
+            target: target.to_owned(),
+            temporary,
+            _lock: lock,
+        })
+    }
+
+    /// Where it lies for now.
+    pub fn path(&self) -> &Path {
+        self.temporary.path()
+    }
+
+    /// Gives the folder its name. Its files have been synced by who wrote them.
+    ///
+    /// # Errors
+    /// Where the file system refuses, or something has the name; nothing is left then.
+    pub fn finish(self) -> io::Result<()> {
+        sync_folders(self.temporary.path())?;
+        self.temporary.persist(&self.target)?;
+        File::open(folder_of(&self.target))?.sync_all()
+    }
+}
+
+/// Notes on the disk which files there are.
+fn sync_folders(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_folders(&entry.path())?;
+        }
+    }
+    File::open(folder)?.sync_all()
+}
