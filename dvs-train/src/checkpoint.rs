@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -94,7 +93,11 @@ impl Checkpoint {
         write_whole(path, &self.encode().with_context(context)?).with_context(context)
     }
 
-    fn encode(&self) -> Result<Vec<u8>> {
+    /// The bytes of the file.
+    ///
+    /// # Errors
+    /// Where a tensor's numbers are not as many as its shape has.
+    pub fn encode(&self) -> Result<Vec<u8>> {
         let tensors = &self.tensors.0;
         let raw: Vec<(&str, &[usize], Vec<u8>)> = tensors
             .iter()
@@ -131,7 +134,11 @@ impl Checkpoint {
             .with_context(|| format!("cannot use {} as a checkpoint", path.display()))
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self> {
+    /// Reads the bytes of a file and checks every one.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::read`].
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| {
             anyhow!(
                 "it is no whole safetensors file ({error}): either another program's file or a damaged one"
@@ -221,11 +228,19 @@ pub fn is_half_written(name: &str) -> bool {
 /// # Errors
 /// Where it cannot be written.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_whole_by(path, |path| Ok(fs::write(path, bytes)?))
+}
+
+/// As [`write_whole`]; `write` writes into the file of the name that it is given.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn write_whole_by(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     // `parent` of a bare name is the empty path.
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     let folder = folder.unwrap_or(Path::new("."));
-    let mut file = NamedTempFile::with_prefix_in(HALF_WRITTEN, folder)?;
-    file.write_all(bytes)?;
+    let file = NamedTempFile::with_prefix_in(HALF_WRITTEN, folder)?;
+    write(file.path())?;
     file.as_file().sync_all()?;
     make_readable(file.as_file())?;
     file.persist(path)?;
@@ -240,7 +255,24 @@ fn make_readable(file: &File) -> Result<()> {
     Ok(file.set_permissions(fs::Permissions::from_mode(0o644))?)
 }
 
-fn read_bounded(path: &Path) -> Result<Vec<u8>> {
+/// Sees that no file is lost that was not meant to be.
+///
+/// # Errors
+/// Where `path` exists and `force` does not allow to replace it.
+pub fn refuse_existing(path: &Path, force: bool) -> Result<()> {
+    ensure!(
+        force || !path.exists(),
+        "{} exists; name another --output, or replace it with --force",
+        path.display()
+    );
+    Ok(())
+}
+
+/// The bytes of a file that holds a network.
+///
+/// # Errors
+/// Where it cannot be read or is larger than any network.
+pub fn read_bounded(path: &Path) -> Result<Vec<u8>> {
     let size = fs::metadata(path)?.len();
     ensure!(
         size <= MAX_BYTES,

@@ -1,6 +1,7 @@
 //! The command line as it is typed. What it means on this machine is for [`crate::options`] to find out.
 
 mod device;
+mod models;
 mod train;
 
 use std::collections::HashSet;
@@ -11,6 +12,7 @@ use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Id, Parser, Subcommand, ValueEnum};
 
 pub use self::device::DeviceName;
+pub use self::models::{ExportArgs, ImportArgs, ModelFormat};
 pub use self::train::{Half, OptimizerName, SchedulerName, Split, StepMode, TrainArgs};
 use crate::neuron::args::NeuronArgs;
 
@@ -33,6 +35,10 @@ pub enum Command {
     Eval(EvalArgs),
     /// Tell the gesture of one recording or sample, and when the network knew
     Predict(PredictArgs),
+    /// Take over a network that SpikingJelly trained, from its .pth, as a checkpoint
+    Import(ImportArgs),
+    /// Write a network for other programs: PyTorch and SpikingJelly, safetensors, NIR
+    Export(ExportArgs),
     /// Time training and test steps on this machine, on frames that are made up
     Bench(BenchArgs),
     /// List what there is to compute on, and why something cannot be used

@@ -3,7 +3,8 @@
 //! cache -> [`samples`] -> [`cache_reader`] -> [`feed`] -> [`batch`] -> [`network`] (its [`convolution`], [`batch_norm`] and
 //! [`neuron`]s) -> firing rate -> [`metrics`]; [`training`] is one epoch of it, [`evaluation`] the judgement after it, and
 //! [`run`] the loop around both, which leaves [`epoch_log`], [`checkpoint`] and [`pictures`] in a [`run_folder`].
-//! [`eval`] and [`predict`] use what was trained, [`mod@bench`] times the steps.
+//! [`eval`] and [`predict`] use what was trained, [`models`] take it to other programs and from them, [`mod@bench`] times
+//! the steps.
 
 #[cfg(all(test, not(feature = "vulkan")))]
 compile_error!("GPU kernels are tested through Vulkan: test with --features vulkan");
@@ -32,6 +33,7 @@ mod gradients;
 mod interrupt;
 mod loss_scale;
 mod metrics;
+mod models;
 mod network;
 mod neuron;
 mod optimizer;
@@ -40,6 +42,7 @@ mod pictures;
 mod predict;
 mod primitive;
 mod progress;
+pub mod readers;
 mod resume;
 mod run;
 mod run_folder;
@@ -78,6 +81,8 @@ pub fn main() -> ExitCode {
         },
         Command::Eval(args) => eval::run(&args),
         Command::Predict(args) => predict::run(&args),
+        Command::Import(args) => models::import::run(&args, &typed),
+        Command::Export(args) => models::export::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Devices => run::print(&device::table()),
     };

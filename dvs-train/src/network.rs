@@ -44,6 +44,8 @@ pub struct NetworkConfig {
     pub channels: usize,
     /// Whether the two linear layers have a bias, as in SpikingJelly's example.
     pub linear_bias: bool,
+    /// Neurons of the hidden linear layer; none: 4C.
+    pub hidden: Option<usize>,
     /// Height and width of a frame, multiples of 32.
     pub size: [usize; 2],
     /// The neurons.
@@ -57,14 +59,21 @@ pub struct NetworkConfig {
     pub half: Option<FloatDType>,
 }
 
+impl NetworkConfig {
+    /// Neurons of the hidden linear layer.
+    pub fn hidden(&self) -> usize {
+        self.hidden.unwrap_or(4 * self.channels)
+    }
+}
+
 /// The network.
 #[derive(Module, Debug)]
 pub struct Network<B: Backend> {
     /// Convolutions.
     pub blocks: Vec<ConvBlock<B>>,
-    /// From the flattened features to 4C.
+    /// From the flattened features to the hidden layer, 4C unless the configuration says otherwise.
     pub hidden: Linear<B>,
-    /// From 4C to 110.
+    /// From the hidden layer to 110.
     pub output: Linear<B>,
     /// Neurons of the hidden layer.
     pub hidden_neurons: Neurons<B>,
@@ -151,8 +160,8 @@ impl<B: SnnBackend> Network<B> {
                 .take(BLOCKS)
                 .map(|inputs| ConvBlock::new(inputs, config, device))
                 .collect(),
-            hidden: linear(c * height * width, 4 * c).init(device),
-            output: linear(4 * c, CLASSES * VOTERS).init(device),
+            hidden: linear(c * height * width, config.hidden()).init(device),
+            output: linear(config.hidden(), CLASSES * VOTERS).init(device),
             hidden_neurons: Neurons::new(config.neuron, device),
             output_neurons: Neurons::new(config.neuron, device),
             step_mode: config.step_mode,

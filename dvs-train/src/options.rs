@@ -21,6 +21,10 @@ use crate::schedule::Schedule;
 
 /// Frames a sample where neither the command line nor a cache says otherwise.
 const DEFAULT_FRAMES: u32 = 16;
+/// The most channels of a convolution.
+pub const MAX_CHANNELS: usize = 4096;
+/// The most neurons of the hidden layer.
+pub const MAX_HIDDEN: usize = 4 * MAX_CHANNELS;
 
 /// Everything `train` needs to know.
 #[derive(Debug)]
@@ -64,7 +68,7 @@ impl TrainOptions {
         within("--test-batch-size", test_batch_size, 1..=1 << 16)?;
         within("--epochs", args.epochs as usize, 1..=1_000_000)?;
         within("--jobs", args.jobs, 1..=256)?;
-        within("--channels", args.channels, 1..=4096)?;
+        within("--channels", args.channels, 1..=MAX_CHANNELS)?;
         ensure!(
             args.lr > 0.0 && args.lr <= 10.0,
             "--lr {} is not within 0 (exclusive) and 10",
@@ -204,10 +208,14 @@ pub fn refuse_amp(amp: Option<Half>, device: &Device) -> Result<()> {
 /// # Errors
 /// Where a value is out of its limits.
 pub fn network_config(args: &TrainArgs, size: [usize; 2]) -> Result<NetworkConfig> {
-    within("--channels", args.channels, 1..=4096)?;
+    within("--channels", args.channels, 1..=MAX_CHANNELS)?;
+    if let Some(hidden) = args.hidden {
+        within("--hidden", hidden, 1..=MAX_HIDDEN)?;
+    }
     Ok(NetworkConfig {
         channels: args.channels,
         linear_bias: args.linear_bias,
+        hidden: args.hidden,
         size,
         neuron: args.neuron.resolve()?,
         step_mode: args.step_mode,

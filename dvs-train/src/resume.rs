@@ -7,7 +7,8 @@ use anyhow::{Context, Result, ensure};
 
 use crate::checkpoint::{self, Checkpoint, LATEST, MAX};
 use crate::cli::{TrainArgs, Typed};
-use crate::options::TrainOptions;
+use crate::models::parts::Form;
+use crate::options::{TrainOptions, network_config};
 use crate::run_folder::{FolderLock, SETTINGS, SUMMARY};
 use crate::settings::{Settings, folder_name};
 use crate::training::Begun;
@@ -83,6 +84,10 @@ pub fn resume(path: &Path, args: &TrainArgs, typed: &Typed) -> Result<(TrainOpti
     }
     let now = Settings::of(&options)?;
     let ([height, width], [old_height, old_width]) = (now.size, state.settings.size);
+    let config = network_config(&options.args, state.settings.size).with_context(of_file)?;
+    Form::of(&config)
+        .check(&checkpoint.tensors)
+        .with_context(of_file)?;
     ensure!(
         now.size == state.settings.size,
         "cannot go on from {}: its network takes frames of {old_height} x {old_width}, but the cache {} holds \

@@ -34,6 +34,9 @@ const CHANGEABLE: [&str; 18] = [
     "t_max",
 ];
 
+/// Flags that are not kept: how a run was started is no part of what it is.
+const UNSAVED: [&str; 4] = ["resume", "force", "out_dir", "data_dir"];
+
 /// A run's settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
@@ -57,18 +60,36 @@ impl Settings {
     pub fn of(options: &TrainOptions) -> Result<Self> {
         let header = &options.cache.header;
         let mut flags = by_name(&options.args)?;
-        // How a run was started is no part of what it is.
-        for flag in ["resume", "force", "out_dir", "data_dir"] {
+        for flag in UNSAVED {
             flags.remove(flag);
         }
         let cache = options.cache.path().to_string_lossy().into_owned();
         flags.insert("cache".to_owned(), cache.into());
         Ok(Self {
-            created_by: format!("dvs-train {}", env!("CARGO_PKG_VERSION")),
+            created_by: created_by(),
             flags,
             size: [header.sensor.height as usize, header.sensor.width as usize],
             source_sha256: header.source_sha256.clone(),
             keep_invalid: header.keep_invalid,
+        })
+    }
+
+    /// Settings of a network that another program trained, on frames of `size` (height and width); what was not asked
+    /// is as usual. SpikingJelly counts every event, whether its valid bit is set or not.
+    ///
+    /// # Errors
+    /// None that occur: every flag has a form in JSON.
+    pub fn of_import(args: &TrainArgs, size: [usize; 2]) -> Result<Self> {
+        let mut flags = by_name(args)?;
+        for flag in UNSAVED {
+            flags.remove(flag);
+        }
+        Ok(Self {
+            created_by: created_by(),
+            flags,
+            size,
+            source_sha256: String::new(),
+            keep_invalid: true,
         })
     }
 
@@ -175,6 +196,10 @@ pub fn folder_name(options: &TrainOptions) -> Result<String> {
         }
     }
     Ok(name)
+}
+
+fn created_by() -> String {
+    format!("dvs-train {}", env!("CARGO_PKG_VERSION"))
 }
 
 fn by_name(args: &TrainArgs) -> Result<BTreeMap<String, Value>> {

@@ -8,6 +8,7 @@ use dvs_shared::{CacheFile, SplitMode};
 
 use crate::checkpoint::{self, Checkpoint, MAX, State};
 use crate::cli::{Split, TrainArgs};
+use crate::models::parts::Form;
 use crate::network::{Network, SnnBackend};
 use crate::options::network_config;
 
@@ -37,6 +38,7 @@ impl<B: SnnBackend> Trained<B> {
         let of_file = || format!("cannot use the network in {}", file.display());
         let args = state.settings.args().with_context(of_file)?;
         let config = network_config(&args, state.settings.size).with_context(of_file)?;
+        Form::of(&config).check(&tensors).with_context(of_file)?;
         let network = tensors.network(Network::new(&config, device));
         let network = network.with_context(of_file)?;
         let frames = args

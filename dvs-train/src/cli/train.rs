@@ -65,6 +65,11 @@ pub struct TrainArgs {
     #[arg(long)]
     pub linear_bias: bool,
 
+    /// Neurons of the hidden linear layer [default: 4 times the channels; SpikingJelly's example has 512 whatever they
+    /// are]
+    #[arg(long, value_name = "NEURONS")]
+    pub hidden: Option<usize>,
+
     /// Whether the network works through a sample layer by layer or step by step
     #[arg(long, alias = "step_mode", value_enum, default_value_t = StepMode::M, value_name = "MODE")]
     pub step_mode: StepMode,

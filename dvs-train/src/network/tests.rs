@@ -19,6 +19,7 @@ type B = Autodiff<Flex>;
 const TUTORIAL: NetworkConfig = NetworkConfig {
     channels: 128,
     linear_bias: false,
+    hidden: None,
     size: [128, 128],
     neuron: Neuron::TUTORIAL,
     step_mode: StepMode::M,
@@ -466,6 +467,7 @@ fn in_16_bits_training_is_nearly_the_same() {
         let config = NetworkConfig {
             channels: 8,
             linear_bias: false,
+            hidden: None,
             size: [32, 32],
             neuron,
             step_mode,

@@ -16,6 +16,7 @@ type B = Autodiff<Flex>;
 const CONFIG: NetworkConfig = NetworkConfig {
     channels: 16,
     linear_bias: false,
+    hidden: None,
     size: [32, 32],
     neuron: Neuron::TUTORIAL,
     step_mode: StepMode::M,

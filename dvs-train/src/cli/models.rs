@@ -1,0 +1,112 @@
+//! The flags of `import` and `export`.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, ValueEnum};
+
+use super::Split;
+use crate::models::label_order::LabelOrder;
+use crate::models::naming::Naming;
+use crate::neuron::args::NeuronArgs;
+
+/// Flags of `import`.
+#[derive(Args, Clone, Debug)]
+pub struct ImportArgs {
+    /// What SpikingJelly's example saves, as checkpoint_max.pth, or a network's state dict by torch.save
+    #[arg(value_name = "CHECKPOINT.pth")]
+    pub checkpoint: PathBuf,
+
+    /// The checkpoint to write, for eval, predict, export and --resume
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub output: PathBuf,
+
+    /// Frames a sample that the network was trained on [default: what the file says, else 16]
+    #[arg(short = 'T', long, value_name = "T")]
+    pub frames: Option<u32>,
+
+    /// How samples were divided into frames
+    #[arg(long, value_enum, default_value_t = Split::Number, value_name = "MODE")]
+    pub split: Split,
+
+    /// Height and width of a frame, multiples of 32
+    #[arg(long, default_value = "128x128", value_name = "HxW")]
+    pub size: Size,
+
+    /// Which label each output stands for
+    #[arg(long, value_enum, default_value_t = LabelOrder::Folder, value_name = "ORDER")]
+    pub label_order: LabelOrder,
+
+    /// Replace a file that is there
+    #[arg(long)]
+    pub force: bool,
+
+    // Last, because its heading holds for all that follow. A .pth says nothing of its neurons but PLIF's weights.
+    #[command(flatten)]
+    pub neuron: NeuronArgs,
+}
+
+/// Flags of `export`.
+#[derive(Args, Clone, Debug)]
+pub struct ExportArgs {
+    /// A checkpoint, or a run's folder, whose checkpoint_max is taken
+    #[arg(value_name = "RUN_OR_CHECKPOINT")]
+    pub checkpoint: PathBuf,
+
+    /// The format
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub to: ModelFormat,
+
+    /// The file to write
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub output: PathBuf,
+
+    /// pytorch, safetensors: whose names the weights get
+    #[arg(long, value_enum, default_value_t = Naming::Model, value_name = "NETWORK")]
+    pub names: Naming,
+
+    /// Which label each output stands for [default: folder for pytorch, else plain]
+    #[arg(long, value_enum, value_name = "ORDER")]
+    pub label_order: Option<LabelOrder>,
+
+    /// nir: seconds that a time step takes
+    #[arg(long, default_value_t = 1e-4, value_name = "SECONDS")]
+    pub dt: f64,
+
+    /// Replace a file that is there
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Formats of networks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ModelFormat {
+    /// Tensors under PyTorch's names, in a file that is no program
+    Safetensors,
+    /// A state dict that SpikingJelly's network loads: net.load_state_dict(torch.load(FILE))
+    Pytorch,
+    /// The Neuromorphic Intermediate Representation, for simulators and chips
+    Nir,
+}
+
+/// Height and width of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size(pub [usize; 2]);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let sides = text.split_once('x');
+        let sides =
+            sides.and_then(|(height, width)| Some([height.parse().ok()?, width.parse().ok()?]));
+        let fits = |sides: &[usize; 2]| {
+            sides
+                .iter()
+                .all(|side| side % 32 == 0 && (32..=4096).contains(side))
+        };
+        sides.filter(fits).map(Self).ok_or_else(|| {
+            format!("{text:?} is no height and width as 128x128, each a multiple of 32 up to 4096")
+        })
+    }
+}

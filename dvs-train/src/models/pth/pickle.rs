@@ -1,0 +1,205 @@
+//! Reads pickles as `torch.save` writes them, without running anything.
+//!
+//! Python's unpickler calls whatever a pickle names. This one calls nothing: names of classes and functions stay
+//! names, and of what they are applied to only what weights need has a meaning ([`Node::Tensor`], [`Node::Dict`]); the
+//! rest is an inert [`Node::Object`]. What state dicts are never
+//! written with is refused.
+
+mod machine;
+
+use anyhow::{Context, Result};
+
+use self::machine::Machine;
+
+/// Where a value stands among a pickle's.
+pub type Id = usize;
+
+/// A value; strings are those of the file.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Node<'a> {
+    /// `None`.
+    None,
+    /// `True` or `False`.
+    Bool(bool),
+    /// An integer of up to 64 bits.
+    Int(i64),
+    /// A larger integer, little-endian in two's complement.
+    Long(&'a [u8]),
+    /// A float.
+    Float(f64),
+    /// Text.
+    Str(&'a str),
+    /// Bytes, or text of Python 2.
+    Bytes(&'a [u8]),
+    /// A tuple.
+    Tuple(Vec<Id>),
+    /// A list or set.
+    List(Vec<Id>),
+    /// A dict or `OrderedDict`, in the order of the pickle.
+    Dict(Vec<(Id, Id)>),
+    /// A class or function: module and name.
+    Global(&'a str, &'a str),
+    /// What a persistent id stands for: in torch, the tuple that describes a storage.
+    Persistent(Id),
+    /// What torch's `_rebuild_tensor` makes of the tuple: a storage, an offset, sizes and strides.
+    Tensor(Id),
+    /// An object of any other class, with what it was made from and its state.
+    Object {
+        /// The class or function that makes it.
+        class: Id,
+        /// Its state, where the pickle sets one.
+        state: Option<Id>,
+    },
+}
+
+/// A pickle's values.
+#[derive(Debug)]
+pub struct Pickle<'a> {
+    nodes: Vec<Node<'a>>,
+    /// The value that the pickle is of.
+    pub root: Id,
+    /// Bytes that it takes.
+    pub length: usize,
+}
+
+impl<'a> Pickle<'a> {
+    /// Reads the pickle at the start of `bytes`.
+    ///
+    /// # Errors
+    /// Names the byte and what is wrong there.
+    pub fn read(bytes: &'a [u8]) -> Result<Self> {
+        let mut machine = Machine::new(bytes);
+        let root = loop {
+            let at = machine.at;
+            let done = machine.step();
+            if let Some(root) =
+                done.with_context(|| format!("its pickle is damaged at byte {at}"))?
+            {
+                break root;
+            }
+        };
+        Ok(Self {
+            nodes: machine.nodes,
+            root,
+            length: machine.at,
+        })
+    }
+
+    /// A value.
+    pub fn node(&self, id: Id) -> &Node<'a> {
+        // Identities come from this pickle alone.
+        self.nodes.get(id).unwrap_or(&Node::None)
+    }
+
+    /// All values, in the order of the pickle.
+    pub fn nodes(&self) -> &[Node<'a>] {
+        &self.nodes
+    }
+
+    /// The items of a tuple or list.
+    pub fn items(&self, id: Id) -> Option<&[Id]> {
+        match self.node(id) {
+            Node::Tuple(items) | Node::List(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// The text that a value is.
+    pub fn text(&self, id: Id) -> Option<&'a str> {
+        match self.node(id) {
+            Node::Str(text) => Some(text),
+            Node::Bytes(bytes) => std::str::from_utf8(bytes).ok(),
+            _ => None,
+        }
+    }
+
+    /// The integer that a value is.
+    pub fn int(&self, id: Id) -> Option<i64> {
+        match self.node(id) {
+            Node::Int(int) => Some(*int),
+            _ => None,
+        }
+    }
+
+    /// The value under `key` in a dict; the last, as in Python.
+    pub fn get(&self, dict: Id, key: &str) -> Option<Id> {
+        let Node::Dict(pairs) = self.node(dict) else {
+            return None;
+        };
+        let found = pairs.iter().rev().find(|(k, _)| self.text(*k) == Some(key));
+        found.map(|(_, value)| *value)
+    }
+
+    /// What kind of value it is, in words.
+    pub fn kind(&self, id: Id) -> String {
+        match self.node(id) {
+            Node::None => "None".to_owned(),
+            Node::Bool(_) => "a bool".to_owned(),
+            Node::Int(_) | Node::Long(_) => "an integer".to_owned(),
+            Node::Float(_) => "a float".to_owned(),
+            Node::Str(_) | Node::Bytes(_) => "a text".to_owned(),
+            Node::Tuple(_) => "a tuple".to_owned(),
+            Node::List(_) => "a list".to_owned(),
+            Node::Dict(_) => "a dict".to_owned(),
+            Node::Global(module, name) => format!("the name {module}.{name}"),
+            Node::Persistent(_) => "a storage".to_owned(),
+            Node::Tensor(_) => "a tensor".to_owned(),
+            Node::Object { class, .. } => match self.node(*class) {
+                Node::Global(module, name) => format!("an object of {module}.{name}"),
+                _ => "an object".to_owned(),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn error(bytes: &[u8]) -> String {
+        format!("{:#}", Pickle::read(bytes).unwrap_err())
+    }
+
+    #[test]
+    fn values_come_back() {
+        // {"a": (1, -2, 2.5), "b": [True, None]}, as Python's pickle.dumps(..., 2) writes it, with a second key "a".
+        let bytes = b"\x80\x02}q\x00(X\x01\x00\x00\x00aq\x01K\x01J\xfe\xff\xff\xffG@\x04\x00\x00\x00\x00\x00\x00\x87q\x02\
+                      X\x01\x00\x00\x00bq\x03]q\x04(\x88Neh\x01K\x07u.rest";
+        let pickle = Pickle::read(bytes).unwrap();
+        assert_eq!(&bytes[pickle.length..], b"rest");
+        let b = pickle.get(pickle.root, "b").unwrap();
+        let items: Vec<_> = pickle
+            .items(b)
+            .unwrap()
+            .iter()
+            .map(|id| pickle.node(*id))
+            .collect();
+        assert_eq!(items, [&Node::Bool(true), &Node::None]);
+        assert_eq!(
+            pickle.get(pickle.root, "a").and_then(|a| pickle.int(a)),
+            Some(7)
+        );
+    }
+
+    #[test]
+    fn nothing_is_called() {
+        // os.system("echo") by REDUCE: an object of that name, and no more.
+        let pickle = Pickle::read(b"\x80\x02cos\nsystem\nU\x04echo\x85R.").unwrap();
+        assert_eq!(pickle.kind(pickle.root), "an object of os.system");
+    }
+
+    #[test]
+    fn damage_is_named_with_its_byte() {
+        assert!(error(b"").contains("byte 0: it claims 1 bytes where 0 are left"));
+        assert!(
+            error(b"\x80\x02X\xff\xff\xff\xffa")
+                .contains("byte 2: it claims 4294967295 bytes where 1 are left")
+        );
+        assert!(error(b"\x80\x02(t0t.").contains("byte 5: it ends a list that never began"));
+        assert!(error(b"N(0.").contains("it takes more values than there are"));
+        assert!(error(b"\x80\x02P0\n.").contains("opcode 0x50"));
+        assert!(error(b"\x80\x09N.").contains("protocol 9"));
+        assert!(error(&[b'N'; machine::MAX_NODES + 1]).contains("makes more than"));
+    }
+}

@@ -1,0 +1,32 @@
+//! The readers of files that may come from anywhere, alone: tests and fuzzing (`tests/fuzz`) feed them. What they return is
+//! what they read, written again.
+
+use anyhow::Result;
+
+use crate::checkpoint::Checkpoint;
+use crate::models::import::Imported;
+use crate::models::label_order::LabelOrder;
+use crate::models::naming::{Naming, state_dict};
+use crate::models::pth::write;
+
+/// A checkpoint of this program.
+///
+/// # Errors
+/// Where the bytes are none, damaged, or of another version.
+pub fn checkpoint(bytes: &[u8]) -> Result<Vec<u8>> {
+    Checkpoint::decode(bytes)?.encode()
+}
+
+/// A network in a `.pth` of SpikingJelly's, for frames of 128 x 128; written with the names of its `DVSGestureNet`.
+///
+/// # Errors
+/// Where the bytes are none, damaged, or hold another network.
+pub fn pth(bytes: &[u8]) -> Result<Vec<u8>> {
+    let imported = Imported::read(bytes, LabelOrder::Folder, [128, 128])?;
+    write::state_dict(&state_dict(
+        &imported.weights,
+        Naming::Model,
+        LabelOrder::Folder,
+        0,
+    )?)
+}
