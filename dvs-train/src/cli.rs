@@ -1,6 +1,7 @@
 //! The command line as it is typed. What it means on this machine is for [`crate::options`] to find out.
 
 mod device;
+mod profile;
 mod train;
 
 use std::collections::HashSet;
@@ -11,6 +12,7 @@ use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Id, Parser, Subcommand, ValueEnum};
 
 pub use self::device::DeviceName;
+pub use self::profile::ProfileArgs;
 pub use self::train::{Half, OptimizerName, SchedulerName, Split, StepMode, TrainArgs};
 use crate::neuron::args::NeuronArgs;
 
@@ -31,6 +33,8 @@ pub enum Command {
     Train(TrainArgs),
     /// Judge a checkpoint on a cache: accuracy, recall of each gesture, confusion matrix
     Eval(EvalArgs),
+    /// Say what a network costs: firing rates, operations against those of the dense network, energy, memory
+    Profile(ProfileArgs),
     /// Tell the gesture of one recording or sample, and when the network knew
     Predict(PredictArgs),
     /// Time training and test steps on this machine, on frames that are made up

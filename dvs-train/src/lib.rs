@@ -3,7 +3,7 @@
 //! cache -> [`samples`] -> [`cache_reader`] -> [`feed`] -> [`batch`] -> [`network`] (its [`convolution`], [`batch_norm`] and
 //! [`neuron`]s) -> firing rate -> [`metrics`]; [`training`] is one epoch of it, [`evaluation`] the judgement after it, and
 //! [`run`] the loop around both, which leaves [`epoch_log`], [`checkpoint`] and [`pictures`] in a [`run_folder`].
-//! [`eval`] and [`predict`] use what was trained, [`mod@bench`] times the steps.
+//! [`eval`] and [`predict`] use what was trained, [`profile`] says what it costs, [`mod@bench`] times the steps.
 
 #[cfg(all(test, not(feature = "vulkan")))]
 compile_error!("GPU kernels are tested through Vulkan: test with --features vulkan");
@@ -39,6 +39,7 @@ mod options;
 mod pictures;
 mod predict;
 mod primitive;
+mod profile;
 mod progress;
 mod resume;
 mod run;
@@ -77,6 +78,7 @@ pub fn main() -> ExitCode {
             done => done.map(drop),
         },
         Command::Eval(args) => eval::run(&args),
+        Command::Profile(args) => profile::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Devices => run::print(&device::table()),

@@ -114,6 +114,7 @@ impl<B: SnnBackend> ConvBlock<B> {
         memory: Option<&mut Potentials<B>>,
         observer: &mut impl Observer<B>,
     ) -> Tensor<B, 4> {
+        observer.inputs(layer, &x);
         let w = self.conv.weight.val();
         let x = match half {
             None => convolve(x, w),
@@ -213,6 +214,7 @@ impl<B: SnnBackend> Network<B> {
         for (end, (weights, neurons)) in ends.into_iter().enumerate() {
             let layer = BLOCKS + end;
             x = drop_out(x, masks.as_ref().map(|masks| &masks[end]));
+            observer.inputs(layer, &x.clone().flatten::<2>(0, 1));
             x = fire(neurons, linear(weights, x, half), memory.get_mut(layer)); // [T, B, 4C], [T, B, 110]
             observer.spikes(layer, &x);
         }

@@ -274,7 +274,7 @@ fn judge_all<B: SnnBackend>(
     device: &B::Device,
 ) -> Result<Judgement> {
     let feed = set.feed(test_batches(set.len(), options.test_batch_size))?;
-    judge(network, feed, set.len(), name, device)
+    judge(network, feed, set.len(), name, &mut (), device)
 }
 
 fn record(

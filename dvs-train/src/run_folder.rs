@@ -20,6 +20,8 @@ pub const CURVES: &str = "curves.png";
 pub const CONFUSION: &str = "confusion.png";
 /// What the run came to.
 pub const SUMMARY: &str = "summary.json";
+/// What the best network costs, where that was asked.
+pub const PROFILE: &str = "profile.json";
 
 /// Held, while a run works in the folder, by its process; the system lets go of it however the process ends.
 const LOCK: &str = ".lock";
@@ -107,7 +109,7 @@ impl RunFolder {
                 _lock: None,
             };
             // What was made at the end of the run is of its end so far; what is half-written, of runs that were killed.
-            let ended = [SUMMARY, CURVES, CONFUSION];
+            let ended = [SUMMARY, CURVES, CONFUSION, PROFILE];
             folder.remove(|name| ended.contains(&name) || checkpoint::is_half_written(name))?;
             return Ok(folder);
         }
@@ -176,7 +178,9 @@ impl RunFolder {
 
 /// Whether a file of this name is one that runs make.
 fn is_ours(name: &str) -> bool {
-    let fixed = [SETTINGS, METRICS, CURVES, CONFUSION, SUMMARY, LATEST, MAX];
+    let fixed = [
+        SETTINGS, METRICS, CURVES, CONFUSION, SUMMARY, PROFILE, LATEST, MAX,
+    ];
     fixed.contains(&name)
         || (name.starts_with("events.out.tfevents.") && name.contains(".dvs-train."))
 }
