@@ -1,9 +1,14 @@
 //! The command line, as it is typed.
 
+mod view;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use dvs_prep::manual::Shell;
 use dvs_prep::synth::Light;
+
+pub use self::view::{Colour, Delay, ViewArgs};
 
 /// Turn the DVS128 Gesture archive into one HDF5 frame cache.
 #[derive(Debug, Parser)]
@@ -40,6 +45,19 @@ pub enum Command {
     Info(InfoArgs),
     /// Check every attribute and checksum of a cache
     Verify(VerifyArgs),
+    /// Show samples: as a contact sheet, an animation, a plot, or in the terminal
+    ///
+    /// The ending of --output decides what is made: x.png is a contact sheet, or with --plot a plot of the events and
+    /// the duration of each frame; x.gif is an animation. Without --output the frames are drawn in the terminal.
+    View(ViewArgs),
+    /// Print what completes this program's commands and options in a shell
+    ///
+    /// For bash: dvs-prep completions bash > ~/.local/share/bash-completion/completions/dvs-prep
+    Completions(CompletionsArgs),
+    /// Write the manual as man pages, one for each command
+    ///
+    /// For man to find them: dvs-prep man ~/.local/share/man/man1
+    Man(ManArgs),
 }
 
 /// How a sample's events become frames.
@@ -53,9 +71,9 @@ pub enum SplitBy {
     Duration,
 }
 
-/// Options of `prepare`.
+/// How a sample becomes frames.
 #[derive(Debug, Args)]
-pub struct PrepareArgs {
+pub struct SplitArgs {
     /// Frames a sample, T [default: 16]
     #[arg(long, short = 'T', value_name = "T")]
     pub frames: Option<u32>,
@@ -65,6 +83,14 @@ pub struct PrepareArgs {
     /// Duration of a frame for --split duration: 100ms, 0.1s, or a number of microseconds
     #[arg(long, value_name = "TIME", value_parser = parse_duration_us)]
     pub duration: Option<u64>,
+}
+
+/// Options of `prepare`.
+#[derive(Debug, Args)]
+pub struct PrepareArgs {
+    /// How samples become frames.
+    #[command(flatten)]
+    pub split: SplitArgs,
     /// Archive (.tar.gz, .tar, .zip), extracted folder, or a folder that holds one [default: $DVS_DATA, else ./DVS128Gesture]
     #[arg(long, short, value_name = "PATH")]
     pub input: Option<PathBuf>,
@@ -162,6 +188,22 @@ pub struct SynthArgs {
     /// Print the summary as one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+/// Options of `completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// Options of `man`.
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// The folder the pages go to; it is made where there is none
+    #[arg(value_hint = clap::ValueHint::DirPath)]
+    pub folder: PathBuf,
 }
 
 /// A duration in microseconds: a bare number, or one with `us`, `ms` or `s`.
