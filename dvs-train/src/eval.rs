@@ -88,7 +88,7 @@ pub fn judged<B: SnnBackend>(
         path.display(),
         set.name()
     );
-    let feed = feeder.feed(test_batches(number, args.batch_size))?;
+    let feed = feeder.feed(test_batches(number, args.batch_size), None)?;
     let name = set.name().to_owned();
     let judgement = judge(&trained.network, feed, number, name, also, device)?;
     Ok(Judged {

@@ -1,6 +1,8 @@
-//! Batches on the device: read ahead and uploaded one by one, or gathered from a set that is there already.
+//! Batches on the device: read ahead and uploaded one by one, or gathered from a set that is there already; and altered
+//! there, where they are to be trained on.
 
 use std::cell::OnceCell;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 use std::vec;
@@ -9,6 +11,8 @@ use anyhow::{Context, Result};
 use burn::tensor::backend::Backend;
 use burn::tensor::{Int, Tensor, TensorData};
 
+use crate::augment::backend::AugmentBackend;
+use crate::augment::{Draws, alter};
 use crate::batch::{Batch, DeviceCounts};
 use crate::cache_reader::{BatchReader, Batches, test_batches};
 use crate::interrupt::Interrupt;
@@ -49,24 +53,24 @@ impl<B: Backend> Feeder<B> {
         self.samples.len()
     }
 
-    /// The batches of one epoch. All frames are loaded onto the device the first time, where they are to be there.
+    /// The batches of one epoch, their samples altered as `draws` says. All frames are loaded onto the device the first
+    /// time, where they are to be there.
     ///
     /// # Errors
     /// Where a sample cannot be loaded, or the system starts no thread.
-    pub fn feed(&self, batches: Batches) -> Result<Feed<'_, B>> {
+    pub fn feed(&self, batches: Batches, draws: Option<Draws>) -> Result<Feed<'_, B>> {
         if self.samples.frames_in == FramesIn::Device && self.loaded.get().is_none() {
             self.load()?;
         }
-        Ok(match self.loaded.get() {
-            Some(counts) => Feed::Gather {
-                feeder: self,
-                counts,
-                batches: batches.into_iter(),
-            },
-            None => Feed::Upload {
-                feeder: self,
-                reader: self.read(batches)?,
-            },
+        let source = match self.loaded.get() {
+            Some(counts) => Source::Gather(counts),
+            None => Source::Upload(self.read(batches.clone())?),
+        };
+        Ok(Feed {
+            feeder: self,
+            source,
+            batches: batches.into_iter(),
+            draws,
         })
     }
 
@@ -89,62 +93,69 @@ impl<B: Backend> Feeder<B> {
 }
 
 /// The batches of one epoch, as an iterator. After an error there are no more, nor once the run is asked to stop.
-pub enum Feed<'a, B: Backend> {
+pub struct Feed<'a, B: Backend> {
+    feeder: &'a Feeder<B>,
+    source: Source<'a, B>,
+    /// Which are left.
+    batches: vec::IntoIter<Vec<usize>>,
+    draws: Option<Draws>,
+}
+
+/// Where batches come from.
+enum Source<'a, B: Backend> {
     /// Read ahead, and uploaded when they are asked for.
-    Upload {
-        /// Whose they are.
-        feeder: &'a Feeder<B>,
-        /// What reads.
-        reader: BatchReader,
-    },
-    /// Gathered on the device.
-    Gather {
-        /// Whose they are.
-        feeder: &'a Feeder<B>,
-        /// All frames.
-        counts: &'a DeviceCounts<B>,
-        /// Which are left.
-        batches: vec::IntoIter<Vec<usize>>,
-    },
+    Upload(BatchReader),
+    /// Gathered on the device, from all frames.
+    Gather(&'a DeviceCounts<B>),
 }
 
 impl<B: Backend> Feed<'_, B> {
     /// How long the consumer has waited for batches.
     pub fn waited(&self) -> Duration {
-        match self {
-            Self::Upload { reader, .. } => reader.waited(),
-            Self::Gather { .. } => Duration::ZERO,
+        match &self.source {
+            Source::Upload(reader) => reader.waited(),
+            Source::Gather(_) => Duration::ZERO,
         }
     }
 }
 
-impl<B: Backend> Iterator for Feed<'_, B> {
+impl<B: AugmentBackend> Feed<'_, B> {
+    /// The next batch, of these samples.
+    fn batch(&mut self, samples: &[usize]) -> Option<Result<Batch<B>>> {
+        let (feeder, device) = (self.feeder, &self.feeder.device);
+        let (counts, mut labels) = match &mut self.source {
+            Source::Upload(reader) => match reader.next()? {
+                Ok(mut batch) => {
+                    let labels = mem::take(&mut batch.labels);
+                    (DeviceCounts::upload(batch, device), labels)
+                }
+                Err(error) => return Some(Err(error)),
+            },
+            Source::Gather(counts) => {
+                let labels = samples.iter().map(|&sample| feeder.samples.label(sample));
+                let places: Vec<i32> = samples.iter().map(|&sample| sample as i32).collect();
+                let places = TensorData::new(places, [samples.len()]);
+                let places = Tensor::<B, 1, Int>::from_data(places, device);
+                let counts = counts.select(places).swap_steps_and_samples(); // [T, B, 2, H, W]
+                (counts, labels.collect())
+            }
+        };
+        let mut frames = counts.float();
+        if let Some(draws) = &self.draws {
+            frames = alter(frames, &draws.plan(samples, &mut labels));
+        }
+        Some(Ok(Batch::new(frames, &labels, device)))
+    }
+}
+
+impl<B: AugmentBackend> Iterator for Feed<'_, B> {
     type Item = Result<Batch<B>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (Self::Upload { feeder, .. } | Self::Gather { feeder, .. }) = &*self;
-        if feeder.interrupt.asked().is_some() {
+        if self.feeder.interrupt.asked().is_some() {
             return None;
         }
-        match self {
-            Self::Upload { feeder, reader } => {
-                let batch = reader.next()?;
-                Some(batch.map(|batch| Batch::upload(batch, &feeder.device)))
-            }
-            Self::Gather {
-                feeder,
-                counts,
-                batches,
-            } => {
-                let (batch, device) = (batches.next()?, &feeder.device);
-                let labels = batch.iter().map(|&sample| feeder.samples.label(sample));
-                let labels: Vec<u8> = labels.collect();
-                let places: Vec<i32> = batch.iter().map(|&sample| sample as i32).collect();
-                let places = TensorData::new(places, [batch.len()]);
-                let places = Tensor::<B, 1, Int>::from_data(places, device);
-                let counts = counts.select(places).swap_steps_and_samples(); // [T, B, 2, H, W]
-                Some(Ok(Batch::new(counts.float(), &labels, device)))
-            }
-        }
+        let samples = self.batches.next()?;
+        self.batch(&samples)
     }
 }
