@@ -25,7 +25,7 @@ pub use picture::{MAX_PIXELS, MAX_SIDE, Picture, RgbPicture};
 pub use plot::plot;
 pub use scale::Scale;
 pub use sheet::contact_sheet;
-pub use timing::{Timing, caption};
+pub use timing::{Timing, caption, duration};
 
 use std::io;
 

@@ -2,6 +2,7 @@
 
 mod choose;
 mod input;
+mod lists;
 mod output;
 mod recordings;
 mod said;
@@ -67,7 +68,7 @@ pub fn view(args: &ViewArgs, out: &mut impl Write) -> Result<()> {
     let samples = input.read(&chosen, kind.max_frames(args, columns))?;
     let clips = samples
         .iter()
-        .map(|sample| sample.clip(kind, &names))
+        .map(|sample| sample.clip(kind, samples.len() > 1, &names))
         .collect::<Result<Vec<_>, _>>()?;
     let mut said = Said::new(&input, &samples, &names);
     if let Some(path) = &args.output {
@@ -124,7 +125,7 @@ impl Kind {
             Self::Look if args.each_class => 1,
             Self::Look => 2 * terminal::frames_in(columns),
             Self::Sheet if args.each_class => 8,
-            Self::Sheet => 64,
+            Self::Sheet => 100,
             Self::Animation => 1000,
             Self::Plot | Self::Table => 0,
         }

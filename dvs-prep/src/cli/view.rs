@@ -81,7 +81,7 @@ pub struct ViewArgs {
     /// Events and duration of each frame instead of the frames: as a .png, or in the terminal as a table
     #[arg(long, conflicts_with = "each_class")]
     pub plot: bool,
-    /// At most so many frames a sample, evenly spaced; captions say which [default: 64 in a sheet, 8 with --each-class,
+    /// At most so many frames a sample, evenly spaced; captions say which [default: 100 in a sheet, 8 with --each-class,
     /// 1000 in an animation, what fits in the terminal]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_frames: Option<u32>,
@@ -100,6 +100,9 @@ pub struct ViewArgs {
     /// Colours in the terminal
     #[arg(long, value_enum, value_name = "WHEN", default_value = "auto")]
     pub color: Colour,
+    /// Print one JSON object, with events and time span of every frame
+    #[arg(long)]
+    pub json: bool,
     /// How a recording's samples become frames.
     #[command(flatten, next_help_heading = "From recordings")]
     pub split: SplitArgs,
@@ -119,9 +122,6 @@ pub struct ViewArgs {
         help_heading = "From recordings"
     )]
     pub end_us: Option<i64>,
-    /// Print one JSON object, with events and time span of every frame
-    #[arg(long)]
-    pub json: bool,
 }
 
 impl From<BackgroundName> for Background {

@@ -17,7 +17,7 @@ use super::{Style, ViewError};
 const LINE: u32 = 15;
 /// About how many pixels a frame is wide, alone and among others.
 const ALONE: u32 = 384;
-const AMONG_OTHERS: u32 = 192;
+const AMONG_OTHERS: u32 = 256;
 /// A tile is at least so wide: captions want room.
 const NARROWEST: u32 = 160;
 
@@ -60,7 +60,7 @@ impl<'a, 'c, C: Copy + Into<u32>> Animation<'a, 'c, C> {
         let height = scaled.iter().map(|clip| clip.size().height).max();
         let largest = (width.unwrap_or(0).max(NARROWEST), height.unwrap_or(0));
         let captions = clips.iter().flat_map(|clip| {
-            (0..clip.frames()).map(|at| text.lines(clip.caption(at), largest.0).len())
+            (0..clip.frames()).map(|at| text.whole_lines(clip.caption(at), largest.0).len())
         });
         let animation = Self {
             caption_lines: captions.max().unwrap_or(0) as u32,
@@ -101,16 +101,18 @@ impl<'a, 'c, C: Copy + Into<u32>> Animation<'a, 'c, C> {
         let (width, row) = (self.largest.0 + GAP, self.row(&text) as u32);
         for (place, tile) in (0..).zip(&self.tiles) {
             let x = GAP + place % self.columns * width;
-            let mut y = GAP + place / self.columns * row;
+            // Titles end where the frames begin, whether or not others have more lines.
+            let missing = self.title_lines() - tile.title.len() as u32;
+            let mut y = GAP + place / self.columns * row + missing * text.line();
             for line in &tile.title {
                 text.draw(&mut page, x, y, line);
                 y += text.line();
             }
-            y += (self.title_lines() - tile.title.len() as u32) * text.line() + GAP / 2;
+            y += GAP / 2;
             let at = at * tile.clip.clip().frames() / self.frames;
             page.put(x, y, &tile.clip, at);
             y += self.largest.1 + GAP / 2;
-            for line in text.lines(tile.clip.clip().caption(at), self.largest.0) {
+            for line in text.whole_lines(tile.clip.clip().caption(at), self.largest.0) {
                 text.draw(&mut page, x, y, &line);
                 y += text.line();
             }

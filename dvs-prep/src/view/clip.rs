@@ -3,7 +3,7 @@
 use dvs_shared::event::{POLARITIES, SensorSize};
 
 use super::ViewError;
-use super::colours::{cell, level};
+use super::colours::{cell, level, level_of_square};
 use super::scale::Scale;
 
 /// The share of the cells with events that are shown in full, in percent: a few hot pixels must not dim all others.
@@ -126,6 +126,10 @@ impl<C: Copy + Into<u32>> Scaled<'_, '_, C> {
     pub fn cells(&self, at: usize) -> Vec<u8> {
         let counts = self.binned(at);
         let (off, on) = counts.split_at(counts.len() / POLARITIES as usize);
+        let level = match self.scale.binned() {
+            1 => level,
+            _ => level_of_square,
+        };
         let level = |count: &u32| level(*count, self.top);
         off.iter()
             .zip(on)

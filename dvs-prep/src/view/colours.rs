@@ -66,7 +66,8 @@ impl Colours {
         }
     }
 
-    /// Every colour of a picture, by index: see [`cell`] and [`ink`].
+    /// Every colour of a picture, by index: first every mixture of a level of OFF with one of ON, then text's from the
+    /// page to the ink.
     pub fn palette(&self) -> Vec<[u8; 3]> {
         let cells = (0..LEVELS).flat_map(|off| (0..LEVELS).map(move |on| self.mix(off, on)));
         let inks = (0..INKS).map(|step| {
@@ -111,6 +112,14 @@ pub fn level(count: u32, top: u32) -> u8 {
             1 + (u64::from(count - 1) * steps / u64::from(top - 1)) as u8
         }
     }
+}
+
+/// The level of a square of pixels with `count` events, where `top` are shown in full: its share of them. Of many pixels
+/// some have noise, which [`level`] would make a carpet of.
+pub fn level_of_square(count: u32, top: u32) -> u8 {
+    let (count, top) = (u64::from(count.min(top)), u64::from(top));
+    let steps = u64::from(LEVELS - 1);
+    ((2 * count * steps + top) / (2 * top)) as u8
 }
 
 fn strength(level: u8) -> f64 {
@@ -205,6 +214,8 @@ mod tests {
             assert!(level(1, top) >= 1, "{top}");
             assert_eq!(level(top, top), LEVELS - 1);
             assert_eq!(level(u32::MAX, top), LEVELS - 1);
+            assert_eq!(level_of_square(top, top), LEVELS - 1);
+            assert_eq!(level_of_square(top / 25, top), 0);
             for count in 1..400 {
                 assert!(
                     level(count, top) >= level(count - 1, top),

@@ -13,7 +13,11 @@ use super::timing::Timing;
 use super::{Colours, ViewError};
 
 const FONT: &str = "sans-serif";
+/// Width and height.
 const SIZE: (u32, u32) = (1000, 640);
+/// Each pixel is the mean of so many in either direction: the drawing library sets letters at whole pixels, which looks
+/// ragged at this size.
+const FINER: u32 = 2;
 /// Up to so many frames each bar has room for a gap to the next.
 const APART: usize = 120;
 
@@ -25,6 +29,8 @@ struct Panel {
     unit: &'static str,
     bars: Vec<Option<Vec<f64>>>,
     colours: Vec<RGBColor>,
+    /// What is said where there is no bar.
+    without: &'static str,
 }
 
 /// OFF and ON events of each frame, and how long each lasts; `title` says of which sample.
@@ -51,7 +57,6 @@ pub fn plot(
     let note = timing
         .note()
         .map_or(String::new(), |note| format!(" ({note})"));
-    let rgb = |colour: [u8; 3]| RGBColor(colour[0], colour[1], colour[2]);
     let parts = |frame: &[u64; 2]| Some(frame.iter().map(|&events| events as f64).collect());
     let panels = [
         Panel {
@@ -59,6 +64,7 @@ pub fn plot(
             unit: "events",
             bars: events.iter().map(parts).collect(),
             colours: vec![rgb(colours.off), rgb(colours.on)],
+            without: "none",
         },
         Panel {
             title: format!("duration of each frame{note}"),
@@ -67,18 +73,41 @@ pub fn plot(
                 .map(|at| Some(vec![timing.duration_us(at)? / us]))
                 .collect(),
             colours: vec![rgb(colours.ink)],
+            without: match timing {
+                Timing::Unknown => "not known",
+                _ => "none",
+            },
         },
     ];
-    let mut pixels = vec![0; (SIZE.0 * SIZE.1 * 3) as usize];
+    let (width, height) = (SIZE.0 * FINER, SIZE.1 * FINER);
+    let mut pixels = vec![0; (width * height * 3) as usize];
     {
-        let area = BitMapBackend::with_buffer(&mut pixels, SIZE).into_drawing_area();
+        let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
         draw(&area, title, &panels, colours).map_err(|e| ViewError::Plot(e.to_string()))?;
     }
     Ok(RgbPicture {
         width: SIZE.0,
         height: SIZE.1,
-        rgb: pixels,
+        rgb: coarser(&pixels),
     })
+}
+
+/// Means of squares of [`FINER`] pixels.
+fn coarser(fine: &[u8]) -> Vec<u8> {
+    let mut sums = vec![0_u32; (SIZE.0 * SIZE.1 * 3) as usize];
+    let wide = (SIZE.0 * FINER * 3) as usize;
+    for (y, row) in fine.chunks_exact(wide).enumerate() {
+        for (x, pixel) in row.chunks_exact(3).enumerate() {
+            let (x, y) = (x / FINER as usize, y / FINER as usize);
+            let sums = &mut sums[(y * SIZE.0 as usize + x) * 3..];
+            for (sum, &value) in sums.iter_mut().zip(pixel) {
+                *sum += u32::from(value);
+            }
+        }
+    }
+    sums.into_iter()
+        .map(|sum| (sum / FINER.pow(2)) as u8)
+        .collect()
 }
 
 fn draw(
@@ -87,32 +116,42 @@ fn draw(
     panels: &[Panel],
     colours: &Colours,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let rgb = |colour: [u8; 3]| RGBColor(colour[0], colour[1], colour[2]);
     let ink = rgb(colours.ink);
-    let font = |size: i32| (FONT, size).into_font().color(&ink);
+    let font = |size: u32| (FONT, size * FINER).into_font().color(&ink);
+    // Pixels of the picture, in pixels of what is drawn.
+    let pixels = |n: u32| (n * FINER) as i32;
     area.fill(&rgb(colours.background))?;
-    let (heading, area) = area.split_vertically(44);
-    let room = heading.dim_in_pixel().0.saturating_sub(32);
-    let line = super::text::Text::new(22).lines(&[title.join("   ")], room);
-    heading.draw(&Text::new(line.concat(), (16, 16), font(22)))?;
+    let (heading, area) = area.split_vertically(pixels(44));
+    let room = heading.dim_in_pixel().0.saturating_sub(32 * FINER);
+    let line = super::text::Text::new(22 * FINER).lines(&[title.join("   ")], room);
+    let place = (pixels(16), pixels(16));
+    heading.draw(&Text::new(line.concat(), place, font(22)))?;
     for (area, panel) in area.split_evenly((2, 1)).iter().zip(panels) {
         let frames = panel.bars.len();
-        let total = |bar: &Vec<f64>| bar.iter().sum::<f64>();
-        let highest = panel.bars.iter().flatten().map(total).fold(0.0, f64::max);
-        let top = if highest > 0.0 { highest * 1.08 } else { 1.0 };
+        let highest = panel.bars.iter().flatten().map(|bar| bar.iter().sum());
+        let highest = highest.fold(0.0, f64::max);
+        if highest <= 0.0 {
+            // Axes would be of nothing.
+            let centre = font(19).pos(Pos::new(HPos::Center, VPos::Center));
+            let (width, height) = area.dim_in_pixel();
+            let middle = ((width / 2) as i32, (height / 2) as i32);
+            let title = Text::new(panel.title.as_str(), (middle.0, pixels(20)), centre.clone());
+            area.draw(&title)?;
+            area.draw(&Text::new(panel.without, middle, centre))?;
+            continue;
+        }
         let mut chart = ChartBuilder::on(area)
             .caption(&panel.title, font(19))
-            .margin(8)
-            .margin_right(24)
-            .x_label_area_size(40)
-            .y_label_area_size(92)
-            .build_cartesian_2d(0.5..frames.max(1) as f64 + 0.5, 0.0..top)?;
+            .margin(pixels(8))
+            .margin_right(pixels(24))
+            .x_label_area_size(pixels(40))
+            .y_label_area_size(pixels(92))
+            .build_cartesian_2d(0.5..frames as f64 + 0.5, 0.0..highest * 1.08)?;
         // A tick between two frames would be of none.
         let whole = |x: &f64| match x.fract() {
             0.0 => format!("{x}"),
             _ => String::new(),
         };
-        let grid = rgb(colours.page);
         chart
             .configure_mesh()
             .disable_x_mesh()
@@ -120,13 +159,14 @@ fn draw(
             .y_desc(panel.unit)
             .axis_desc_style(font(16))
             .label_style(font(15))
-            .axis_style(ink.stroke_width(1))
-            .x_labels(frames.clamp(1, 16))
+            .axis_style(ink.stroke_width(FINER))
+            .set_all_tick_mark_size(pixels(5))
+            .x_labels(frames.min(16))
             .y_labels(5)
             .x_label_formatter(&whole)
             .y_label_formatter(&|y| number(*y))
             .light_line_style(TRANSPARENT)
-            .bold_line_style(grid.mix(1.0))
+            .bold_line_style(rgb(colours.page).stroke_width(FINER))
             .draw()?;
         let half = if frames <= APART { 0.4 } else { 0.5 };
         for (at, bar) in panel.bars.iter().enumerate() {
@@ -141,21 +181,13 @@ fn draw(
                 from = to;
             }
         }
-        if highest <= 0.0 {
-            let known = panel.bars.iter().any(Option::is_some);
-            let said = if known || frames == 0 {
-                "none"
-            } else {
-                "not known"
-            };
-            let (width, height) = area.dim_in_pixel();
-            let centre = font(18).pos(Pos::new(HPos::Center, VPos::Center));
-            let place = ((width / 2) as i32, (height / 2) as i32);
-            area.draw(&Text::new(said, place, centre))?;
-        }
     }
     area.present()?;
     Ok(())
+}
+
+fn rgb([red, green, blue]: [u8; 3]) -> RGBColor {
+    RGBColor(red, green, blue)
 }
 
 /// A number at an axis: thousands apart, no more digits than it has.

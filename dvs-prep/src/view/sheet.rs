@@ -11,9 +11,11 @@ pub const GAP: u32 = 8;
 /// Pixels of a line of a title and of a caption.
 const TITLE: u32 = 17;
 const CAPTION: u32 = 13;
-/// About how many pixels a frame of a grid, and one of a row among others, is wide.
-const IN_GRID: u32 = 256;
-const IN_ROW: u32 = 128;
+/// About how many pixels a frame is wide, where there are few and where there are many.
+const OF_FEW: u32 = 256;
+const OF_MANY: u32 = 128;
+/// Up to so many frames are few.
+const FEW: usize = 36;
 /// A page is at least so wide: titles want room.
 const NARROWEST: u32 = 256;
 
@@ -39,7 +41,8 @@ pub fn contact_sheet<C: Copy + Into<u32>>(
     let mut blocks: Vec<Block<'_, '_, C>> = clips
         .iter()
         .map(|clip| {
-            let side = if clips.len() == 1 { IN_GRID } else { IN_ROW };
+            let few = clips.len() == 1 && clip.frames() <= FEW;
+            let side = if few { OF_FEW } else { OF_MANY };
             let scale = style
                 .scale
                 .unwrap_or_else(|| Scale::to_fit(clip.size(), side));
@@ -81,7 +84,7 @@ impl<'a, 'c, C: Copy + Into<u32>> Block<'a, 'c, C> {
     fn new(clip: Scaled<'a, 'c, C>, columns: u32, caption: &Text) -> Self {
         let width = clip.size().width;
         let captions: Vec<Vec<String>> = (0..clip.clip().frames())
-            .map(|at| caption.lines(clip.clip().caption(at), width))
+            .map(|at| caption.whole_lines(clip.clip().caption(at), width))
             .collect();
         Self {
             caption_lines: captions.iter().map(Vec::len).max().unwrap_or(0) as u32,

@@ -1,7 +1,8 @@
 //! Frames drawn with characters.
 //!
 //! With colours a character is two pixels, one above the other, in the colours of the pictures. Without, a character of
-//! braille is eight pixels, and a dot is a pixel with events of either polarity: resolution for colour.
+//! braille is eight pixels, and a dot is a pixel with events of either polarity: resolution for colour. Where the
+//! terminal is too narrow, several pixels of the sensor are one, their counts added.
 
 use std::fmt::Write;
 
@@ -132,9 +133,10 @@ fn half_blocks(
         let (upper, lower) = rows.split_at(width);
         let mut line = String::new();
         let mut last = None;
-        for x in 0..width {
-            // Below the last row of an odd height lies background.
-            let pair = [upper[x], lower.get(x).copied().unwrap_or(0)].map(colour);
+        // Below the last row of an odd height lies background.
+        let lower = lower.iter().chain(std::iter::repeat(&0));
+        for (&upper, &lower) in upper.iter().zip(lower) {
+            let pair = [upper, lower].map(colour);
             if last != Some(pair) {
                 let [above, below] = pair.map(|colour| code(colour, paint));
                 let _ = write!(line, "\x1b[38;{above};48;{below}m");
@@ -155,9 +157,9 @@ fn code([r, g, b]: [u8; 3], paint: Paint) -> String {
         // xterm's cube of 6 x 6 x 6 colours has 0, 95, 135, 175, 215, 255 in each direction.
         _ => {
             let step = |c: u8| match c {
-                ..48 => 0,
-                ..115 => 1,
-                c => (u16::from(c) - 35) / 40,
+                0..48 => 0,
+                48..115 => 1,
+                115.. => (u16::from(c) - 35) / 40,
             };
             format!("5;{}", 16 + 36 * step(r) + 6 * step(g) + step(b))
         }
@@ -183,31 +185,29 @@ fn braille(cells: &[u8], width: usize) -> Vec<(String, usize)> {
     rows.collect()
 }
 
-/// Events and duration of each frame as a table with bars.
+/// Events and duration of each frame as a table, with bars for the durations, or for the events where durations are not
+/// known frame by frame.
 pub fn table(events: &[[u64; POLARITIES as usize]], timing: &Timing) -> String {
-    let total = |frame: &[u64; 2]| frame.iter().sum::<u64>();
-    let most = events.iter().map(total).max().unwrap_or(0).max(1);
-    let longest = (0..events.len())
-        .filter_map(|at| timing.duration_us(at))
-        .fold(0.0, f64::max)
-        .max(1.0);
-    let each = matches!(timing, Timing::Spans(_));
+    let durations = matches!(timing, Timing::Spans(_));
+    let value = |at: usize| match durations {
+        true => timing.duration_us(at).unwrap_or(0.0),
+        false => events[at].iter().sum::<u64>() as f64,
+    };
+    let most = (0..events.len()).map(value).fold(0.0, f64::max);
     let mut text = format!("{:>5}  {:>9}  {:>9}", "frame", "OFF", "ON");
-    text += if each { "  duration" } else { "" };
-    text.push('\n');
-    for (at, frame) in events.iter().enumerate() {
-        let [off, on] = frame;
-        let _ = write!(text, "{:>5}  {off:>9}  {on:>9}", at + 1);
-        let events = bar(total(frame) as f64 / most as f64);
-        if each {
-            let us = timing.duration_us(at);
-            let said = us.map_or("-".to_owned(), duration);
-            let duration = bar(us.unwrap_or(0.0) / longest / 2.0);
-            let _ = write!(text, "  {said:>8}  {duration}");
-        } else {
-            let _ = write!(text, "  {events}");
-        }
-        text.truncate(text.trim_end().len());
+    text += if durations {
+        "  duration\n"
+    } else {
+        "    events\n"
+    };
+    for (at, [off, on]) in events.iter().enumerate() {
+        let said = match durations {
+            true => timing.duration_us(at).map_or("-".to_owned(), duration),
+            false => (off + on).to_string(),
+        };
+        let bar = bar(if most > 0.0 { value(at) / most } else { 0.0 });
+        let line = format!("{:>5}  {off:>9}  {on:>9}  {said:>8}  {bar}", at + 1);
+        text += line.trim_end();
         text.push('\n');
     }
     if let Some(note) = timing.note() {

@@ -78,6 +78,12 @@ impl Text {
         lines
     }
 
+    /// As [`Text::lines`], but leaves out a part that is too long for a line: half a number would mislead.
+    pub fn whole_lines(&self, parts: &[String], width: u32) -> Vec<String> {
+        let fitting = parts.iter().filter(|part| self.width(part) <= width);
+        self.lines(&fitting.cloned().collect::<Vec<_>>(), width)
+    }
+
     /// Both ends of `text`, where it is wider than `width`: names of samples differ at either.
     fn cut(&self, text: &str, width: u32) -> String {
         if self.width(text) <= width {
@@ -116,6 +122,7 @@ mod tests {
             assert_eq!(lines.len(), 1);
             assert!(text.width(&lines[0]) <= width, "{width}: {lines:?}");
         }
+        assert_eq!(text.whole_lines(&[name.clone(), "7".to_owned()], 60), ["7"]);
         let cut = &text.lines(&[name], 120)[0];
         assert!(cut.starts_with("a na") && cut.ends_with("@7"), "{cut}");
     }

@@ -2,26 +2,22 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
-use dvs_prep::archive::{Archive, Content, Entry, Member};
-use dvs_prep::file_stamp::FileStamp;
+use anyhow::{Context, Result, anyhow, ensure};
+use dvs_prep::archive::{Archive, Member};
 use dvs_prep::frames::{MAX_FRAMES_BY_DURATION, frame_count, integrate, time_spans};
-use dvs_prep::pipeline::Progress;
 use dvs_prep::recording::Recording;
-use dvs_prep::samples::{LABELS_SUFFIX, MAX_LIST_BYTES, Window, read_labels, read_trials};
+use dvs_prep::samples::{LABELS_SUFFIX, MAX_LIST_BYTES, Window, read_labels};
 use dvs_prep::view::Timing;
 use dvs_shared::event::DVS128;
-use dvs_shared::labels::CLASSES;
+use dvs_shared::labels::LABEL_NAMES;
 use dvs_shared::{Set, SplitMode};
 
 use super::choose::{Listed, Wanted};
+use super::lists::{Lists, bounded, content, visit};
 use super::sample::{Collector, Viewed};
 use crate::cli::ViewArgs;
-use crate::progress::Bar;
 
 /// Bytes of the largest recording that is read; the largest real one has 100 MB.
 const MAX_RECORDING: u64 = 512 << 20;
@@ -39,13 +35,6 @@ pub struct Recordings {
 enum Place {
     File(PathBuf),
     Archive(Archive),
-}
-
-/// What an archive says of its samples, as far as it was read.
-#[derive(Default)]
-struct Lists {
-    trials: [Option<Vec<String>>; 2],
-    labels: HashMap<String, Vec<Window>>,
 }
 
 impl Recordings {
@@ -68,7 +57,7 @@ impl Recordings {
             let cannot = || format!("cannot read {}", labels.display());
             let text = File::open(&labels).and_then(|file| bounded(file, MAX_LIST_BYTES));
             let windows = read_labels(&text.with_context(cannot)?).with_context(cannot)?;
-            recordings.push(None, true, &recording, &windows);
+            recordings.push(None, Some(0), &recording, &windows);
         } else {
             eprintln!(
                 "dvs-prep: there are no labels {} beside the recording: all of it is one sample",
@@ -100,39 +89,39 @@ impl Recordings {
             "--start-us and --end-us are for one recording; name the .aedat itself"
         );
         let new = || Self::new(Place::Archive(archive.clone()), args, split);
-        let names: Vec<String> = dvs_shared::labels::LABEL_NAMES.map(str::to_owned).to_vec();
+        let names = LABEL_NAMES.map(str::to_owned);
         let mut lists = Lists::default();
+        // What is found is looked through now and then: each time would be too often in an archive made for it.
+        let mut looked_through = 0;
         visit(&archive, "looking for samples", &mut |entry| {
+            let named = wanted.recording();
+            let found = matches!(&entry.member, Member::Labels(r) if Some(r.as_str()) == named);
             lists.take(entry)?;
-            if lists.trials.iter().any(Option::is_none) {
+            let more = lists.rows > looked_through + looked_through / 8;
+            if lists.trials.iter().any(Option::is_none) || !(more || found) {
                 return Ok(false);
             }
+            looked_through = lists.rows;
             let mut known = new();
-            known.push_lists(&lists, wanted.recording(), false);
+            known.push_lists(&lists, named, false);
             let chosen = wanted.choose(&known.listed, &names);
-            Ok(chosen.is_ok_and(|chosen| !wanted.each_class || chosen.len() == CLASSES))
+            Ok(chosen.is_ok_and(|chosen| !wanted.each_class || chosen.len() == names.len()))
         })?;
-        for (set, list) in Set::ALL.iter().zip(&lists.trials) {
-            if list.is_none() {
-                bail!(
-                    "{} has no list trials_to_{}.txt",
-                    archive.path.display(),
-                    set.name()
-                );
-            }
+        for (set, list) in Set::ALL.into_iter().zip(&lists.trials) {
+            ensure!(
+                list.is_some(),
+                "{} has no list {}",
+                archive.path.display(),
+                Member::Trials(set).file_name()
+            );
         }
         let mut recordings = new();
-        let whole = wanted.choose(
-            &{
-                recordings.push_lists(&lists, wanted.recording(), false);
-                std::mem::take(&mut recordings.listed)
-            },
-            &names,
-        );
-        recordings.windows.clear();
-        // Where nothing fits, the message is about all there are.
-        let all = !whole.is_ok_and(|chosen| !chosen.is_empty());
-        recordings.push_lists(&lists, wanted.recording().filter(|_| !all), all);
+        recordings.push_lists(&lists, wanted.recording(), false);
+        if wanted.choose(&recordings.listed, &names).is_err() {
+            // The message is about all there are.
+            recordings = new();
+            recordings.push_lists(&lists, None, true);
+        }
         Ok(recordings)
     }
 
@@ -167,18 +156,23 @@ impl Recordings {
         &self.listed
     }
 
-    fn push(&mut self, set: Option<Set>, placed: bool, recording: &str, windows: &[Window]) {
-        let mut index = self.listed.iter().filter(|s| s.set == set).count();
-        for window in windows {
+    /// The samples of a recording, of which the first has place `index` in its set, if that is known.
+    fn push(
+        &mut self,
+        set: Option<Set>,
+        index: Option<usize>,
+        recording: &str,
+        windows: &[Window],
+    ) {
+        for (at, window) in windows.iter().enumerate() {
             self.listed.push(Listed {
                 name: window.sample_name(recording),
                 label: Some(window.label),
                 set,
-                index: placed.then_some(index),
+                index: index.map(|index| index + at),
             });
             let place = (recording.to_owned(), window.start_us, window.end_us);
             self.windows.push(place);
-            index += 1;
         }
     }
 
@@ -196,13 +190,15 @@ impl Recordings {
     /// after it has no place yet, unless one recording alone is asked for, or `all` that are known.
     fn push_lists(&mut self, lists: &Lists, only: Option<&str>, all: bool) {
         for (set, list) in Set::ALL.into_iter().zip(&lists.trials) {
+            let mut index = (only.is_none() && !all).then_some(0);
             for recording in list.iter().flatten() {
                 if only.is_some_and(|only| only != recording) {
                     continue;
                 }
                 match lists.labels.get(recording) {
                     Some(windows) => {
-                        self.push(Some(set), only.is_none() && !all, recording, windows)
+                        self.push(Some(set), index, recording, windows);
+                        index = index.map(|index| index + windows.len());
                     }
                     None if all => {}
                     None => break,
@@ -307,81 +303,15 @@ impl Recordings {
                 None => collector.push(frame.counts().into_iter()),
             });
             let timing = Timing::Spans(time_spans(&events, self.split, frames));
-            // All of a recording begins where it does.
-            let (first, last) = recording.span().unwrap_or((0, -1));
-            let window = (start.max(first), end.min(last.saturating_add(1)));
-            let window = if (start, end) == (i64::MIN, i64::MAX) {
-                window
-            } else {
-                (start, end)
+            let window = match (start, end) {
+                // All of it is from its first event to its last.
+                (i64::MIN, i64::MAX) => recording
+                    .span()
+                    .map_or((0, 0), |(first, last)| (first, last.saturating_add(1))),
+                window => window,
             };
             Ok(collector.finish(listed, self.split, timing, window))
         };
         places.iter().map(of).collect()
     }
-}
-
-impl Lists {
-    fn take(&mut self, entry: Entry<'_>) -> Result<()> {
-        match entry.member.clone() {
-            Member::Trials(set) => {
-                let name = entry.member.file_name();
-                let trials = read_trials(&content(entry, MAX_LIST_BYTES)?).context(name)?;
-                self.trials[set as usize] = Some(trials);
-            }
-            Member::Labels(recording) => {
-                let name = entry.member.file_name();
-                let windows = read_labels(&content(entry, MAX_LIST_BYTES)?).context(name)?;
-                self.labels.insert(recording, windows);
-            }
-            Member::Recording(_) => {}
-        }
-        Ok(())
-    }
-}
-
-/// Visits the members of `archive` until `each` has enough.
-fn visit(
-    archive: &Archive,
-    what: &'static str,
-    each: &mut dyn FnMut(Entry<'_>) -> Result<bool>,
-) -> Result<()> {
-    let progress = Arc::new(Progress::default());
-    let total = FileStamp::of_input(archive)?
-        .iter()
-        .map(FileStamp::size)
-        .sum();
-    let _bar = Bar::follow(what, total, Arc::clone(&progress));
-    let mut ended = None;
-    let visited = archive.visit(&progress.bytes, &mut |entry| match each(entry) {
-        Ok(false) => Ok(()),
-        end => {
-            ended = Some(end);
-            Err(io::Error::other("no more is needed"))
-        }
-    });
-    match ended {
-        Some(end) => end
-            .map(|_| ())
-            .with_context(|| format!("cannot use {}", archive.path.display())),
-        None => Ok(visited?),
-    }
-}
-
-fn content(entry: Entry<'_>, limit: u64) -> io::Result<Vec<u8>> {
-    match entry.content {
-        Content::Stream(stream) => bounded(stream, limit),
-        Content::File(path) => bounded(File::open(path)?, limit),
-    }
-}
-
-fn bounded(reader: impl Read, limit: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    reader.take(limit + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit {
-        return Err(io::Error::other(format!(
-            "it has more than {limit} bytes, the limit"
-        )));
-    }
-    Ok(bytes)
 }

@@ -1,6 +1,6 @@
 //! One sample as it is shown: some of its frames, and the events and time of all.
 
-use dvs_prep::view::{Clip, Timing, ViewError, caption};
+use dvs_prep::view::{Clip, Timing, ViewError, caption, duration};
 use dvs_shared::SplitMode;
 use dvs_shared::event::SensorSize;
 
@@ -115,11 +115,13 @@ impl Viewed {
 
     /// What is said of the sample beside its pictures.
     pub fn title(&self, names: &[String]) -> Vec<String> {
-        let frames = match (self.shown.len(), self.split) {
-            (0, split) => split.to_string(),
-            (shown, _) if shown < self.frames => format!("{shown} of {} frames", self.frames),
-            (shown, SplitMode::Duration { us }) => format!("{shown} frames of {us} us"),
-            (_, split) => split.to_string(),
+        let how = match self.split {
+            SplitMode::Duration { us } => format!("frames of {}", duration(us as f64)),
+            split => format!("frames split by {}", split.split_by()),
+        };
+        let frames = match self.shown.len() {
+            shown @ 1.. if shown < self.frames => format!("{shown} of {} {how}", self.frames),
+            _ => format!("{} {how}", self.frames),
         };
         let unit = if self.total() == 1 { "event" } else { "events" };
         vec![
@@ -131,26 +133,28 @@ impl Viewed {
         ]
     }
 
-    /// Its frames with what is said of each.
-    pub fn clip(&self, kind: Kind, names: &[String]) -> Result<Clip<'_, u32>, ViewError> {
+    /// Its frames with what is said of each, alone or `among_others`.
+    pub fn clip(
+        &self,
+        kind: Kind,
+        among_others: bool,
+        names: &[String],
+    ) -> Result<Clip<'_, u32>, ViewError> {
         let captions = self.shown.iter().map(|&at| {
             let events = self.events[at].iter().sum();
-            caption(at, self.frames, events, &self.timing)
+            let mut parts = caption(at, self.frames, events, &self.timing);
+            if kind == Kind::Look && among_others {
+                // A look has no title.
+                parts.insert(0, name_of(self.listed.label, names));
+            }
+            parts
         });
         let mut title = self.title(names);
         if kind == Kind::Animation {
             // What changes is said below each frame.
             title.truncate(2);
         }
-        let mut captions: Vec<Vec<String>> = captions.collect();
-        if kind == Kind::Look {
-            // The only words there are.
-            let name = self.listed.full_name();
-            captions
-                .iter_mut()
-                .for_each(|parts| parts.insert(0, name.clone()));
-        }
-        Clip::new(&self.counts, self.size, title, captions)
+        Clip::new(&self.counts, self.size, title, captions.collect())
     }
 }
 
