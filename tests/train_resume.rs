@@ -174,7 +174,7 @@ fn damaged_and_foreign_checkpoints_are_told_apart() {
 const LONG: [&str; 2] = ["--epochs", "40"];
 
 /// Starts the run in `out`, or goes on with it where it has a checkpoint.
-fn start(place: &Place, out: &str, epochs: [&str; 2]) -> Child {
+fn start(place: &Place, out: &str, flags: &[&str]) -> Child {
     let (cache, out) = (place.cache(), place.at(out));
     let folder = fs::read_dir(&out)
         .ok()
@@ -185,7 +185,7 @@ fn start(place: &Place, out: &str, epochs: [&str; 2]) -> Child {
         Some(folder) => command.arg("--resume").arg(folder),
         None => command
             .args(SMALL)
-            .args(epochs)
+            .args(flags)
             .args(["--cache", &cache, "--out-dir", &out]),
     };
     let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -226,11 +226,23 @@ fn is_whole(folder: &Path, whole: &Path) {
 
 #[test]
 fn an_interrupted_run_goes_on_bit_for_bit_from_its_batch() {
+    is_interrupted_and_goes_on(&LONG);
+}
+
+#[test]
+fn so_does_one_whose_samples_are_altered() {
+    let flags =
+        "--flip 0.5 --rotate 15 --shift 6 --flip-polarity 0.5 --drop-events 0.3 --keep-frames 1";
+    let flags: Vec<&str> = LONG.into_iter().chain(flags.split(' ')).collect();
+    is_interrupted_and_goes_on(&flags);
+}
+
+fn is_interrupted_and_goes_on(flags: &[&str]) {
     let place = Place::new();
-    let whole = place.train("whole", &LONG);
+    let whole = place.train("whole", flags);
     let (mut stops, mut within) = (0, 0);
     for (at, signal) in ["-INT", "-TERM"].iter().cycle().enumerate() {
-        let mut child = start(&place, "stopped", LONG);
+        let mut child = start(&place, "stopped", flags);
         let _out = training(&mut child);
         sleep(Duration::from_millis(37 * (at as u64 % 8)));
         if child.try_wait().unwrap().is_none() {
@@ -273,7 +285,7 @@ fn runs_that_are_killed_at_any_moment_lose_an_epoch_at_most() {
         runs += 1;
         let out = format!("killed-{runs}");
         loop {
-            let mut child = start(&place, &out, LONG);
+            let mut child = start(&place, &out, &LONG);
             // Marsaglia's xorshift; any numbers would do.
             random ^= random << 13;
             random ^= random >> 7;

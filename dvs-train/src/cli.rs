@@ -1,7 +1,12 @@
 //! The command line as it is typed. What it means on this machine is for [`crate::options`] to find out.
 
+mod augment;
 mod device;
+mod manual;
 mod models;
+mod preview;
+mod profile;
+mod report;
 mod train;
 
 use std::collections::HashSet;
@@ -11,8 +16,13 @@ use std::path::PathBuf;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Id, Parser, Subcommand, ValueEnum};
 
+pub use self::augment::AugmentArgs;
 pub use self::device::DeviceName;
+pub use self::manual::{CompletionsArgs, ManArgs};
 pub use self::models::{ExportArgs, ImportArgs, ModelFormat};
+pub use self::preview::PreviewArgs;
+pub use self::profile::ProfileArgs;
+pub use self::report::ReportArgs;
 pub use self::train::{Half, OptimizerName, SchedulerName, Split, StepMode, TrainArgs};
 use crate::neuron::args::NeuronArgs;
 
@@ -30,9 +40,15 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Train a network (what is done where no command is named)
-    Train(TrainArgs),
+    Train(Box<TrainArgs>),
     /// Judge a checkpoint on a cache: accuracy, recall of each gesture, confusion matrix
     Eval(EvalArgs),
+    /// Say what a network costs: firing rates, operations against those of the dense network, energy, memory
+    Profile(ProfileArgs),
+    /// Show training samples beside what augmentation makes of them, as a picture
+    Preview(PreviewArgs),
+    /// Make one page of a run: settings, curves, what was taken for what, costs, samples
+    Report(ReportArgs),
     /// Tell the gesture of one recording or sample, and when the network knew
     Predict(PredictArgs),
     /// Take over a network that SpikingJelly trained, from its .pth, as a checkpoint
@@ -43,6 +59,14 @@ pub enum Command {
     Bench(BenchArgs),
     /// List what there is to compute on, and why something cannot be used
     Devices,
+    /// Print what completes this program's commands and options in a shell
+    ///
+    /// For bash: dvs-train completions bash > ~/.local/share/bash-completion/completions/dvs-train
+    Completions(CompletionsArgs),
+    /// Write the manual as man pages, one for each command
+    ///
+    /// For man to find them: dvs-train man ~/.local/share/man/man1
+    Man(ManArgs),
 }
 
 /// Names of the flags that were typed, so that those with a default can be told from those left out.
@@ -61,7 +85,7 @@ impl Cli {
 
     /// The command, `train` where none is named.
     pub fn chosen(self) -> Command {
-        self.command.unwrap_or(Command::Train(self.train))
+        self.command.unwrap_or(Command::Train(Box::new(self.train)))
     }
 }
 
@@ -200,7 +224,7 @@ mod tests {
     fn train(args: &[&str]) -> TrainArgs {
         let cli = Cli::try_parse_from(std::iter::once(&"dvs-train").chain(args)).unwrap();
         match cli.chosen() {
-            Command::Train(args) => args,
+            Command::Train(args) => *args,
             other => panic!("{other:?}"),
         }
     }

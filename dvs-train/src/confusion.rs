@@ -3,10 +3,10 @@
 use std::fmt;
 
 use dvs_shared::labels::{CLASSES, LABEL_NAMES};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Samples by their own gesture (row) and the one they were taken for (column).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Confusion {
     /// The counts.

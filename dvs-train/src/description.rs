@@ -25,5 +25,8 @@ pub fn describe<B: SnnBackend>(
         layers.iter().map(|layer| layer.parameters).sum(),
     );
     text += &format!("  {}\n", config.neuron);
+    if let Some(augmentation) = &options.augmentation {
+        text += &format!("  training samples: {augmentation}\n");
+    }
     text
 }

@@ -10,6 +10,7 @@ use crate::checkpoint::write_whole;
 use crate::event_file::EventFile;
 use crate::loss_scale::LossScale;
 use crate::network::LAYERS;
+use crate::pictures::panels::Columns;
 use crate::run_folder::{METRICS, RunFolder};
 
 /// The numbers of an epoch.
@@ -240,17 +241,21 @@ fn kept_rows(path: &Path, header: &str, first: u32) -> Result<Vec<String>> {
 ///
 /// # Errors
 /// Where the file cannot be read.
-pub fn read_columns(path: &Path) -> Result<Vec<(String, Vec<Option<f64>>)>> {
+pub fn read_columns(path: &Path) -> Result<Columns> {
     let text =
         fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(parse_columns(&text))
+}
+
+/// The numbers of the text of a `metrics.csv`, as [`read_columns`].
+pub fn parse_columns(text: &str) -> Columns {
     let mut lines = text.lines();
     let names = lines.next().unwrap_or_default().split(',');
-    let mut columns: Vec<(String, Vec<Option<f64>>)> =
-        names.map(|name| (name.to_owned(), Vec::new())).collect();
+    let mut columns: Columns = names.map(|name| (name.to_owned(), Vec::new())).collect();
     for row in lines {
         for ((_, numbers), field) in columns.iter_mut().zip(row.split(',')) {
             numbers.push(field.parse().ok());
         }
     }
-    Ok(columns)
+    columns
 }

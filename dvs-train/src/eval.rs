@@ -1,5 +1,6 @@
 //! `dvs-train eval`: a checkpoint judged on a set of a cache.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
@@ -12,6 +13,7 @@ use crate::cli::{EvalArgs, SetName};
 use crate::device::{self, on_device};
 use crate::evaluation::{Judgement, judge};
 use crate::feed::Feeder;
+use crate::firing::Observer;
 use crate::interrupt::Interrupt;
 use crate::network::{LAYERS, SnnBackend};
 use crate::options::within;
@@ -24,13 +26,50 @@ use crate::trained::Trained;
 /// # Errors
 /// Where the checkpoint or the cache cannot be used or do not fit together, or the device fails.
 pub fn run(args: &EvalArgs) -> Result<()> {
-    within("--batch-size", args.batch_size, 1..=1 << 16)?;
-    within("--jobs", args.jobs, 1..=256)?;
+    check(args)?;
     let device = device::resolve(args.device)?;
     on_device!(&device, |B, device| run_on::<B>(args, device))
 }
 
+/// Sees that the flags are within their limits.
+///
+/// # Errors
+/// Where one is not.
+pub fn check(args: &EvalArgs) -> Result<()> {
+    within("--batch-size", args.batch_size, 1..=1 << 16)?;
+    within("--jobs", args.jobs, 1..=256)
+}
+
 fn run_on<B: SnnBackend>(args: &EvalArgs, device: &B::Device) -> Result<()> {
+    let judged = judged::<B>(args, &mut (), device)?;
+    print(&if args.json {
+        format!("{}\n", in_json(&judged))
+    } else {
+        in_words(&judged)
+    })
+}
+
+/// A checkpoint that was judged, and on what.
+pub struct Judged<B: SnnBackend> {
+    /// The checkpoint.
+    pub trained: Trained<B>,
+    /// The cache.
+    pub cache: PathBuf,
+    /// The set of it.
+    pub set: Set,
+    /// What was found.
+    pub judgement: Judgement,
+}
+
+/// Judges the checkpoint that `args` name on the set that they name; `also` looks on.
+///
+/// # Errors
+/// As [`run`].
+pub fn judged<B: SnnBackend>(
+    args: &EvalArgs,
+    also: &mut impl Observer<B>,
+    device: &B::Device,
+) -> Result<Judged<B>> {
     let trained = Trained::<B>::load(&args.checkpoint, device)?;
     let path = args.cache.as_ref().or(trained.args.cache.as_ref());
     let path = path.context("the checkpoint names no cache; name one with --cache")?;
@@ -49,33 +88,43 @@ fn run_on<B: SnnBackend>(args: &EvalArgs, device: &B::Device) -> Result<()> {
         path.display(),
         set.name()
     );
-    let feed = feeder.feed(test_batches(number, args.batch_size))?;
+    let feed = feeder.feed(test_batches(number, args.batch_size), None)?;
     let name = set.name().to_owned();
-    let judged = judge(&trained.network, feed, number, name, device)?;
-    let head = [
-        ("checkpoint", trained.file.display().to_string()),
-        ("cache", path.display().to_string()),
-        ("set", set.name().to_owned()),
-    ];
-    print(&if args.json {
-        format!("{}\n", in_json(&head, trained.state.epoch, &judged))
-    } else {
-        in_words(&head, trained.state.epoch, &judged)
+    let judgement = judge(&trained.network, feed, number, name, also, device)?;
+    Ok(Judged {
+        cache: path.clone(),
+        set,
+        judgement,
+        trained,
     })
 }
 
-fn in_words(head: &[(&str, String)], epoch: u32, judged: &Judgement) -> String {
-    let head: Vec<String> = head
-        .iter()
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect();
+impl<B: SnnBackend> Judged<B> {
+    /// What was judged on what, by name.
+    pub fn head(&self) -> [(&'static str, String); 3] {
+        [
+            ("checkpoint", self.trained.file.display().to_string()),
+            ("cache", self.cache.display().to_string()),
+            ("set", self.set.name().to_owned()),
+        ]
+    }
+
+    /// The same as the beginning of a line.
+    pub fn head_in_words(&self) -> String {
+        let head = self.head().map(|(key, value)| format!("{key}={value}"));
+        format!("{}, epoch={}", head.join(", "), self.trained.state.epoch)
+    }
+}
+
+fn in_words<B: SnnBackend>(found: &Judged<B>) -> String {
+    let judged = &found.judgement;
     let firing = LAYERS.iter().zip(&judged.firing.rates);
     let firing: Vec<String> = firing
         .map(|(layer, rate)| format!("{layer}={rate:.4}"))
         .collect();
     format!(
-        "{}, epoch={epoch}, samples={}, loss={}, acc={}\n{}spikes a neuron and step: {}; neurons that never fired: {:.1} %\n",
-        head.join(", "),
+        "{}, samples={}, loss={}, acc={}\n{}spikes a neuron and step: {}; neurons that never fired: {:.1} %\n",
+        found.head_in_words(),
         judged.metrics.samples,
         judged.metrics.loss,
         judged.metrics.accuracy,
@@ -85,7 +134,8 @@ fn in_words(head: &[(&str, String)], epoch: u32, judged: &Judgement) -> String {
     )
 }
 
-fn in_json(head: &[(&str, String)], epoch: u32, judged: &Judgement) -> Value {
+fn in_json<B: SnnBackend>(found: &Judged<B>) -> Value {
+    let judged = &found.judgement;
     let recall: Vec<Option<f64>> = (0..CLASSES)
         .map(|label| judged.confusion.recall(label))
         .collect();
@@ -94,7 +144,7 @@ fn in_json(head: &[(&str, String)], epoch: u32, judged: &Judgement) -> Value {
         .map(|(layer, rate)| ((*layer).to_owned(), json!(rate)))
         .collect();
     let mut object = json!({
-        "epoch": epoch,
+        "epoch": found.trained.state.epoch,
         "samples": judged.metrics.samples,
         "loss": judged.metrics.loss,
         "accuracy": judged.metrics.accuracy,
@@ -104,8 +154,8 @@ fn in_json(head: &[(&str, String)], epoch: u32, judged: &Judgement) -> Value {
         "firing_rates": firing,
         "silent_neurons": judged.firing.silent,
     });
-    for (key, value) in head {
-        object[*key] = json!(value);
+    for (key, value) in found.head() {
+        object[key] = json!(value);
     }
     object
 }

@@ -8,7 +8,7 @@ use dvs_shared::labels::CLASSES;
 
 use crate::confusion::Confusion;
 use crate::feed::Feed;
-use crate::firing::{Firing, SpikeCounter};
+use crate::firing::{Firing, Observer, SpikeCounter};
 use crate::metrics::{Metrics, Running, Sums};
 use crate::network::{Network, SnnBackend};
 use crate::progress::sample_bar;
@@ -29,7 +29,8 @@ pub struct Judgement {
     pub waited: Duration,
 }
 
-/// Judges `network` on the batches of `feed`, which hold `samples`. `name` stands before the progress bar.
+/// Judges `network` on the batches of `feed`, which hold `samples`. `name` stands before the progress bar; `also` looks on
+/// beside what counts the spikes.
 ///
 /// # Errors
 /// Where a sample cannot be read or the device fails.
@@ -38,6 +39,7 @@ pub fn judge<B: SnnBackend>(
     mut feed: Feed<'_, B>,
     samples: usize,
     name: String,
+    also: &mut impl Observer<B>,
     device: &B::Device,
 ) -> Result<Judgement> {
     let start = Instant::now();
@@ -48,7 +50,7 @@ pub fn judge<B: SnnBackend>(
     for batch in &mut feed {
         let batch = batch?;
         let size = batch.labels.dims()[0];
-        let votes = network.votes(batch.frames, &mut counter); // [T, B, 11]
+        let votes = network.votes(batch.frames, &mut (&mut counter, &mut *also)); // [T, B, 11]
         let rate = votes.mean_dim(0).reshape([size, CLASSES]); // [B, 11]
         let loss = mean_squared_error(rate.clone(), batch.target);
         guesses.push(rate.clone().argmax(1).reshape([size]));

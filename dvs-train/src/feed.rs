@@ -1,24 +1,22 @@
-//! Batches on the device: read ahead and uploaded one by one, or gathered from a set that is there already.
-//!
-//! Uploads have a thread of their own, which is a batch ahead of training. A GPU backend gives each thread its own
-//! queue of work, so that a copy need not wait for the kernels of the step before.
+//! Batches on the device: read ahead and uploaded one by one, or gathered from a set that is there already; and altered
+//! there, where they are to be trained on.
 
 use std::cell::OnceCell;
-use std::io;
 use std::sync::Arc;
-use std::thread::{Builder, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use std::vec;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use burn::tensor::backend::Backend;
 use burn::tensor::{Int, Tensor, TensorData};
-use crossbeam_channel::{Receiver, bounded};
 
-use crate::batch::{Batch, DeviceCounts, HostBatch};
+use crate::augment::backend::AugmentBackend;
+use crate::augment::{Draws, alter};
+use crate::batch::{Batch, DeviceCounts};
 use crate::cache_reader::{BatchReader, Batches, test_batches};
 use crate::interrupt::Interrupt;
 use crate::samples::{CacheSamples, FramesIn, SampleSource};
+use crate::upload::Uploads;
 
 /// Samples that are uploaded together where a whole set goes to the device.
 const UPLOAD: usize = 16;
@@ -55,25 +53,28 @@ impl<B: Backend> Feeder<B> {
         self.samples.len()
     }
 
-    /// The batches of one epoch. All frames are loaded onto the device the first time, where they are to be there.
+    /// The batches of one epoch, their samples altered as `draws` says. All frames are loaded onto the device the first
+    /// time, where they are to be there.
     ///
     /// # Errors
     /// Where a sample cannot be loaded, or the system starts no thread.
-    pub fn feed(&self, batches: Batches) -> Result<Feed<'_, B>> {
+    pub fn feed(&self, batches: Batches, draws: Option<Draws>) -> Result<Feed<'_, B>> {
         if self.samples.frames_in == FramesIn::Device && self.loaded.get().is_none() {
             self.load()?;
         }
-        Ok(match self.loaded.get() {
-            Some(counts) => Feed::Gather {
-                feeder: self,
-                counts,
-                batches: batches.into_iter(),
-            },
-            None => Feed::Upload {
-                feeder: self,
-                uploads: Uploads::start(self.read(batches)?, &self.device)
-                    .context("cannot start the thread that uploads batches")?,
-            },
+        let source = match self.loaded.get() {
+            Some(counts) => Source::Gather(counts),
+            None => {
+                let uploads = Uploads::start(self.read(batches.clone())?, &self.device)
+                    .context("cannot start the thread that uploads batches")?;
+                Source::Upload(uploads)
+            }
+        };
+        Ok(Feed {
+            feeder: self,
+            source,
+            batches: batches.into_iter(),
+            draws,
         })
     }
 
@@ -96,211 +97,65 @@ impl<B: Backend> Feeder<B> {
 }
 
 /// The batches of one epoch, as an iterator. After an error there are no more, nor once the run is asked to stop.
-pub enum Feed<'a, B: Backend> {
+pub struct Feed<'a, B: Backend> {
+    feeder: &'a Feeder<B>,
+    source: Source<'a, B>,
+    /// Which are left.
+    batches: vec::IntoIter<Vec<usize>>,
+    draws: Option<Draws>,
+}
+
+/// Where batches come from.
+enum Source<'a, B: Backend> {
     /// Read and uploaded ahead.
-    Upload {
-        /// Whose they are.
-        feeder: &'a Feeder<B>,
-        /// What reads and uploads.
-        uploads: Uploads<B>,
-    },
-    /// Gathered on the device.
-    Gather {
-        /// Whose they are.
-        feeder: &'a Feeder<B>,
-        /// All frames.
-        counts: &'a DeviceCounts<B>,
-        /// Which are left.
-        batches: vec::IntoIter<Vec<usize>>,
-    },
+    Upload(Uploads<B>),
+    /// Gathered on the device, from all frames.
+    Gather(&'a DeviceCounts<B>),
 }
 
 impl<B: Backend> Feed<'_, B> {
     /// How long the consumer has waited for batches.
     pub fn waited(&self) -> Duration {
-        match self {
-            Self::Upload { uploads, .. } => uploads.waited,
-            Self::Gather { .. } => Duration::ZERO,
+        match &self.source {
+            Source::Upload(uploads) => uploads.waited(),
+            Source::Gather(_) => Duration::ZERO,
         }
     }
 }
 
-impl<B: Backend> Iterator for Feed<'_, B> {
-    type Item = Result<Batch<B>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (Self::Upload { feeder, .. } | Self::Gather { feeder, .. }) = &*self;
-        if feeder.interrupt.asked().is_some() {
-            return None;
-        }
-        match self {
-            Self::Upload { uploads, .. } => uploads.next(),
-            Self::Gather {
-                feeder,
-                counts,
-                batches,
-            } => {
-                let (batch, device) = (batches.next()?, &feeder.device);
-                let labels = batch.iter().map(|&sample| feeder.samples.label(sample));
-                let labels: Vec<u8> = labels.collect();
-                let places: Vec<i32> = batch.iter().map(|&sample| sample as i32).collect();
-                let places = TensorData::new(places, [batch.len()]);
+impl<B: AugmentBackend> Feed<'_, B> {
+    /// The next batch, of these samples.
+    fn batch(&mut self, samples: &[usize]) -> Option<Result<Batch<B>>> {
+        let (feeder, device) = (self.feeder, &self.feeder.device);
+        let (mut frames, mut labels) = match &mut self.source {
+            Source::Upload(uploads) => match uploads.next()? {
+                Ok(batch) => batch,
+                Err(error) => return Some(Err(error)),
+            },
+            Source::Gather(counts) => {
+                let labels = samples.iter().map(|&sample| feeder.samples.label(sample));
+                let places: Vec<i32> = samples.iter().map(|&sample| sample as i32).collect();
+                let places = TensorData::new(places, [samples.len()]);
                 let places = Tensor::<B, 1, Int>::from_data(places, device);
                 let counts = counts.select(places).swap_steps_and_samples(); // [T, B, 2, H, W]
-                Some(Ok(Batch::new(counts.float(), &labels, device)))
-            }
-        }
-    }
-}
-
-/// Batches that a thread uploads, one ahead. After an error there are no more.
-pub struct Uploads<B: Backend> {
-    /// None once there are no more.
-    batches: Option<Receiver<Result<Batch<B>>>>,
-    thread: Option<JoinHandle<()>>,
-    waited: Duration,
-}
-
-impl<B: Backend> Uploads<B> {
-    /// Starts to upload `batches` to `device`.
-    ///
-    /// # Errors
-    /// Where the system starts no thread.
-    fn start(
-        batches: impl Iterator<Item = Result<HostBatch>> + Send + 'static,
-        device: &B::Device,
-    ) -> io::Result<Self> {
-        // No room: the batch that waits is in the thread's hands, and there are two on the device at most.
-        let (sender, receiver) = bounded(0);
-        let device = device.clone();
-        let upload = move || {
-            for batch in batches {
-                let batch = batch.map(|batch| Batch::upload(batch, &device));
-                if sender.send(batch).is_err() {
-                    return;
-                }
+                (counts.float(), labels.collect())
             }
         };
-        Ok(Self {
-            batches: Some(receiver),
-            thread: Some(Builder::new().name("upload".to_owned()).spawn(upload)?),
-            waited: Duration::ZERO,
-        })
-    }
-
-    /// Sees the thread end; whether it did its work.
-    fn end(&mut self) -> bool {
-        // Without a receiver the next send fails.
-        self.batches = None;
-        self.thread
-            .take()
-            .is_none_or(|thread| thread.join().is_ok())
+        if let Some(draws) = &self.draws {
+            frames = alter(frames, &draws.plan(samples, &mut labels));
+        }
+        Some(Ok(Batch::new(frames, &labels, device)))
     }
 }
 
-impl<B: Backend> Iterator for Uploads<B> {
+impl<B: AugmentBackend> Iterator for Feed<'_, B> {
     type Item = Result<Batch<B>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let start = Instant::now();
-        let batch = self.batches.as_ref()?.recv();
-        self.waited += start.elapsed();
-        match batch {
-            Ok(Ok(batch)) => Some(Ok(batch)),
-            Ok(Err(error)) => {
-                self.end();
-                Some(Err(error))
-            }
-            Err(_) if self.end() => None,
-            Err(_) => Some(Err(anyhow!("the thread that uploads batches failed"))),
+        if self.feeder.interrupt.asked().is_some() {
+            return None;
         }
-    }
-}
-
-impl<B: Backend> Drop for Uploads<B> {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic)]
-    use std::thread;
-
-    use burn::backend::Flex;
-    use dvs_shared::CountType;
-
-    use super::*;
-
-    /// Uploads `count` batches, of which batch k has one sample with the label k.
-    fn uploads(count: u8, each: impl Fn(u8) -> Result<()> + Send + 'static) -> Uploads<Flex> {
-        let batches = (0..count).map(move |k| {
-            let mut batch = HostBatch::new(CountType::U8, 1, 1, 1, 1);
-            batch.labels[0] = k;
-            each(k).map(|()| batch)
-        });
-        Uploads::start(batches, &Default::default()).unwrap()
-    }
-
-    fn label(batch: Batch<Flex>) -> i32 {
-        batch.labels.into_data().to_vec::<i32>().unwrap()[0]
-    }
-
-    #[test]
-    fn batches_come_in_order_and_waiting_for_them_is_measured() {
-        let slow = Duration::from_millis(2);
-        let mut uploads = uploads(5, move |_| {
-            thread::sleep(slow);
-            Ok(())
-        });
-        let labels: Vec<_> = (&mut uploads).map(|batch| label(batch.unwrap())).collect();
-        assert_eq!(labels, [0, 1, 2, 3, 4]);
-        assert!(uploads.waited > slow, "{:?}", uploads.waited);
-        assert!(uploads.next().is_none());
-    }
-
-    #[test]
-    fn an_error_or_a_panic_ends_them_and_is_told() {
-        let failing = |k| match k {
-            2 => Err(anyhow!("sample 2 is damaged")),
-            _ => Ok(()),
-        };
-        let panicking = |k| match k {
-            2 => panic!("the device is gone"),
-            _ => Ok(()),
-        };
-        for (mut uploads, reason) in [
-            (uploads(5, failing), "sample 2 is damaged"),
-            (
-                uploads(5, panicking),
-                "the thread that uploads batches failed",
-            ),
-        ] {
-            for k in 0..2 {
-                assert_eq!(label(uploads.next().unwrap().unwrap()), k);
-            }
-            let error = uploads.next().unwrap().unwrap_err();
-            assert_eq!(error.to_string(), reason);
-            assert!(uploads.next().is_none());
-        }
-    }
-
-    #[test]
-    fn no_more_than_one_is_ahead_and_none_is_begun_once_they_are_dropped() {
-        let begun = Arc::new(());
-        let each = Arc::clone(&begun);
-        let mut uploads = uploads(100, move |k| {
-            assert!(
-                k <= 2,
-                "one is asked for, one is held, and then the feed is gone"
-            );
-            let _ = &each;
-            Ok(())
-        });
-        uploads.next().unwrap().unwrap();
-        thread::sleep(Duration::from_millis(20));
-        drop(uploads);
-        assert_eq!(Arc::strong_count(&begun), 1);
+        let samples = self.batches.next()?;
+        self.batch(&samples)
     }
 }

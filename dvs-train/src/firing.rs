@@ -13,6 +13,9 @@ pub trait Observer<B: Backend> {
     /// not at hand.
     fn counts(&mut self, layer: usize, counts: Tensor<B, 1>, seen: usize);
 
+    /// What goes into layer `layer`, `[samples times steps, ...]`: counts of events for the first, spikes for the others.
+    fn inputs<const D: usize>(&mut self, _layer: usize, _inputs: &Tensor<B, D>) {}
+
     /// Whether anybody looks: spikes that nobody sees need not be kept.
     fn looks(&self) -> bool {
         true
@@ -27,6 +30,28 @@ impl<B: Backend> Observer<B> for () {
 
     fn looks(&self) -> bool {
         false
+    }
+}
+
+/// Both look.
+impl<B: Backend, X: Observer<B>, Y: Observer<B>> Observer<B> for (&mut X, &mut Y) {
+    fn spikes<const D: usize>(&mut self, layer: usize, spikes: &Tensor<B, D>) {
+        self.0.spikes(layer, spikes);
+        self.1.spikes(layer, spikes);
+    }
+
+    fn counts(&mut self, layer: usize, counts: Tensor<B, 1>, seen: usize) {
+        self.0.counts(layer, counts.clone(), seen);
+        self.1.counts(layer, counts, seen);
+    }
+
+    fn inputs<const D: usize>(&mut self, layer: usize, inputs: &Tensor<B, D>) {
+        self.0.inputs(layer, inputs);
+        self.1.inputs(layer, inputs);
+    }
+
+    fn looks(&self) -> bool {
+        self.0.looks() || self.1.looks()
     }
 }
 
@@ -49,6 +74,8 @@ struct Counted<B: Backend> {
 pub struct Firing {
     /// Spikes a neuron and step, one mean for each layer.
     pub rates: Vec<f64>,
+    /// Neurons of each layer.
+    pub neurons: Vec<usize>,
     /// Share of all neurons that never fired.
     pub silent: f64,
 }
@@ -65,18 +92,19 @@ impl<B: Backend> SpikeCounter<B> {
     /// Where the device failed.
     pub fn finish(self) -> Result<Firing> {
         let failed = "the device failed while it counted spikes";
-        let (mut rates, mut silent, mut neurons) = (Vec::new(), 0.0, 0);
+        let (mut rates, mut silent, mut neurons) = (Vec::new(), 0.0, Vec::new());
         for Counted { spikes, seen } in self.layers {
             let size = spikes.dims()[0];
             let never = spikes.clone().equal_elem(0).int().sum();
             silent += never.try_into_scalar().context(failed)?.elem::<f64>();
             let mean: f64 = spikes.mean().try_into_scalar().context(failed)?.elem();
             rates.push(mean / seen.max(1) as f64);
-            neurons += size;
+            neurons.push(size);
         }
         Ok(Firing {
             rates,
-            silent: silent / neurons.max(1) as f64,
+            silent: silent / neurons.iter().sum::<usize>().max(1) as f64,
+            neurons,
         })
     }
 }
@@ -122,6 +150,6 @@ mod tests {
         counter.spikes(0, &spikes([0., 0., 1., 0.]));
         let firing = counter.finish().unwrap();
         assert_eq!(firing.rates, [3.0 / 8.0, 1.0]);
-        assert_eq!(firing.silent, 0.25);
+        assert_eq!((firing.silent, firing.neurons), (0.25, vec![2, 2]));
     }
 }

@@ -1,14 +1,16 @@
 //! `dvs-train`: trains spiking neural networks on the frame cache that `dvs-prep` makes.
 //!
-//! cache -> [`samples`] -> [`cache_reader`] -> [`feed`] -> [`batch`] -> [`network`] (its [`convolution`], [`batch_norm`] and
+//! cache -> [`samples`] -> [`cache_reader`] -> [`feed`] (its [`upload`]) -> [`batch`] -> [`network`] (its [`convolution`], [`batch_norm`] and
 //! [`neuron`]s) -> firing rate -> [`metrics`]; [`training`] is one epoch of it, [`evaluation`] the judgement after it, and
 //! [`run`] the loop around both, which leaves [`epoch_log`], [`checkpoint`] and [`pictures`] in a [`run_folder`].
-//! [`eval`] and [`predict`] use what was trained, [`models`] take it to other programs and from them, [`mod@bench`] times
-//! the steps.
+//! [`augment`] alters the batches of training, and [`preview`] shows it. [`eval`] and [`predict`] use what was trained,
+//! [`models`] take it to other programs and from them, [`profile`] says what it costs, [`report`] makes one page of a run,
+//! [`mod@bench`] times the steps.
 
 #[cfg(all(test, not(feature = "vulkan")))]
 compile_error!("GPU kernels are tested through Vulkan: test with --features vulkan");
 
+mod augment;
 mod batch;
 mod batch_norm;
 mod bench;
@@ -40,9 +42,12 @@ mod optimizer;
 mod options;
 mod pictures;
 mod predict;
+mod preview;
 mod primitive;
+mod profile;
 mod progress;
 pub mod readers;
+mod report;
 mod resume;
 mod run;
 mod run_folder;
@@ -57,6 +62,7 @@ mod test_data;
 mod trained;
 mod training;
 mod tutorial;
+mod upload;
 mod validation;
 mod weights;
 
@@ -65,8 +71,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use burn::backend::Autodiff;
+use clap::CommandFactory;
+use dvs_prep::manual;
 
-use crate::cli::{Cli, Command, TrainArgs, Typed};
+use crate::cli::{Cli, Command, CompletionsArgs, ManArgs, TrainArgs, Typed};
 use crate::device::on_device;
 use crate::interrupt::{Interrupt, Signal};
 use crate::options::TrainOptions;
@@ -75,16 +83,21 @@ use crate::options::TrainOptions;
 pub fn main() -> ExitCode {
     let (cli, typed) = Cli::read(tutorial::translate(std::env::args_os()));
     let result = match cli.chosen() {
-        Command::Train(args) => match train(args, &typed) {
+        Command::Train(args) => match train(*args, &typed) {
             Ok(Some(signal)) => return ExitCode::from(signal.exit_status()),
             done => done.map(drop),
         },
         Command::Eval(args) => eval::run(&args),
+        Command::Profile(args) => profile::run(&args),
+        Command::Preview(args) => preview::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Import(args) => models::import::run(&args, &typed),
         Command::Export(args) => models::export::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Devices => run::print(&device::table()),
+        Command::Completions(args) => completions(&args),
+        Command::Man(args) => man(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -94,6 +107,18 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn completions(args: &CompletionsArgs) -> Result<()> {
+    let script = manual::completions(Cli::command(), args.shell);
+    run::print(&String::from_utf8_lossy(&script))
+}
+
+fn man(args: &ManArgs) -> Result<()> {
+    for page in manual::write_man_pages(Cli::command(), &args.folder)? {
+        run::print(&format!("{}\n", page.display()))?;
+    }
+    Ok(())
 }
 
 /// Trains; gives the signal that ended the run early, if one did.

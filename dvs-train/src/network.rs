@@ -17,6 +17,7 @@ use burn::tensor::{DType, Distribution, FloatDType, Tensor};
 use dvs_shared::event::POLARITIES;
 use dvs_shared::labels::CLASSES;
 
+use crate::augment::backend::AugmentBackend;
 use crate::batch_norm::BatchNorm;
 use crate::block::{BlockBackend, norm_fire_pool, norm_fire_pool_count, pool};
 use crate::cli::StepMode;
@@ -32,10 +33,10 @@ pub const LAYERS: [&str; BLOCKS + 2] = ["conv1", "conv2", "conv3", "conv4", "con
 /// Output neurons that vote for one class.
 pub const VOTERS: usize = 10;
 
-/// A backend that has all the network's own operations.
-pub trait SnnBackend: BlockBackend + ConvolutionBackend {}
+/// A backend that has all the operations that are this program's own.
+pub trait SnnBackend: BlockBackend + ConvolutionBackend + AugmentBackend {}
 
-impl<B: BlockBackend + ConvolutionBackend> SnnBackend for B {}
+impl<B: BlockBackend + ConvolutionBackend + AugmentBackend> SnnBackend for B {}
 
 /// What decides a network's shape and behaviour.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -123,6 +124,7 @@ impl<B: SnnBackend> ConvBlock<B> {
         memory: Option<&mut Potentials<B>>,
         observer: &mut impl Observer<B>,
     ) -> Tensor<B, 4> {
+        observer.inputs(layer, &x);
         let w = self.conv.weight.val();
         let x = match half {
             None => convolve(x, w),
@@ -222,6 +224,7 @@ impl<B: SnnBackend> Network<B> {
         for (end, (weights, neurons)) in ends.into_iter().enumerate() {
             let layer = BLOCKS + end;
             x = drop_out(x, masks.as_ref().map(|masks| &masks[end]));
+            observer.inputs(layer, &x.clone().flatten::<2>(0, 1));
             x = fire(neurons, linear(weights, x, half), memory.get_mut(layer)); // [T, B, 4C], [T, B, 110]
             observer.spikes(layer, &x);
         }

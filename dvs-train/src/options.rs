@@ -12,6 +12,7 @@ use dvs_shared::labels::is_gestures;
 use dvs_shared::split_mode::MAX_FRAMES;
 use dvs_shared::{CacheFile, Set, SplitMode};
 
+use crate::augment::Augmentation;
 use crate::cli::{Half, OptimizerName, SchedulerName, Split, TrainArgs};
 use crate::device::{self, Device, on_device};
 use crate::network::NetworkConfig;
@@ -55,6 +56,8 @@ pub struct TrainOptions {
     pub schedule: Schedule,
     /// Seed.
     pub seed: u64,
+    /// What is done to training samples.
+    pub augmentation: Option<Augmentation>,
 }
 
 impl TrainOptions {
@@ -92,7 +95,10 @@ impl TrainOptions {
         let cache = open_cache(&args)?;
         check_samples(&cache, args.batch_size)?;
         let frames_in = args.frames_in.resolve(&cache, device.memory())?;
-        args.frames = Some(cache.header.split.frames());
+        let (steps, sensor) = (cache.header.split.frames(), cache.header.sensor);
+        let size = [sensor.height as usize, sensor.width as usize];
+        let augmentation = Augmentation::new(&args.augment, steps as usize, size)?;
+        args.frames = Some(steps);
         args.split = Some(match cache.header.split {
             SplitMode::Time { .. } => Split::Time,
             _ => Split::Number,
@@ -122,6 +128,7 @@ impl TrainOptions {
                 SchedulerName::CosAlr => Schedule::Cosine { t_max: args.t_max },
             },
             seed: args.seed,
+            augmentation,
             args,
         })
     }
@@ -225,7 +232,10 @@ pub fn network_config(args: &TrainArgs, size: [usize; 2]) -> Result<NetworkConfi
 }
 
 /// Finds and opens the cache, and sees that it is the one that was asked for.
-fn open_cache(args: &TrainArgs) -> Result<CacheFile> {
+///
+/// # Errors
+/// Where there is none, it is another, or T differs from sample to sample; says what would help.
+pub fn open_cache(args: &TrainArgs) -> Result<CacheFile> {
     let frames = args.frames.unwrap_or(DEFAULT_FRAMES);
     within("-T", frames as usize, 1..=MAX_FRAMES as usize)?;
     let asked = split_mode(args.split.unwrap_or(Split::Number), frames);

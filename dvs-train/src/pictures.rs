@@ -2,6 +2,7 @@
 
 pub mod confusion;
 pub mod curves;
+pub mod panels;
 
 use std::path::Path;
 use std::sync::Once;

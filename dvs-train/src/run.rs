@@ -252,7 +252,8 @@ where
     let mut batches = train_batches(set.len(), options.batch_size, order);
     let samples = batches.len() * options.batch_size;
     batches.drain(..begun.batches.min(batches.len()));
-    let feed = set.feed(batches)?;
+    let draws = options.augmentation.map(|of| of.epoch(options.seed, epoch));
+    let feed = set.feed(batches, draws)?;
     let lr = options.schedule.rate(options.lr, epoch);
     let name = format!("epoch {epoch} train");
     let trained = train_epoch(network, optimizer, lr, begun, feed, samples, name, device);
@@ -274,8 +275,8 @@ fn judge_all<B: SnnBackend>(
     name: String,
     device: &B::Device,
 ) -> Result<Judgement> {
-    let feed = set.feed(test_batches(set.len(), options.test_batch_size))?;
-    judge(network, feed, set.len(), name, device)
+    let feed = set.feed(test_batches(set.len(), options.test_batch_size), None)?;
+    judge(network, feed, set.len(), name, &mut (), device)
 }
 
 fn record(

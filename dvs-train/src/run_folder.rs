@@ -20,6 +20,10 @@ pub const CURVES: &str = "curves.png";
 pub const CONFUSION: &str = "confusion.png";
 /// What the run came to.
 pub const SUMMARY: &str = "summary.json";
+/// What the best network costs, where that was asked.
+pub const PROFILE: &str = "profile.json";
+/// All of this in one page, where that was asked.
+pub const REPORT: &str = "report.html";
 
 /// Held, while a run works in the folder, by its process; the system lets go of it however the process ends.
 const LOCK: &str = ".lock";
@@ -107,7 +111,7 @@ impl RunFolder {
                 _lock: None,
             };
             // What was made at the end of the run is of its end so far; what is half-written, of runs that were killed.
-            let ended = [SUMMARY, CURVES, CONFUSION];
+            let ended = [SUMMARY, CURVES, CONFUSION, PROFILE, REPORT];
             folder.remove(|name| ended.contains(&name) || checkpoint::is_half_written(name))?;
             return Ok(folder);
         }
@@ -176,7 +180,9 @@ impl RunFolder {
 
 /// Whether a file of this name is one that runs make.
 fn is_ours(name: &str) -> bool {
-    let fixed = [SETTINGS, METRICS, CURVES, CONFUSION, SUMMARY, LATEST, MAX];
+    let fixed = [
+        SETTINGS, METRICS, CURVES, CONFUSION, SUMMARY, PROFILE, REPORT, LATEST, MAX,
+    ];
     fixed.contains(&name)
         || (name.starts_with("events.out.tfevents.") && name.contains(".dvs-train."))
 }

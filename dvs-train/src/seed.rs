@@ -14,11 +14,18 @@ pub enum Purpose {
     Dropout,
     /// Users held out for validation.
     Validation,
+    /// What is done to training samples.
+    Augmentation,
 }
 
 /// Seed for one purpose in one epoch.
 pub fn derive(seed: u64, purpose: Purpose, epoch: u32) -> u64 {
     mix(mix(seed) ^ ((purpose as u64 + 1) << 32 | u64::from(epoch)))
+}
+
+/// Seed for one of many things that are drawn for with `seed`.
+pub fn derive_each(seed: u64, number: u64) -> u64 {
+    mix(seed ^ mix(number))
 }
 
 /// SplitMix64's step: neighbouring numbers become unlike ones.
@@ -43,6 +50,7 @@ mod tests {
                 Purpose::Order,
                 Purpose::Dropout,
                 Purpose::Validation,
+                Purpose::Augmentation,
             ] {
                 for epoch in 0..100 {
                     assert!(seen.insert(derive(seed, purpose, epoch)));

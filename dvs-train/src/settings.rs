@@ -122,8 +122,8 @@ impl Settings {
                 let change = format!(
                     "--{} {} -> {}",
                     flag.replace('_', "-"),
-                    plain(old),
-                    plain(&value)
+                    as_typed(old),
+                    as_typed(&value)
                 );
                 let list = if CHANGEABLE.contains(&flag.as_str()) {
                     &mut changed
@@ -192,7 +192,7 @@ pub fn folder_name(options: &TrainOptions) -> Result<String> {
     for (flag, value) in by_name(&options.args)? {
         let elsewhere = NAMED.contains(&flag.as_str()) || CHANGEABLE.contains(&flag.as_str());
         if !elsewhere && usual.get(&flag) != Some(&value) {
-            name += &format!("_{flag}_{}", plain(&value).replace([':', '/'], "_"));
+            name += &format!("_{flag}_{}", as_typed(&value).replace([':', '/'], "_"));
         }
     }
     Ok(name)
@@ -215,13 +215,18 @@ fn args(flags: BTreeMap<String, Value>) -> Result<TrainArgs> {
     serde_json::from_value(value).context("the run's settings are those of another version")
 }
 
+/// The value of a flag that was left out; none where there is no such flag.
+pub fn usual_value(flag: &str) -> Option<Value> {
+    by_name(&TrainArgs::usual().ok()?).ok()?.remove(flag)
+}
+
 fn same_file(old: &Value, new: &Value) -> bool {
     let real = |value: &Value| Path::new(value.as_str()?).canonicalize().ok();
     matches!((real(old), real(new)), (Some(old), Some(new)) if old == new)
 }
 
 /// A value as it is typed.
-fn plain(value: &Value) -> String {
+pub fn as_typed(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Null => "(none)".to_owned(),
@@ -240,7 +245,7 @@ mod tests {
     fn typed(line: &[&str]) -> TrainArgs {
         let cli = Cli::try_parse_from(std::iter::once(&"dvs-train").chain(line)).unwrap();
         match cli.chosen() {
-            Command::Train(args) => args,
+            Command::Train(args) => *args,
             other => panic!("{other:?}"),
         }
     }

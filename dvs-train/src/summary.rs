@@ -3,7 +3,7 @@
 use std::fmt;
 
 use anyhow::{Context, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Best, write_whole};
 use crate::confusion::Confusion;
@@ -13,10 +13,10 @@ use crate::pictures::{confusion, curves};
 use crate::run_folder::{CONFUSION, CURVES, METRICS, RunFolder, SUMMARY};
 
 /// What a run came to.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Summary {
     /// "accuracy-A" where the best network was chosen on the test set, "accuracy-B" where on users held out.
-    pub protocol: &'static str,
+    pub protocol: String,
     /// The best epoch, from 0.
     pub best_epoch: u32,
     /// Its accuracy on what it was chosen on.
@@ -38,8 +38,8 @@ impl Summary {
     pub fn new(judged_on: JudgedOn, users: Vec<String>, best: Best, judged: &Judgement) -> Self {
         Self {
             protocol: match judged_on {
-                JudgedOn::Test => "accuracy-A",
-                JudgedOn::Validation => "accuracy-B",
+                JudgedOn::Test => "accuracy-A".to_owned(),
+                JudgedOn::Validation => "accuracy-B".to_owned(),
             },
             best_epoch: best.epoch,
             chosen_with: best.accuracy,

@@ -22,3 +22,25 @@ pub const LABEL_NAMES: [&str; CLASSES] = [
 pub fn is_gestures(names: &[String]) -> bool {
     names.iter().eq(LABEL_NAMES.iter())
 }
+
+/// The label that a gesture has in a mirror, by label: right and left are exchanged, and with them the sense of rotation,
+/// which is that of the arm's circle as the camera sees it.
+pub const MIRRORED: [u8; CLASSES] = [0, 2, 1, 6, 5, 4, 3, 7, 8, 9, 10];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mirror_exchanges_right_and_left_clockwise_and_counter_clockwise() {
+        for (label, name) in LABEL_NAMES.iter().enumerate() {
+            let words = name.replace("right", "RIGHT").replace("left", "right");
+            let words = words.replace("RIGHT", "left");
+            let mirrored = match words.strip_suffix("_counter_clockwise") {
+                Some(arm) => format!("{arm}_clockwise"),
+                None => words.replace("_clockwise", "_counter_clockwise"),
+            };
+            assert_eq!(LABEL_NAMES[usize::from(MIRRORED[label])], mirrored);
+        }
+    }
+}

@@ -7,7 +7,7 @@ use burn::tensor::FloatDType;
 use clap::{Args, Command, FromArgMatches, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use super::DeviceName;
+use super::{AugmentArgs, DeviceName};
 use crate::neuron::args::NeuronArgs;
 use crate::samples::FramesIn;
 use crate::validation::Validation;
@@ -146,9 +146,14 @@ pub struct TrainArgs {
     #[arg(long, value_name = "HOW")]
     pub validation: Option<Validation>,
 
-    /// Seed of weights, sample order and dropout
+    /// Seed of weights, sample order, dropout and augmentation
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
+
+    // After the others, because its heading holds for all that follow.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub augment: AugmentArgs,
 
     // Last, because its heading holds for all that follow.
     #[command(flatten)]

@@ -11,7 +11,7 @@ fn refused(args: &[&str]) -> String {
     let Command::Train(args) = cli.chosen() else {
         panic!("{args:?} is not train");
     };
-    format!("{:#}", TrainOptions::resolve(args).unwrap_err())
+    format!("{:#}", TrainOptions::resolve(*args).unwrap_err())
 }
 
 #[test]

@@ -1,0 +1,33 @@
+//! The flags of `profile`.
+
+use clap::Args;
+
+use super::EvalArgs;
+
+/// Flags of `profile`.
+#[derive(Args, Clone, Debug)]
+pub struct ProfileArgs {
+    // As of eval: a network costs what a set of samples makes it do.
+    #[command(flatten)]
+    pub eval: EvalArgs,
+
+    /// Energy of a multiply-accumulate, in pJ [default: 4.6, of 32-bit floating point in 45 nm]
+    #[arg(
+        long,
+        default_value_t = 4.6,
+        hide_default_value = true,
+        allow_negative_numbers = true,
+        value_name = "PJ"
+    )]
+    pub mac_pj: f64,
+
+    /// Energy of an accumulate, in pJ [default: 0.9, of 32-bit floating point in 45 nm]
+    #[arg(
+        long,
+        default_value_t = 0.9,
+        hide_default_value = true,
+        allow_negative_numbers = true,
+        value_name = "PJ"
+    )]
+    pub ac_pj: f64,
+}
