@@ -150,6 +150,7 @@ pub fn memory(mib: u64) -> u64 {
 /// # Errors
 /// Where there is no input.
 pub fn resolve(args: &PrepareArgs) -> Result<Options> {
+    let asked = split_mode(args);
     let memory = memory(args.memory);
     let jobs = jobs(args.jobs);
     let place = args.input.clone().unwrap_or_else(data_folder);
@@ -188,7 +189,7 @@ pub fn resolve(args: &PrepareArgs) -> Result<Options> {
     let said = args.frames.is_some() || args.split.is_some() || args.duration.is_some();
     let split = match named {
         Some(named) if !said => named,
-        _ => split_mode(args),
+        _ => asked,
     };
     let split_said = said || named.is_some();
     if let Some(named) = named.filter(|&n| n != split) {
