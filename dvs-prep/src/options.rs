@@ -174,6 +174,7 @@ pub fn memory(mib: u64) -> u64 {
 /// # Errors
 /// Where there is no input.
 pub fn resolve(args: &PrepareArgs) -> Result<Options> {
+    let asked = split_mode(&args.split);
     let memory = memory(args.memory);
     let jobs = jobs(args.jobs);
     let place = match &args.input {
@@ -187,11 +188,11 @@ pub fn resolve(args: &PrepareArgs) -> Result<Options> {
             .with_context(|| format!("cannot use {} for --classes", file.display()))?;
     }
     let named = made_with(&archive.path);
-    let asked = &args.split;
-    let said = asked.frames.is_some() || asked.split.is_some() || asked.duration.is_some();
+    let typed = &args.split;
+    let said = typed.frames.is_some() || typed.split.is_some() || typed.duration.is_some();
     let split = match named {
         Some(named) if !said => named,
-        _ => split_mode(asked),
+        _ => asked,
     };
     let split_said = said || named.is_some();
     if let Some(named) = named.filter(|&n| n != split) {
