@@ -322,7 +322,7 @@ fn runs_that_are_killed_at_any_moment_lose_an_epoch_at_most() {
 #[test]
 fn two_runs_never_share_a_folder() {
     let place = Place::new();
-    let mut first = start(&place, "logs", ["--epochs", "100000"]);
+    let mut first = start(&place, "logs", &["--epochs", "100000"]);
     let _out = training(&mut first);
     let (cache, out) = (place.cache(), place.at("logs"));
     let line = ["--cache", &cache, "--out-dir", &out, "--force"];

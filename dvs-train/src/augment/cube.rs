@@ -125,7 +125,7 @@ fn keep(count: f32, cell: u32, key: u32, threshold: u32) -> f32 {
 /// As [`super::fate::mix`].
 #[cube]
 fn mix(x: u32) -> u32 {
-    let x = (x ^ (x >> 16)) * 0x85eb_ca6b;
-    let x = (x ^ (x >> 13)) * 0xc2b2_ae35;
+    let x = (x ^ (x >> 16)) * 0x85eb_ca6bu32;
+    let x = (x ^ (x >> 13)) * 0xc2b2_ae35u32;
     x ^ (x >> 16)
 }
