@@ -65,7 +65,7 @@ fn a_report_says_what_the_run_came_to() {
     let summary = fs::read_to_string(folder.join("summary.json")).unwrap();
     let summary: Value = serde_json::from_str(&summary).unwrap();
     let accuracy = format!("{:.1} %", 100.0 * summary["test_acc"].as_f64().unwrap());
-    assert!(page.contains(&format!("tells <b>{accuracy}</b> of 22 test samples")));
+    assert!(page.contains(&format!("recognises <b>{accuracy}</b> of 22 test samples")));
     for part in [
         "<dd>3<small>in ",
         "color-scheme: light dark",

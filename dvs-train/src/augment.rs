@@ -225,24 +225,23 @@ impl Alteration {
         }
     }
 
-    /// What is done to a sample of this label, in words.
-    pub fn in_words(&self, label: u8) -> String {
+    /// What is done to a sample of this label, in words; empty where it is nothing.
+    pub fn in_words(&self, label: u8) -> Vec<String> {
         let [right, down] = self.shift;
-        let name = |label: u8| LABEL_NAMES.get(usize::from(label)).copied().unwrap_or("?");
+        let mirrored = self.label(label);
+        let name = LABEL_NAMES.get(usize::from(mirrored)).copied();
         let parts = [
-            self.flip
-                .then(|| format!("mirrored, so {}", name(self.label(label)))),
+            self.flip.then(|| match name {
+                Some(name) if mirrored != label => format!("mirrored: {mirrored} {name}"),
+                _ => "mirrored".to_owned(),
+            }),
             (self.degrees != 0.0).then(|| format!("rotated by {:.1} degrees", self.degrees)),
             (self.shift != [0; 2]).then(|| format!("shifted by {right}, {down}")),
             self.flip_polarity
                 .then(|| "polarities exchanged".to_owned()),
             (self.drop > 0.0).then(|| format!("{:.1} % of its events dropped", 100.0 * self.drop)),
         ];
-        let parts: Vec<String> = parts.into_iter().flatten().collect();
-        match parts.is_empty() {
-            true => "as it is".to_owned(),
-            false => parts.join(", "),
-        }
+        parts.into_iter().flatten().collect()
     }
 }
 

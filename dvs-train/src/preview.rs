@@ -136,11 +136,12 @@ fn altered(
     let frames = TensorData::new(frames, [steps, 1, 2, height, width]);
     let frames = alter::<Flex>(Tensor::from_data(frames, &Default::default()), &plan);
     let counts: Vec<u32> = frames.into_data().iter::<u32>().collect();
-    let words = draws.sample(sample).in_words(of.label);
+    let mut title = vec![format!("epoch {epoch}")];
+    title.extend(draws.sample(sample).in_words(of.label));
     Shown {
         captions: captions(&counts, &plan.steps, steps),
         counts,
-        title: vec![format!("epoch {epoch}"), words],
+        title,
     }
 }
 

@@ -34,13 +34,13 @@ pub fn chart(panel: &Panel) -> Markup {
                 svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(in_words(panel)) {
                     @for value in ticks(0.0, panel.top, 5) {
                         line.grid x1=(LEFT) x2=(WIDTH - RIGHT) y1=(round(y(value))) y2=(round(y(value))) {}
-                        text.number x=(LEFT - 7.0) y=(round(y(value) + 4.0)) text-anchor="end" { (tick(value)) }
+                        text x=(LEFT - 7.0) y=(round(y(value) + 4.0)) text-anchor="end" { (tick(value)) }
                     }
                     @for epoch in ticks(first, last, 8).filter(|epoch| epoch.fract() == 0.0) {
-                        text.number x=(round(x(epoch))) y=(HEIGHT - BELOW + 17.0) text-anchor="middle" { (epoch) }
+                        text x=(round(x(epoch))) y=(HEIGHT - BELOW + 17.0) text-anchor="middle" { (epoch) }
                     }
                     line.axis x1=(LEFT) x2=(WIDTH - RIGHT) y1=(HEIGHT - BELOW) y2=(HEIGHT - BELOW) {}
-                    text.number x=(round((LEFT + WIDTH - RIGHT) / 2.0)) y=(HEIGHT - 5.0) text-anchor="middle" { "epoch" }
+                    text x=(round((LEFT + WIDTH - RIGHT) / 2.0)) y=(HEIGHT - 5.0) text-anchor="middle" { "epoch" }
                     @for (at, line) in panel.lines.iter().enumerate() {
                         g class=(colour(at)) {
                             path.curve d=(path(line, x, y)) stroke-dasharray=(dash(at)) {}

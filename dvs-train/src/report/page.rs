@@ -63,7 +63,7 @@ fn verdict(run: &RunFiles) -> Markup {
             @match &run.summary {
                 None => { "This run has not ended: " (done) " epochs are done." },
                 Some(summary) => {
-                    "The best network, of epoch " (summary.best_epoch) ", tells " b { (percent(summary.test_acc)) }
+                    "The best network, of epoch " (summary.best_epoch) ", recognises " b { (percent(summary.test_acc)) }
                     " of " (summary.test_samples) " test samples. " (chosen(summary))
                 },
             }
@@ -76,7 +76,7 @@ fn chosen(summary: &Summary) -> Markup {
         @if summary.validation_users.is_empty() {
             "It was chosen on the test set itself, as in the tutorial (the paper's accuracy-A)."
         } @else {
-            "It was chosen on " (summary.validation_users.join(", ")) ", who were held out of training and of whose samples it tells "
+            "It was chosen on " (summary.validation_users.join(", ")) ", who were held out of training and of whose samples it recognises "
             (percent(summary.chosen_with)) "; the test set was judged once (the paper's accuracy-B)."
         }
     }
@@ -105,9 +105,9 @@ fn tiles(run: &RunFiles) -> Markup {
     }
     if let Some(speed) = median(run.column("train_samples_per_s")) {
         let testing = median(run.column("test_samples_per_s"));
-        let testing = testing.map(|speed| format!("{speed:.0} samples/s in testing"));
-        let speed = format!("{speed:.0} samples/s");
-        tiles.push(("training speed", speed, testing.unwrap_or_default()));
+        let testing = testing.map_or(String::new(), |speed| format!("; testing {speed:.0}/s"));
+        let speed = format!("{speed:.0}/s");
+        tiles.push(("training speed", speed, format!("samples{testing}")));
     }
     if let Some(waiting) = median(run.column("waiting_for_data")) {
         let of = "of the time, without a batch".to_owned();

@@ -15,9 +15,9 @@ const MOST_ROWS: usize = 500;
 /// Which gesture was taken for which.
 pub fn confusion(confusion: &Confusion) -> Markup {
     html! {
+        p.note { "Test samples by gesture (row) and the gesture they were taken for (column, by number)." }
         div.scroll {
             table.confusion {
-                caption { "Test samples by gesture (row) and the gesture they were taken for (column, by number)" }
                 thead {
                     tr {
                         th scope="col" { "gesture" }
@@ -54,9 +54,9 @@ pub fn confusion(confusion: &Confusion) -> Markup {
 pub fn cost(cost: &Cost) -> Markup {
     let steps = cost.steps as f64;
     html! {
+        p.note { "Means over the test samples, of " (cost.steps) " steps each." }
         div.scroll {
             table {
-                caption { "Means over the test samples, of " (cost.steps) " steps each" }
                 thead {
                     tr {
                         @for column in [
@@ -110,9 +110,9 @@ pub fn settings(settings: &Settings) -> Markup {
         false => "left out",
     };
     html! {
+        p.note { "Bold: not as usual." }
         div.scroll {
             table.text {
-                caption { "Bold: not as usual" }
                 tbody {
                     @for (flags, class) in [(&chosen, "chosen"), (&usual, "usual")] {
                         @for (flag, value) in flags {
