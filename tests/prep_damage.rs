@@ -12,28 +12,6 @@ use std::process::Output;
 use dvs_shared::{CacheFile, Event, Set};
 use support::*;
 
-/// A dataset of five training recordings and two for testing, each with two samples, lists first.
-fn seven() -> Files {
-    let names: Vec<String> = (1..=7).map(|i| format!("user{i:02}_led")).collect();
-    let list = |names: &[String]| {
-        let lines: Vec<String> = names.iter().map(|n| format!("{n}.aedat\n")).collect();
-        lines.concat().into_bytes()
-    };
-    let mut files = vec![
-        ("trials_to_train.txt".to_owned(), list(&names[..5])),
-        ("trials_to_test.txt".to_owned(), list(&names[5..])),
-    ];
-    for (i, name) in (0..).zip(&names) {
-        let labels = b"class,startTime_usec,endTime_usec\n3,1000,2000\n11,2000,3000\n";
-        files.push((
-            format!("{name}.aedat"),
-            recording(&events(2500, 900 + i, 1)),
-        ));
-        files.push((format!("{name}_labels.csv"), labels.to_vec()));
-    }
-    files
-}
-
 fn outside() -> Vec<u8> {
     let event = Event {
         t: 1000,
@@ -234,7 +212,7 @@ fn damaged_recordings_are_left_out_when_asked_and_noted() {
     fs::write(&input, gzip(&tar(&seven()))).unwrap();
     let message = fail(&[&args[..], &["--skip-damaged"]].concat());
     assert!(
-        message.contains("have been damaged") || message.contains("were damaged"),
+        message.contains("in which user03_led, user06_led were damaged"),
         "{message}"
     );
 }
@@ -334,6 +312,30 @@ fn a_recording_cut_short_keeps_what_is_whole() {
         .map(|s| s.events)
         .collect();
     assert_eq!(events, [1000, 1000]);
+}
+
+/// What the last packet of a recording may claim for the recording to count as cut short, and one event more.
+#[test]
+fn a_last_packet_that_claims_too_much_is_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = content(&dataset(), "user01_led.aedat").to_vec();
+    const MOST: u32 = 1 << 20;
+    for (kind, claimed, is_cut_short) in [
+        (1, MOST, true),
+        (1, MOST + 1, false),
+        (1, u32::MAX, false),
+        // Packets of another type are passed over, however long: SpikingJelly reads them past the end.
+        (2, MOST + 1, true),
+        (2, u32::MAX, true),
+    ] {
+        let last = packet_of(kind, 8, 0, claimed, claimed, &[]);
+        let bytes = [good.as_slice(), &last].concat();
+        let files = with(dataset(), "user01_led.aedat", &bytes);
+        let (result, cache) = outcome(folder.path(), ".tar", &tar(&files), &[]);
+        let said = stderr(&result);
+        assert_eq!(cache.is_some(), is_cut_short, "{kind}, {claimed}: {said}");
+        assert_eq!(said.contains("is cut short"), is_cut_short, "{said}");
+    }
 }
 
 #[test]

@@ -89,8 +89,10 @@ impl Writer<'_> {
     fn write(&self, unfinished: &Path, sets: &[Vec<NamedSample>; 2]) -> Result<(), WriteError> {
         // The oldest of HDF5's formats: any reader knows it, and its groups hold no time of their making, which
         // would make every cache differ from the last.
+        // HDF5's own lock is left out: the file has a name nobody else knows, and where a file system has no locks, as
+        // NFS without its lock service, HDF5 would refuse.
         let created = hdf5::File::with_options()
-            .with_fapl(|access| access.libver_earliest())
+            .with_fapl(|access| access.libver_earliest().file_locking(false))
             .create(unfinished);
         let root = self.hdf5("the file", created)?;
         let CacheHeader { split, sensor, .. } = *self.header;
@@ -101,8 +103,7 @@ impl Writer<'_> {
             (attr::CREATED_BY, &self.header.created_by),
             (attr::SOURCE_SHA256, &self.header.source_sha256),
         ] {
-            let text = VarLenUnicode::from_str(value).map_err(|e| e.to_string().into());
-            self.attribute(&root, name, &self.hdf5(name, text)?)?;
+            self.text(&root, name, value)?;
         }
         for (name, value) in [
             (attr::FORMAT_VERSION, FORMAT_VERSION),
@@ -124,6 +125,9 @@ impl Writer<'_> {
                 .and_then(|a| a.write_raw(&names));
             self.hdf5(attr::SKIPPED, written)?;
         }
+        if let Some(input_sha256) = &self.header.input_sha256 {
+            self.text(&root, attr::INPUT_SHA256, input_sha256)?;
+        }
         self.attribute(&root, attr::HEADER_CRC32, &self.header.crc32())?;
         self.names(&root, dataset::LABEL_NAMES, &self.header.label_names)?;
         let counts = sets
@@ -139,6 +143,11 @@ impl Writer<'_> {
         }
         self.attribute(&root, attr::COMPLETE, &1u32)?;
         self.hdf5("the file", root.close())
+    }
+
+    fn text(&self, root: &Group, name: &str, value: &str) -> Result<(), WriteError> {
+        let text = VarLenUnicode::from_str(value).map_err(|e| e.to_string().into());
+        self.attribute(root, name, &self.hdf5(name, text)?)
     }
 
     fn attribute<T: H5Type>(&self, root: &Group, name: &str, value: &T) -> Result<(), WriteError> {

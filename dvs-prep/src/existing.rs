@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
 use dvs_shared::cache_format::HDF5_SIGNATURE;
-use dvs_shared::{CacheError, CacheFile};
+use dvs_shared::{CacheError, CacheFile, CacheHeader};
 use thiserror::Error;
 
 use crate::archive::Archive;
+use crate::file_kind::irregular;
 use crate::file_stamp::FileStamp;
 use crate::output_lock::OutputLock;
 use crate::pipeline::Settings;
@@ -28,6 +29,16 @@ pub enum ExistingError {
     Foreign {
         /// The file.
         path: PathBuf,
+    },
+    /// A pipe, a device or a socket: giving the cache its name would put the cache in its place.
+    #[error(
+        "{path} exists and is {kind}; it is not replaced, even with --force. Choose another --output"
+    )]
+    Irregular {
+        /// What was named.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static str,
     },
     /// The file system refused.
     #[error("cannot read {path}")]
@@ -68,14 +79,21 @@ pub enum ExistingError {
 /// # Errors
 /// Where it is anything else.
 pub fn may_be_replaced(path: &Path) -> Result<(), ExistingError> {
+    let io_error = |source| ExistingError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    if let Some(kind) = irregular(path).map_err(io_error)? {
+        return Err(ExistingError::Irregular {
+            path: path.to_owned(),
+            kind,
+        });
+    }
     let mut start = Vec::new();
     match File::open(path).and_then(|f| f.take(HDF5_SIGNATURE.len() as u64).read_to_end(&mut start))
     {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(source) => Err(ExistingError::Io {
-            path: path.to_owned(),
-            source,
-        }),
+        Err(source) => Err(io_error(source)),
         Ok(_) if start.is_empty() || start == HDF5_SIGNATURE => Ok(()),
         Ok(_) => Err(ExistingError::Foreign {
             path: path.to_owned(),
@@ -87,9 +105,16 @@ pub fn may_be_replaced(path: &Path) -> Result<(), ExistingError> {
 /// stamps `input`. For every other case see [`find`].
 pub fn find_noted(path: &Path, input: &[FileStamp], settings: &Settings) -> Option<CacheFile> {
     let cache = CacheFile::open(path).ok()?;
-    let source = source_note::noted(path, input, &cache.header.skipped)?;
-    (cache.header.source_sha256 == source && other_options(&cache, settings).is_empty())
-        .then_some(cache)
+    let CacheHeader {
+        skipped,
+        source_sha256,
+        input_sha256,
+        ..
+    } = &cache.header;
+    let noted = |skipped: &[String]| source_note::noted(path, input, skipped);
+    let same = noted(skipped).as_ref() == Some(source_sha256)
+        || input_sha256.is_some() && noted(&[]) == *input_sha256;
+    (same && other_options(&cache, settings).is_empty()).then_some(cache)
 }
 
 /// The existing cache at `path`, if it is the one asked for; `None` where there is no file. `input` are the input's
@@ -114,13 +139,24 @@ pub fn find(
         source,
     })?;
     let mut differences = other_options(&cache, settings);
-    let skipped = &cache.header.skipped;
-    let noted = source_note::noted(path, input, skipped);
+    let CacheHeader {
+        skipped,
+        source_sha256,
+        input_sha256,
+        ..
+    } = &cache.header;
     // What was damaged may be whole now, which the content of the others does not tell.
-    if noted.is_none() && !skipped.is_empty() && differences.is_empty() {
+    let noted = source_note::noted(path, input, skipped);
+    let (noted, said) = match (noted, input_sha256) {
+        (None, Some(all)) => (source_note::noted(path, input, &[]), all),
+        (noted, _) => (noted, source_sha256),
+    };
+    if noted.is_none() && !skipped.is_empty() && input_sha256.is_none() {
         differences.push(format!(
-            "it lacks {}, which were damaged, and the input has been touched since",
-            skipped.join(", ")
+            "it lacks {}, which were damaged; whether they still are cannot be told, since {} is missing or the input has \
+             been touched",
+            skipped.join(", "),
+            source_note::path(path).display()
         ));
     }
     if differences.is_empty() {
@@ -140,10 +176,13 @@ pub fn find(
                 source
             }
         };
-        let said = &cache.header.source_sha256;
         if source != *said {
+            let lacking = match skipped.as_slice() {
+                [] => String::new(),
+                names => format!(" in which {} were damaged", names.join(", ")),
+            };
             differences.push(format!(
-                "it was made from an input with SHA-256 {said}, and {} has {source}",
+                "it was made from an input with SHA-256 {said}{lacking}, and {} has {source}",
                 archive.path.display()
             ));
         }

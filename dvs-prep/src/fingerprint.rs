@@ -27,7 +27,9 @@ impl Fingerprint {
 
     fn note(&self, member: &Member, digest: &[u8]) {
         let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        files.insert(member.file_name(), hex(digest));
+        let noted = files.entry(member.file_name()).or_default();
+        // Of a file that is there twice, either may be the right one: that is another input than one with either alone.
+        noted.push_str(&hex(digest));
     }
 
     fn has(&self, file: &str) -> bool {

@@ -16,6 +16,7 @@ pub mod classes;
 pub mod error;
 pub mod existing;
 pub mod export;
+pub mod file_kind;
 pub mod file_stamp;
 pub mod fingerprint;
 pub mod formats;

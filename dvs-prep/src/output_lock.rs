@@ -5,7 +5,7 @@
 //! go when its owner ends, however that ends; so a lock is never left over, and no run has to guess whether the owner of
 //! one still lives, as it would with process ids, which mean nothing across containers. Why this file and no other:
 //!
-//! - The output and the file it is written to are renamed, and a lock is on a file, not on its name. HDF5 locks them too.
+//! - The output and the file it is written to are renamed, and a lock is on a file, not on its name. Programs that read with HDF5 lock them too.
 //! - The folder holds caches of other options, which need not wait; and network file systems lock no folders.
 //! - A common place such as `/run/lock` is not shared by the containers and machines that share the disk.
 //!
@@ -21,9 +21,11 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
 use tempfile::TempPath;
 use thiserror::Error;
 
+use crate::file_kind::irregular;
 use crate::temporary::Temporary;
 
 /// Why the lock cannot be had.
@@ -148,7 +150,7 @@ fn attempt(output: &Path) -> Result<Attempt, LockError> {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Ok(Attempt::Busy(file)),
         Err(TryLockError::Error(reason)) => {
-            if reason.kind() == io::ErrorKind::Unsupported {
+            if is_for_everyone(&reason) {
                 // Nobody can hold it, so nobody misses it.
                 let _ = fs::remove_file(&path);
             }
@@ -166,6 +168,13 @@ fn attempt(output: &Path) -> Result<Attempt, LockError> {
     }))
 }
 
+/// Whether the file system has no locks at all: it knows none, or, as NFS without its lock service, says for each that
+/// there is none left.
+fn is_for_everyone(reason: &io::Error) -> bool {
+    reason.kind() == io::ErrorKind::Unsupported
+        || Errno::from_io_error(reason) == Some(Errno::NOLCK)
+}
+
 fn lock_path(output: &Path) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(output.file_name().unwrap_or_default());
@@ -175,6 +184,9 @@ fn lock_path(output: &Path) -> PathBuf {
 
 /// The lock file, made if need be. One that another user left can be read at least, which is enough for `flock`.
 fn open(path: &Path) -> io::Result<File> {
+    if let Some(kind) = irregular(path)? {
+        return Err(io::Error::other(format!("it is {kind}; remove it")));
+    }
     let writable = OpenOptions::new()
         .write(true)
         .create(true)

@@ -67,6 +67,11 @@ pub fn prepare(options: &Options) -> Result<Summary> {
     // A file that was replaced explains whatever else was found wrong with it.
     source_note::unchanged(archive, &input).with_context(none_made)?;
     let prepared = prepared.with_context(none_made)?;
+    let input_sha256 = if prepared.skipped.is_empty() {
+        None
+    } else {
+        source_note::of_all(archive, output, &input)
+    };
     let header = CacheHeader {
         split: settings.split,
         sensor: prepared.sensor,
@@ -75,6 +80,7 @@ pub fn prepare(options: &Options) -> Result<Summary> {
         source_sha256: prepared.source_sha256.clone(),
         skipped: prepared.skipped.clone(),
         label_names: prepared.label_names.clone(),
+        input_sha256,
     };
     let Prepared {
         sets,

@@ -4,8 +4,8 @@
 //! which files, told by their path, size and modification time. While these match, the input is not read again. The
 //! note says nothing of the cache: that holds, secured by a checksum, the SHA-256 of what it was made from.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
@@ -14,10 +14,14 @@ use thiserror::Error;
 
 use crate::archive::Archive;
 use crate::error::Problems;
+use crate::file_kind::irregular;
 use crate::file_stamp::{FileStamp, change_since};
 use crate::fingerprint;
 use crate::output_lock::OutputLock;
 use crate::unfinished::Unfinished;
+
+/// The most bytes of a note that are read. One of a real dataset's folder has some 50 KB.
+const MAX_NOTE: u64 = 1 << 24;
 
 /// Why it cannot be told what the input is.
 #[derive(Debug, Error)]
@@ -64,7 +68,14 @@ pub fn is_noted(cache: &Path, input: &[FileStamp]) -> bool {
 }
 
 fn note_of(cache: &Path, input: &[FileStamp]) -> Option<Note> {
-    let json = fs::read(path(cache)).ok()?;
+    let path = path(cache);
+    let mut json = Vec::new();
+    if irregular(&path).ok()?.is_some() {
+        return None;
+    }
+    File::open(path)
+        .and_then(|f| f.take(MAX_NOTE).read_to_end(&mut json))
+        .ok()?;
     let note: Note = serde_json::from_slice(&json).ok()?;
     let same = note.input.len() == input.len()
         && input
@@ -72,6 +83,12 @@ fn note_of(cache: &Path, input: &[FileStamp]) -> Option<Note> {
             .zip(&note.input)
             .all(|(now, noted)| now.agrees_with(noted));
     same.then_some(note)
+}
+
+/// The SHA-256 of the whole input, which had the stamps `input`, with what of it is damaged, as noted beside `cache` or
+/// else read; `None` where not all of it can be read.
+pub fn of_all(archive: &Archive, cache: &Path, input: &[FileStamp]) -> Option<String> {
+    noted(cache, input, &[]).or_else(|| read(archive, input, &AtomicU64::new(0)).ok())
 }
 
 /// Reads the whole input, which had the stamps `input`, for its SHA-256, counting bytes in `read`.

@@ -151,7 +151,13 @@ impl CacheFile {
             path: path.to_owned(),
             reason,
         })?;
-        let root = hdf5::File::open(path).map_err(|e| CacheError::NotACache {
+        // HDF5's own lock is left out. A file that has a cache's name is whole and written no more, and the lock would
+        // keep the cache from being read where a file system has none (NFS without its lock service) or where somebody
+        // has it open for writing in h5py, whose changes the checksums tell.
+        let opened = hdf5::File::with_options()
+            .with_fapl(|access| access.file_locking(false))
+            .open(path);
+        let root = opened.map_err(|e| CacheError::NotACache {
             path: path.to_owned(),
             reason: format!("HDF5 cannot open it ({e})"),
         })?;

@@ -41,6 +41,8 @@ pub mod attr {
     pub const SOURCE_SHA256: &str = "source_sha256";
     /// Names of the recordings that were left out because they are damaged, in trial-list order; absent where none was.
     pub const SKIPPED: &str = "skipped";
+    /// SHA-256 of the input with those recordings; absent where none was left out, or not everything could be read.
+    pub const INPUT_SHA256: &str = "input_sha256";
     /// CRC-32 of the other attributes: see [`super::CacheHeader::crc32`].
     pub const HEADER_CRC32: &str = "header_crc32";
     /// 1, and the last thing written: a cache without it was cut off.
@@ -115,6 +117,9 @@ pub struct CacheHeader {
     pub source_sha256: String,
     /// Recordings that were left out because they are damaged, in trial-list order.
     pub skipped: Vec<String>,
+    /// As `source_sha256`, of the skipped recordings' files too: it tells the input in which they were damaged from one in
+    /// which they are whole. `None` where none was skipped, or where not everything could be read.
+    pub input_sha256: Option<String>,
     /// Names of the classes by label: the eleven gestures, or others.
     pub label_names: Vec<String>,
 }
@@ -130,8 +135,8 @@ impl CacheHeader {
     }
 
     /// CRC-32 of what the attributes say, as text: `split_by`, `frames`, `duration_us`, `height`, `width`,
-    /// `keep_invalid`, `created_by`, `source_sha256`, each name of `skipped` and, where they are not the eleven gestures,
-    /// each of `label_names`, each followed by a line feed.
+    /// `keep_invalid`, `created_by`, `source_sha256`, each name of `skipped`, `input_sha256` where there is one and, where they
+    /// are not the eleven gestures, each of `label_names`, each followed by a line feed.
     pub fn crc32(&self) -> u32 {
         let Self {
             split,
@@ -140,6 +145,7 @@ impl CacheHeader {
             created_by,
             source_sha256,
             skipped,
+            input_sha256,
             label_names,
         } = self;
         let mut text = format!(
@@ -152,8 +158,8 @@ impl CacheHeader {
             u32::from(*keep_invalid),
         );
         let others = label_names.iter().filter(|_| !is_gestures(label_names));
-        for name in skipped.iter().chain(others) {
-            text.push_str(name);
+        for line in skipped.iter().chain(input_sha256).chain(others) {
+            text.push_str(line);
             text.push('\n');
         }
         crc32fast::hash(text.as_bytes())

@@ -191,6 +191,28 @@ pub fn dataset() -> Files {
     ]
 }
 
+/// A dataset of five training recordings and two for testing, each with two samples, lists first.
+pub fn seven() -> Files {
+    let names: Vec<String> = (1..=7).map(|i| format!("user{i:02}_led")).collect();
+    let list = |names: &[String]| {
+        let lines: Vec<String> = names.iter().map(|n| format!("{n}.aedat\n")).collect();
+        lines.concat().into_bytes()
+    };
+    let mut files = vec![
+        ("trials_to_train.txt".to_owned(), list(&names[..5])),
+        ("trials_to_test.txt".to_owned(), list(&names[5..])),
+    ];
+    for (i, name) in (0..).zip(&names) {
+        let labels = b"class,startTime_usec,endTime_usec\n3,1000,2000\n11,2000,3000\n";
+        files.push((
+            format!("{name}.aedat"),
+            recording(&events(2500, 900 + i, 1)),
+        ));
+        files.push((format!("{name}_labels.csv"), labels.to_vec()));
+    }
+    files
+}
+
 /// Replaces the content of one file.
 pub fn with(mut files: Files, name: &str, content: &[u8]) -> Files {
     files.iter_mut().find(|(n, _)| n == name).unwrap().1 = content.to_vec();

@@ -46,11 +46,11 @@ pub enum ArchiveError {
         start: Vec<u8>,
     },
     /// Reading failed, at about this byte of the container.
-    #[error("cannot read {path} {place}")]
+    #[error("cannot read {path}{}{place}", if .place.is_empty() { "" } else { " " })]
     Read {
         /// The file or folder.
         path: PathBuf,
-        /// Byte and member.
+        /// Byte and member, or nothing where it cannot even be opened.
         place: String,
         /// What went wrong.
         source: io::Error,

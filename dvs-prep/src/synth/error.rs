@@ -22,6 +22,14 @@ pub enum SynthError {
         /// The output.
         path: PathBuf,
     },
+    /// The output is a folder, a pipe, a device or a socket.
+    #[error("{path} exists and is {kind}; it is not replaced, even with --force")]
+    Irregular {
+        /// The output.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static str,
+    },
     /// Another run is at it.
     #[error("another dvs-prep is making {path}")]
     Busy {

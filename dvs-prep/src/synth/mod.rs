@@ -26,6 +26,7 @@ use dvs_shared::labels::LABEL_NAMES;
 use flate2::Compression;
 use rayon::ThreadPoolBuilder;
 
+use crate::file_kind::irregular;
 use crate::output_lock::OutputLock;
 use crate::unfinished::Unfinished;
 
@@ -94,6 +95,21 @@ pub fn write_archive(
     check(options)?;
     let [train, test] = trials(options);
     let path = options.output.as_path();
+    match irregular(path) {
+        Ok(None) => {}
+        Ok(Some(kind)) => {
+            return Err(SynthError::Irregular {
+                path: path.into(),
+                kind,
+            });
+        }
+        Err(source) => {
+            return Err(SynthError::Io {
+                path: path.into(),
+                source,
+            });
+        }
+    }
     if !options.force && path.exists() {
         return Err(SynthError::Exists { path: path.into() });
     }

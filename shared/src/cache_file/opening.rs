@@ -169,22 +169,18 @@ impl Reader<'_> {
                 format!("it is {keep_invalid}, not 0 or 1"),
             ));
         }
-        let source_sha256 = self.text(root, attr::SOURCE_SHA256)?;
-        if source_sha256.len() != 64 || !source_sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(self.damaged(
-                "attribute `source_sha256`",
-                format!("{source_sha256:?} is not 64 hexadecimal digits"),
-            ));
-        }
         let label_names = self.label_names(root)?;
-        let skipped = self.skipped(root)?;
         let header = CacheHeader {
             split,
             sensor,
             keep_invalid: keep_invalid == 1,
             created_by: self.text(root, attr::CREATED_BY)?,
-            source_sha256,
-            skipped,
+            source_sha256: self.sha256(root, attr::SOURCE_SHA256)?,
+            input_sha256: match root.attr(attr::INPUT_SHA256) {
+                Ok(_) => Some(self.sha256(root, attr::INPUT_SHA256)?),
+                Err(_) => None,
+            },
+            skipped: self.skipped(root)?,
             label_names,
         };
         let dataset = self.text(root, attr::DATASET)?;
@@ -220,6 +216,15 @@ impl Reader<'_> {
             return Err(self.damaged(format!("{key}, row {k}"), reason));
         }
         Ok(names)
+    }
+
+    fn sha256(&self, root: &Group, name: &str) -> Result<String, CacheError> {
+        let text = self.text(root, name)?;
+        if text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Ok(text);
+        }
+        let reason = format!("{text:?} is not 64 hexadecimal digits");
+        Err(self.damaged(format!("attribute `{name}`"), reason))
     }
 
     /// Names of the recordings that were left out.

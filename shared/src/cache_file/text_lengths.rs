@@ -15,6 +15,7 @@ const MAX_TEXT: u32 = 1 << 16;
 const MAX_HEADER: usize = 1 << 20;
 const MAX_PIECES: usize = 64;
 
+const VERSION: usize = 8;
 /// Versions and sizes of a superblock of version 0 with addresses and lengths of 8 bytes, and its base address.
 const VERSIONS: [u8; 5] = [0, 0, 0, 0, 0];
 const SIZES: [u8; 2] = [8, 8];
@@ -27,6 +28,8 @@ const ATTRIBUTE: u16 = 0x000c;
 const CONTINUATION: u16 = 0x0010;
 const SHARED: u8 = 2;
 const VARIABLE_LENGTH: u8 = 9;
+/// Bytes of a text's length, of the address of its heap and of its number there.
+const TEXT_PLACE: u64 = 4 + 8 + 4;
 
 /// Whether every text attribute of the root group of `file` has a length that may be allocated.
 ///
@@ -39,11 +42,19 @@ pub(super) fn check(file: &File) -> Result<(), String> {
     if !superblock.starts_with(HDF5_SIGNATURE) {
         return Ok(());
     }
+    // Newer superblocks bring newer objects: with more than eight attributes, they lie in heaps and trees of their own.
+    let version = superblock[VERSION];
+    if version > 0 {
+        return Err(format!(
+            "its superblock is of version {version}, of HDF5's newer format; it must be of version 0, as dvs-prep, h5py and \
+             h5repack write it unless told otherwise. `h5repack --low=0 OLD NEW` makes it so, or make it again with dvs-prep"
+        ));
+    }
     if superblock[8..13] != VERSIONS
         || superblock[13..15] != SIZES
         || number(&superblock, BASE, 8) != Some(0)
     {
-        return Err("its superblock is not of version 0, which dvs-prep writes".to_owned());
+        return Err("its superblock is not one that dvs-prep writes: it is damaged".to_owned());
     }
     let broken = || "the object header of its root group is broken".to_owned();
     let header = number(&superblock, ROOT_HEADER, 8).ok_or_else(broken)?;
@@ -140,8 +151,13 @@ fn attribute(message: &[u8]) -> Option<Result<Option<u64>, String>> {
             "attribute {name:?} has a type of its own file object"
         )));
     }
-    if message.get(type_at..space_at)?.first()? & 0x0f != VARIABLE_LENGTH {
+    let kind = message.get(type_at..space_at)?;
+    if kind.first()? & 0x0f != VARIABLE_LENGTH {
         return Some(Ok(None));
+    }
+    // The library takes memory for as many bytes as are said here, and reads as many as a text's place takes.
+    if number(kind, 4, 4)? != TEXT_PLACE {
+        return None;
     }
     let length = number(message, data_at, 4)?;
     // Nothing is looked up for a text without bytes.
