@@ -1,11 +1,16 @@
 //! The command line, as it is typed.
 
+mod view;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use dvs_prep::manual::Shell;
 use dvs_prep::synth::Light;
 use dvs_shared::SensorSize;
 use dvs_shared::event::MAX_PIXELS;
+
+pub use self::view::{Colour, Delay, ViewArgs};
 
 /// Turn the DVS128 Gesture archive into one HDF5 frame cache.
 #[derive(Debug, Parser)]
@@ -46,6 +51,19 @@ pub enum Command {
     Info(InfoArgs),
     /// Check every attribute and checksum of a cache
     Verify(VerifyArgs),
+    /// Show samples: as a contact sheet, an animation, a plot, or in the terminal
+    ///
+    /// The ending of --output decides what is made: x.png is a contact sheet, or with --plot a plot of the events and
+    /// the duration of each frame; x.gif is an animation. Without --output the frames are drawn in the terminal.
+    View(ViewArgs),
+    /// Print what completes this program's commands and options in a shell
+    ///
+    /// For bash: dvs-prep completions bash > ~/.local/share/bash-completion/completions/dvs-prep
+    Completions(CompletionsArgs),
+    /// Write the manual as man pages, one for each command
+    ///
+    /// For man to find them: dvs-prep man ~/.local/share/man/man1
+    Man(ManArgs),
 }
 
 /// How a sample's events become frames.
@@ -59,9 +77,9 @@ pub enum SplitBy {
     Duration,
 }
 
-/// Options of `prepare`.
+/// How a sample becomes frames.
 #[derive(Debug, Args)]
-pub struct PrepareArgs {
+pub struct SplitArgs {
     /// Frames a sample, T [default: 16]
     #[arg(long, short = 'T', value_name = "T")]
     pub frames: Option<u32>,
@@ -71,6 +89,21 @@ pub struct PrepareArgs {
     /// Duration of a frame for --split duration: 100ms, 0.1s, or a number of microseconds
     #[arg(long, value_name = "TIME", value_parser = parse_duration_us)]
     pub duration: Option<u64>,
+}
+
+impl SplitArgs {
+    /// Whether any of them is given.
+    pub fn given(&self) -> bool {
+        self.frames.is_some() || self.split.is_some() || self.duration.is_some()
+    }
+}
+
+/// Options of `prepare`.
+#[derive(Debug, Args)]
+pub struct PrepareArgs {
+    /// How samples become frames.
+    #[command(flatten)]
+    pub split: SplitArgs,
     /// Archive (.tar.gz, .tar, .zip), extracted folder, or a folder that holds one [default: $DVS_DATA, else ./DVS128Gesture]
     ///
     /// Recordings in AEDAT 2, 3 or 4 with trial lists and label files; SpikingJelly's events_np or frames_number_..
@@ -220,6 +253,22 @@ pub struct SynthArgs {
     /// Print the summary as one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+/// Options of `completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// Options of `man`.
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// The folder the pages go to; it is made where there is none
+    #[arg(value_hint = clap::ValueHint::DirPath)]
+    pub folder: PathBuf,
 }
 
 /// A sensor's size, as 128x128.

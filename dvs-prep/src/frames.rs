@@ -129,6 +129,48 @@ impl Frames {
     }
 }
 
+/// The first and last moment of each frame, in microseconds after the sample's first event, for people to see; `None`
+/// for a frame without events where the events decide what it spans.
+///
+/// Frames split by number span from their earliest event to their latest. The others span what the split gives them,
+/// whatever is in them, the last of those split by time to the last event.
+pub fn time_spans(
+    events: &WindowEvents<'_>,
+    split: SplitMode,
+    frames: usize,
+) -> Vec<Option<(i64, i64)>> {
+    let mut spans = vec![None; frames];
+    if events.number == 0 {
+        return spans;
+    }
+    let length = match split {
+        SplitMode::Number { .. } => {
+            let share = events.number / frames as u64;
+            let mut seen = 0_u64;
+            events.for_each(|t, _| {
+                let frame = seen.checked_div(share).map_or(usize::MAX, |i| i as usize);
+                let t = t - events.t_first;
+                if let Some(span) = spans.get_mut(frame.min(frames - 1)) {
+                    let (first, last) = span.unwrap_or((t, t));
+                    *span = Some((t.min(first), t.max(last)));
+                }
+                seen += 1;
+            });
+            return spans;
+        }
+        SplitMode::Time { .. } => (events.t_last - events.t_first).div_euclid(frames as i64),
+        SplitMode::Duration { us } => i64::try_from(us).unwrap_or(i64::MAX),
+    };
+    for (i, span) in (0..).zip(&mut spans) {
+        let start = length.saturating_mul(i);
+        *span = Some((start, start.saturating_add(length)));
+    }
+    if let (SplitMode::Time { .. }, Some(Some(last))) = (split, spans.last_mut()) {
+        last.1 = events.t_last - events.t_first;
+    }
+    spans
+}
+
 /// Frame i takes events `i * d .. (i + 1) * d` with d = N / T, the last all that are left.
 fn by_number(events: &WindowEvents<'_>, frames: &mut Frames, done: &mut impl FnMut(&Frame)) {
     let share = events.number / frames.left as u64;

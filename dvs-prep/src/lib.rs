@@ -5,7 +5,7 @@
 //! [`cache_writer`], driven by [`pipeline`]; [`shortcomings`] is what was missing or damaged on the way. [`existing`] tells whether it must be gone at all, [`source_note`] and
 //! [`fingerprint`] what the input is, and [`cache_key`] gives what would be made a name. [`output_lock`] keeps runs that
 //! make the same output apart; [`unfinished`] is a file until it is whole. [`synth`] makes an archive where there is
-//! none.
+//! none. [`view`] makes pictures of frames, and [`manual`] man pages and completions of a command line.
 
 pub mod aedat;
 pub mod archive;
@@ -22,6 +22,7 @@ pub mod fingerprint;
 pub mod formats;
 pub mod frames;
 pub mod intake;
+pub mod manual;
 pub mod output_lock;
 pub mod pipeline;
 mod rationed;
@@ -35,3 +36,4 @@ pub mod synth;
 pub mod temporary;
 pub mod unfinished;
 pub mod unfinished_folder;
+pub mod view;

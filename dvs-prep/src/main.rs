@@ -10,17 +10,22 @@ mod progress;
 mod report;
 mod signals;
 mod verify;
+mod viewing;
 
 use std::fs;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::Parser;
+use clap::{CommandFactory, Parser};
+use dvs_prep::manual;
 use dvs_prep::synth::write_archive;
 use dvs_shared::CacheFile;
 
-use crate::cli::{Cli, Command, ExportArgs, InfoArgs, PrepareArgs, SynthArgs, VerifyArgs};
+use crate::cli::{
+    Cli, Command, CompletionsArgs, ExportArgs, InfoArgs, ManArgs, PrepareArgs, SynthArgs,
+    VerifyArgs,
+};
 
 // The system's allocator gives large blocks back at once and so pays for the same pages again and again.
 #[global_allocator]
@@ -48,6 +53,9 @@ fn main() -> ExitCode {
         Some(Command::Export(args)) => export(&args, &mut out),
         Some(Command::Info(args)) => info(&args, &mut out),
         Some(Command::Verify(args)) => verify(&args, &mut out),
+        Some(Command::View(args)) => viewing::view(&args, &mut out),
+        Some(Command::Completions(args)) => completions(&args, &mut out),
+        Some(Command::Man(args)) => man(&args, &mut out),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -110,4 +118,15 @@ fn verify(args: &VerifyArgs, out: &mut impl Write) -> Result<()> {
         .context("cannot start threads")?;
     let samples = pool.install(|| verify::verify(&args.file))?;
     Ok(report::write_verified(out, &args.file, samples, args.json)?)
+}
+
+fn completions(args: &CompletionsArgs, out: &mut impl Write) -> Result<()> {
+    Ok(out.write_all(&manual::completions(Cli::command(), args.shell))?)
+}
+
+fn man(args: &ManArgs, out: &mut impl Write) -> Result<()> {
+    for page in manual::write_man_pages(Cli::command(), &args.folder)? {
+        writeln!(out, "{}", page.display())?;
+    }
+    Ok(())
 }

@@ -17,7 +17,7 @@ use dvs_prep::synth::SynthOptions;
 use dvs_shared::SplitMode;
 use dvs_shared::split_mode::MAX_FRAMES;
 
-use crate::cli::{Cli, PrepareArgs, SplitBy, SynthArgs};
+use crate::cli::{Cli, PrepareArgs, SplitArgs, SplitBy, SynthArgs};
 
 /// The folder looked in without --input and without $DVS_DATA.
 const DATA_FOLDER: &str = "DVS128Gesture";
@@ -39,11 +39,12 @@ pub struct Options {
 }
 
 /// Ends the program with exit status 2 and a usage message.
-fn misuse(kind: ErrorKind, message: String) -> ! {
+pub fn misuse(kind: ErrorKind, message: String) -> ! {
     Cli::command().error(kind, message).exit()
 }
 
-fn split_mode(args: &PrepareArgs) -> SplitMode {
+/// How samples become frames. Options that do not go together are misuse.
+pub fn split_mode(args: &SplitArgs) -> SplitMode {
     let split = args.split.unwrap_or(match args.duration {
         Some(_) => SplitBy::Duration,
         None => SplitBy::Number,
@@ -88,6 +89,28 @@ fn data_variable() -> Option<PathBuf> {
 /// Where the dataset lies by convention.
 fn data_folder() -> PathBuf {
     data_variable().unwrap_or_else(|| DATA_FOLDER.into())
+}
+
+/// Where the dataset lies by convention, if there is such a folder.
+///
+/// # Errors
+/// Where there is none, with what to do.
+pub fn existing_data_folder() -> Result<PathBuf> {
+    let place = data_folder();
+    if place.exists() {
+        return Ok(place);
+    }
+    let looked = match data_variable() {
+        Some(_) => format!("$DVS_DATA is {}, which does not exist", place.display()),
+        None => format!(
+            "neither --input nor $DVS_DATA is given and there is no folder {}",
+            place.display()
+        ),
+    };
+    bail!(
+        "no dataset: {looked}. Put DvsGesture.tar.gz there, or try `dvs-prep synth` for an archive of synthetic \
+         gestures"
+    )
 }
 
 /// What `synth` writes. The options' bounds are its own to check.
@@ -152,20 +175,10 @@ pub fn memory(mib: u64) -> u64 {
 pub fn resolve(args: &PrepareArgs) -> Result<Options> {
     let memory = memory(args.memory);
     let jobs = jobs(args.jobs);
-    let place = args.input.clone().unwrap_or_else(data_folder);
-    if args.input.is_none() && !place.exists() {
-        let looked = match data_variable() {
-            Some(_) => format!("$DVS_DATA is {}, which does not exist", place.display()),
-            None => format!(
-                "neither --input nor $DVS_DATA is given and there is no folder {}",
-                place.display()
-            ),
-        };
-        bail!(
-            "no dataset: {looked}. Put DvsGesture.tar.gz there, or try `dvs-prep synth` for an archive of synthetic \
-             gestures"
-        );
-    }
+    let place = match &args.input {
+        Some(place) => place.clone(),
+        None => existing_data_folder()?,
+    };
     let mut archive = Archive::find(&place)?;
     archive.mapping = args.classes.clone();
     if let Some(file) = &args.classes {
@@ -185,10 +198,10 @@ pub fn resolve(args: &PrepareArgs) -> Result<Options> {
         read_mapping(&text).with_context(cannot)?;
     }
     let named = made_with(&archive.path);
-    let said = args.frames.is_some() || args.split.is_some() || args.duration.is_some();
+    let said = args.split.given();
     let split = match named {
         Some(named) if !said => named,
-        _ => split_mode(args),
+        _ => split_mode(&args.split),
     };
     let split_said = said || named.is_some();
     if let Some(named) = named.filter(|&n| n != split) {

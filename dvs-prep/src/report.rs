@@ -376,12 +376,13 @@ pub fn write_json(out: &mut impl Write, value: &impl Serialize) -> io::Result<()
     writeln!(out)
 }
 
-fn line(out: &mut impl Write, name: &str, value: &str) -> io::Result<()> {
+/// A line of a report.
+pub fn line(out: &mut impl Write, name: &str, value: &str) -> io::Result<()> {
     writeln!(out, "{name:<16}{value}")
 }
 
 /// 1234567 as 1,234,567.
-fn grouped(n: u64) -> String {
+pub fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
@@ -393,7 +394,8 @@ fn grouped(n: u64) -> String {
     out
 }
 
-fn size(bytes: u64) -> String {
+/// Bytes for people.
+pub fn size(bytes: u64) -> String {
     indicatif::HumanBytes(bytes).to_string()
 }
 

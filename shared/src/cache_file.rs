@@ -235,6 +235,39 @@ impl CacheFile {
         codec: &mut ChunkCodec,
         scratch: &mut Frames,
     ) -> Result<(), CacheError> {
+        let counts = self.set(set).counts;
+        let mut events = 0;
+        self.read_by_chunk(set, index, codec, scratch, |chunk| {
+            events += chunk.counts(counts).map(u64::from).sum::<u64>();
+        })?;
+        let expected = self.set(set).samples[index].events;
+        if events == expected {
+            return Ok(());
+        }
+        let reason = format!(
+            "/{}/events says {expected} events, its frames hold {events}",
+            set.name()
+        );
+        Err(self.damaged(set, index, reason))
+    }
+
+    /// Hands the frames of sample `index` of `set` to `each`, in order and one chunk in memory at a time: all of them at
+    /// once, or with a fixed duration one by one. Their checksum is known only afterwards, so what was made of them is
+    /// worth nothing after an error.
+    ///
+    /// # Errors
+    /// Names the set, the row and the sample that cannot be read.
+    ///
+    /// # Panics
+    /// Where `index` is not below the set's number of samples.
+    pub fn read_by_chunk(
+        &self,
+        set: Set,
+        index: usize,
+        codec: &mut ChunkCodec,
+        scratch: &mut Frames,
+        mut each: impl FnMut(&Frames),
+    ) -> Result<(), CacheError> {
         let rows = self.set(set);
         let sample = &rows.samples[index];
         let frames = sample.frames / sample.chunks.len();
@@ -243,23 +276,13 @@ impl CacheFile {
             .raw
             .resize(frame_bytes(frames, self.header.sensor, rows.counts), 0);
         let mut checksum = crc32fast::Hasher::new();
-        let mut events = 0;
         for at in sample.chunks.clone() {
             let Frames { raw, chunk, .. } = &mut *scratch;
             self.read_chunk(set, index, at, codec, chunk, raw)?;
             checksum.update(raw);
-            events += scratch.counts(rows.counts).map(u64::from).sum::<u64>();
+            each(scratch);
         }
-        self.hold_checksum(set, index, checksum.finalize())?;
-        if events == sample.events {
-            return Ok(());
-        }
-        let reason = format!(
-            "/{}/events says {} events, its frames hold {events}",
-            set.name(),
-            sample.events
-        );
-        Err(self.damaged(set, index, reason))
+        self.hold_checksum(set, index, checksum.finalize())
     }
 
     fn read_chunk(

@@ -1,0 +1,159 @@
+//! Options of `view`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use dvs_prep::view::{Background, Scale, Scheme};
+use dvs_shared::Set;
+
+use super::{SplitArgs, parse_duration_us};
+
+/// A colour that frames lie on.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum BackgroundName {
+    /// Events shine
+    Black,
+    /// For paper
+    White,
+}
+
+/// Colours of ON and OFF.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum SchemeName {
+    /// ON blue, OFF orange: the colour-blind tell them apart
+    Accessible,
+    /// ON blue, OFF green, as its play_frame
+    #[value(name = "spikingjelly")]
+    SpikingJelly,
+}
+
+/// Whether the terminal look has colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Colour {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Wherever it goes
+    Always,
+    /// Characters alone
+    Never,
+}
+
+/// A set of the dataset.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum SetName {
+    /// The training set
+    Train,
+    /// The test set
+    Test,
+}
+
+/// How long a frame of an animation is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delay {
+    /// So many microseconds.
+    Fixed(u64),
+    /// As long as it lasted.
+    Real,
+}
+
+/// Options of `view`.
+#[derive(Debug, Args)]
+pub struct ViewArgs {
+    /// A cache, a recording (.aedat), or the dataset's archive or folder [default: in $DVS_DATA, else in ./DVS128Gesture,
+    /// the cache that the options below name, else the archive]
+    pub input: Option<PathBuf>,
+    /// The sample: its name, as user02_led_0@3 for label 3, or its number from 0 among those of --set and --label
+    /// [default: 0]
+    #[arg(long, short, value_name = "NAME|N")]
+    pub sample: Option<String>,
+    /// Only samples of this gesture: its number or its name
+    #[arg(long, short, value_name = "LABEL")]
+    pub label: Option<String>,
+    /// Which set samples are of [default: train; a name is looked for in both]
+    #[arg(long, value_enum)]
+    pub set: Option<SetName>,
+    /// One sample of each gesture: the first, or number --sample
+    #[arg(long, conflicts_with = "label")]
+    pub each_class: bool,
+    /// The picture to write: .png for a sheet or a plot, .gif for an animation [default: a look in the terminal]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Events and duration of each frame instead of the frames: as a .png, or in the terminal as a table
+    #[arg(long, conflicts_with = "each_class")]
+    pub plot: bool,
+    /// At most so many frames a sample, evenly spaced; captions say which [default: 100 in a sheet, 8 with --each-class,
+    /// 1000 in an animation, what fits in the terminal]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_frames: Option<u32>,
+    /// What pixels without events are
+    #[arg(long, value_enum, value_name = "COLOUR", default_value = "black")]
+    pub background: BackgroundName,
+    /// Colours of ON and OFF
+    #[arg(long, value_enum, value_name = "PALETTE", default_value = "accessible")]
+    pub palette: SchemeName,
+    /// Pixels of the picture for a pixel of the sensor, as 3; or less than one, as 1/2 [default: readable]
+    #[arg(long, value_name = "N")]
+    pub scale: Option<Scale>,
+    /// How long an animation shows each frame: a time, or `real` for as long as it lasted [default: 100ms]
+    #[arg(long, value_name = "TIME", value_parser = parse_delay)]
+    pub delay: Option<Delay>,
+    /// Colours in the terminal
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "auto")]
+    pub color: Colour,
+    /// Print one JSON object, with events and time span of every frame
+    #[arg(long)]
+    pub json: bool,
+    /// How a recording's samples become frames.
+    #[command(flatten, next_help_heading = "From recordings")]
+    pub split: SplitArgs,
+    /// Count events whose valid bit is clear, as SpikingJelly does
+    #[arg(long, help_heading = "From recordings")]
+    pub keep_invalid: bool,
+    /// With --end-us, the part of an .aedat to show instead of a labelled sample, in its own microseconds
+    #[arg(long, value_name = "US", requires = "end_us", allow_negative_numbers = true, help_heading = "From recordings",
+          conflicts_with_all = ["sample", "label", "each_class", "set"])]
+    pub start_us: Option<i64>,
+    /// First microsecond after that part
+    #[arg(
+        long,
+        value_name = "US",
+        requires = "start_us",
+        allow_negative_numbers = true,
+        help_heading = "From recordings"
+    )]
+    pub end_us: Option<i64>,
+}
+
+impl From<BackgroundName> for Background {
+    fn from(name: BackgroundName) -> Self {
+        match name {
+            BackgroundName::Black => Self::Black,
+            BackgroundName::White => Self::White,
+        }
+    }
+}
+
+impl From<SchemeName> for Scheme {
+    fn from(name: SchemeName) -> Self {
+        match name {
+            SchemeName::Accessible => Self::Accessible,
+            SchemeName::SpikingJelly => Self::SpikingJelly,
+        }
+    }
+}
+
+impl From<SetName> for Set {
+    fn from(name: SetName) -> Self {
+        match name {
+            SetName::Train => Self::Train,
+            SetName::Test => Self::Test,
+        }
+    }
+}
+
+fn parse_delay(text: &str) -> Result<Delay, String> {
+    match text {
+        "real" => Ok(Delay::Real),
+        _ => parse_duration_us(text).map(Delay::Fixed),
+    }
+}

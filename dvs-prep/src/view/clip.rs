@@ -1,0 +1,218 @@
+//! What is to be seen of one sample.
+
+use dvs_shared::event::{POLARITIES, SensorSize};
+
+use super::ViewError;
+use super::colours::{cell, level, level_of_square};
+use super::scale::Scale;
+
+/// The share of the cells with events that are shown in full, in percent: a few hot pixels must not dim all others.
+const FULL_PERCENT: u64 = 1;
+/// Counts that are told apart when the full one is looked for; no camera reaches it within a frame.
+const TOLD_APART: usize = 1 << 16;
+
+/// Frames of one sample, and what stands beside them.
+#[derive(Clone, Debug)]
+pub struct Clip<'a, C> {
+    counts: &'a [C],
+    size: SensorSize,
+    pub(super) title: Vec<String>,
+    captions: Vec<Vec<String>>,
+}
+
+/// A clip at one scale, ready to be drawn.
+#[derive(Debug)]
+pub struct Scaled<'a, 'c, C> {
+    clip: &'c Clip<'a, C>,
+    scale: Scale,
+    /// The count that is shown in full, the same for all frames so that they can be compared.
+    top: u32,
+}
+
+impl<'a, C: Copy + Into<u32>> Clip<'a, C> {
+    /// Frames `[T, 2, H, W]` of a sensor of this size, polarity 0 being OFF. `title` are the parts of what is said of
+    /// all of them, `captions` of each: either one for each frame or none at all.
+    ///
+    /// # Errors
+    /// Where the counts are not whole frames, or there are not as many captions as frames.
+    pub fn new(
+        counts: &'a [C],
+        size: SensorSize,
+        title: Vec<String>,
+        captions: Vec<Vec<String>>,
+    ) -> Result<Self, ViewError> {
+        let cells = size.frame_cells();
+        if cells == 0 || !counts.len().is_multiple_of(cells) {
+            let counts = counts.len();
+            return Err(ViewError::Shape { counts, cells });
+        }
+        let frames = counts.len() / cells;
+        if !captions.is_empty() && captions.len() != frames {
+            let captions = captions.len();
+            return Err(ViewError::Captions { captions, frames });
+        }
+        Ok(Self {
+            counts,
+            size,
+            title,
+            captions,
+        })
+    }
+
+    /// T.
+    pub fn frames(&self) -> usize {
+        self.counts.len() / self.size.frame_cells()
+    }
+
+    /// Size of the sensor.
+    pub fn size(&self) -> SensorSize {
+        self.size
+    }
+
+    /// What is said of frame `at`.
+    pub(super) fn caption(&self, at: usize) -> &[String] {
+        self.captions.get(at).map_or(&[], Vec::as_slice)
+    }
+
+    /// At `scale`.
+    pub(super) fn scaled(&self, scale: Scale) -> Scaled<'a, '_, C> {
+        let mut scaled = Scaled {
+            clip: self,
+            scale,
+            top: 1,
+        };
+        // How many cells hold each count, the last place for all that are larger.
+        let mut cells = vec![0_u64; TOLD_APART];
+        for frame in 0..self.frames() {
+            for count in scaled.binned(frame) {
+                cells[(count as usize).min(TOLD_APART - 1)] += 1;
+            }
+        }
+        let with_events: u64 = cells[1..].iter().sum();
+        let mut left = with_events * FULL_PERCENT / 100;
+        let top = (1..TOLD_APART).rev().find(|&count| {
+            let here = cells[count];
+            let found = here > left;
+            left = left.saturating_sub(here);
+            found
+        });
+        scaled.top = top.unwrap_or(1) as u32;
+        scaled
+    }
+}
+
+impl<C: Copy + Into<u32>> Scaled<'_, '_, C> {
+    /// Size of a frame before it is enlarged.
+    pub fn bins(&self) -> SensorSize {
+        Scale::Down(self.scale.binned()).apply(self.clip.size)
+    }
+
+    /// Size of a frame in the picture.
+    pub fn size(&self) -> SensorSize {
+        self.scale.apply(self.clip.size)
+    }
+
+    /// How often each pixel is repeated in either direction.
+    pub fn repeated(&self) -> u32 {
+        self.scale.repeated()
+    }
+
+    /// The clip.
+    pub fn clip(&self) -> &Clip<'_, C> {
+        self.clip
+    }
+
+    /// Indices of the colours of frame `at`, `[y, x]` of [`Scaled::bins`].
+    pub fn cells(&self, at: usize) -> Vec<u8> {
+        let counts = self.binned(at);
+        let (off, on) = counts.split_at(counts.len() / POLARITIES as usize);
+        let level = match self.scale.binned() {
+            1 => level,
+            _ => level_of_square,
+        };
+        let level = |count: &u32| level(*count, self.top);
+        off.iter()
+            .zip(on)
+            .map(|(off, on)| cell(level(off), level(on)))
+            .collect()
+    }
+
+    /// Counts of frame `at`, `[2, y, x]` of [`Scaled::bins`].
+    fn binned(&self, at: usize) -> Vec<u32> {
+        let SensorSize { width, height } = self.clip.size;
+        let cells = self.clip.size.frame_cells();
+        let frame = self.clip.counts[at * cells..][..cells].iter();
+        let bin = self.scale.binned() as usize;
+        if bin == 1 {
+            return frame.map(|&count| count.into()).collect();
+        }
+        let (width, height) = (width as usize, height as usize);
+        let bins = self.bins();
+        let mut counts = vec![0_u32; bins.frame_cells()];
+        for (place, &count) in frame.enumerate() {
+            let (row, x) = (place / width, place % width);
+            let (polarity, y) = (row / height, row % height);
+            let row = polarity * bins.height as usize + y / bin;
+            let sum = &mut counts[row * bins.width as usize + x / bin];
+            *sum = sum.saturating_add(count.into());
+        }
+        counts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::colours::{LEVELS, levels};
+    use super::*;
+
+    fn clip<C: Copy + Into<u32>>(counts: &[C], width: u32, height: u32) -> Clip<'_, C> {
+        Clip::new(counts, SensorSize { width, height }, vec![], vec![]).unwrap()
+    }
+
+    #[test]
+    fn only_whole_frames_are_taken() {
+        let size = SensorSize {
+            width: 2,
+            height: 2,
+        };
+        assert!(Clip::new(&[0_u8; 15], size, vec![], vec![]).is_err());
+        assert!(Clip::new(&[0_u8; 16], size, vec![], vec![vec![]]).is_err());
+        assert!(Clip::new(&[0_u8; 0], SensorSize { width: 0, ..size }, vec![], vec![]).is_err());
+        let none = Clip::new(&[0_u8; 0], size, vec![], vec![]).unwrap();
+        assert_eq!(none.frames(), 0);
+    }
+
+    #[test]
+    fn counts_of_every_type_give_the_same_cells() {
+        let counts = [0_u8, 1, 2, 0, 9, 0, 2, 0];
+        let wide = counts.map(u32::from);
+        let (a, b) = (clip(&counts, 2, 2), clip(&wide, 2, 2));
+        let cells = a.scaled(Scale::Up(3)).cells(0);
+        assert_eq!(cells, b.scaled(Scale::Up(3)).cells(0));
+        assert_eq!(cells[0], cell(0, LEVELS - 1));
+        assert_eq!(levels(cells[1]), (1, 0));
+        assert_eq!(cells[3], cell(0, 0));
+    }
+
+    #[test]
+    fn squares_are_added_up_to_the_edge() {
+        // 3 x 2 pixels in squares of 2: OFF has 1 + 2 + 4 + 5 and 3 + 6.
+        let counts: Vec<u16> = [1, 2, 3, 4, 5, 6, 0, 0, 0, 0, 0, 7].to_vec();
+        let clip = clip(&counts, 3, 2);
+        let scaled = clip.scaled(Scale::Down(2));
+        assert_eq!(scaled.binned(0), [12, 9, 0, 7]);
+        assert_eq!((scaled.bins().width, scaled.bins().height), (2, 1));
+    }
+
+    #[test]
+    fn hot_pixels_do_not_dim_the_others() {
+        let mut counts = vec![1_u32; 2 * 32 * 32];
+        counts[..20].fill(100_000);
+        assert_eq!(clip(&counts, 32, 32).scaled(Scale::Up(1)).top, 1);
+        counts[..40].fill(100_000);
+        let top = clip(&counts, 32, 32).scaled(Scale::Up(1)).top;
+        assert_eq!(top as usize, TOLD_APART - 1);
+        assert_eq!(clip(&[0_u8; 8], 2, 2).scaled(Scale::Up(1)).top, 1);
+    }
+}

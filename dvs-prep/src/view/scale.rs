@@ -1,0 +1,118 @@
+//! How many pixels of the picture are one of the sensor, or how many of the sensor are one of the picture.
+
+use std::fmt;
+use std::str::FromStr;
+
+use dvs_shared::event::SensorSize;
+
+/// The largest factor either way.
+const MAX_FACTOR: u32 = 64;
+
+/// A whole factor, so that every pixel of the sensor is seen alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scale {
+    /// Each pixel of the sensor is a square of so many pixels.
+    Up(u32),
+    /// Each square of so many pixels of the sensor, its counts added, is one pixel.
+    Down(u32),
+}
+
+impl Scale {
+    /// The scale at which the longer side comes to about `side` pixels, and never to more.
+    pub fn to_fit(size: SensorSize, side: u32) -> Self {
+        let longer = size.width.max(size.height).max(1);
+        match side / longer {
+            0 => Self::Down(longer.div_ceil(side.max(1))),
+            factor => Self::Up(factor.min(MAX_FACTOR)),
+        }
+    }
+
+    /// How many pixels of the sensor go into one side of a square.
+    pub fn binned(self) -> u32 {
+        match self {
+            Self::Up(_) => 1,
+            Self::Down(factor) => factor.max(1),
+        }
+    }
+
+    /// How often each side is repeated.
+    pub fn repeated(self) -> u32 {
+        match self {
+            Self::Up(factor) => factor.max(1),
+            Self::Down(_) => 1,
+        }
+    }
+
+    /// Width and height of a frame of this size.
+    pub fn apply(self, size: SensorSize) -> SensorSize {
+        let side = |pixels: u32| {
+            pixels
+                .div_ceil(self.binned())
+                .saturating_mul(self.repeated())
+        };
+        SensorSize {
+            width: side(size.width),
+            height: side(size.height),
+        }
+    }
+}
+
+impl FromStr for Scale {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (up, digits) = match text.strip_prefix("1/") {
+            Some(digits) => (false, digits),
+            None => (true, text),
+        };
+        match digits.parse() {
+            Ok(factor @ 1..=MAX_FACTOR) if up => Ok(Self::Up(factor)),
+            Ok(factor @ 1..=MAX_FACTOR) => Ok(Self::Down(factor)),
+            _ => Err(format!(
+                "it is a whole number from 1 to {MAX_FACTOR}, or 1/2 to 1/{MAX_FACTOR} to make frames smaller"
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Scale {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Up(factor) => write!(f, "{factor}"),
+            Self::Down(factor) => write!(f, "1/{factor}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_sensor_fits() {
+        for (width, height, side, expected) in [
+            (128, 128, 384, Scale::Up(3)),
+            (34, 34, 384, Scale::Up(11)),
+            (1, 1, 384, Scale::Up(64)),
+            (346, 260, 384, Scale::Up(1)),
+            (1280, 720, 384, Scale::Down(4)),
+            (129, 10, 128, Scale::Down(2)),
+        ] {
+            let size = SensorSize { width, height };
+            let scale = Scale::to_fit(size, side);
+            assert_eq!(scale, expected);
+            let scaled = scale.apply(size);
+            assert!(scaled.width.max(scaled.height) <= side);
+        }
+    }
+
+    #[test]
+    fn scales_are_read_as_they_are_written() {
+        for scale in [Scale::Up(1), Scale::Up(64), Scale::Down(2), Scale::Down(64)] {
+            assert_eq!(scale.to_string().parse(), Ok(scale));
+        }
+        for wrong in ["", "0", "1/0", "65", "2/3", "-1", "1.5", "x"] {
+            assert!(wrong.parse::<Scale>().is_err(), "{wrong}");
+        }
+    }
+}

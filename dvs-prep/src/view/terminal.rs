@@ -1,0 +1,338 @@
+//! Frames drawn with characters.
+//!
+//! With colours a character is two pixels, one above the other, in the colours of the pictures. Without, a character of
+//! braille is eight pixels, and a dot is a pixel with events of either polarity: resolution for colour. Where the
+//! terminal is too narrow, several pixels of the sensor are one, their counts added.
+
+use std::fmt::Write;
+
+use dvs_shared::event::POLARITIES;
+
+use super::clip::{Clip, Scaled};
+use super::colours::levels;
+use super::scale::Scale;
+use super::timing::{Timing, duration};
+use super::{Colours, ViewError};
+
+/// Characters a frame has at least, where the terminal is wide enough for more than one.
+const LEAST: usize = 32;
+/// Characters of the longest bar.
+const BAR: usize = 40;
+const HALF_BLOCK: char = '\u{2580}';
+const BRAILLE: u32 = 0x2800;
+const RESET: &str = "\x1b[0m";
+
+/// What a terminal can show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paint {
+    /// Characters alone.
+    Plain,
+    /// The 256 colours of xterm.
+    Palette,
+    /// Any colour.
+    Rgb,
+}
+
+/// How many frames stand beside each other in so many columns of characters.
+pub fn frames_in(columns: usize) -> usize {
+    ((columns + 1) / (LEAST + 1)).max(1)
+}
+
+/// The frames of the clips, one clip after the other, within `columns` characters.
+///
+/// # Errors
+/// Where there is no clip.
+pub fn look<C: Copy + Into<u32>>(
+    clips: &[Clip<'_, C>],
+    columns: usize,
+    paint: Paint,
+    colours: &Colours,
+) -> Result<String, ViewError> {
+    if clips.is_empty() {
+        return Err(ViewError::Nothing);
+    }
+    let abreast = frames_in(columns);
+    let wide = ((columns + 1) / abreast).saturating_sub(1).max(1);
+    let mut tiles = Vec::new();
+    for clip in clips {
+        // A dot of braille is half a character wide.
+        let across = if paint == Paint::Plain {
+            2 * wide
+        } else {
+            wide
+        };
+        let bins = clip.size().width.div_ceil(across as u32).max(1);
+        let scaled = clip.scaled(Scale::Down(bins));
+        for at in 0..clip.frames() {
+            tiles.push(tile(&scaled, at, paint, colours, wide));
+        }
+    }
+    let mut text = String::new();
+    for row in tiles.chunks(abreast) {
+        let lines = row.iter().map(|tile| tile.lines.len()).max().unwrap_or(0);
+        for line in 0..lines {
+            let mut missing = 0;
+            for tile in row {
+                let (content, width) = match tile.lines.get(line) {
+                    Some((content, width)) => (content.as_str(), *width),
+                    None => ("", 0),
+                };
+                let _ = write!(text, "{:missing$}{content}", "");
+                missing = wide.saturating_sub(width) + 1;
+            }
+            text.push('\n');
+        }
+    }
+    Ok(text)
+}
+
+/// Lines of a frame, each with the number of its characters.
+struct Tile {
+    lines: Vec<(String, usize)>,
+}
+
+fn tile<C: Copy + Into<u32>>(
+    clip: &Scaled<'_, '_, C>,
+    at: usize,
+    paint: Paint,
+    colours: &Colours,
+    wide: usize,
+) -> Tile {
+    let cells = clip.cells(at);
+    let width = clip.bins().width as usize;
+    let mut lines = match paint {
+        Paint::Plain => braille(&cells, width),
+        _ => half_blocks(&cells, width, paint, colours),
+    };
+    // As many of its parts as there is room for.
+    let mut caption = String::new();
+    for part in clip.clip().caption(at) {
+        let between = if caption.is_empty() { "" } else { "  " };
+        if caption.chars().count() + between.len() + part.chars().count() <= wide {
+            caption += between;
+            caption.extend(part.chars().map(visible));
+        }
+    }
+    let width = caption.chars().count();
+    lines.push((caption, width));
+    Tile { lines }
+}
+
+fn half_blocks(
+    cells: &[u8],
+    width: usize,
+    paint: Paint,
+    colours: &Colours,
+) -> Vec<(String, usize)> {
+    let colour = |cell: u8| {
+        let (off, on) = levels(cell);
+        colours.mix(off, on)
+    };
+    let mut lines = Vec::new();
+    for rows in cells.chunks(2 * width) {
+        let (upper, lower) = rows.split_at(width);
+        let mut line = String::new();
+        let mut last = None;
+        // Below the last row of an odd height lies background.
+        let lower = lower.iter().chain(std::iter::repeat(&0));
+        for (&upper, &lower) in upper.iter().zip(lower) {
+            let pair = [upper, lower].map(colour);
+            if last != Some(pair) {
+                let [above, below] = pair.map(|colour| code(colour, paint));
+                let _ = write!(line, "\x1b[38;{above};48;{below}m");
+                last = Some(pair);
+            }
+            line.push(HALF_BLOCK);
+        }
+        line += RESET;
+        lines.push((line, width));
+    }
+    lines
+}
+
+/// The parameters that select a colour, in either kind of palette.
+fn code([r, g, b]: [u8; 3], paint: Paint) -> String {
+    match paint {
+        Paint::Rgb => format!("2;{r};{g};{b}"),
+        // xterm's cube of 6 x 6 x 6 colours has 0, 95, 135, 175, 215, 255 in each direction.
+        _ => {
+            let step = |c: u8| match c {
+                0..48 => 0,
+                48..115 => 1,
+                115.. => (u16::from(c) - 35) / 40,
+            };
+            format!("5;{}", 16 + 36 * step(r) + 6 * step(g) + step(b))
+        }
+    }
+}
+
+fn braille(cells: &[u8], width: usize) -> Vec<(String, usize)> {
+    /// The bit of a dot, `[y][x]`.
+    const DOTS: [[u32; 2]; 4] = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]];
+    let characters = width.div_ceil(2);
+    let rows = cells.chunks(4 * width).map(|rows| {
+        let mut dots = vec![BRAILLE; characters];
+        for (y, row) in rows.chunks(width).enumerate() {
+            for (x, &cell) in row.iter().enumerate() {
+                if cell > 0 {
+                    dots[x / 2] |= DOTS[y][x % 2];
+                }
+            }
+        }
+        let line = dots.into_iter().filter_map(char::from_u32).collect();
+        (line, characters)
+    });
+    rows.collect()
+}
+
+/// Events and duration of each frame as a table, with bars for the durations, or for the events where durations are not
+/// known frame by frame.
+pub fn table(events: &[[u64; POLARITIES as usize]], timing: &Timing) -> String {
+    let durations = matches!(timing, Timing::Spans(_));
+    let value = |at: usize| match durations {
+        true => timing.duration_us(at).unwrap_or(0.0),
+        false => events[at].iter().sum::<u64>() as f64,
+    };
+    let most = (0..events.len()).map(value).fold(0.0, f64::max);
+    let mut text = format!("{:>5}  {:>9}  {:>9}", "frame", "OFF", "ON");
+    text += if durations {
+        "  duration\n"
+    } else {
+        "    events\n"
+    };
+    for (at, [off, on]) in events.iter().enumerate() {
+        let said = match durations {
+            true => timing.duration_us(at).map_or("-".to_owned(), duration),
+            false => (off + on).to_string(),
+        };
+        let bar = bar(if most > 0.0 { value(at) / most } else { 0.0 });
+        let line = format!("{:>5}  {off:>9}  {on:>9}  {said:>8}  {bar}", at + 1);
+        text += line.trim_end();
+        text.push('\n');
+    }
+    if let Some(note) = timing.note() {
+        let _ = writeln!(text, "duration of the frames: {note}");
+    }
+    text
+}
+
+/// A bar of eighths of a character.
+fn bar(share: f64) -> String {
+    let eighths = (share.clamp(0.0, 1.0) * (BAR * 8) as f64).round() as u32;
+    let mut bar = "\u{2588}".repeat((eighths / 8) as usize);
+    // From one eighth to seven the blocks stand one after another, the narrowest last.
+    bar.extend(char::from_u32(0x2590 - eighths % 8).filter(|_| !eighths.is_multiple_of(8)));
+    bar
+}
+
+/// A character that moves no cursor: names may come from anywhere.
+pub fn visible(c: char) -> char {
+    if c.is_control() { '\u{fffd}' } else { c }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use dvs_shared::event::SensorSize;
+
+    use super::super::{Background, Scheme};
+    use super::*;
+
+    fn colours() -> Colours {
+        Colours::new(Background::Black, Scheme::Accessible)
+    }
+
+    fn clip<'a>(counts: &'a [u8], width: u32, caption: &[&str]) -> Clip<'a, u8> {
+        let height = counts.len() as u32 / 2 / width;
+        let caption = caption.iter().map(|&part| part.to_owned()).collect();
+        let size = SensorSize { width, height };
+        Clip::new(counts, size, vec![], vec![caption]).unwrap()
+    }
+
+    #[test]
+    fn dots_are_pixels_with_events() {
+        let mut counts = [0; 2 * 3 * 5];
+        counts[0] = 1; // OFF at (0, 0)
+        counts[3 * 5 + 3 * 3 + 1] = 2; // ON at (1, 3)
+        counts[3 * 4 + 2] = 1; // OFF at (2, 4)
+        let text = look(
+            &[clip(&counts, 3, &["a", "b"])],
+            40,
+            Paint::Plain,
+            &colours(),
+        )
+        .unwrap();
+        assert_eq!(text, "\u{2881}\u{2800}\n\u{2800}\u{2801}\na  b\n");
+    }
+
+    #[test]
+    fn half_blocks_have_the_colours_of_the_pixels() {
+        let text = look(
+            &[clip(&[1, 0, 0, 0, 0, 1], 1, &[])],
+            10,
+            Paint::Rgb,
+            &colours(),
+        )
+        .unwrap();
+        let code = |colour| code(colour, Paint::Rgb);
+        let Colours {
+            on,
+            off,
+            background,
+            ..
+        } = colours();
+        let expected = format!(
+            "\x1b[38;{};48;{}m\u{2580}{RESET}\n\x1b[38;{};48;{}m\u{2580}{RESET}\n\n",
+            code(off),
+            code(background),
+            code(on),
+            code(background)
+        );
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn colours_of_the_cube_are_the_nearest() {
+        const STEPS: [i32; 6] = [0, 95, 135, 175, 215, 255];
+        for c in 0..=255_u8 {
+            let nearest = (0..6)
+                .min_by_key(|&i| (STEPS[i] - i32::from(c)).abs())
+                .unwrap();
+            let expected = format!("5;{}", 16 + nearest);
+            // Halfway between two either is right.
+            if STEPS
+                .iter()
+                .filter(|s| (**s - i32::from(c)).abs() == (STEPS[nearest] - i32::from(c)).abs())
+                .count()
+                == 1
+            {
+                assert_eq!(code([0, 0, c], Paint::Palette), expected, "{c}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        let counts = vec![1; 2 * 50 * 50];
+        let clip = clip(
+            &counts,
+            50,
+            &["a caption", "that is long", "longer than the frame is wide"],
+        );
+        let clips = vec![clip; 5];
+        for columns in [0, 1, 5, 32, 33, 64, 65, 80, 131, 200] {
+            let text = look(&clips, columns, Paint::Plain, &colours()).unwrap();
+            let widest = text.lines().map(|line| line.chars().count()).max();
+            assert!(widest <= Some(columns.max(1)), "{columns}: {widest:?}");
+        }
+    }
+
+    #[test]
+    fn bars_end_at_eighths() {
+        assert_eq!(bar(0.0), "");
+        assert_eq!(bar(1.0).chars().count(), BAR);
+        assert_eq!(bar(1.5 / BAR as f64), "\u{2588}\u{258c}");
+        assert_eq!(bar(1.0 / 8.0 / BAR as f64), "\u{258f}");
+        assert_eq!(bar(7.0 / 8.0 / BAR as f64), "\u{2589}");
+    }
+}

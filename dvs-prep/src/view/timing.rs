@@ -1,0 +1,105 @@
+//! When frames are, as far as it is known, and what is said of it beside them.
+
+/// The time that frames span. Times of frames count from the sample's first event, where the first frame begins.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Timing {
+    /// First and last moment of each frame, in microseconds; `None` for frames without events.
+    Spans(Vec<Option<(i64, i64)>>),
+    /// Each frame lasts so many microseconds, whatever is in it.
+    Fixed(u64),
+    /// All frames last equally long, and at most so many microseconds.
+    AtMost(f64),
+    /// Frames differ, and how is not known.
+    Unknown,
+}
+
+impl Timing {
+    /// When frame `at` begins and ends, in microseconds after the sample's first event.
+    pub fn span_us(&self, at: usize) -> Option<(i64, i64)> {
+        match self {
+            Self::Spans(spans) => *spans.get(at)?,
+            Self::Fixed(us) => {
+                let edge = |at: usize| i64::try_from(u128::from(*us) * at as u128).ok();
+                Some((edge(at)?, edge(at + 1)?))
+            }
+            Self::AtMost(_) | Self::Unknown => None,
+        }
+    }
+
+    /// How long frame `at` lasts, in microseconds; for [`Timing::AtMost`] at most.
+    pub fn duration_us(&self, at: usize) -> Option<f64> {
+        match self {
+            Self::AtMost(us) => Some(*us),
+            _ => {
+                let (start, end) = self.span_us(at)?;
+                Some(end as f64 - start as f64)
+            }
+        }
+    }
+
+    /// What must be said beside durations.
+    pub fn note(&self) -> Option<String> {
+        match self {
+            Self::Spans(_) => None,
+            Self::Fixed(us) => Some(format!("each {}", duration(*us as f64))),
+            Self::AtMost(us) => Some(format!(
+                "all equal, at most {}: a cache does not hold the time of the last event",
+                duration(*us)
+            )),
+            Self::Unknown => {
+                Some("a cache does not hold them: view the recording to see them".to_owned())
+            }
+        }
+    }
+}
+
+/// What is said of frame `at` of `frames`: its place, its events and, where it is known, its time.
+pub fn caption(at: usize, frames: usize, events: u64, timing: &Timing) -> Vec<String> {
+    let unit = if events == 1 { "event" } else { "events" };
+    let mut parts = vec![format!("{}/{frames}", at + 1), format!("{events} {unit}")];
+    if let Some((start, end)) = timing.span_us(at) {
+        let seconds = |us: i64| us as f64 / 1e6;
+        parts.push(format!("{:.3}-{:.3} s", seconds(start), seconds(end)));
+    }
+    parts
+}
+
+/// A duration in the unit that suits it.
+pub fn duration(us: f64) -> String {
+    match us {
+        ..1e3 => format!("{us:.0} us"),
+        ..1e6 => format!("{} ms", decimals(us / 1e3, 1)),
+        _ => format!("{} s", decimals(us / 1e6, 3)),
+    }
+}
+
+/// At most so many decimals, none where they are all 0.
+fn decimals(value: f64, most: usize) -> String {
+    let text = format!("{value:.most$}");
+    match text.split_once('.') {
+        Some((whole, decimals)) if decimals.bytes().all(|digit| digit == b'0') => whole.to_owned(),
+        _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_is_not_said() {
+        let said = |timing: &Timing| caption(1, 3, 1, timing).join(", ");
+        let spans = Timing::Spans(vec![Some((0, 5)), Some((1_500, 22_000))]);
+        assert_eq!(said(&spans), "2/3, 1 event, 0.002-0.022 s");
+        assert_eq!(said(&Timing::Fixed(100_000)), "2/3, 1 event, 0.100-0.200 s");
+        for timing in [Timing::Unknown, Timing::AtMost(10.0), Timing::Spans(vec![])] {
+            assert_eq!(said(&timing), "2/3, 1 event");
+        }
+        assert_eq!(Timing::AtMost(10.0).duration_us(7), Some(10.0));
+        assert_eq!(Timing::Fixed(u64::MAX).span_us(1), None);
+        assert_eq!(duration(999.4), "999 us");
+        assert_eq!(duration(375_250.0), "375.2 ms");
+        assert_eq!(duration(100_000.0), "100 ms");
+        assert_eq!(duration(6_012_345.0), "6.012 s");
+    }
+}

@@ -1,0 +1,222 @@
+//! `dvs-prep view`: samples chosen, read, and shown.
+
+mod choose;
+mod input;
+mod lists;
+mod output;
+mod recordings;
+mod said;
+mod sample;
+
+use std::env;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::error::ErrorKind;
+use dvs_prep::view::terminal::{self, Paint};
+use dvs_prep::view::{Animation, Colours, Style, contact_sheet, plot};
+
+use self::choose::Wanted;
+use self::input::Input;
+use self::said::{Said, Written};
+use self::sample::Viewed;
+use crate::cli::{Colour, Delay, ViewArgs};
+use crate::options::misuse;
+
+const DEFAULT_COLUMNS: usize = 80;
+const DEFAULT_DELAY: Duration = Duration::from_millis(100);
+
+/// What is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Frames in the terminal.
+    Look,
+    /// Events and durations in the terminal.
+    Table,
+    Sheet,
+    Plot,
+    Animation,
+}
+
+/// Shows what `args` ask for.
+///
+/// # Errors
+/// Where the input has no such sample or cannot be read, or the picture cannot be written.
+pub fn view(args: &ViewArgs, out: &mut impl Write) -> Result<()> {
+    let kind = kind(args);
+    let wanted = Wanted::new(args);
+    let style = Style {
+        colours: Colours::new(args.background.into(), args.palette.into()),
+        scale: args.scale,
+    };
+    if let Some(path) = &args.output {
+        output::may_be_replaced(path)?;
+    }
+    let columns = columns();
+    let mut input = Input::open(args, &wanted)?;
+    let names = input.label_names();
+    let chosen = wanted
+        .choose(input.samples(), &names)
+        .with_context(|| format!("cannot choose a sample of {}", input.path().display()))?;
+    let chosen_from = chosen.len();
+    if args.each_class && chosen_from < names.len() {
+        let missing = names.len() - chosen_from;
+        eprintln!("dvs-prep: warning: there is no such sample of {missing} gestures");
+    }
+    let samples = input.read(&chosen, kind.max_frames(args, columns))?;
+    let clips = samples
+        .iter()
+        .map(|sample| sample.clip(kind, samples.len() > 1, &names))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut said = Said::new(&input, &samples, &names);
+    if let Some(path) = &args.output {
+        said.written = Some(match kind {
+            Kind::Animation => {
+                let animation = Animation::new(&clips, &style)?;
+                let size = animation.picture(0)?;
+                let delay = delay(args, &samples, animation.frames());
+                output::write(path, |file| animation.write_gif(file, delay))?;
+                Written::new("animation", path, size.width(), size.height())
+            }
+            Kind::Plot => {
+                let [sample] = &samples[..] else {
+                    bail!("a plot is of one sample");
+                };
+                let title = sample.title(&names);
+                let plot = plot(&title, &sample.events, &sample.timing, &style.colours)?;
+                output::write(path, |file| plot.write_png(file))?;
+                Written::new("plot", path, plot.width, plot.height)
+            }
+            _ => {
+                let sheet = contact_sheet(&clips, &style)?;
+                output::write(path, |file| sheet.write_png(file))?;
+                Written::new("contact sheet", path, sheet.width(), sheet.height())
+            }
+        });
+    }
+    if args.json {
+        return Ok(crate::report::write_json(out, &said)?);
+    }
+    said.write(out)?;
+    match kind {
+        Kind::Look => {
+            let look = terminal::look(&clips, columns, paint(args.color), &style.colours)?;
+            write!(out, "\n{look}")?;
+        }
+        Kind::Table => {
+            for sample in &samples {
+                write!(out, "\n{}", terminal::table(&sample.events, &sample.timing))?;
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+impl Kind {
+    /// How many frames of a sample are shown at most.
+    fn max_frames(self, args: &ViewArgs, columns: usize) -> usize {
+        if let Some(frames) = args.max_frames {
+            return frames as usize;
+        }
+        match self {
+            Self::Look if args.each_class => 1,
+            Self::Look => 2 * terminal::frames_in(columns),
+            Self::Sheet if args.each_class => 8,
+            Self::Sheet => 100,
+            Self::Animation => 1000,
+            Self::Plot | Self::Table => 0,
+        }
+    }
+}
+
+/// What `args` ask for. Options that do not go with it are misuse.
+fn kind(args: &ViewArgs) -> Kind {
+    let ending = args.output.as_deref().and_then(Path::extension);
+    let ending = ending.map(|e| e.to_string_lossy().to_ascii_lowercase());
+    let kind = match (&args.output, ending.as_deref()) {
+        (None, _) if args.plot => Kind::Table,
+        (None, _) => Kind::Look,
+        (_, Some("png")) if args.plot => Kind::Plot,
+        (_, Some("png")) => Kind::Sheet,
+        (_, Some("gif")) if args.plot => misuse(
+            ErrorKind::ArgumentConflict,
+            "--plot makes a .png, not a .gif".to_owned(),
+        ),
+        (_, Some("gif")) => Kind::Animation,
+        (Some(path), _) => misuse(
+            ErrorKind::ValueValidation,
+            format!(
+                "--output {} ends neither in .png, for a contact sheet or a plot, nor in .gif, for an animation",
+                path.display()
+            ),
+        ),
+    };
+    if args.delay.is_some() && kind != Kind::Animation {
+        let message = "--delay goes with an animation only: --output x.gif".to_owned();
+        misuse(ErrorKind::ArgumentConflict, message);
+    }
+    if args.scale.is_some() && !matches!(kind, Kind::Sheet | Kind::Animation) {
+        let message = "--scale goes with pictures of frames: --output x.png or x.gif".to_owned();
+        misuse(ErrorKind::ArgumentConflict, message);
+    }
+    kind
+}
+
+/// How long an animation of so many frames shows each.
+fn delay<'a>(
+    args: &ViewArgs,
+    samples: &'a [Viewed],
+    frames: usize,
+) -> impl Fn(usize) -> Duration + 'a {
+    let micros = |us: f64| Duration::try_from_secs_f64(us / 1e6).unwrap_or_default();
+    let fixed = match args.delay {
+        None => Some(DEFAULT_DELAY),
+        Some(Delay::Fixed(us)) => Some(Duration::from_micros(us)),
+        Some(Delay::Real) => None,
+    };
+    move |at| match (fixed, samples) {
+        (Some(delay), _) => delay,
+        // What is shown in place of several lasts as long as they.
+        (None, [sample]) if sample.shown.len() == sample.frames => {
+            let us = sample.timing.duration_us(at);
+            micros(us.unwrap_or_else(|| sample.span_us() / frames as f64))
+        }
+        (None, samples) => {
+            let longest = samples.iter().map(Viewed::span_us).fold(0.0, f64::max);
+            micros(longest / frames as f64)
+        }
+    }
+}
+
+/// Width of the terminal in characters, or what stands for it.
+fn columns() -> usize {
+    let asked = || env::var("COLUMNS").ok()?.parse().ok();
+    terminal_size::terminal_size()
+        .map(|(width, _)| usize::from(width.0))
+        .or_else(asked)
+        .filter(|&columns| columns > 0)
+        .unwrap_or(DEFAULT_COLUMNS)
+        .min(1000)
+}
+
+/// What standard output can show.
+fn paint(colour: Colour) -> Paint {
+    let variable = |name| env::var(name).unwrap_or_default();
+    let wanted = match colour {
+        Colour::Always => true,
+        Colour::Never => false,
+        Colour::Auto => {
+            std::io::stdout().is_terminal()
+                && variable("NO_COLOR").is_empty()
+                && variable("TERM") != "dumb"
+        }
+    };
+    match (wanted, variable("COLORTERM").as_str()) {
+        (false, _) => Paint::Plain,
+        (true, "truecolor" | "24bit") => Paint::Rgb,
+        (true, _) => Paint::Palette,
+    }
+}

@@ -1,0 +1,67 @@
+//! A picture's file, written whole or not at all.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use dvs_prep::output_lock::OutputLock;
+use dvs_prep::unfinished::Unfinished;
+use dvs_prep::view::ViewError;
+
+use crate::abandoned;
+
+/// How the files of each ending begin.
+const SIGNATURES: [(&str, &[u8]); 2] = [("png", b"\x89PNG\r\n\x1a\n"), ("gif", b"GIF8")];
+
+/// Refuses to replace what is no picture of this kind: it was named by mistake.
+///
+/// # Errors
+/// Where there is such a file.
+pub fn may_be_replaced(path: &Path) -> Result<()> {
+    let metadata = match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found.with_context(|| format!("cannot write {}", path.display()))?,
+    };
+    let mut start = Vec::new();
+    if metadata.is_file() {
+        File::open(path)
+            .and_then(|file| file.take(8).read_to_end(&mut start))
+            .with_context(|| format!("cannot read {}, which is there already", path.display()))?;
+    }
+    let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
+    let alike = |(kind, signature): &(&str, &[u8])| ending == *kind && start.starts_with(signature);
+    if SIGNATURES.iter().any(alike) || (metadata.is_file() && metadata.len() == 0) {
+        return Ok(());
+    }
+    bail!(
+        "{} exists and is no .{} picture, so it is not replaced; name another --output",
+        path.display(),
+        ending.to_string_lossy()
+    )
+}
+
+/// Writes `path` with `write`; what has the name already stays until the new one is whole.
+///
+/// # Errors
+/// Where it cannot be written; nothing is left then.
+pub fn write(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> Result<(), ViewError>,
+) -> Result<()> {
+    // The file a link names is what is meant, not the link.
+    let path: PathBuf = match path.is_symlink() {
+        true => path.canonicalize().unwrap_or_else(|_| path.to_owned()),
+        false => path.to_owned(),
+    };
+    let cannot = || format!("cannot write {}", path.display());
+    let lock = OutputLock::acquire(&path, || ())?;
+    abandoned::clear_up(&lock, &[]);
+    let unfinished = Unfinished::create(&lock, &path).with_context(cannot)?;
+    let file = File::options().write(true).open(unfinished.path());
+    let mut file = BufWriter::new(file.with_context(cannot)?);
+    write(&mut file).with_context(cannot)?;
+    file.flush().with_context(cannot)?;
+    drop(file);
+    unfinished.finish(true).with_context(cannot)
+}

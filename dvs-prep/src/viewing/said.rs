@@ -1,0 +1,179 @@
+//! What is said of the samples that are shown.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+
+use dvs_prep::view::Timing;
+use dvs_prep::view::terminal::visible;
+use dvs_shared::Set;
+use serde::Serialize;
+
+use super::choose::name_of;
+use super::input::Input;
+use super::sample::Viewed;
+use crate::report::{grouped, line, size};
+
+/// Everything, as one JSON object.
+#[derive(Debug, Serialize)]
+pub struct Said {
+    input: String,
+    input_kind: &'static str,
+    /// `null` where nothing is written.
+    #[serde(rename = "picture")]
+    pub written: Option<Written>,
+    samples: Vec<OfSample>,
+}
+
+/// A picture that was written.
+#[derive(Debug, Serialize)]
+pub struct Written {
+    kind: &'static str,
+    path: String,
+    width: u32,
+    height: u32,
+    bytes: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct OfSample {
+    sample: String,
+    label: Option<u8>,
+    label_name: String,
+    set: Option<&'static str>,
+    /// Its place in the set, from 0; `null` where it was found by its name alone.
+    index: Option<usize>,
+    split_by: &'static str,
+    duration_us: u64,
+    start_us: i64,
+    end_us: i64,
+    events: u64,
+    /// Frames of the picture or the look.
+    frames_shown: Vec<usize>,
+    frames: Vec<OfFrame>,
+    #[serde(skip)]
+    timing: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct OfFrame {
+    events_off: u64,
+    events_on: u64,
+    /// Microseconds after the sample's first event; `null` where they are not known.
+    start_us: Option<i64>,
+    end_us: Option<i64>,
+}
+
+impl Written {
+    /// A picture at `path`.
+    pub fn new(kind: &'static str, path: &Path, width: u32, height: u32) -> Self {
+        Self {
+            kind,
+            path: path.to_string_lossy().into_owned(),
+            width,
+            height,
+            bytes: fs::metadata(path).map_or(0, |m| m.len()),
+        }
+    }
+}
+
+impl Said {
+    /// Of these samples.
+    pub fn new(input: &Input, samples: &[Viewed], names: &[String]) -> Self {
+        Self {
+            input: input.path().to_string_lossy().into_owned(),
+            input_kind: input.kind(),
+            written: None,
+            samples: samples.iter().map(|s| OfSample::new(s, names)).collect(),
+        }
+    }
+
+    /// As text.
+    pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let shown = |text: &str| text.chars().map(visible).collect::<String>();
+        line(out, self.input_kind, &shown(&self.input))?;
+        for sample in &self.samples {
+            line(out, "sample", &shown(&sample.in_words()))?;
+        }
+        let mut timings = self.samples.iter().filter_map(|s| s.timing.as_ref());
+        if let Some(note) = timings.next() {
+            line(out, "frame durations", note)?;
+        }
+        if let Some(written) = &self.written {
+            let Written {
+                kind,
+                width,
+                height,
+                bytes,
+                ..
+            } = written;
+            let path = shown(&written.path);
+            line(
+                out,
+                kind,
+                &format!("{path}, {width} x {height} pixels, {}", size(*bytes)),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl OfSample {
+    fn new(sample: &Viewed, names: &[String]) -> Self {
+        let frame = |(at, &[events_off, events_on]): (usize, &[u64; 2])| {
+            let span = sample.timing.span_us(at);
+            OfFrame {
+                events_off,
+                events_on,
+                start_us: span.map(|(start, _)| start),
+                end_us: span.map(|(_, end)| end),
+            }
+        };
+        Self {
+            sample: sample.listed.full_name(),
+            label: sample.listed.label,
+            label_name: name_of(sample.listed.label, names),
+            set: sample.listed.set.map(Set::name),
+            index: sample.listed.index,
+            split_by: sample.split.split_by(),
+            duration_us: sample.split.duration_us(),
+            start_us: sample.start_us,
+            end_us: sample.end_us,
+            events: sample.total(),
+            frames_shown: sample.shown.clone(),
+            frames: sample.events.iter().enumerate().map(frame).collect(),
+            timing: match sample.timing {
+                Timing::Fixed(_) => None,
+                _ => sample.timing.note(),
+            },
+        }
+    }
+
+    fn in_words(&self) -> String {
+        let place = match self.set {
+            Some(set) => match self.index {
+                Some(index) => format!(" ({set} {index})"),
+                None => format!(" ({set})"),
+            },
+            None => String::new(),
+        };
+        let frames = self.frames.len();
+        let shown = match self.frames_shown.len() {
+            0 => String::new(),
+            shown if shown == frames => String::new(),
+            shown => format!(", {shown} of them shown"),
+        };
+        let split = match self.split_by {
+            "duration" => format!("{frames} frames of {} us", self.duration_us),
+            by => format!("{frames} frames split by {by}"),
+        };
+        format!(
+            "{} {}{place}: {} events in {split}{shown}, from {} to {} us",
+            self.sample,
+            self.label_name,
+            grouped(self.events),
+            self.start_us,
+            self.end_us
+        )
+    }
+}
