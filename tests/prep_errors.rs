@@ -107,8 +107,8 @@ fn label_rows_are_checked() {
 fn recordings_are_checked_to_the_byte() {
     let good = content(&dataset(), "user01_led.aedat").to_vec();
     refused(
-        &aedat(b"#!AER-DAT2.0\r\n"),
-        &["user01_led.aedat: not an AEDAT 3 recording", "#!AER-DAT2.0"],
+        &aedat(b"#!AER-DAT1.0\r\n"),
+        &["user01_led.aedat: not an AEDAT 3 recording", "#!AER-DAT1.0"],
     );
     refused(
         &aedat(b"#!AER-DAT3.1\r\n#Format: RAW\r\n"),

@@ -360,6 +360,12 @@ fn what_does_not_go_together_is_refused() {
         said.contains("it holds ") && said.contains("and recordings too"),
         "{said}"
     );
+    let one = folder.path().join("recordings/user01_led.aedat");
+    let said = fail(&["-i", text(&one)]);
+    assert!(
+        said.contains("it is one recording. Name the folder"),
+        "{said}"
+    );
     let half = folder.path().join("figshare/ibmGestureTest");
     fs::remove_dir_all(half).unwrap();
     let said = fail(&["-i", text(&folder.path().join("figshare"))]);

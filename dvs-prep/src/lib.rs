@@ -1,11 +1,13 @@
 //! From the DVS128 Gesture archive to one HDF5 frame cache.
 //!
 //! The data's way, one module a step:
-//! [`archive`] -> [`intake`] -> [`aedat`] -> [`recording`] -> [`samples`] -> [`frames`] -> [`staging`] ->
-//! [`cache_writer`], driven by [`pipeline`]; [`shortcomings`] is what was missing or damaged on the way. [`existing`] tells whether it must be gone at all, [`source_note`] and
-//! [`fingerprint`] what the input is, and [`cache_key`] gives what would be made a name. [`output_lock`] keeps runs that
-//! make the same output apart; [`unfinished`] is a file until it is whole. [`synth`] makes an archive where there is
-//! none. [`view`] makes pictures of frames, and [`manual`] man pages and completions of a command line.
+//! [`archive`] -> [`intake`] -> [`formats`] -> [`aedat`] -> [`recording`] -> [`samples`] -> [`frames`] -> [`staging`] ->
+//! [`cache_writer`], driven by [`pipeline`]; [`classes`] are what samples show, and [`shortcomings`] what was missing or
+//! damaged on the way. [`existing`] tells whether it must be gone at all, [`source_note`] and [`fingerprint`] what the
+//! input is, and [`cache_key`] gives what would be made a name. [`output_lock`] keeps runs that make the same output apart;
+//! [`unfinished`] is a file until it is whole, [`unfinished_folder`] a folder. [`synth`] makes an archive where there is
+//! none; [`export`] writes what other programs read.
+//! [`view`] makes pictures of frames, and [`manual`] man pages and completions of a command line.
 
 pub mod aedat;
 pub mod archive;

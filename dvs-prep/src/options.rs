@@ -173,6 +173,7 @@ pub fn memory(mib: u64) -> u64 {
 /// # Errors
 /// Where there is no input.
 pub fn resolve(args: &PrepareArgs) -> Result<Options> {
+    let asked = split_mode(&args.split);
     let memory = memory(args.memory);
     let jobs = jobs(args.jobs);
     let place = match &args.input {
@@ -201,7 +202,7 @@ pub fn resolve(args: &PrepareArgs) -> Result<Options> {
     let said = args.split.given();
     let split = match named {
         Some(named) if !said => named,
-        _ => split_mode(&args.split),
+        _ => asked,
     };
     let split_said = said || named.is_some();
     if let Some(named) = named.filter(|&n| n != split) {

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use dvs_prep::archive::Archive;
-use dvs_prep::pipeline::Prepared;
+use dvs_prep::pipeline::{Kind, Prepared};
 use dvs_prep::step_times::Step;
 use dvs_prep::synth::SynthSummary;
 use dvs_shared::{CacheFile, Set};
@@ -63,6 +63,9 @@ pub struct Summary {
 struct Run {
     /// What the input was recognised as.
     recognised: Vec<String>,
+    /// What its files are called.
+    #[serde(skip)]
+    files: &'static str,
     recordings: u64,
     recordings_left_out: u64,
     recordings_cut_short: u64,
@@ -232,6 +235,10 @@ impl Summary {
             contents: Contents::of(cache),
             run: Some(Run {
                 recognised: tally.kinds.iter().map(ToString::to_string).collect(),
+                files: match tally.kinds.first() {
+                    Some(Kind::Recording(_)) | None => "recordings",
+                    Some(_) => "samples' files",
+                },
                 recordings: tally.recordings,
                 recordings_left_out: tally.unlisted,
                 recordings_cut_short: tally.cut_short,
@@ -268,7 +275,7 @@ impl Summary {
         line(out, "recognised", &run.recognised.join("; "))?;
         line(
             out,
-            "recordings",
+            run.files,
             &format!(
                 "{} read, {} left out",
                 run.recordings, run.recordings_left_out

@@ -60,6 +60,9 @@ pub enum ArchiveError {
 fn begins(start: &[u8]) -> String {
     match start {
         [] => "is empty".to_owned(),
+        start if start.starts_with(b"#!AER") => {
+            "is one recording. Name the folder that holds it with its label file and the trial lists".to_owned()
+        }
         _ => format!("begins with the bytes {start:02x?}"),
     }
 }
