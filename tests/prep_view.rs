@@ -722,6 +722,7 @@ fn every_shell_gets_completions_and_every_command_a_page() {
         "prepare",
         "key",
         "synth",
+        "export",
         "info",
         "verify",
         "view",

@@ -91,6 +91,13 @@ pub struct SplitArgs {
     pub duration: Option<u64>,
 }
 
+impl SplitArgs {
+    /// Whether any of them is given.
+    pub fn given(&self) -> bool {
+        self.frames.is_some() || self.split.is_some() || self.duration.is_some()
+    }
+}
+
 /// Options of `prepare`.
 #[derive(Debug, Args)]
 pub struct PrepareArgs {

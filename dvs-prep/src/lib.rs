@@ -6,8 +6,8 @@
 //! damaged on the way. [`existing`] tells whether it must be gone at all, [`source_note`] and [`fingerprint`] what the
 //! input is, and [`cache_key`] gives what would be made a name. [`output_lock`] keeps runs that make the same output apart;
 //! [`unfinished`] is a file until it is whole, [`unfinished_folder`] a folder. [`synth`] makes an archive where there is
-//! none; [`export`] writes what other programs read. [`view`] makes pictures of frames, and [`manual`] man pages and
-//! completions of a command line.
+//! none; [`export`] writes what other programs read.
+//! [`view`] makes pictures of frames, and [`manual`] man pages and completions of a command line.
 
 pub mod aedat;
 pub mod archive;

@@ -188,8 +188,7 @@ pub fn resolve(args: &PrepareArgs) -> Result<Options> {
             .with_context(|| format!("cannot use {} for --classes", file.display()))?;
     }
     let named = made_with(&archive.path);
-    let typed = &args.split;
-    let said = typed.frames.is_some() || typed.split.is_some() || typed.duration.is_some();
+    let said = args.split.given();
     let split = match named {
         Some(named) if !said => named,
         _ => asked,

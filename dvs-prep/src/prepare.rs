@@ -79,8 +79,8 @@ pub fn prepare(options: &Options) -> Result<Summary> {
         created_by: concat!("dvs-prep ", env!("CARGO_PKG_VERSION")).to_owned(),
         source_sha256: prepared.source_sha256.clone(),
         skipped: prepared.skipped.clone(),
-        input_sha256,
         label_names: prepared.label_names.clone(),
+        input_sha256,
     };
     let Prepared {
         sets,

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::error::ErrorKind;
-use dvs_prep::classes::gestures;
 use dvs_prep::view::Timing;
 use dvs_shared::cache_format::HDF5_SIGNATURE;
+use dvs_shared::labels::LABEL_NAMES;
 use dvs_shared::{CacheFile, ChunkCodec, Frames, Set, SplitMode};
 
 use super::choose::{Listed, Wanted};
@@ -81,11 +81,11 @@ impl Input {
         }
     }
 
-    /// Names of the gestures by label.
+    /// Names of the classes by label.
     pub fn label_names(&self) -> Vec<String> {
         match self {
             Self::Cache(cache, _) => cache.header.label_names.clone(),
-            Self::Recordings(_) => gestures(),
+            Self::Recordings(_) => LABEL_NAMES.map(str::to_owned).to_vec(),
         }
     }
 

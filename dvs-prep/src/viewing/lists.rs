@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use dvs_prep::archive::{Archive, Content, Entry, Member};
 use dvs_prep::file_stamp::FileStamp;
 use dvs_prep::pipeline::Progress;
@@ -31,7 +31,7 @@ impl Lists {
     /// Takes the next member, if it is a list or a label file.
     ///
     /// # Errors
-    /// Where it cannot be read, is a trial list that is none or a sample by itself, or there are too many rows.
+    /// Where it cannot be read, is a trial list that is none, or there are too many rows.
     pub fn take(&mut self, entry: Entry<'_>) -> Result<()> {
         match entry.member.clone() {
             Member::Trials(set) => {
@@ -55,11 +55,11 @@ impl Lists {
                     "its label files have more than {MAX_ROWS} rows, the limit"
                 );
             }
-            Member::Sample(sample) => bail!(
-                "it holds samples, as {}, and no recordings: make a cache of it (dvs-prep -i), and view that",
-                sample.file_name()
-            ),
-            Member::Recording(_) | Member::Aedat4(_) | Member::Mapping | Member::Stray(_) => {}
+            Member::Mapping
+            | Member::Recording(_)
+            | Member::Aedat4(_)
+            | Member::Sample(_)
+            | Member::Stray(_) => {}
         }
         Ok(())
     }

@@ -21,8 +21,9 @@ use crate::cli::ViewArgs;
 
 /// Bytes of the largest recording that is read; the largest real one has 100 MB.
 const MAX_RECORDING: u64 = 512 << 20;
+
 /// Bytes that a compressed recording may become, a quarter of the most that it may.
-const MAX_INFLATED: u64 = 128 << 20;
+const MAX_INFLATED: u64 = 256 << 20;
 
 /// Recordings, and the samples that are known of them.
 pub struct Recordings {
@@ -273,9 +274,10 @@ impl Recordings {
         let cannot = || format!("cannot use the recording {name}");
         let format = Format::of_recording(bytes);
         let decoded = decode(bytes, format, None, MAX_INFLATED).with_context(cannot)?;
-        let recording = Recording::new(&decoded.packets, decoded.sensor, self.keep_invalid)
-            .with_context(cannot)?;
-        if let Some(cut) = decoded.cut_short.or(recording.cut_short()) {
+        let sensor = decoded.sensor;
+        let recording =
+            Recording::new(&decoded.packets, sensor, self.keep_invalid).with_context(cannot)?;
+        if let Some(cut) = recording.cut_short().or(decoded.cut_short) {
             eprintln!(
                 "dvs-prep: warning: the recording {name} is cut short: its last packet, at byte {}, has {} of its {} bytes",
                 cut.offset, cut.left, cut.need
@@ -303,7 +305,7 @@ impl Recordings {
                     self.split.duration_us()
                 )
             })?;
-            let mut collector = Collector::new(decoded.sensor, frames, max_frames, samples);
+            let mut collector = Collector::new(sensor, frames, max_frames, samples);
             integrate(&events, self.split, frames, |frame| match frame.bytes() {
                 Some(bytes) => collector.push(bytes.iter().map(|&count| count.into())),
                 None => collector.push(frame.counts().into_iter()),

@@ -198,15 +198,6 @@ impl Reader<'_> {
         Ok(header)
     }
 
-    fn sha256(&self, root: &Group, name: &str) -> Result<String, CacheError> {
-        let text = self.text(root, name)?;
-        if text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Ok(text);
-        }
-        let reason = format!("{text:?} is not 64 hexadecimal digits");
-        Err(self.damaged(format!("attribute `{name}`"), reason))
-    }
-
     /// Names of the classes.
     fn label_names(&self, root: &Group) -> Result<Vec<String>, CacheError> {
         let key = "/label_names";
@@ -225,6 +216,15 @@ impl Reader<'_> {
             return Err(self.damaged(format!("{key}, row {k}"), reason));
         }
         Ok(names)
+    }
+
+    fn sha256(&self, root: &Group, name: &str) -> Result<String, CacheError> {
+        let text = self.text(root, name)?;
+        if text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Ok(text);
+        }
+        let reason = format!("{text:?} is not 64 hexadecimal digits");
+        Err(self.damaged(format!("attribute `{name}`"), reason))
     }
 
     /// Names of the recordings that were left out.
