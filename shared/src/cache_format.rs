@@ -114,7 +114,8 @@ pub struct CacheHeader {
 
 impl CacheHeader {
     /// CRC-32 of what the attributes say, as text: `split_by`, `frames`, `duration_us`, `height`, `width`,
-    /// `keep_invalid`, `created_by`, `source_sha256`, each name of `skipped`, and `input_sha256` where there is one, each followed by a line feed.
+    /// `keep_invalid`, `created_by`, `source_sha256`, each name of `skipped`, and `input_sha256` where there is one, each
+    /// followed by a line feed.
     pub fn crc32(&self) -> u32 {
         let Self {
             split,
