@@ -232,7 +232,7 @@ fn attributes_that_are_none() {
 }
 
 /// Expects that a whole cache, once `alter` has been at its bytes, is refused saying `said`.
-fn refused_bytes(said: &str, alter: impl FnOnce(&mut [u8])) {
+fn refused_bytes(said: &str, alter: impl FnOnce(&mut Vec<u8>)) {
     let folder = tempfile::tempdir().unwrap();
     let input = archive(folder.path(), &dataset());
     let cache = folder.path().join("cache.h5");
@@ -281,6 +281,14 @@ fn a_text_whose_place_is_too_small() {
 fn a_superblock_of_the_newer_format() {
     refused_bytes("`h5repack --low=0 OLD NEW` makes it so", |bytes| {
         bytes[8] = 2;
+    });
+}
+
+/// HDF5 looks for its superblock further on where a file does not begin with it, past all that is checked before.
+#[test]
+fn a_superblock_behind_something_else() {
+    refused_bytes("it does not begin with HDF5's signature", |bytes| {
+        bytes.splice(0..0, [0; 512]);
     });
 }
 

@@ -151,7 +151,8 @@ pub fn find(
         (None, Some(all)) => (source_note::noted(path, input, &[]), all),
         (noted, _) => (noted, source_sha256),
     };
-    if noted.is_none() && !skipped.is_empty() && input_sha256.is_none() {
+    let nothing_tells = noted.is_none() && !skipped.is_empty() && input_sha256.is_none();
+    if nothing_tells && differences.is_empty() {
         differences.push(format!(
             "it lacks {}, which were damaged; whether they still are cannot be told, since {} is missing or the input has \
              been touched",

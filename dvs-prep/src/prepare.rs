@@ -67,10 +67,14 @@ pub fn prepare(options: &Options) -> Result<Summary> {
     // A file that was replaced explains whatever else was found wrong with it.
     source_note::unchanged(archive, &input).with_context(none_made)?;
     let prepared = prepared.with_context(none_made)?;
+    // What was left out has no part in the SHA-256 that the cache goes by.
     let input_sha256 = if prepared.skipped.is_empty() {
         None
     } else {
-        source_note::of_all(archive, output, &input)
+        let progress = Arc::new(Progress::default());
+        let _bar = Bar::follow("reading what is damaged", total, Arc::clone(&progress));
+        source_note::noted(output, &input, &[])
+            .or_else(|| source_note::read(archive, &input, &progress.bytes).ok())
     };
     let header = CacheHeader {
         split: settings.split,

@@ -85,12 +85,6 @@ fn note_of(cache: &Path, input: &[FileStamp]) -> Option<Note> {
     same.then_some(note)
 }
 
-/// The SHA-256 of the whole input, which had the stamps `input`, with what of it is damaged, as noted beside `cache` or
-/// else read; `None` where not all of it can be read.
-pub fn of_all(archive: &Archive, cache: &Path, input: &[FileStamp]) -> Option<String> {
-    noted(cache, input, &[]).or_else(|| read(archive, input, &AtomicU64::new(0)).ok())
-}
-
 /// Reads the whole input, which had the stamps `input`, for its SHA-256, counting bytes in `read`.
 ///
 /// # Errors

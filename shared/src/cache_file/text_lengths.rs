@@ -34,20 +34,20 @@ const TEXT_PLACE: u64 = 4 + 8 + 4;
 /// Whether every text attribute of the root group of `file` has a length that may be allocated.
 ///
 /// # Errors
-/// What stands there instead. A file that is no HDF5 file at all is left to the library to refuse.
+/// What stands there instead.
 pub(super) fn check(file: &File) -> Result<(), String> {
-    let Ok(superblock) = bytes(file, 0, SUPERBLOCK) else {
-        return Ok(());
-    };
+    let superblock = bytes(file, 0, SUPERBLOCK);
+    let superblock = superblock.map_err(|reason| format!("it is no HDF5 file: {reason}"))?;
+    // The library would look for it further on, too, behind what others may have put before it.
     if !superblock.starts_with(HDF5_SIGNATURE) {
-        return Ok(());
+        return Err("it is no HDF5 file: it does not begin with HDF5's signature".to_owned());
     }
     // Newer superblocks bring newer objects: with more than eight attributes, they lie in heaps and trees of their own.
     let version = superblock[VERSION];
     if version > 0 {
         return Err(format!(
             "its superblock is of version {version}, of HDF5's newer format; it must be of version 0, as dvs-prep, h5py and \
-             h5repack write it unless told otherwise. `h5repack --low=0 OLD NEW` makes it so, or make it again with dvs-prep"
+             h5repack write it unless told otherwise. `h5repack --low=0 OLD NEW` makes it so; or make it again with dvs-prep"
         ));
     }
     if superblock[8..13] != VERSIONS
