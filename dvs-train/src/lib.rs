@@ -6,6 +6,9 @@
 //! [`eval`] and [`predict`] use what was trained, [`models`] take it to other programs and from them, [`mod@bench`] times
 //! the steps.
 
+// The library is the program's; its documentation is for those who work on it.
+#![allow(rustdoc::private_intra_doc_links)]
+
 #[cfg(all(test, not(feature = "vulkan")))]
 compile_error!("GPU kernels are tested through Vulkan: test with --features vulkan");
 
