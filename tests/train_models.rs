@@ -163,6 +163,30 @@ fn what_was_imported_is_said() {
 }
 
 #[test]
+fn training_goes_on_from_an_imported_network() {
+    let place = Place::new();
+    let (cache, out) = (place.cache(), place.at("logs"));
+    let output = import(&place, "tutorial", &["-T", "2"]);
+    let flags = [
+        "--cache",
+        &cache,
+        "--out-dir",
+        &out,
+        "--device",
+        "cpu",
+        "-b",
+        "4",
+    ];
+    let said = run(&[&["--resume", &output, "--epochs", "2"], &flags[..]].concat());
+    // The hidden layer is as usual, so the folder is named as any other.
+    assert!(
+        said.contains("/T_2_b_4_c_2_Adam_lr_0.001_CosALR_32\n"),
+        "{said}"
+    );
+    assert!(said.contains("\nepoch=1, train_loss=0."), "{said}");
+}
+
+#[test]
 fn files_that_are_no_such_network_are_told_why() {
     let place = Place::new();
     let error = |bytes: &[u8], flags: &[&str]| {

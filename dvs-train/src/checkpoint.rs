@@ -273,7 +273,9 @@ pub fn refuse_existing(path: &Path, force: bool) -> Result<()> {
 /// # Errors
 /// Where it cannot be read or is larger than any network.
 pub fn read_bounded(path: &Path) -> Result<Vec<u8>> {
-    let size = fs::metadata(path)?.len();
+    let metadata = fs::metadata(path)?;
+    ensure!(metadata.is_file(), "it is no regular file");
+    let size = metadata.len();
     ensure!(
         size <= MAX_BYTES,
         "it has {size} bytes, beyond the limit of {MAX_BYTES}"

@@ -7,6 +7,9 @@
 //! [`models`] take it to other programs and from them, [`profile`] says what it costs, [`report`] makes one page of a run,
 //! [`mod@bench`] times the steps.
 
+// The library is the program's; its documentation is for those who work on it.
+#![allow(rustdoc::private_intra_doc_links)]
+
 #[cfg(all(test, not(feature = "vulkan")))]
 compile_error!("GPU kernels are tested through Vulkan: test with --features vulkan");
 

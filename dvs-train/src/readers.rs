@@ -6,8 +6,9 @@ use anyhow::Result;
 use crate::checkpoint::Checkpoint;
 use crate::models::import::Imported;
 use crate::models::label_order::LabelOrder;
-use crate::models::naming::{Naming, state_dict};
+use crate::models::naming::Naming;
 use crate::models::pth::write;
+use crate::models::state_dict::state_dict;
 
 /// A checkpoint of this program.
 ///

@@ -8,11 +8,12 @@ use dvs_shared::labels::LABEL_NAMES;
 use serde_json::json;
 
 use super::label_order::LabelOrder;
-use super::naming::{Naming, state_dict};
+use super::naming::Naming;
 use super::nir::{self, Graph};
 use super::parts::{Form, Weights};
 use super::pth::write as pth;
 use super::safetensors;
+use super::state_dict::state_dict;
 use crate::checkpoint::{self, Checkpoint, MAX};
 use crate::cli::{ExportArgs, ModelFormat, Split};
 use crate::options::network_config;

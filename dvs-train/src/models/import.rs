@@ -4,9 +4,10 @@ use anyhow::{Context, Result, bail};
 use dvs_shared::split_mode::MAX_FRAMES;
 
 use super::label_order::LabelOrder;
-use super::naming::{Naming, recognise};
+use super::naming::Naming;
 use super::parts::Weights;
 use super::pth::Pth;
+use super::state_dict::recognise;
 use crate::checkpoint::{self, Checkpoint, State};
 use crate::cli::{ImportArgs, Split, TrainArgs, Typed};
 use crate::neuron::Neuron;
@@ -91,7 +92,8 @@ pub fn run(args: &ImportArgs, typed: &Typed) -> Result<()> {
         frames: Some(frames),
         split: Some(args.split),
         channels: form.channels,
-        hidden: Some(form.hidden),
+        // As usual where it is, so that a run which goes on is named as any other.
+        hidden: Some(form.hidden).filter(|hidden| *hidden != 4 * form.channels),
         linear_bias: form.linear_bias,
         neuron: neuron(&args.neuron, typed, form.learnt_tau)
             .with_context(|| format!("cannot import {shown}"))?,
@@ -163,8 +165,12 @@ fn in_words(args: &ImportArgs, imported: &Imported, train: &TrainArgs, neuron: &
         LabelOrder::Plain => "  its outputs stand for the labels 0 to 10\n".to_owned(),
     };
     let output = args.output.display();
+    let assumed = match args.frames.or(imported.frames) {
+        Some(_) => "",
+        None => " (the example's; -T says another)",
+    };
     text += &format!(
-        "checkpoint={output}, T={}, split={}; judge it: dvs-train eval --checkpoint {output} --cache CACHE\n",
+        "checkpoint={output}, T={}{assumed}, split={}; judge it: dvs-train eval --checkpoint {output} --cache CACHE\n",
         train.frames.unwrap_or_default(),
         split_name(args.split)
     );

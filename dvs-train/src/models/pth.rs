@@ -340,3 +340,6 @@ fn first<const N: usize>(bytes: &[u8]) -> [u8; N] {
     array.copy_from_slice(&bytes[..N]);
     array
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use anyhow::Result;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
-use super::naming::{Named, Values};
+use super::named::{Named, Values};
 
 /// The metadata entry.
 const KEY: &str = "dvs_train";

@@ -6,7 +6,7 @@ use anyhow::Result;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-use crate::models::naming::{Named, Values};
+use crate::models::named::{Named, Values};
 
 /// Folder of all entries, which torch names after the file; torch.load takes any.
 const TOP: &str = "archive";
