@@ -298,3 +298,29 @@ fn predict_reads_caches_archives_and_recordings_alike() {
         assert!(error.contains(reason), "{error}");
     }
 }
+
+#[test]
+fn every_shell_gets_completions_and_every_command_a_page() {
+    let place = Place::new();
+    let pages = place.at("share/man/man1");
+    let said = run(&["man", &pages]);
+    let written: Vec<&str> = said.lines().collect();
+    assert_eq!(fs::read_dir(&pages).unwrap().count(), written.len());
+    let commands = "train eval profile preview report predict bench devices completions man";
+    let scripts = ["bash", "zsh", "fish", "elvish", "powershell"];
+    let scripts = scripts.map(|shell| run(&["completions", shell]));
+    for command in commands.split(' ') {
+        let page = format!("{pages}/dvs-train-{command}.1");
+        assert!(written.contains(&page.as_str()), "{said}");
+        let page = fs::read_to_string(page).unwrap();
+        assert!(
+            page.contains(".TH dvs-train-") && page.contains(".SH OPTIONS"),
+            "{command}"
+        );
+        for script in &scripts {
+            assert!(script.contains(command) && script.contains("keep-frames"));
+        }
+    }
+    let page = fs::read_to_string(format!("{pages}/dvs-train.1")).unwrap();
+    assert!(page.contains("lr\\-scheduler"), "train is the default");
+}

@@ -10,8 +10,10 @@ use crate::checkpoint::write_whole;
 use crate::event_file::EventFile;
 use crate::loss_scale::LossScale;
 use crate::network::LAYERS;
-use crate::pictures::panels::Columns;
 use crate::run_folder::{METRICS, RunFolder};
+
+/// Columns of `metrics.csv` by name.
+pub type Columns = Vec<(String, Vec<Option<f64>>)>;
 
 /// The numbers of an epoch.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,8 +6,9 @@ use anyhow::Result;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use super::panels::{Columns, Panel, panels, tick};
+use super::panels::{Panel, panels, tick};
 use super::{broken, font, picture};
+use crate::epoch_log::Columns;
 
 /// Colours that the colour-blind tell apart (Okabe and Ito's), and enough of them for every layer.
 const COLOURS: [RGBColor; 7] = [

@@ -1,7 +1,6 @@
 //! Which curves of a run belong together.
 
-/// Columns of `metrics.csv` by name.
-pub type Columns = Vec<(String, Vec<Option<f64>>)>;
+use crate::epoch_log::Columns;
 
 /// Curves that share their axes.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,8 +8,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::de::DeserializeOwned;
 
 use crate::checkpoint::MAX;
-use crate::epoch_log::parse_columns;
-use crate::pictures::panels::Columns;
+use crate::epoch_log::{Columns, parse_columns};
 use crate::profile::Profile;
 use crate::run_folder::{METRICS, PROFILE, SETTINGS, SUMMARY};
 use crate::settings::Settings;
