@@ -125,7 +125,7 @@ fn preview_shows_what_augmentation_does() {
         let line = ["preview", "--cache", &cache, "--samples", "2", "-o", &path];
         let said = run(&[&line[..], flags].concat());
         assert!(
-            said.starts_with(&format!("{path}: 2 samples in 3 epochs; ")),
+            said.starts_with(&format!("{path}: samples=2, epochs=3, ")),
             "{said}"
         );
         fs::read(path).unwrap()

@@ -116,7 +116,7 @@ fn what_is_missing_is_said() {
     let folder = place.train("logs", &["--epochs", "1"]);
     fs::remove_file(folder.join("summary.json")).unwrap();
     let page = report(&folder);
-    assert!(page.contains("This run has not ended: 1 epochs are done."));
+    assert!(page.contains("This run has not ended. Epochs done so far: 1."));
     fs::remove_file(folder.join("metrics.csv")).unwrap();
     assert!(report(&folder).contains("No epoch has ended yet."));
 

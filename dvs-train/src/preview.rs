@@ -75,7 +75,7 @@ pub fn run(args: &PreviewArgs) -> Result<()> {
     let path = args.output.display();
     write_whole(&args.output, &picture).with_context(|| format!("cannot write {path}"))?;
     print(&format!(
-        "{path}: {} samples in {} epochs; {augmentation}\n",
+        "{path}: samples={}, epochs={}, {augmentation}\n",
         clips.len() / (1 + args.epochs as usize),
         args.epochs
     ))

@@ -61,7 +61,7 @@ fn verdict(run: &RunFiles) -> Markup {
     html! {
         p {
             @match &run.summary {
-                None => { "This run has not ended: " (done) " epochs are done." },
+                None => { "This run has not ended. Epochs done so far: " (done) "." },
                 Some(summary) => {
                     "The best network, of epoch " (summary.best_epoch) ", recognises " b { (percent(summary.test_acc)) }
                     " of " (summary.test_samples) " test samples. " (chosen(summary))
