@@ -118,7 +118,7 @@ mod tests {
     }
 
     fn label((frames, labels): Uploaded<Flex>) -> u8 {
-        assert_eq!(frames.dims(), [1, 1, 1, 1, 1]);
+        assert_eq!(frames.dims(), [1, 1, 2, 1, 1]);
         labels[0]
     }
 
