@@ -27,7 +27,7 @@ pub mod intake;
 pub mod manual;
 pub mod output_lock;
 pub mod pipeline;
-mod rationed;
+pub mod rationed;
 pub mod recording;
 pub mod samples;
 pub mod shortcomings;

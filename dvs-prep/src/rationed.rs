@@ -4,8 +4,10 @@ use std::cell::Cell;
 use std::io::{self, Read, Seek, SeekFrom};
 
 /// A reader of at most so many bytes; without bound where [`u64::MAX`] are allowed.
-pub(crate) struct Rationed<'a, R> {
+pub struct Rationed<'a, R> {
+    /// What is read.
     pub inner: R,
+    /// Bytes that may still be read of it.
     pub allowed: &'a Cell<u64>,
 }
 

@@ -2,9 +2,10 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::io::Cursor;
 
 use anyhow::{Context, Result, bail, ensure};
+use dvs_prep::rationed::Rationed;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::pickle::{Node, Pickle};
@@ -194,31 +195,4 @@ fn open_legacy(bytes: &[u8]) -> Result<Container<'_>> {
         storages.insert(key.to_owned(), content);
     }
     Ok(Container { pickle, storages })
-}
-
-/// A reader of at most so many bytes.
-struct Rationed<'a, R> {
-    inner: R,
-    allowed: &'a Cell<u64>,
-}
-
-impl<R: Read> Read for Rationed<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let allowed = self.allowed.get();
-        if allowed == 0 {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        let part = usize::try_from(allowed).map_or(buffer.len(), |a| a.min(buffer.len()));
-        let n = self.inner.read(&mut buffer[..part])?;
-        if allowed < u64::MAX {
-            self.allowed.set(allowed - n as u64);
-        }
-        Ok(n)
-    }
-}
-
-impl<R: Seek> Seek for Rationed<'_, R> {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.inner.seek(to)
-    }
 }
