@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::find::CONVENTIONS;
 use super::gzip::GzipError;
 
 /// Why there is nothing to read, or why reading stopped.
@@ -15,11 +14,13 @@ pub enum ArchiveError {
     /// Nothing by any of the known names.
     #[error(
         "no DVS128 Gesture archive in {folder}: looked for {}, ibmGestureTrain.tar.gz, a single .zip, trials_to_train.txt, and folders train and test. \
-         Name it with --input, or get DvsGesture.tar.gz as the README says", CONVENTIONS.join(", ")
+         Name it with --input, or get DvsGesture.tar.gz as the README says", .names.join(", ")
     )]
     NotFound {
         /// Where it was looked for.
         folder: PathBuf,
+        /// What was looked for.
+        names: &'static [&'static str],
     },
     /// One of figshare's two archives.
     #[error(

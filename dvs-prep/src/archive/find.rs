@@ -11,7 +11,7 @@ use super::member::{FIGSHARE, TRAIN_LIST};
 use super::{Archive, ArchiveError, Container, Part};
 
 /// Where a folder is looked through for the dataset, in this order. The last three are where SpikingJelly keeps it.
-pub(super) const CONVENTIONS: [&str; 9] = [
+const CONVENTIONS: [&str; 9] = [
     "DvsGesture.tar.gz",
     "download/DvsGesture.tar.gz",
     "DvsGesture.tgz",
@@ -72,6 +72,7 @@ impl Archive {
             (Some(zip), None) => Self::recognise(&zip),
             _ => Err(ArchiveError::NotFound {
                 folder: path.to_owned(),
+                names: &CONVENTIONS,
             }),
         }
     }
