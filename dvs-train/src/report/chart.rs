@@ -126,10 +126,11 @@ fn ticks(first: f64, last: f64, wanted: usize) -> impl Iterator<Item = f64> {
     let least = (last - first).max(f64::MIN_POSITIVE) / wanted.max(1) as f64;
     let power = 10.0_f64.powf(least.log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0].map(|times| times * power);
-    // Powers of ten are not exact.
+    // What is round but for the last bits is round.
     let step = step.into_iter().find(|&step| step >= least * (1.0 - 1e-9));
     let step = step.unwrap_or(10.0 * power);
-    let (from, to) = ((first / step).ceil() as i64, (last / step).floor() as i64);
+    let from = (first / step - 1e-9).ceil() as i64;
+    let to = (last / step + 1e-9).floor() as i64;
     (from..=to).map(move |at| {
         // As a person would write it: 3 x 0.1 is 0.3.
         let digits = (-step.log10().floor()).max(0.0) as usize;
