@@ -110,11 +110,42 @@ pub(super) fn read_error(path: &Path, place: &str, source: io::Error) -> Archive
     ArchiveError::Read {
         path: path.to_owned(),
         place: place.to_owned(),
-        source,
+        source: printable(source),
     }
+}
+
+/// The error without control characters: who reads a container may quote what it holds, and a terminal obeys it.
+fn printable(error: io::Error) -> io::Error {
+    let mut text = error.to_string();
+    let mut cause = error.get_ref().and_then(|error| error.source());
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    if text.contains(char::is_control) {
+        return io::Error::new(error.kind(), text.replace(char::is_control, "\u{fffd}"));
+    }
+    error
 }
 
 /// What the bytes of a container say that cannot be.
 pub(super) fn invalid(message: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_container_holds_reaches_no_terminal_raw() {
+        let said = |quoted: &str| {
+            let source = io::Error::other(format!("no number: {quoted}"));
+            let error = read_error(Path::new("x.tar"), "near byte 0", source);
+            error.source().map(ToString::to_string)
+        };
+        assert_eq!(said("seven").as_deref(), Some("no number: seven"));
+        let hostile = said("\u{1b}[2J\0");
+        assert_eq!(hostile.as_deref(), Some("no number: \u{fffd}[2J\u{fffd}"));
+    }
 }
