@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result};
 use hdf5::types::VarLenUnicode;
-use hdf5::{Dataset, File, Group, H5Type};
+use hdf5::{Dataset, FileBuilder, Group, H5Type};
 
 use super::{Array, Graph, Node, Parameters};
 
@@ -19,7 +19,10 @@ const CHUNK: usize = 1 << 17;
 /// # Errors
 /// Where HDF5 cannot write.
 pub fn write(path: &Path, graph: &Graph, facts: &[(&str, String)]) -> Result<()> {
-    let file = File::create(path)?;
+    // Later layouts of the file keep the time at which each group was made.
+    let file = FileBuilder::new()
+        .with_fapl(|access| access.libver_earliest())
+        .create(path)?;
     text(&file, "version", VERSION)?;
     let root = file.create_group("node")?;
     text(&root, "type", "NIRGraph")?;

@@ -76,7 +76,7 @@ fn no_shape_reaches_beyond_its_storage() {
     );
     let negative = file(shape, b"(J\x02\0\0\0J\xff\xff\xff\xfft");
     assert!(negative.contains("no whole number"), "{negative}");
-    // Every row the same three numbers: more than there are, without reaching beyond them.
+    // Every row the same three numbers, which asks for no more than there are.
     let strides = b"(J\x03\0\0\0J\x01\0\0\0t";
     assert_eq!(file(strides, b"(J\0\0\0\0J\x01\0\0\0t"), "[2, 3]");
     let named = file(b"FloatStorage", b"EvilyStorage");
