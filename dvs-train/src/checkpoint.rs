@@ -182,8 +182,9 @@ impl Checkpoint {
             ))
         });
         let found = crc(&header.state, raw.collect::<Result<Vec<_>>>()?.into_iter());
+        // Fuzzing would hardly ever find the sum that belongs to what it made.
         ensure!(
-            found == header.crc32,
+            found == header.crc32 || cfg!(fuzzing),
             "it is damaged: its content has the CRC-32 {found:08x} where {:08x} was written; use another checkpoint \
              of the run",
             header.crc32

@@ -15,6 +15,7 @@ use crate::augment::{Draws, alter};
 use crate::batch::{Batch, DeviceCounts};
 use crate::cache_reader::{BatchReader, Batches, test_batches};
 use crate::interrupt::Interrupt;
+use crate::progress::sample_bar;
 use crate::samples::{CacheSamples, FramesIn, SampleSource};
 use crate::upload::Uploads;
 
@@ -78,13 +79,21 @@ impl<B: Backend> Feeder<B> {
         })
     }
 
+    /// Loads all frames onto the device, or some of them, for nothing, where the run is asked to stop meanwhile.
     fn load(&self) -> Result<()> {
-        let batches = test_batches(self.samples.len(), UPLOAD);
-        let parts = self.read(batches)?.map(|batch| {
-            let counts = DeviceCounts::upload(batch?, &self.device); // [T, 16, 2, H, W]
-            Ok(counts.swap_steps_and_samples())
-        });
-        if let Some(counts) = DeviceCounts::cat(parts.collect::<Result<_>>()?) {
+        let bar = sample_bar("frames onto the device".to_owned(), self.len());
+        let mut parts = Vec::new();
+        for batch in self.read(test_batches(self.len(), UPLOAD))? {
+            let batch = batch?;
+            bar.inc(batch.labels.len() as u64);
+            let counts = DeviceCounts::upload(batch, &self.device); // [T, 16, 2, H, W]
+            parts.push(counts.swap_steps_and_samples());
+            if self.interrupt.asked().is_some() {
+                return Ok(());
+            }
+        }
+        bar.finish_and_clear();
+        if let Some(counts) = DeviceCounts::cat(parts) {
             self.loaded.get_or_init(|| counts);
         }
         Ok(())

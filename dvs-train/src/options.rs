@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail, ensure};
 use burn::tensor::backend::Backend;
+use dvs_shared::event::MAX_PIXELS;
 use dvs_shared::labels::is_gestures;
 use dvs_shared::split_mode::MAX_FRAMES;
 use dvs_shared::{CacheFile, Set, SplitMode};
@@ -15,7 +16,7 @@ use dvs_shared::{CacheFile, Set, SplitMode};
 use crate::augment::Augmentation;
 use crate::cli::{Half, OptimizerName, SchedulerName, Split, TrainArgs};
 use crate::device::{self, Device, on_device};
-use crate::network::NetworkConfig;
+use crate::network::{BLOCKS, NetworkConfig};
 use crate::optimizer::Rule;
 use crate::samples::FramesIn;
 use crate::schedule::Schedule;
@@ -24,6 +25,10 @@ use crate::schedule::Schedule;
 const DEFAULT_FRAMES: u32 = 16;
 /// The most channels of a convolution.
 pub const MAX_CHANNELS: usize = 4096;
+/// The shortest side of a frame: of a shorter one, the poolings leave nothing.
+const MIN_SIDE: usize = 1 << BLOCKS;
+/// The longest, which is a cache's.
+const MAX_SIDE: usize = MAX_PIXELS as usize;
 /// The most neurons of the hidden layer.
 pub const MAX_HIDDEN: usize = 4 * MAX_CHANNELS;
 
@@ -219,6 +224,12 @@ pub fn network_config(args: &TrainArgs, size: [usize; 2]) -> Result<NetworkConfi
     if let Some(hidden) = args.hidden {
         within("--hidden", hidden, 1..=MAX_HIDDEN)?;
     }
+    let [height, width] = size;
+    ensure!(
+        size.iter().all(|side| (MIN_SIDE..=MAX_SIDE).contains(side)),
+        "frames of {height} x {width} do not fit the network, which takes {MIN_SIDE} to {MAX_SIDE} pixels each way: it halves \
+         them {BLOCKS} times"
+    );
     Ok(NetworkConfig {
         channels: args.channels,
         linear_bias: args.linear_bias,

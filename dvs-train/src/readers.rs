@@ -7,15 +7,21 @@ use crate::checkpoint::Checkpoint;
 use crate::models::import::Imported;
 use crate::models::label_order::LabelOrder;
 use crate::models::naming::Naming;
+use crate::models::parts::Form;
 use crate::models::pth::write;
 use crate::models::state_dict::state_dict;
+use crate::options::network_config;
 
-/// A checkpoint of this program.
+/// A checkpoint of this program, with the network that its settings ask for.
 ///
 /// # Errors
-/// Where the bytes are none, damaged, or of another version.
+/// Where the bytes are none, damaged, of another version, or without that network.
 pub fn checkpoint(bytes: &[u8]) -> Result<Vec<u8>> {
-    Checkpoint::decode(bytes)?.encode()
+    let checkpoint = Checkpoint::decode(bytes)?;
+    let settings = &checkpoint.state.settings;
+    let config = network_config(&settings.args()?, settings.size)?;
+    Form::of(&config).check(&checkpoint.tensors)?;
+    checkpoint.encode()
 }
 
 /// A network in a `.pth` of SpikingJelly's, for frames of 128 x 128; written with the names of its `DVSGestureNet`.

@@ -95,16 +95,18 @@ pub fn resume(path: &Path, args: &TrainArgs, typed: &Typed) -> Result<(TrainOpti
         file.display(),
         options.cache.path().display()
     );
-    if now.source_sha256 != state.settings.source_sha256 {
+    // Each of these changes which samples there are, or their frames.
+    let same_data = now.source_sha256 == state.settings.source_sha256
+        && now.keep_invalid == state.settings.keep_invalid;
+    if !same_data {
         changed.push(format!(
-            "the cache {} was made from other data than the run began with",
+            "the cache {} was made from other data than the run began with, or counts other events of it",
             options.cache.path().display()
         ));
     }
-    let other = options.batch_size != state.settings.args()?.batch_size
-        || now.source_sha256 != state.settings.source_sha256;
+    let same_batches = same_data && options.batch_size == state.settings.args()?.batch_size;
     ensure!(
-        state.begun.is_none() || !other,
+        state.begun.is_none() || same_batches,
         "cannot go on from {} with another --batch-size or another dataset: the run was stopped within epoch {}, which has \
          to end as it began",
         file.display(),

@@ -25,7 +25,7 @@ use crate::seed::{Purpose, derive};
 use crate::sets::Sets;
 use crate::settings::Settings;
 use crate::summary::{self, Summary};
-use crate::training::{Begun, Trained, train_epoch};
+use crate::training::{Begun, Rest, Trained, train_epoch};
 use crate::weights::Tensors;
 
 /// Trains a network as `options` ask for, from `resumption` on where there is one, to the end or until `interrupt` asks to
@@ -43,145 +43,196 @@ where
     B: AutodiffBackend + SnnBackend,
     B::InnerBackend: SnnBackend + AdamBackend,
 {
-    let sets = Sets::<B::InnerBackend>::new(options, interrupt, device)?;
-    let (judged_on, judged_set) = sets.judged();
+    let sets = Sets::new(options, interrupt, device)?;
     let settings = Settings::of(options)?;
     let config = network_config(&options.args, settings.size)?;
-    let Standing {
-        mut network,
-        mut optimizer,
-        first,
-        mut begun,
-        mut best,
-    } = Standing::<B>::at(options, &config, resumption, device)?;
+    let mut standing = Standing::<B>::at(options, &config, resumption, device)?;
     let folder = match resumption {
         Some(from) => RunFolder::reopen(options, &from.file, &from.checkpoint, from.in_place())?,
         None => RunFolder::create(options)?,
     };
     folder.save_settings(&settings)?;
-    let learns_tau = !network.learnt_taus()?.is_empty();
-    let mut log = EpochLog::open(&folder, first, learns_tau)?;
-    print(&describe(options, &network, &config, device))?;
+    let learns_tau = !standing.network.learnt_taus()?.is_empty();
+    let mut log = EpochLog::open(&folder, standing.epoch, learns_tau)?;
+    print(&describe(options, &standing.network, &config, device))?;
     print(&format!(
         "  {}\n  folder: {}\n",
         sets.describe(),
         folder.path().display()
     ))?;
+    let run = Run {
+        options,
+        settings,
+        sets,
+        folder,
+        interrupt,
+        device,
+    };
+    while standing.epoch < options.epochs {
+        standing = run.epoch(standing, &mut log)?;
+        if let Some(begun) = standing.begun {
+            let (epoch, batch) = (standing.epoch, begun.batches);
+            return Ok(run.stopped(&format!("within epoch {epoch}, after batch {batch}")));
+        }
+    }
+    run.finish(standing)
+}
 
-    let point = |epoch, begun, best, network: &_, optimizer: &_| -> Result<Checkpoint> {
-        let tensors = Tensors::take(network, optimizer)?;
-        let Optimizer {
-            steps, loss_scale, ..
-        } = *optimizer;
-        let settings = settings.clone();
-        let state = State {
-            settings,
+/// What stays the same from a run's beginning to its end.
+struct Run<'a, B: AutodiffBackend> {
+    options: &'a TrainOptions,
+    settings: Settings,
+    sets: Sets<B::InnerBackend>,
+    folder: RunFolder,
+    interrupt: &'a Interrupt,
+    device: &'a B::Device,
+}
+
+impl<B> Run<'_, B>
+where
+    B: AutodiffBackend + SnnBackend,
+    B::InnerBackend: SnnBackend + AdamBackend,
+{
+    /// Trains on the epoch that is next, or the rest of it, judges the network and keeps both. Where the run is asked to stop
+    /// before that is done, it stands within the epoch still.
+    fn epoch(&self, from: Standing<B>, log: &mut EpochLog) -> Result<Standing<B>> {
+        let start = Instant::now();
+        let options = self.options;
+        let (judged_on, judged_set) = self.sets.judged();
+        let Standing {
+            network,
+            mut optimizer,
             epoch,
             begun,
-            steps,
             best,
-            loss_scale,
-        };
-        Ok(Checkpoint { state, tensors })
-    };
-    for epoch in first..options.epochs {
-        let start = Instant::now();
+        } = from;
         let lr = options.schedule.rate(options.lr, epoch);
-        let trained;
-        let from = begun.take().unwrap_or_default();
-        (network, trained) = train(
-            network,
-            &mut optimizer,
-            &sets.train,
-            options,
-            epoch,
-            from,
-            device,
-        )?;
+        let rest = self.rest(&network, epoch, begun.unwrap_or_default())?;
+        let (network, trained) = train_epoch(network, &mut optimizer, lr, rest, self.device)
+            .with_context(|| {
+                format!("training failed in epoch {epoch}, at the learning rate {lr}")
+            })?;
         let name = format!("epoch {epoch} {}", judged_on.name());
-        let judged = match interrupt.asked() {
-            None => Some(judge_all(
-                &network.valid(),
-                judged_set,
-                options,
-                name,
-                device,
-            )?),
-            Some(_) => None,
+        let judged = self.judge(&network.valid(), judged_set, name)?;
+        let mut standing = Standing {
+            network,
+            optimizer,
+            epoch,
+            begun: Some(trained.begun),
+            best,
         };
-        // What was judged when a signal came may be a part of the set.
-        let Some(judged) = judged.filter(|_| interrupt.asked().is_none()) else {
-            let checkpoint = point(epoch, Some(trained.begun), best, &network, &optimizer)?;
-            checkpoint.write(&folder.file(LATEST))?;
-            let batch = trained.begun.batches;
-            return Ok(stopped(
-                interrupt,
-                &format!("within epoch {epoch}, after batch {batch}"),
-                &folder,
-            ));
+        let Some(judged) = judged else {
+            let checkpoint = standing.checkpoint(&self.settings)?;
+            checkpoint.write(&self.folder.file(LATEST))?;
+            return Ok(standing);
         };
         let accuracy = judged.metrics.accuracy;
-        let better = best.is_none_or(|best: Best| accuracy > best.accuracy);
-        let best_now = match best {
+        let better = best.is_none_or(|best| accuracy > best.accuracy);
+        let best = match best {
             Some(best) if !better => best,
             _ => Best { epoch, accuracy },
         };
-        best = Some(best_now);
-        let mut record = record(
-            epoch,
-            lr,
-            judged_on,
-            &trained,
-            judged,
-            best_now,
-            start.elapsed(),
-        );
-        record.taus = network.learnt_taus()?;
-        record.loss_scale = optimizer.loss_scale;
+        standing = Standing {
+            epoch: epoch + 1,
+            begun: None,
+            best: Some(best),
+            ..standing
+        };
+        let took = start.elapsed();
+        let mut record = record(epoch, lr, judged_on, &trained, judged, best, took);
+        record.taus = standing.network.learnt_taus()?;
+        record.loss_scale = standing.optimizer.loss_scale;
         // The row first: one without a checkpoint is dropped on resuming, a checkpoint without its row would stay so.
-        log.add(&record)
-            .with_context(|| format!("cannot write the logs in {}", folder.path().display()))?;
-        let checkpoint = point(epoch, None, best, &network, &optimizer)?;
+        log.add(&record).with_context(|| {
+            let folder = self.folder.path().display();
+            format!("cannot write the logs in {folder}")
+        })?;
+        let checkpoint = standing.checkpoint(&self.settings)?;
         if better {
-            checkpoint.write(&folder.file(MAX))?;
+            checkpoint.write(&self.folder.file(MAX))?;
         }
-        checkpoint.write(&folder.file(LATEST))?;
+        checkpoint.write(&self.folder.file(LATEST))?;
         print(&record.line())?;
+        Ok(standing)
     }
-    let best = best.context("the run has no epoch")?;
-    let network = best_network(&folder, network.valid())?;
-    let judged = judge_all(&network, &sets.test, options, "test".to_owned(), device)?;
-    if interrupt.asked().is_some() {
-        return Ok(stopped(
-            interrupt,
-            "before the summary, all epochs done",
-            &folder,
-        ));
+
+    /// What is left of an epoch of which `begun` is done.
+    fn rest(
+        &self,
+        network: &Network<B>,
+        epoch: u32,
+        begun: Begun,
+    ) -> Result<Rest<'_, B::InnerBackend>> {
+        let (options, set) = (self.options, &self.sets.train);
+        // Each epoch draws from a seed of its own: see the module `seed`.
+        B::seed(self.device, derive(options.seed, Purpose::Dropout, epoch));
+        network.pass_over_masks(begun.batches, options.batch_size, self.device);
+        let order = derive(options.seed, Purpose::Order, epoch);
+        let mut batches = train_batches(set.len(), options.batch_size, order);
+        let samples = batches.len() * options.batch_size;
+        batches.drain(..begun.batches.min(batches.len()));
+        let draws = options.augmentation.map(|of| of.epoch(options.seed, epoch));
+        Ok(Rest {
+            begun,
+            feed: set.feed(batches, draws)?,
+            samples,
+            name: format!("epoch {epoch} train"),
+        })
     }
-    let summary = Summary::new(judged_on, sets.users().to_vec(), best, &judged);
-    summary::leave(&folder, &summary, &judged)?;
-    print(&summary.to_string())?;
-    Ok(None)
+
+    /// Judges `network` on a set; not where the run is asked to stop meanwhile, which would judge it on a part.
+    fn judge(
+        &self,
+        network: &Network<B::InnerBackend>,
+        set: &Feeder<B::InnerBackend>,
+        name: String,
+    ) -> Result<Option<Judgement>> {
+        if self.interrupt.asked().is_some() {
+            return Ok(None);
+        }
+        let batches = test_batches(set.len(), self.options.test_batch_size);
+        let feed = set.feed(batches, None)?;
+        let judged = judge(network, feed, set.len(), name, &mut (), self.device)?;
+        Ok(self.interrupt.asked().is_none().then_some(judged))
+    }
+
+    /// Judges the best network on the test set and leaves the summary.
+    fn finish(&self, standing: Standing<B>) -> Result<Option<Signal>> {
+        let best = standing.best.context("the run has no epoch")?;
+        let path = self.folder.file(MAX);
+        let network = Checkpoint::read(&path)?
+            .tensors
+            .network(standing.network.valid())
+            .with_context(|| format!("cannot use {}", path.display()))?;
+        let Some(judged) = self.judge(&network, &self.sets.test, "test".to_owned())? else {
+            return Ok(self.stopped("before the summary, all epochs done"));
+        };
+        let users = self.sets.users().to_vec();
+        let summary = Summary::new(self.sets.judged().0, users, best, &judged);
+        summary::leave(&self.folder, &summary, &judged)?;
+        print(&summary.to_string())?;
+        Ok(None)
+    }
+
+    /// Says where the run stopped and how it goes on; gives the signal.
+    fn stopped(&self, at: &str) -> Option<Signal> {
+        let signal = self.interrupt.asked()?;
+        // Whoever would read it may have got the same signal.
+        let _ = writeln!(
+            io::stderr(),
+            "dvs-train: {signal}: stopped {at}; go on with: dvs-train --resume {}",
+            self.folder.path().display()
+        );
+        Some(signal)
+    }
 }
 
-/// Says where the run stopped and how it goes on; gives the signal.
-fn stopped(interrupt: &Interrupt, at: &str, folder: &RunFolder) -> Option<Signal> {
-    let signal = interrupt.asked()?;
-    // Whoever would read it may have got the same signal.
-    let _ = writeln!(
-        io::stderr(),
-        "dvs-train: {signal}: stopped {at}; go on with: dvs-train --resume {}",
-        folder.path().display()
-    );
-    Some(signal)
-}
-
-/// Where a run stands before it goes on.
+/// Where a run stands between epochs, or within one that was interrupted.
 struct Standing<B: AutodiffBackend> {
     network: Network<B>,
     optimizer: Optimizer<B>,
     /// The epoch to work on.
-    first: u32,
+    epoch: u32,
     /// What is done of it.
     begun: Option<Begun>,
     best: Option<Best>,
@@ -203,7 +254,7 @@ where
         let mut standing = Self {
             network: Network::new(config, device),
             optimizer: Optimizer::new(options.rule),
-            first: 0,
+            epoch: 0,
             begun: None,
             best: None,
         };
@@ -215,7 +266,7 @@ where
             standing = Self {
                 optimizer: optimizer.with_context(of_file)?,
                 network,
-                first: state.epochs_done(),
+                epoch: state.epochs_done(),
                 begun: state.begun,
                 best: state.best,
             };
@@ -229,54 +280,23 @@ where
         };
         Ok(standing)
     }
-}
 
-/// One epoch of training, or the rest of one of which `begun` is done.
-fn train<B>(
-    network: Network<B>,
-    optimizer: &mut Optimizer<B>,
-    set: &Feeder<B::InnerBackend>,
-    options: &TrainOptions,
-    epoch: u32,
-    begun: Begun,
-    device: &B::Device,
-) -> Result<(Network<B>, Trained)>
-where
-    B: AutodiffBackend + SnnBackend,
-    B::InnerBackend: SnnBackend + AdamBackend,
-{
-    // Each epoch draws from a seed of its own: see the module `seed`.
-    B::seed(device, derive(options.seed, Purpose::Dropout, epoch));
-    network.pass_over_masks(begun.batches, options.batch_size, device);
-    let order = derive(options.seed, Purpose::Order, epoch);
-    let mut batches = train_batches(set.len(), options.batch_size, order);
-    let samples = batches.len() * options.batch_size;
-    batches.drain(..begun.batches.min(batches.len()));
-    let draws = options.augmentation.map(|of| of.epoch(options.seed, epoch));
-    let feed = set.feed(batches, draws)?;
-    let lr = options.schedule.rate(options.lr, epoch);
-    let name = format!("epoch {epoch} train");
-    let trained = train_epoch(network, optimizer, lr, begun, feed, samples, name, device);
-    trained.with_context(|| format!("training failed in epoch {epoch}, at the learning rate {lr}"))
-}
-
-/// The network with the weights of the best checkpoint.
-fn best_network<B: SnnBackend>(folder: &RunFolder, network: Network<B>) -> Result<Network<B>> {
-    let path = folder.file(MAX);
-    let best = Checkpoint::read(&path)?;
-    let network = best.tensors.network(network);
-    network.with_context(|| format!("cannot use {}", path.display()))
-}
-
-fn judge_all<B: SnnBackend>(
-    network: &Network<B>,
-    set: &Feeder<B>,
-    options: &TrainOptions,
-    name: String,
-    device: &B::Device,
-) -> Result<Judgement> {
-    let feed = set.feed(test_batches(set.len(), options.test_batch_size), None)?;
-    judge(network, feed, set.len(), name, &mut (), device)
+    /// What the run needs to go on from here.
+    fn checkpoint(&self, settings: &Settings) -> Result<Checkpoint> {
+        let tensors = Tensors::take(&self.network, &self.optimizer)?;
+        let state = State {
+            settings: settings.clone(),
+            epoch: match self.begun {
+                Some(_) => self.epoch,
+                None => self.epoch.saturating_sub(1),
+            },
+            begun: self.begun,
+            steps: self.optimizer.steps,
+            best: self.best,
+            loss_scale: self.optimizer.loss_scale,
+        };
+        Ok(Checkpoint { state, tensors })
+    }
 }
 
 fn record(

@@ -26,6 +26,18 @@ pub struct Begun {
     pub sums: Sums,
 }
 
+/// What is left of an epoch of training.
+pub struct Rest<'a, B: Backend> {
+    /// What is done of it.
+    pub begun: Begun,
+    /// The batches that are left.
+    pub feed: Feed<'a, B>,
+    /// Samples of the whole epoch, for its progress bar.
+    pub samples: usize,
+    /// What stands before the bar.
+    pub name: String,
+}
+
 /// What an epoch of training gave and took.
 #[derive(Clone, Copy, Debug)]
 pub struct Trained {
@@ -87,20 +99,15 @@ pub fn mean_squared_error<B: Backend>(rate: Tensor<B, 2>, target: Tensor<B, 2>) 
     (difference.clone() * difference).mean()
 }
 
-/// Trains `network` on the batches of `feed` with the learning rate `lr`. They are the rest of an epoch of which `begun`
-/// is done. `name` stands before the progress bar, which counts to `samples`.
+/// Trains `network` on what is left of an epoch, with the learning rate `lr`.
 ///
 /// # Errors
 /// Where a sample cannot be read, gradients are no longer numbers, or the device fails.
-#[allow(clippy::too_many_arguments)]
 pub fn train_epoch<B>(
     mut network: Network<B>,
     optimizer: &mut Optimizer<B>,
     lr: f64,
-    begun: Begun,
-    mut feed: Feed<'_, B::InnerBackend>,
-    samples: usize,
-    name: String,
+    rest: Rest<'_, B::InnerBackend>,
     device: &B::Device,
 ) -> Result<(Network<B>, Trained)>
 where
@@ -108,6 +115,12 @@ where
     B::InnerBackend: SnnBackend + AdamBackend,
 {
     let start = Instant::now();
+    let Rest {
+        begun,
+        mut feed,
+        samples,
+        name,
+    } = rest;
     let bar = sample_bar(name, samples);
     bar.inc(begun.sums.samples as u64);
     let mut batches = begun.batches;
