@@ -262,7 +262,7 @@ fn predict_reads_caches_archives_and_recordings_alike() {
     assert_eq!(by_window["label"], Value::Null);
     let words = run(predict(&recording, &window));
     assert!(
-        words.contains("firing rate of each gesture over the steps so far"),
+        words.contains("firing rate of each class over the steps so far"),
         "{words}"
     );
 

@@ -191,16 +191,22 @@ impl Contents {
             ),
         )?;
         line(out, "source SHA-256", &self.source_sha256)?;
+        let longest = self
+            .label_names
+            .iter()
+            .map(|name| name.chars().count())
+            .max();
+        let width = longest.unwrap_or(0).max(26) + 2;
         writeln!(
             out,
-            "\n{:>5}  {:<28}{:>7}{:>7}",
-            "label", "gesture", "train", "test"
+            "\n{:>5}  {:<width$}{:>7}{:>7}",
+            "label", "class", "train", "test"
         )?;
         for (label, name) in self.label_names.iter().enumerate() {
             let PerSet { train, test } = &self.samples_per_class;
             writeln!(
                 out,
-                "{label:>5}  {name:<28}{:>7}{:>7}",
+                "{label:>5}  {name:<width$}{:>7}{:>7}",
                 train[label], test[label]
             )?;
         }

@@ -24,7 +24,7 @@ use std::fmt;
 
 use anyhow::{Result, ensure};
 use burn::tensor::Tensor;
-use dvs_shared::labels::{LABEL_NAMES, MIRRORED};
+use dvs_shared::labels::{LABEL_NAMES, MIRRORED, is_gestures, listed};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 
@@ -84,11 +84,17 @@ pub struct Plan {
 pub const NUMBERS: usize = 3;
 
 impl Augmentation {
-    /// What `args` ask for, of samples of so many `steps` and this `size` (height and width); none where it is nothing.
+    /// What `args` ask for, of samples of so many `steps` and this `size` (height and width), whose classes have these
+    /// names; none where it is nothing.
     ///
     /// # Errors
-    /// Where a value is out of its limits.
-    pub fn new(args: &AugmentArgs, steps: usize, size: [usize; 2]) -> Result<Option<Self>> {
+    /// Where a value is out of its limits, or samples are to be mirrored whose labels in a mirror are not known.
+    pub fn new(
+        args: &AugmentArgs,
+        steps: usize,
+        size: [usize; 2],
+        label_names: &[String],
+    ) -> Result<Option<Self>> {
         let share = |flag: &str, value: f64, limit: f64| {
             ensure!(
                 (0.0..=limit).contains(&value),
@@ -97,6 +103,12 @@ impl Augmentation {
             Ok(())
         };
         share("--flip", args.flip, 1.0)?;
+        ensure!(
+            args.flip == 0.0 || is_gestures(label_names),
+            "--flip exchanges the labels of right and left among the eleven gestures, and this cache has classes of its own: \
+             {}; leave --flip out",
+            listed(label_names)
+        );
         share("--flip-polarity", args.flip_polarity, 1.0)?;
         share("--rotate", args.rotate, MOST_DEGREES)?;
         // A sample without events teaches nothing.

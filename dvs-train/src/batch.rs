@@ -3,7 +3,6 @@
 use anyhow::{Result, ensure};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{DType, Int, Tensor, TensorData};
-use dvs_shared::labels::CLASSES;
 use dvs_shared::{CountType, Frames};
 
 /// Samples side by side, time first: `[T, B, 2, H, W]`.
@@ -93,17 +92,18 @@ pub struct Batch<B: Backend> {
 }
 
 impl<B: Backend> Batch<B> {
-    /// Moves a batch to `device`.
-    pub fn upload(batch: HostBatch, device: &B::Device) -> Self {
+    /// Moves a batch of samples of so many `classes` to `device`.
+    pub fn upload(batch: HostBatch, classes: usize, device: &B::Device) -> Self {
         let labels = batch.labels.clone();
-        Self::new(DeviceCounts::upload(batch, device).float(), &labels, device)
+        let frames = DeviceCounts::upload(batch, device).float();
+        Self::new(frames, &labels, classes, device)
     }
 
-    /// A batch of `frames` `[T, B, 2, H, W]` with these labels.
-    pub fn new(frames: Tensor<B, 5>, labels: &[u8], device: &B::Device) -> Self {
+    /// A batch of `frames` `[T, B, 2, H, W]` with these labels, of so many `classes`.
+    pub fn new(frames: Tensor<B, 5>, labels: &[u8], classes: usize, device: &B::Device) -> Self {
         let size = labels.len();
-        let mut target = vec![0.0_f32; size * CLASSES];
-        for (row, &label) in target.chunks_exact_mut(CLASSES).zip(labels) {
+        let mut target = vec![0.0_f32; size * classes];
+        for (row, &label) in target.chunks_exact_mut(classes).zip(labels) {
             if let Some(cell) = row.get_mut(usize::from(label)) {
                 *cell = 1.0;
             }
@@ -112,7 +112,7 @@ impl<B: Backend> Batch<B> {
         Self {
             frames,
             labels: Tensor::from_data(TensorData::new(labels, [size]), device),
-            target: Tensor::from_data(TensorData::new(target, [size, CLASSES]), device),
+            target: Tensor::from_data(TensorData::new(target, [size, classes]), device),
         }
     }
 
@@ -214,7 +214,7 @@ mod tests {
                 host.put(place, &sample(place as u16, stored), label)
                     .unwrap();
             }
-            let batch = Batch::<Flex>::upload(host, &Default::default());
+            let batch = Batch::<Flex>::upload(host, 11, &Default::default());
             assert_eq!(batch.frames.dims(), [2, 3, 2, 1, 2]);
             let frames: Vec<f32> = batch.frames.into_data().to_vec().unwrap();
             #[rustfmt::skip]

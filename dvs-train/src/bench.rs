@@ -52,7 +52,7 @@ where
         neuron: args.neuron.clone(),
         ..TrainArgs::usual()?
     };
-    let config = network_config(&asked, size)?;
+    let config = network_config(&asked, size, CLASSES)?;
     if args.parts {
         let parts = parts::time::<B::InnerBackend>(args, &config, device)?;
         return print(&if args.json {
@@ -63,7 +63,7 @@ where
         });
     }
     let made_up = frames(args, size);
-    let batch = Batch::<B>::upload(made_up.clone(), device);
+    let batch = Batch::<B>::upload(made_up.clone(), CLASSES, device);
     let mut network = Network::<B>::new(&config, device);
     let mut optimizer = Optimizer::new(Rule::Adam);
     optimizer.loss_scale = (args.amp == Some(Half::F16)).then(LossScale::default);
@@ -71,7 +71,7 @@ where
         network = step(network.clone(), &mut optimizer, 1e-3, &batch)?.network;
         Ok(())
     })?;
-    let batch = Batch::<B::InnerBackend>::upload(made_up, device);
+    let batch = Batch::<B::InnerBackend>::upload(made_up, CLASSES, device);
     let network = network.valid();
     let test = seconds::<B>(args, device, || {
         network.forward(batch.frames.clone());

@@ -41,7 +41,7 @@ pub struct Cli {
 pub enum Command {
     /// Train a network (what is done where no command is named)
     Train(Box<TrainArgs>),
-    /// Judge a checkpoint on a cache: accuracy, recall of each gesture, confusion matrix
+    /// Judge a checkpoint on a cache: accuracy, recall of each class, confusion matrix
     Eval(EvalArgs),
     /// Say what a network costs: firing rates, operations against those of the dense network, energy, memory
     Profile(ProfileArgs),
@@ -49,7 +49,7 @@ pub enum Command {
     Preview(PreviewArgs),
     /// Make one page of a run: settings, curves, what was taken for what, costs, samples
     Report(ReportArgs),
-    /// Tell the gesture of one recording or sample, and when the network knew
+    /// Tell the class of one recording or sample, and when the network knew
     Predict(PredictArgs),
     /// Take over a network that SpikingJelly trained, from its .pth, as a checkpoint
     Import(ImportArgs),

@@ -1,20 +1,29 @@
-//! Which gesture was taken for which.
+//! Which class was taken for which.
 
-use std::fmt;
-
-use dvs_shared::labels::{CLASSES, LABEL_NAMES};
 use serde::{Deserialize, Serialize};
 
-/// Samples by their own gesture (row) and the one they were taken for (column).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Classes whose table has a column for each; of more, each row names what it was taken for.
+const MOST_COLUMNS: usize = 24;
+/// How many of those a row names.
+const NAMED: usize = 3;
+
+/// Samples by their own class (row) and the one they were taken for (column), a square.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Confusion {
     /// The counts.
-    pub counts: [[u64; CLASSES]; CLASSES],
+    pub counts: Vec<Vec<u64>>,
 }
 
 impl Confusion {
-    /// Counts one sample. Labels beyond those of the dataset are no gesture and count nowhere.
+    /// Of so many classes, and no sample yet.
+    pub fn new(classes: usize) -> Self {
+        Self {
+            counts: vec![vec![0; classes]; classes],
+        }
+    }
+
+    /// Counts one sample. Labels beyond the classes count nowhere.
     pub fn add(&mut self, label: usize, guess: usize) {
         if let Some(count) = self
             .counts
@@ -28,61 +37,78 @@ impl Confusion {
     /// Share of the samples of `label` that were recognised; `None` where there are none.
     pub fn recall(&self, label: usize) -> Option<f64> {
         let row = self.counts.get(label)?;
-        let samples: u64 = row.iter().sum();
-        (samples > 0).then(|| row[label] as f64 / samples as f64)
+        let (own, samples) = (*row.get(label)?, row.iter().sum::<u64>());
+        (samples > 0).then(|| own as f64 / samples as f64)
     }
-}
 
-impl fmt::Display for Confusion {
-    /// A table: a line for each gesture, with its recall and what it was taken for.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = LABEL_NAMES.iter().map(|name| name.len()).max().unwrap_or(0) + 3;
-        write!(
-            f,
+    /// A table: a line for each class, by its name, with its recall and what it was taken for.
+    pub fn in_words(&self, names: &[String]) -> String {
+        let wide = self.counts.len() > MOST_COLUMNS;
+        let width = names.iter().map(|name| name.chars().count()).max();
+        let digits = self.counts.len().saturating_sub(1).to_string().len().max(2);
+        let width = width.unwrap_or(0) + digits + 1;
+        let mut text = format!(
             "{:width$} {:>7} {:>7}  taken for",
-            "gesture", "samples", "recall"
-        )?;
-        for guess in 0..CLASSES {
-            write!(f, " {guess:>4}")?;
+            "class", "samples", "recall"
+        );
+        if wide {
+            text += ", where wrong";
+        } else {
+            for guess in 0..self.counts.len() {
+                text += &format!(" {guess:>4}");
+            }
         }
-        writeln!(f)?;
-        for (label, (name, row)) in LABEL_NAMES.iter().zip(&self.counts).enumerate() {
+        text += "\n";
+        for (label, (name, row)) in names.iter().zip(&self.counts).enumerate() {
             let samples: u64 = row.iter().sum();
             let recall = match self.recall(label) {
                 Some(recall) => format!("{:.1} %", 100.0 * recall),
                 None => "-".to_owned(),
             };
-            write!(
-                f,
-                "{:width$} {samples:>7} {recall:>7}           ",
-                format!("{label:>2} {name}")
-            )?;
-            for count in row {
-                match count {
-                    0 => write!(f, " {:>4}", ".")?,
-                    count => write!(f, " {count:>4}")?,
+            let head = format!("{label:>digits$} {name}");
+            text += &format!("{head:width$} {samples:>7} {recall:>7}           ");
+            if wide {
+                text += &mistaken(label, row);
+            } else {
+                for count in row {
+                    text += &match count {
+                        0 => format!(" {:>4}", "."),
+                        count => format!(" {count:>4}"),
+                    };
                 }
             }
-            writeln!(f)?;
+            text += "\n";
         }
-        Ok(())
+        text
     }
+}
+
+/// The classes that samples of `label` were most often taken for wrongly, each with how many were.
+fn mistaken(label: usize, row: &[u64]) -> String {
+    let wrong = row.iter().enumerate();
+    let wrong = wrong.filter(|&(guess, &count)| guess != label && count > 0);
+    let mut wrong: Vec<(usize, u64)> = wrong.map(|(guess, &count)| (guess, count)).collect();
+    wrong.sort_by_key(|&(guess, count)| (std::cmp::Reverse(count), guess));
+    let named = wrong.iter().take(NAMED);
+    let named = named.map(|(guess, count)| format!(" {guess}: {count}"));
+    named.collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dvs_shared::labels::gestures;
 
     #[test]
     fn recall_is_by_row() {
-        let mut confusion = Confusion::default();
+        let mut confusion = Confusion::new(11);
         for (label, guess) in [(0, 0), (0, 1), (0, 0), (0, 10), (10, 10), (11, 0)] {
             confusion.add(label, guess);
         }
         assert_eq!(confusion.recall(0), Some(0.5));
         assert_eq!(confusion.recall(10), Some(1.0));
         assert_eq!(confusion.recall(1), None);
-        let table = confusion.to_string();
+        let table = confusion.in_words(&gestures());
         let lines: Vec<&str> = table.lines().collect();
         assert_eq!(lines.len(), 12);
         assert!(
@@ -91,5 +117,22 @@ mod tests {
         );
         let widths: Vec<usize> = lines.iter().map(|line| line.len()).collect();
         assert!(widths.iter().all(|width| *width == widths[0]), "{table}");
+    }
+
+    #[test]
+    fn many_classes_have_their_mistakes_named() {
+        let mut confusion = Confusion::new(200);
+        let names: Vec<String> = (0..200).map(|label| format!("word{label}")).collect();
+        for guess in [7, 3, 150, 150, 3, 3, 9, 8] {
+            confusion.add(3, guess);
+        }
+        let table = confusion.in_words(&names);
+        let lines: Vec<&str> = table.lines().collect();
+        assert_eq!(lines.len(), 201);
+        assert!(
+            lines[4].ends_with("37.5 %            150: 2, 7: 1, 8: 1"),
+            "{table}"
+        );
+        assert!(lines[5].ends_with("-           "), "{table}");
     }
 }

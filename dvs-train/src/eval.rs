@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use dvs_shared::labels::{CLASSES, LABEL_NAMES};
 use dvs_shared::{CacheFile, Set};
 use serde_json::{Map, Value, json};
 
@@ -118,6 +117,7 @@ impl<B: SnnBackend> Judged<B> {
 
 fn in_words<B: SnnBackend>(found: &Judged<B>) -> String {
     let judged = &found.judgement;
+    let names = &found.trained.state.settings.label_names;
     let firing = LAYERS.iter().zip(&judged.firing.rates);
     let firing: Vec<String> = firing
         .map(|(layer, rate)| format!("{layer}={rate:.4}"))
@@ -128,7 +128,7 @@ fn in_words<B: SnnBackend>(found: &Judged<B>) -> String {
         judged.metrics.samples,
         judged.metrics.loss,
         judged.metrics.accuracy,
-        judged.confusion,
+        judged.confusion.in_words(names),
         firing.join(", "),
         100.0 * judged.firing.silent
     )
@@ -136,7 +136,8 @@ fn in_words<B: SnnBackend>(found: &Judged<B>) -> String {
 
 fn in_json<B: SnnBackend>(found: &Judged<B>) -> Value {
     let judged = &found.judgement;
-    let recall: Vec<Option<f64>> = (0..CLASSES)
+    let names = &found.trained.state.settings.label_names;
+    let recall: Vec<Option<f64>> = (0..names.len())
         .map(|label| judged.confusion.recall(label))
         .collect();
     let firing = LAYERS.iter().zip(&judged.firing.rates);
@@ -148,7 +149,7 @@ fn in_json<B: SnnBackend>(found: &Judged<B>) -> Value {
         "samples": judged.metrics.samples,
         "loss": judged.metrics.loss,
         "accuracy": judged.metrics.accuracy,
-        "label_names": LABEL_NAMES,
+        "label_names": names,
         "recall": recall,
         "confusion": judged.confusion,
         "firing_rates": firing,

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use burn::tensor::{Int, Tensor};
-use dvs_shared::labels::CLASSES;
 
 use crate::confusion::Confusion;
 use crate::feed::Feed;
@@ -19,7 +18,7 @@ use crate::training::mean_squared_error;
 pub struct Judgement {
     /// Loss and accuracy.
     pub metrics: Metrics,
-    /// Which gesture was taken for which.
+    /// Which class was taken for which.
     pub confusion: Confusion,
     /// How much the neurons fired.
     pub firing: Firing,
@@ -43,6 +42,7 @@ pub fn judge<B: SnnBackend>(
     device: &B::Device,
 ) -> Result<Judgement> {
     let start = Instant::now();
+    let classes = network.classes();
     let bar = sample_bar(name, samples);
     let mut running = Running::<B>::from(Sums::default(), device);
     let mut counter = SpikeCounter::new();
@@ -50,8 +50,8 @@ pub fn judge<B: SnnBackend>(
     for batch in &mut feed {
         let batch = batch?;
         let size = batch.labels.dims()[0];
-        let votes = network.votes(batch.frames, &mut (&mut counter, &mut *also)); // [T, B, 11]
-        let rate = votes.mean_dim(0).reshape([size, CLASSES]); // [B, 11]
+        let votes = network.votes(batch.frames, &mut (&mut counter, &mut *also)); // [T, B, K]
+        let rate = votes.mean_dim(0).reshape([size, classes]); // [B, K]
         let loss = mean_squared_error(rate.clone(), batch.target);
         guesses.push(rate.clone().argmax(1).reshape([size]));
         labels.push(batch.labels.clone());
@@ -59,7 +59,7 @@ pub fn judge<B: SnnBackend>(
         bar.inc(size as u64);
     }
     bar.finish_and_clear();
-    let mut confusion = Confusion::default();
+    let mut confusion = Confusion::new(classes);
     if !guesses.is_empty() {
         let fetch = |of| Tensor::cat(of, 0).try_into_data();
         let failed = "the device failed while it computed";

@@ -153,7 +153,12 @@ impl<B: AugmentBackend> Feed<'_, B> {
         if let Some(draws) = &self.draws {
             frames = alter(frames, &draws.plan(samples, &mut labels));
         }
-        Some(Ok(Batch::new(frames, &labels, device)))
+        Some(Ok(Batch::new(
+            frames,
+            &labels,
+            feeder.samples.classes(),
+            device,
+        )))
     }
 }
 

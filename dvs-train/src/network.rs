@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! {conv 3x3 - batch norm - LIF - max pool 2} x 5, flatten,
-//! dropout, linear 4C, LIF, dropout, linear 110, LIF, voting by tens
+//! dropout, linear 4C, LIF, dropout, linear 10K, LIF, voting by tens
 //! ```
+//!
+//! K is the number of classes: 11, or what a cache with classes of its own has.
 //!
 //! Layer by layer, each layer takes all time steps at once: those without a memory see `[T * B, ...]`, neurons see
 //! `[T, B, ...]`. Step by step the same happens with one step at a time, and neurons go on from their potentials.
@@ -15,7 +17,6 @@ use burn::nn::{Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::backend::Backend;
 use burn::tensor::{DType, Distribution, FloatDType, Tensor};
 use dvs_shared::event::POLARITIES;
-use dvs_shared::labels::CLASSES;
 
 use crate::augment::backend::AugmentBackend;
 use crate::batch_norm::BatchNorm;
@@ -47,6 +48,8 @@ pub struct NetworkConfig {
     pub linear_bias: bool,
     /// Neurons of the hidden linear layer; none: 4C.
     pub hidden: Option<usize>,
+    /// Classes K, which the network tells apart.
+    pub classes: usize,
     /// Height and width of a frame, multiples of 32.
     pub size: [usize; 2],
     /// The neurons.
@@ -74,7 +77,7 @@ pub struct Network<B: Backend> {
     pub blocks: Vec<ConvBlock<B>>,
     /// From the flattened features to the hidden layer, 4C unless the configuration says otherwise.
     pub hidden: Linear<B>,
-    /// From the hidden layer to 110.
+    /// From the hidden layer to 10K.
     pub output: Linear<B>,
     /// Neurons of the hidden layer.
     pub hidden_neurons: Neurons<B>,
@@ -163,7 +166,7 @@ impl<B: SnnBackend> Network<B> {
                 .map(|inputs| ConvBlock::new(inputs, config, device))
                 .collect(),
             hidden: linear(c * height * width, config.hidden()).init(device),
-            output: linear(config.hidden(), CLASSES * VOTERS).init(device),
+            output: linear(config.hidden(), config.classes * VOTERS).init(device),
             hidden_neurons: Neurons::new(config.neuron, device),
             output_neurons: Neurons::new(config.neuron, device),
             step_mode: config.step_mode,
@@ -175,14 +178,20 @@ impl<B: SnnBackend> Network<B> {
         network
     }
 
-    /// Firing rate of each class, `[B, 11]`, from frames `[T, B, 2, H, W]`.
-    pub fn forward(&self, frames: Tensor<B, 5>) -> Tensor<B, 2> {
-        let votes = self.votes(frames, &mut ()); // [T, B, 11]
-        let [_, b, _] = votes.dims();
-        votes.mean_dim(0).reshape([b, CLASSES])
+    /// Classes K that it tells apart.
+    pub fn classes(&self) -> usize {
+        let [_, outputs] = self.output.weight.dims();
+        outputs / VOTERS
     }
 
-    /// Share of each class's output neurons that spike at each step, `[T, B, 11]`; `observer` sees all spikes.
+    /// Firing rate of each class, `[B, K]`, from frames `[T, B, 2, H, W]`.
+    pub fn forward(&self, frames: Tensor<B, 5>) -> Tensor<B, 2> {
+        let votes = self.votes(frames, &mut ()); // [T, B, K]
+        let [_, b, classes] = votes.dims();
+        votes.mean_dim(0).reshape([b, classes])
+    }
+
+    /// Share of each class's output neurons that spike at each step, `[T, B, K]`; `observer` sees all spikes.
     pub fn votes(&self, frames: Tensor<B, 5>, observer: &mut impl Observer<B>) -> Tensor<B, 3> {
         let [t, b, ..] = frames.dims();
         let masks = self.masks(b, &frames.device());
@@ -225,11 +234,11 @@ impl<B: SnnBackend> Network<B> {
             let layer = BLOCKS + end;
             x = drop_out(x, masks.as_ref().map(|masks| &masks[end]));
             observer.inputs(layer, &x.clone().flatten::<2>(0, 1));
-            x = fire(neurons, linear(weights, x, half), memory.get_mut(layer)); // [T, B, 4C], [T, B, 110]
+            x = fire(neurons, linear(weights, x, half), memory.get_mut(layer)); // [T, B, 4C], [T, B, 10K]
             observer.spikes(layer, &x);
         }
-        let votes = x.reshape([t, b, CLASSES, VOTERS]).mean_dim(3); // [T, B, 11, 1]
-        votes.reshape([t, b, CLASSES])
+        let votes = x.reshape([t, b, self.classes(), VOTERS]).mean_dim(3); // [T, B, K, 1]
+        votes.flatten(2, 3)
     }
 
     /// Masks for both dropouts of a training batch, none outside training.

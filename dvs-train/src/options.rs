@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail, ensure};
 use burn::tensor::backend::Backend;
+use dvs_shared::cache_format::MAX_CLASSES;
 use dvs_shared::event::MAX_PIXELS;
-use dvs_shared::labels::is_gestures;
 use dvs_shared::split_mode::MAX_FRAMES;
 use dvs_shared::{CacheFile, Set, SplitMode};
 
@@ -102,7 +102,12 @@ impl TrainOptions {
         let frames_in = args.frames_in.resolve(&cache, device.memory())?;
         let (steps, sensor) = (cache.header.split.frames(), cache.header.sensor);
         let size = [sensor.height as usize, sensor.width as usize];
-        let augmentation = Augmentation::new(&args.augment, steps as usize, size)?;
+        let augmentation = Augmentation::new(
+            &args.augment,
+            steps as usize,
+            size,
+            &cache.header.label_names,
+        )?;
         args.frames = Some(steps);
         args.split = Some(match cache.header.split {
             SplitMode::Time { .. } => Split::Time,
@@ -215,15 +220,16 @@ pub fn refuse_amp(amp: Option<Half>, device: &Device) -> Result<()> {
     Ok(())
 }
 
-/// The network that `args` ask for, on frames of `size` (height and width).
+/// The network that `args` ask for, to tell so many `classes` apart on frames of `size` (height and width).
 ///
 /// # Errors
 /// Where a value is out of its limits.
-pub fn network_config(args: &TrainArgs, size: [usize; 2]) -> Result<NetworkConfig> {
+pub fn network_config(args: &TrainArgs, size: [usize; 2], classes: usize) -> Result<NetworkConfig> {
     within("--channels", args.channels, 1..=MAX_CHANNELS)?;
     if let Some(hidden) = args.hidden {
         within("--hidden", hidden, 1..=MAX_HIDDEN)?;
     }
+    within("the number of classes", classes, 1..=MAX_CLASSES)?;
     let [height, width] = size;
     ensure!(
         size.iter().all(|side| (MIN_SIDE..=MAX_SIDE).contains(side)),
@@ -234,6 +240,7 @@ pub fn network_config(args: &TrainArgs, size: [usize; 2]) -> Result<NetworkConfi
         channels: args.channels,
         linear_bias: args.linear_bias,
         hidden: args.hidden,
+        classes,
         size,
         neuron: args.neuron.resolve()?,
         step_mode: args.step_mode,
@@ -264,14 +271,6 @@ pub fn open_cache(args: &TrainArgs) -> Result<CacheFile> {
         bail!(missing_cache(&path, input.as_deref(), asked));
     }
     let cache = CacheFile::open(&path)?;
-    let classes = &cache.header.label_names;
-    ensure!(
-        is_gestures(classes),
-        "{} holds {} classes of its own, {} among them; dvs-train knows the eleven gestures of DVS128 Gesture only",
-        path.display(),
-        classes.len(),
-        classes.first().map_or("", String::as_str)
-    );
     let found = cache.header.split;
     let (split, frames) = match found {
         SplitMode::Duration { .. } => bail!(

@@ -1,4 +1,4 @@
-//! `dvs-train predict`: the gesture of one sample, and the firing rate of each class as the steps go by.
+//! `dvs-train predict`: the class of one sample, and the firing rate of each class as the steps go by.
 
 mod input;
 
@@ -7,7 +7,6 @@ use std::fmt::Write;
 use anyhow::{Context, Result};
 use burn::tensor::{Tensor, TensorData};
 use dvs_shared::event::SensorSize;
-use dvs_shared::labels::{CLASSES, LABEL_NAMES};
 use serde_json::{Value, json};
 
 use self::input::{Input, Shape};
@@ -43,34 +42,35 @@ fn run_on<B: SnnBackend>(args: &PredictArgs, device: &B::Device) -> Result<()> {
     let frames = TensorData::new(input.counts.clone(), [steps, 1, 2, height, width]);
     let votes = trained
         .network
-        .votes(Tensor::from_data(frames, device), &mut ()); // [T, 1, 11]
+        .votes(Tensor::from_data(frames, device), &mut ()); // [T, 1, K]
     let votes = votes
         .try_into_data()
         .context("the device failed while it computed")?;
     let votes: Vec<f64> = votes.iter::<f64>().collect();
-    let answer = Answer::new(&votes);
+    let names = &settings.label_names;
+    let answer = Answer::new(&votes, names.len());
     print(&if args.json {
-        format!("{}\n", answer.in_json(&input))
+        format!("{}\n", answer.in_json(&input, names))
     } else {
-        answer.in_words(&input)
+        answer.in_words(&input, names)
     })
 }
 
 /// Firing rates of the classes over all steps so far, step by step; the last are the network's answer.
 #[derive(Clone, Debug, PartialEq)]
 struct Answer {
-    rates: Vec<[f64; CLASSES]>,
+    rates: Vec<Vec<f64>>,
 }
 
 impl Answer {
-    /// From votes `[T, 11]`, T at least 1.
-    fn new(votes: &[f64]) -> Self {
-        let mut sum = [0.0; CLASSES];
-        let rates = votes.chunks_exact(CLASSES).enumerate().map(|(t, votes)| {
-            sum.iter_mut()
+    /// From votes `[T, classes]`, T at least 1.
+    fn new(votes: &[f64], classes: usize) -> Self {
+        let mut sums = vec![0.0; classes];
+        let rates = votes.chunks_exact(classes).enumerate().map(|(t, votes)| {
+            sums.iter_mut()
                 .zip(votes)
                 .for_each(|(sum, vote)| *sum += vote);
-            sum.map(|sum| sum / (t + 1) as f64)
+            sums.iter().map(|sum| sum / (t + 1) as f64).collect()
         });
         Self {
             rates: rates.collect(),
@@ -78,13 +78,13 @@ impl Answer {
     }
 
     /// Rates after all steps.
-    fn last(&self) -> [f64; CLASSES] {
-        self.rates.last().copied().unwrap_or_default()
+    fn last(&self) -> &[f64] {
+        self.rates.last().map_or(&[], Vec::as_slice)
     }
 
     /// The network's answer.
     fn guess(&self) -> usize {
-        leading(&self.last())
+        leading(self.last())
     }
 
     /// The first step, from 1, from which on the answer led.
@@ -94,22 +94,21 @@ impl Answer {
         unlike.map_or(1, |t| t + 2)
     }
 
-    fn in_words(&self, input: &Input) -> String {
+    fn in_words(&self, input: &Input, names: &[String]) -> String {
         let (guess, last) = (self.guess(), self.last());
+        // A label beside a recording may be of no class that the network knows.
+        let name = |label: usize| names.get(label).map_or("of no known class", String::as_str);
         let verdict = match input.label {
             Some(label) if usize::from(label) == guess => ", which its label says too".to_owned(),
-            Some(label) => format!(
-                ", but its label is {label} {}",
-                LABEL_NAMES[usize::from(label)]
-            ),
+            Some(label) => format!(", but its label is {label} {}", name(label.into())),
             None => String::new(),
         };
         let (start, end) = input.window;
         let mut text = format!(
             "{}: {guess} {}{verdict} (firing rate {:.3}, leading from step {} of {} on; {} events from {start} to \
-             {end} us)\n\nfiring rate of each gesture over the steps so far\n{:>4}",
+             {end} us)\n\nfiring rate of each class over the steps so far\n{:>4}",
             input.name,
-            LABEL_NAMES[guess],
+            name(guess),
             last[guess],
             self.known_from(),
             self.rates.len(),
@@ -117,7 +116,7 @@ impl Answer {
             "step"
         );
         // Writing to a string cannot fail.
-        for label in 0..CLASSES {
+        for label in 0..names.len() {
             let _ = write!(text, " {label:>5}");
         }
         text += "  leading\n";
@@ -130,17 +129,13 @@ impl Answer {
                 };
             }
             let first = leading(rates);
-            let name = if rates[first] > 0.0 {
-                LABEL_NAMES[first]
-            } else {
-                "-"
-            };
-            let _ = writeln!(text, "  {name}");
+            let leader = if rates[first] > 0.0 { name(first) } else { "-" };
+            let _ = writeln!(text, "  {leader}");
         }
         text
     }
 
-    fn in_json(&self, input: &Input) -> Value {
+    fn in_json(&self, input: &Input, names: &[String]) -> Value {
         let guess = self.guess();
         json!({
             "sample": input.name,
@@ -149,8 +144,8 @@ impl Answer {
             "end_us": input.window.1,
             "events": input.events,
             "gesture": guess,
-            "gesture_name": LABEL_NAMES[guess],
-            "label_names": LABEL_NAMES,
+            "gesture_name": names.get(guess),
+            "label_names": names,
             "firing_rates": self.last(),
             "leading_from_step": self.known_from(),
             "firing_rates_by_step": self.rates,
@@ -159,9 +154,9 @@ impl Answer {
 }
 
 /// The class with the highest rate, the first of equals.
-fn leading(rates: &[f64; CLASSES]) -> usize {
+fn leading(rates: &[f64]) -> usize {
     let first = |best: usize, at: usize| if rates[at] > rates[best] { at } else { best };
-    (0..CLASSES).fold(0, first)
+    (0..rates.len()).fold(0, first)
 }
 
 #[cfg(test)]
@@ -170,16 +165,17 @@ mod tests {
 
     #[test]
     fn rates_are_cumulative_and_tell_when_the_answer_led() {
+        const CLASSES: usize = 11;
         let mut votes = vec![0.0; 4 * CLASSES];
         votes[2] = 0.4; // step 1: class 2
         votes[CLASSES + 5] = 0.6; // step 2: class 5 overtakes
         votes[2 * CLASSES + 2] = 0.1;
         votes[3 * CLASSES + 5] = 0.2;
-        let answer = Answer::new(&votes);
+        let answer = Answer::new(&votes, CLASSES);
         assert_eq!((answer.guess(), answer.known_from()), (5, 2));
         assert_eq!(answer.rates[1][2], 0.2);
         assert_eq!(answer.rates[3][5], 0.2);
-        let silent = Answer::new(&[0.0; 2 * CLASSES]);
+        let silent = Answer::new(&[0.0; 2 * CLASSES], CLASSES);
         assert_eq!((silent.guess(), silent.known_from()), (0, 1));
     }
 }

@@ -9,7 +9,6 @@ use burn::tensor::{Tensor, TensorData};
 use dvs_prep::view::{
     Animation, Background, Clip, Colours, Scheme, Style, Timing, caption, contact_sheet,
 };
-use dvs_shared::labels::LABEL_NAMES;
 use dvs_shared::{CacheFile, ChunkCodec, Frames, Set};
 
 use crate::augment::{Augmentation, Draws, alter};
@@ -44,9 +43,10 @@ pub fn run(args: &PreviewArgs) -> Result<()> {
     })?);
     let (steps, sensor) = (cache.header.split.frames() as usize, cache.header.sensor);
     let size = [sensor.height as usize, sensor.width as usize];
-    let augmentation = Augmentation::new(&args.augment, steps, size)?.context(
-        "there is no augmentation to show; ask for some, as --flip 0.5 --rotate 10 --shift 8",
-    )?;
+    let augmentation = Augmentation::new(&args.augment, steps, size, &cache.header.label_names)?
+        .context(
+            "there is no augmentation to show; ask for some, as --flip 0.5 --rotate 10 --shift 8",
+        )?;
     let mut shown = Vec::new();
     for sample in choose(&cache, args.samples)? {
         let frames = read(&cache, sample)?;
@@ -81,7 +81,7 @@ pub fn run(args: &PreviewArgs) -> Result<()> {
     ))
 }
 
-/// Places of so many training samples, of different gestures as far as there are.
+/// Places of so many training samples, of different classes as far as there are.
 fn choose(cache: &CacheFile, number: usize) -> Result<Vec<usize>> {
     let samples = &cache.set(Set::Train).samples;
     ensure!(
@@ -90,8 +90,8 @@ fn choose(cache: &CacheFile, number: usize) -> Result<Vec<usize>> {
         cache.path().display()
     );
     let mut places: Vec<usize> = (0..samples.len()).collect();
-    // The first of each gesture, then the second of each, and so on.
-    let mut seen = [0_usize; LABEL_NAMES.len()];
+    // The first of each class, then the second of each, and so on.
+    let mut seen = vec![0_usize; cache.header.label_names.len()];
     places.sort_by_cached_key(|&place| {
         let label = samples[place].label;
         let seen = &mut seen[usize::from(label)];
@@ -111,7 +111,7 @@ fn read(cache: &CacheFile, sample: usize) -> Result<Vec<u32>> {
 
 fn as_it_is(cache: &CacheFile, sample: usize, counts: &[u32], steps: usize) -> Shown {
     let of = &cache.set(Set::Train).samples[sample];
-    let name = LABEL_NAMES[usize::from(of.label)];
+    let name = &cache.header.label_names[usize::from(of.label)];
     let all: Vec<u32> = (0..steps as u32).collect();
     Shown {
         captions: captions(counts, &all, steps),

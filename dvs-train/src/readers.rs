@@ -10,7 +10,6 @@ use crate::models::naming::Naming;
 use crate::models::parts::Form;
 use crate::models::pth::write;
 use crate::models::state_dict::state_dict;
-use crate::options::network_config;
 
 /// A checkpoint of this program, with the network that its settings ask for.
 ///
@@ -19,7 +18,7 @@ use crate::options::network_config;
 pub fn checkpoint(bytes: &[u8]) -> Result<Vec<u8>> {
     let checkpoint = Checkpoint::decode(bytes)?;
     let settings = &checkpoint.state.settings;
-    let config = network_config(&settings.args()?, settings.size)?;
+    let config = settings.network_config(&settings.args()?)?;
     Form::of(&config).check(&checkpoint.tensors)?;
     checkpoint.encode()
 }

@@ -4,11 +4,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use dvs_shared::labels::listed;
 
 use crate::checkpoint::{self, Checkpoint, LATEST, MAX};
 use crate::cli::{TrainArgs, Typed};
 use crate::models::parts::Form;
-use crate::options::{TrainOptions, network_config};
+use crate::options::TrainOptions;
 use crate::run_folder::{FolderLock, SETTINGS, SUMMARY};
 use crate::settings::{Settings, folder_name};
 use crate::training::Begun;
@@ -84,7 +85,8 @@ pub fn resume(path: &Path, args: &TrainArgs, typed: &Typed) -> Result<(TrainOpti
     }
     let now = Settings::of(&options)?;
     let ([height, width], [old_height, old_width]) = (now.size, state.settings.size);
-    let config = network_config(&options.args, state.settings.size).with_context(of_file)?;
+    let config = state.settings.network_config(&options.args);
+    let config = config.with_context(of_file)?;
     Form::of(&config)
         .check(&checkpoint.tensors)
         .with_context(of_file)?;
@@ -94,6 +96,14 @@ pub fn resume(path: &Path, args: &TrainArgs, typed: &Typed) -> Result<(TrainOpti
          {height} x {width}",
         file.display(),
         options.cache.path().display()
+    );
+    ensure!(
+        now.label_names == state.settings.label_names,
+        "cannot go on from {}: its network tells other classes apart than the cache {} holds: {}, not {}",
+        file.display(),
+        options.cache.path().display(),
+        listed(&state.settings.label_names),
+        listed(&now.label_names)
     );
     // Each of these changes which samples there are, or their frames.
     let same_data = now.source_sha256 == state.settings.source_sha256

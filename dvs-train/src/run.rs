@@ -18,7 +18,7 @@ use crate::interrupt::{Interrupt, Signal};
 use crate::network::{Network, NetworkConfig, SnnBackend};
 use crate::optimizer::Optimizer;
 use crate::optimizer::adam::AdamBackend;
-use crate::options::{TrainOptions, network_config};
+use crate::options::TrainOptions;
 use crate::resume::Resumption;
 use crate::run_folder::RunFolder;
 use crate::seed::{Purpose, derive};
@@ -45,7 +45,10 @@ where
 {
     let sets = Sets::new(options, interrupt, device)?;
     let settings = Settings::of(options)?;
-    let config = network_config(&options.args, settings.size)?;
+    let config = settings.network_config(&options.args).with_context(|| {
+        let cache = options.cache.path().display();
+        format!("cannot train on {cache}")
+    })?;
     let mut standing = Standing::<B>::at(options, &config, resumption, device)?;
     let folder = match resumption {
         Some(from) => RunFolder::reopen(options, &from.file, &from.checkpoint, from.in_place())?,
@@ -208,8 +211,9 @@ where
             return Ok(self.stopped("before the summary, all epochs done"));
         };
         let users = self.sets.users().to_vec();
-        let summary = Summary::new(self.sets.judged().0, users, best, &judged);
-        summary::leave(&self.folder, &summary, &judged)?;
+        let names = self.settings.label_names.clone();
+        let summary = Summary::new(self.sets.judged().0, users, names, best, judged);
+        summary::leave(&self.folder, &summary)?;
         print(&summary.to_string())?;
         Ok(None)
     }

@@ -144,6 +144,13 @@ impl CacheSamples {
     }
 }
 
+impl CacheSamples {
+    /// Number of classes.
+    pub fn classes(&self) -> usize {
+        self.cache.header.label_names.len()
+    }
+}
+
 impl SampleSource for CacheSamples {
     fn len(&self) -> usize {
         self.places.len()

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use dvs_shared::labels::gestures;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::cli::{Half, TrainArgs, Typed};
+use crate::network::NetworkConfig;
 use crate::optimizer::Rule;
-use crate::options::TrainOptions;
+use crate::options::{TrainOptions, network_config};
 
 /// Flags that a resumed run may change. Any other decides what the weights, the optimizer's state or the best accuracy
 /// mean.
@@ -46,6 +48,9 @@ pub struct Settings {
     pub flags: BTreeMap<String, Value>,
     /// Height and width of a frame.
     pub size: [usize; 2],
+    /// Names of the classes by label.
+    #[serde(default = "gestures")]
+    pub label_names: Vec<String>,
     /// What the cache was made from.
     pub source_sha256: String,
     /// Whether events whose valid bit is clear are in its frames.
@@ -69,6 +74,7 @@ impl Settings {
             created_by: created_by(),
             flags,
             size: [header.sensor.height as usize, header.sensor.width as usize],
+            label_names: header.label_names.clone(),
             source_sha256: header.source_sha256.clone(),
             keep_invalid: header.keep_invalid,
         })
@@ -88,9 +94,25 @@ impl Settings {
             created_by: created_by(),
             flags,
             size,
+            label_names: gestures(),
             source_sha256: String::new(),
             keep_invalid: true,
         })
+    }
+
+    /// The network that was trained, where `args` are the flags.
+    ///
+    /// # Errors
+    /// Where a value is out of its limits, or a class's name is not fit to be shown.
+    pub fn network_config(&self, args: &TrainArgs) -> Result<NetworkConfig> {
+        let unfit = self
+            .label_names
+            .iter()
+            .find(|name| name.contains(char::is_control));
+        if let Some(name) = unfit {
+            bail!("the name of a class has control characters: {name:?}");
+        }
+        network_config(args, self.size, self.label_names.len())
     }
 
     /// The flags of these settings.
@@ -255,6 +277,7 @@ mod tests {
             created_by: String::new(),
             flags: by_name(&typed(line)).unwrap(),
             size: [128, 128],
+            label_names: gestures(),
             source_sha256: String::new(),
             keep_invalid: false,
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use anyhow::{Context, Result};
+use dvs_shared::labels::gestures;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Best, write_whole};
@@ -29,13 +30,23 @@ pub struct Summary {
     pub test_loss: f64,
     /// Test samples.
     pub test_samples: usize,
-    /// Which gesture was taken for which.
+    /// Names of the classes by label.
+    #[serde(default = "gestures")]
+    pub label_names: Vec<String>,
+    /// Which class was taken for which.
     pub confusion: Confusion,
 }
 
 impl Summary {
-    /// The summary of a run whose best epoch is `best`, and whose best network is `judged` on the test set.
-    pub fn new(judged_on: JudgedOn, users: Vec<String>, best: Best, judged: &Judgement) -> Self {
+    /// The summary of a run on classes of these names, whose best epoch is `best`, and whose best network is `judged` on the
+    /// test set.
+    pub fn new(
+        judged_on: JudgedOn,
+        users: Vec<String>,
+        label_names: Vec<String>,
+        best: Best,
+        judged: Judgement,
+    ) -> Self {
         Self {
             protocol: match judged_on {
                 JudgedOn::Test => "accuracy-A".to_owned(),
@@ -47,7 +58,8 @@ impl Summary {
             test_acc: judged.metrics.accuracy,
             test_loss: judged.metrics.loss,
             test_samples: judged.metrics.samples,
-            confusion: judged.confusion.clone(),
+            label_names,
+            confusion: judged.confusion,
         }
     }
 }
@@ -78,10 +90,11 @@ impl fmt::Display for Summary {
 ///
 /// # Errors
 /// Where a file cannot be written.
-pub fn leave(folder: &RunFolder, summary: &Summary, judged: &Judgement) -> Result<()> {
+pub fn leave(folder: &RunFolder, summary: &Summary) -> Result<()> {
     let columns = read_columns(&folder.file(METRICS))?;
     curves::draw(&folder.file(CURVES), &columns)?;
-    confusion::draw(&folder.file(CONFUSION), &judged.confusion)?;
+    let path = folder.file(CONFUSION);
+    confusion::draw(&path, &summary.confusion, &summary.label_names)?;
     let path = folder.file(SUMMARY);
     let text = serde_json::to_string_pretty(summary)? + "\n";
     write_whole(&path, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))

@@ -3,14 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use dvs_shared::labels::is_gestures;
+use dvs_shared::labels::listed;
 use dvs_shared::{CacheFile, SplitMode};
 
 use crate::checkpoint::{self, Checkpoint, MAX, State};
 use crate::cli::{Split, TrainArgs};
 use crate::models::parts::Form;
 use crate::network::{Network, SnnBackend};
-use crate::options::network_config;
 
 /// A trained network.
 #[derive(Debug)]
@@ -37,7 +36,7 @@ impl<B: SnnBackend> Trained<B> {
         let Checkpoint { state, tensors } = Checkpoint::read(&file)?;
         let of_file = || format!("cannot use the network in {}", file.display());
         let args = state.settings.args().with_context(of_file)?;
-        let config = network_config(&args, state.settings.size).with_context(of_file)?;
+        let config = state.settings.network_config(&args).with_context(of_file)?;
         Form::of(&config).check(&tensors).with_context(of_file)?;
         let network = tensors.network(Network::new(&config, device));
         let network = network.with_context(of_file)?;
@@ -74,9 +73,11 @@ impl<B: SnnBackend> Trained<B> {
             self.split.split_by()
         );
         ensure!(
-            is_gestures(&header.label_names),
-            "{path} holds classes of its own, but the network of {} tells the eleven gestures apart",
-            self.file.display()
+            header.label_names == self.state.settings.label_names,
+            "{path} holds other classes than the network of {} tells apart: {}, not {}",
+            self.file.display(),
+            listed(&header.label_names),
+            listed(&self.state.settings.label_names)
         );
         let size = [header.sensor.height as usize, header.sensor.width as usize];
         let [height, width] = self.state.settings.size;

@@ -18,6 +18,22 @@ pub const LABEL_NAMES: [&str; CLASSES] = [
     "other_gestures",
 ];
 
+/// The eleven gestures, as a cache names its classes.
+pub fn gestures() -> Vec<String> {
+    LABEL_NAMES.map(str::to_owned).to_vec()
+}
+
+/// The first of these names, and how many more there are.
+pub fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 6;
+    let first = names.len().min(SHOWN);
+    let mut text = names[..first].join(", ");
+    if names.len() > first {
+        text += &format!(" and {} more", names.len() - first);
+    }
+    text
+}
+
 /// Whether `names` are the eleven gestures, in their order.
 pub fn is_gestures(names: &[String]) -> bool {
     names.iter().eq(LABEL_NAMES.iter())
@@ -30,6 +46,12 @@ pub const MIRRORED: [u8; CLASSES] = [0, 2, 1, 6, 5, 4, 3, 7, 8, 9, 10];
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_lists_are_cut() {
+        assert_eq!(listed(&["tap".to_owned(), "hold".to_owned()]), "tap, hold");
+        assert!(listed(&gestures()).ends_with("left_arm_clockwise and 5 more"));
+    }
 
     #[test]
     fn a_mirror_exchanges_right_and_left_clockwise_and_counter_clockwise() {

@@ -5,6 +5,8 @@ use std::collections::HashSet;
 use burn::backend::{Flex, Vulkan};
 use burn::tensor::TensorData;
 
+use dvs_shared::labels::gestures;
+
 use super::*;
 use crate::test_data::{values, vulkan};
 
@@ -159,7 +161,9 @@ fn all() -> AugmentArgs {
 }
 
 fn epoch(args: &AugmentArgs, epoch: u32) -> Draws {
-    let augmentation = Augmentation::new(args, 8, [32, 64]).unwrap().unwrap();
+    let augmentation = Augmentation::new(args, 8, [32, 64], &gestures())
+        .unwrap()
+        .unwrap();
     augmentation.epoch(7, epoch)
 }
 
@@ -232,11 +236,14 @@ fn mirrored_samples_have_mirrored_labels() {
 #[test]
 fn limits_are_said() {
     let refused = |args: AugmentArgs| {
-        let error = Augmentation::new(&args, 8, [32, 64]).unwrap_err();
+        let error = Augmentation::new(&args, 8, [32, 64], &gestures()).unwrap_err();
         error.to_string()
     };
     let none = AugmentArgs::default();
-    assert_eq!(Augmentation::new(&none, 8, [32, 64]).unwrap(), None);
+    assert_eq!(
+        Augmentation::new(&none, 8, [32, 64], &gestures()).unwrap(),
+        None
+    );
     #[rustfmt::skip]
     let cases = [
         (AugmentArgs { flip: 1.1, ..none }, "--flip 1.1 is not within 0 and 1"),
@@ -254,7 +261,9 @@ fn limits_are_said() {
 #[test]
 fn gpus_do_the_same_to_the_last_event() {
     let Some(device) = vulkan() else { return };
-    let draws = Augmentation::new(&all(), 5, [33, 47]).unwrap().unwrap();
+    let draws = Augmentation::new(&all(), 5, [33, 47], &gestures())
+        .unwrap()
+        .unwrap();
     let plan = draws.epoch(1, 4).plan(&[5, 0, 9, 2], &mut [0, 1, 2, 3]);
     let shape = [5, 4, 2, 33, 47];
     let counts = (0..shape.iter().product()).map(|i: usize| match i % 1013 {

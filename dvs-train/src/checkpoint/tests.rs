@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use dvs_shared::labels::gestures;
+
 use super::*;
 use crate::metrics::Sums;
 
@@ -18,6 +20,7 @@ fn checkpoint() -> Checkpoint {
                 created_by: "test".to_owned(),
                 flags: BTreeMap::from([("lr".to_owned(), 0.1_f64.into())]),
                 size: [128, 128],
+                label_names: gestures(),
                 source_sha256: String::new(),
                 keep_invalid: false,
             },

@@ -29,7 +29,7 @@ pub struct PreviewArgs {
     #[arg(long, value_enum, value_name = "MODE")]
     pub split: Option<Split>,
 
-    /// Training samples to show, of as many gestures as there are
+    /// Training samples to show, of as many classes as there are
     #[arg(long, default_value_t = 3, value_name = "N")]
     pub samples: usize,
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use dvs_shared::labels::LABEL_NAMES;
+use dvs_shared::labels::CLASSES;
 use serde_json::json;
 
 use super::label_order::LabelOrder;
@@ -16,7 +16,6 @@ use super::safetensors;
 use super::state_dict::state_dict;
 use crate::checkpoint::{self, Checkpoint, MAX};
 use crate::cli::{ExportArgs, ModelFormat, Split};
-use crate::options::network_config;
 use crate::run::print;
 
 /// Neurons that the hidden layer of SpikingJelly's `DVSGestureNet` has.
@@ -34,7 +33,10 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     let Checkpoint { state, tensors } = Checkpoint::read(&file)?;
     let of_file = || format!("cannot export the network in {}", file.display());
     let train = state.settings.args().with_context(of_file)?;
-    let config = network_config(&train, state.settings.size).with_context(of_file)?;
+    let config = state
+        .settings
+        .network_config(&train)
+        .with_context(of_file)?;
     let weights = Weights::of_checkpoint(&tensors, Form::of(&config)).with_context(of_file)?;
     let order = args.label_order.unwrap_or(match args.to {
         ModelFormat::Pytorch => LabelOrder::Folder,
@@ -45,7 +47,9 @@ pub fn run(args: &ExportArgs) -> Result<()> {
         _ => "number",
     };
     let frames = train.frames.unwrap_or_default();
-    let labels = order.labels().map(|label| LABEL_NAMES[label]);
+    let names = &state.settings.label_names;
+    let labels = order.labels(names.len()).into_iter();
+    let labels: Vec<&str> = labels.map(|label| names[label].as_str()).collect();
     let mut facts = vec![
         (
             "created_by",
@@ -93,17 +97,20 @@ fn in_words(args: &ExportArgs, file: &Path, form: &Form, order: LabelOrder) -> S
         ModelFormat::Nir => format!("a NIR graph whose steps take {} s\n", args.dt),
         ModelFormat::Safetensors | ModelFormat::Pytorch => format!("named as {}\n", args.names),
     };
-    let labels = order.labels().map(|label| label.to_string()).join(" ");
+    let labels = order.labels(form.classes);
+    let labels: Vec<String> = labels.iter().map(usize::to_string).collect();
+    let labels = labels.join(" ");
     text += &format!("  its outputs stand for the labels {labels}\n");
     if args.to != ModelFormat::Nir && args.names == Naming::Model {
         if !form.linear_bias {
             text += "  its linear layers have no bias, so those of DVSGestureNet are 0\n";
         }
-        if form.hidden != PEER_HIDDEN || form.size != PEER_SIZE {
-            let [features, hidden] = form.linear(0);
+        let [features, hidden] = form.linear(0);
+        let [_, outputs] = form.linear(1);
+        if form.hidden != PEER_HIDDEN || form.size != PEER_SIZE || form.classes != CLASSES {
             text += &format!(
-                "  DVSGestureNet has {PEER_HIDDEN} hidden neurons and frames of 128 x 128; before loading: \
-                 net.conv_fc[22] = layer.Linear({features}, {hidden}); net.conv_fc[25] = layer.Linear({hidden}, 110)\n"
+                "  DVSGestureNet has {PEER_HIDDEN} hidden neurons, frames of 128 x 128 and {CLASSES} classes; before loading: \
+                 net.conv_fc[22] = layer.Linear({features}, {hidden}); net.conv_fc[25] = layer.Linear({hidden}, {outputs})\n"
             );
         }
     }

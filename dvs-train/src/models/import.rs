@@ -1,6 +1,7 @@
 //! `dvs-train import`: a network that SpikingJelly trained, as a checkpoint of this program.
 
 use anyhow::{Context, Result, bail};
+use dvs_shared::labels::CLASSES;
 use dvs_shared::split_mode::MAX_FRAMES;
 
 use super::label_order::LabelOrder;
@@ -99,7 +100,7 @@ pub fn run(args: &ImportArgs, typed: &Typed) -> Result<()> {
             .with_context(|| format!("cannot import {shown}"))?,
         ..TrainArgs::usual()?
     };
-    let config = network_config(&train_args, size)?;
+    let config = network_config(&train_args, size, CLASSES)?;
     let words = in_words(args, &imported, &train_args, &config.neuron);
     let checkpoint = Checkpoint {
         state: State {
@@ -158,8 +159,10 @@ fn in_words(args: &ImportArgs, imported: &Imported, train: &TrainArgs, neuron: &
         LabelOrder::Folder => format!(
             "  its outputs stand for the labels {}, as SpikingJelly sorts its folders; they were put in the order 0 to 10\n",
             LabelOrder::Folder
-                .labels()
-                .map(|label| label.to_string())
+                .labels(CLASSES)
+                .iter()
+                .map(usize::to_string)
+                .collect::<Vec<_>>()
                 .join(" ")
         ),
         LabelOrder::Plain => "  its outputs stand for the labels 0 to 10\n".to_owned(),

@@ -1,41 +1,40 @@
 //! Orders in which a network's outputs stand for the labels.
 
 use clap::ValueEnum;
-use dvs_shared::labels::CLASSES;
 
 /// An order of the labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LabelOrder {
-    /// As SpikingJelly's dataset has them: classes are its folders, whose names 0 to 10 are sorted as text
+    /// As SpikingJelly's dataset has them: classes are its folders, whose names 0, 1, 2 are sorted as text
     Folder,
-    /// 0 to 10, as the cache and the label files have them
+    /// By number, as the cache and the label files have them
     Plain,
 }
 
 impl LabelOrder {
-    /// The label that each output stands for.
-    pub fn labels(self) -> [usize; CLASSES] {
-        let mut labels = std::array::from_fn(|label| label);
+    /// The label that each output of a network of so many `classes` stands for.
+    pub fn labels(self, classes: usize) -> Vec<usize> {
+        let mut labels: Vec<usize> = (0..classes).collect();
         if self == Self::Folder {
             labels.sort_by_key(usize::to_string);
         }
         labels
     }
 
-    /// Weights of the outputs, equally many for each label, from this order into the order 0 to 10.
-    pub fn to_plain(self, weights: &[f32]) -> Vec<f32> {
+    /// Weights of the outputs, equally many for each of `classes`, from this order into that of the labels.
+    pub fn to_plain(self, weights: &[f32], classes: usize) -> Vec<f32> {
         let mut plain = weights.to_vec();
-        let each = weights.len() / CLASSES;
-        for (output, label) in self.labels().into_iter().enumerate() {
+        let each = weights.len() / classes.max(1);
+        for (output, label) in self.labels(classes).into_iter().enumerate() {
             plain[label * each..][..each].copy_from_slice(&weights[output * each..][..each]);
         }
         plain
     }
 
-    /// Weights of the outputs from the order 0 to 10 into this one.
-    pub fn of_plain(self, weights: &[f32]) -> Vec<f32> {
-        let each = weights.len() / CLASSES;
-        let labels = self.labels().into_iter();
+    /// Weights of the outputs from the order of the labels into this one.
+    pub fn of_plain(self, weights: &[f32], classes: usize) -> Vec<f32> {
+        let each = weights.len() / classes.max(1);
+        let labels = self.labels(classes).into_iter();
         labels
             .flat_map(|label| weights[label * each..][..each].iter().copied())
             .collect()
@@ -49,12 +48,12 @@ mod tests {
     #[test]
     fn folders_are_sorted_as_text_and_back() {
         let order = LabelOrder::Folder;
-        assert_eq!(order.labels(), [0, 1, 10, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(order.labels(11), [0, 1, 10, 2, 3, 4, 5, 6, 7, 8, 9]);
         let weights: Vec<f32> = (0..22u8).map(f32::from).collect();
-        let plain = order.to_plain(&weights);
+        let plain = order.to_plain(&weights, 11);
         assert_eq!(plain[..8], [0.0, 1.0, 2.0, 3.0, 6.0, 7.0, 8.0, 9.0]);
         assert_eq!(plain[20..], [4.0, 5.0]);
-        assert_eq!(order.of_plain(&plain), weights);
-        assert_eq!(LabelOrder::Plain.of_plain(&weights), weights);
+        assert_eq!(order.of_plain(&plain, 11), weights);
+        assert_eq!(LabelOrder::Plain.of_plain(&weights, 11), weights);
     }
 }

@@ -110,6 +110,7 @@ impl Naming {
         let form = Form {
             channels: 1,
             hidden: 1,
+            classes: 11,
             size: [128, 128],
             linear_bias: true,
             learnt_tau: true,

@@ -19,7 +19,6 @@ pub use self::hdf5::write;
 
 use anyhow::{Result, bail, ensure};
 use dvs_shared::event::POLARITIES;
-use dvs_shared::labels::CLASSES;
 
 use super::label_order::LabelOrder;
 use super::parts::{Part, Weights};
@@ -153,8 +152,8 @@ impl Graph {
                 neurons(weights, neuron, BLOCKS + linear, shape, dt)?,
             );
         }
-        add("vote", Node::Linear(voting(order)));
-        add("output", Node::Output(vec![CLASSES]));
+        add("vote", Node::Linear(voting(form.classes, order)));
+        add("output", Node::Output(vec![form.classes]));
         Ok(Self { nodes })
     }
 }
@@ -224,12 +223,12 @@ fn neurons(
 }
 
 /// The mean over each label's output neurons, as a matrix.
-fn voting(order: LabelOrder) -> Array {
-    let outputs = CLASSES * VOTERS;
-    let labels = order.labels().into_iter();
+fn voting(classes: usize, order: LabelOrder) -> Array {
+    let outputs = classes * VOTERS;
+    let labels = order.labels(classes).into_iter();
     let all = labels.flat_map(|label| (0..outputs).map(move |neuron| neuron / VOTERS == label));
     Array {
-        shape: vec![CLASSES, outputs],
+        shape: vec![classes, outputs],
         values: all
             .map(|votes| if votes { 1.0 / VOTERS as f32 } else { 0.0 })
             .collect(),
@@ -247,6 +246,7 @@ mod tests {
     const FORM: Form = Form {
         channels: 1,
         hidden: 2,
+        classes: 11,
         size: [32, 32],
         linear_bias: false,
         learnt_tau: true,

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use dvs_shared::event::POLARITIES;
-use dvs_shared::labels::CLASSES;
 
 use crate::network::{BLOCKS, NetworkConfig, VOTERS};
 use crate::neuron::settings::Charge;
@@ -17,6 +16,8 @@ pub struct Form {
     pub channels: usize,
     /// Neurons of the hidden linear layer.
     pub hidden: usize,
+    /// Classes that it tells apart.
+    pub classes: usize,
     /// Height and width of a frame.
     pub size: [usize; 2],
     /// Whether the linear layers have a bias.
@@ -55,6 +56,7 @@ impl Form {
         Self {
             channels: config.channels,
             hidden: config.hidden(),
+            classes: config.classes,
             size: config.size,
             linear_bias: config.linear_bias,
             learnt_tau: matches!(config.neuron.charge, Charge::Learnt { .. }),
@@ -71,7 +73,7 @@ impl Form {
     pub fn linear(&self, layer: usize) -> [usize; 2] {
         match layer {
             0 => [self.features(), self.hidden],
-            _ => [self.hidden, CLASSES * VOTERS],
+            _ => [self.hidden, self.classes * VOTERS],
         }
     }
 
@@ -238,6 +240,7 @@ mod tests {
         let form = Form {
             channels: 2,
             hidden: 3,
+            classes: 11,
             size: [32, 64],
             linear_bias: true,
             learnt_tau: true,

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use dvs_shared::labels::CLASSES;
+
 use super::label_order::LabelOrder;
 use super::named::{Named, Values};
 use super::naming::Naming;
@@ -94,7 +96,7 @@ pub fn recognise(
             .values()
             .with_context(|| format!("cannot use {name}"))?;
         if part.is_of_output() {
-            values = order.to_plain(&values);
+            values = order.to_plain(&values, form.classes);
         }
         parts.insert(part, values);
     }
@@ -113,6 +115,8 @@ fn form(naming: Naming, tensors: &BTreeMap<&str, Tensor<'_>>, size: [usize; 2]) 
     Ok(Form {
         channels: first(Part::Kernel(0))?,
         hidden: first(Part::Matrix(0))?,
+        // Only of the gestures do we know which output stands for which.
+        classes: CLASSES,
         size,
         linear_bias: get(Part::Bias(0)).is_ok(),
         learnt_tau: get(Part::Tau(0)).is_ok(),
@@ -142,7 +146,7 @@ pub fn state_dict(
         let shape = part.shape(&form);
         let values = match part {
             Part::Bias(_) if !weights.form.linear_bias => vec![0.0; shape.iter().product()],
-            _ if part.is_of_output() => order.of_plain(weights.get(part)),
+            _ if part.is_of_output() => order.of_plain(weights.get(part), weights.form.classes),
             _ => weights.get(part).to_vec(),
         };
         let name = naming.name(part);

@@ -37,6 +37,18 @@ fn values_out_of_their_limits_are_named_with_them() {
 }
 
 #[test]
+fn frames_that_the_poolings_leave_nothing_of_are_refused() {
+    let usual = TrainArgs::usual().unwrap();
+    let refused = |size| network_config(&usual, size, 11).unwrap_err().to_string();
+    assert!(network_config(&usual, [32, 2048], 11).is_ok());
+    assert_eq!(
+        refused([31, 128]),
+        "frames of 31 x 128 do not fit the network, which takes 32 to 2048 pixels each way: it halves them 5 times"
+    );
+    refused([128, 1 << 40]);
+}
+
+#[test]
 fn a_device_that_is_not_there_is_named() {
     let error = refused(&["--device", "cuda:900"]);
     assert!(

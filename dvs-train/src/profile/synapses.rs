@@ -216,6 +216,7 @@ mod tests {
             let config = NetworkConfig {
                 channels: 3,
                 hidden: None,
+                classes: 11,
                 linear_bias: false,
                 size: [32, 64],
                 neuron: Neuron::TUTORIAL,

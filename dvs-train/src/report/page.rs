@@ -36,7 +36,7 @@ pub fn page(run: &RunFiles, samples: Result<&Pictures, &anyhow::Error>) -> Marku
                     (tables::epochs(run))
                     @if let Some(summary) = &run.summary {
                         h2 { "What was taken for what" }
-                        (tables::confusion(&summary.confusion))
+                        (tables::confusion(&summary.confusion, &summary.label_names))
                     }
                     (costs(run))
                     h2 { "Samples" }
@@ -181,7 +181,7 @@ fn shown(samples: Result<&Pictures, &anyhow::Error>) -> Markup {
         @match samples {
             Err(reason) => { p.note { "None are shown: " (format!("{reason:#}")) "." } },
             Ok(pictures) => {
-                p.note { "One test sample of each gesture, frame by frame. ON events are blue, OFF events orange." }
+                p.note { "One test sample of each class, frame by frame. ON events are blue, OFF events orange." }
                 img.moving src=(pictures.animation) alt={ "Animation of the samples " (pictures.names.join(", ")) };
                 details {
                     summary { "The same as a contact sheet" }

@@ -9,17 +9,18 @@ use base64::engine::general_purpose::STANDARD;
 use dvs_prep::view::{
     Animation, Background, Clip, Colours, Scheme, Style, Timing, caption, contact_sheet,
 };
-use dvs_shared::labels::{CLASSES, LABEL_NAMES};
 use dvs_shared::{CacheFile, ChunkCodec, Frames, Set};
 
 use crate::settings::Settings;
 
 /// How long a frame is shown.
 const DELAY: Duration = Duration::from_millis(150);
+/// Most samples that are shown.
+const MOST_SAMPLES: usize = 16;
 /// Most frames of a contact sheet's row that a page has room for.
 const IN_ROW: usize = 8;
 
-/// Samples of the test set, one of each gesture, all at once.
+/// Samples of the test set, one of each class as far as there is room, all at once.
 #[derive(Debug)]
 pub struct Pictures {
     /// An animation, as a URL that holds it.
@@ -52,7 +53,10 @@ pub fn pictures(settings: &Settings, cache: Option<&Path>) -> Result<Pictures> {
     );
     let (samples, sensor) = (&cache.set(Set::Test).samples, cache.header.sensor);
     let first = |label| samples.iter().position(|of| usize::from(of.label) == label);
-    let places: Vec<usize> = (0..CLASSES).filter_map(first).collect();
+    let names = &cache.header.label_names;
+    // More would make a page that browsers choke on.
+    let places = (0..names.len()).filter_map(first).take(MOST_SAMPLES);
+    let places: Vec<usize> = places.collect();
     ensure!(!places.is_empty(), "{} has no test samples", path.display());
     let (mut codec, mut frames) = (ChunkCodec::default(), Frames::default());
     let mut read = |&place: &usize| -> Result<Vec<u32>> {
@@ -68,7 +72,7 @@ pub fn pictures(settings: &Settings, cache: Option<&Path>) -> Result<Pictures> {
     // Frame by frame for the animation; the sheet takes some, evenly.
     let clip = |counts, at: usize, kept: &[usize], steps| {
         let of = &samples[places[at]];
-        let name = LABEL_NAMES[usize::from(of.label)];
+        let name = &names[usize::from(of.label)];
         let captions = kept
             .iter()
             .map(|&step| caption(step, steps, 0, &Timing::Unknown));

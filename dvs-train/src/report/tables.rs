@@ -1,6 +1,5 @@
 //! The page's tables.
 
-use dvs_shared::labels::LABEL_NAMES;
 use maud::{Markup, html};
 
 use super::chart::digits;
@@ -12,21 +11,21 @@ use crate::settings::{Settings, as_typed, usual_value};
 /// Rows of epochs that a page has room for.
 const MOST_ROWS: usize = 500;
 
-/// Which gesture was taken for which.
-pub fn confusion(confusion: &Confusion) -> Markup {
+/// Which class was taken for which.
+pub fn confusion(confusion: &Confusion, names: &[String]) -> Markup {
     html! {
-        p.note { "Test samples by gesture (row) and the gesture they were taken for (column, by number)." }
+        p.note { "Test samples by class (row) and the class they were taken for (column, by number)." }
         div.scroll {
             table.confusion {
                 thead {
                     tr {
-                        th scope="col" { "gesture" }
-                        @for (label, name) in LABEL_NAMES.iter().enumerate() { th scope="col" title=(name) { (label) } }
+                        th scope="col" { "class" }
+                        @for (label, name) in names.iter().enumerate() { th scope="col" title=(name) { (label) } }
                         th scope="col" { "recall" }
                     }
                 }
                 tbody {
-                    @for (label, (name, row)) in LABEL_NAMES.iter().zip(&confusion.counts).enumerate() {
+                    @for (label, (name, row)) in names.iter().zip(&confusion.counts).enumerate() {
                         @let samples = row.iter().sum::<u64>().max(1) as f64;
                         tr {
                             th scope="row" { (label) " " (name) }

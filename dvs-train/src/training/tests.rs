@@ -17,6 +17,7 @@ const CONFIG: NetworkConfig = NetworkConfig {
     channels: 16,
     linear_bias: false,
     hidden: None,
+    classes: 11,
     size: [32, 32],
     neuron: Neuron::TUTORIAL,
     step_mode: StepMode::M,
@@ -39,7 +40,7 @@ fn batch() -> Batch<B> {
         }
         host.put(sample, &frames, 2 * sample as u8).unwrap();
     }
-    Batch::upload(host, &Default::default())
+    Batch::upload(host, 11, &Default::default())
 }
 
 /// Losses of `steps` steps from a seed, and the last convolution's weights after them.

@@ -33,7 +33,7 @@ fn the_peers_example_has_the_peers_rates() {
         linear_bias: true,
         ..TrainArgs::usual().unwrap()
     };
-    let config = network_config(&args, [128, 128]).unwrap();
+    let config = network_config(&args, [128, 128], CLASSES).unwrap();
     let network = Network::<Flex>::new(&config, &FlexDevice);
     let network = imported.weights.into_checkpoint().network(network).unwrap();
 
@@ -45,7 +45,7 @@ fn the_peers_example_has_the_peers_rates() {
     let found = values(network.forward(x)); // [B, 11]
     let expected = npz.values("rate");
     for (found, expected) in found.chunks(CLASSES).zip(expected.chunks(CLASSES)) {
-        for (output, label) in LabelOrder::Folder.labels().into_iter().enumerate() {
+        for (output, label) in LabelOrder::Folder.labels(CLASSES).into_iter().enumerate() {
             assert!(
                 (found[label] - expected[output]).abs() < 1e-6,
                 "{found:?} {expected:?}"
