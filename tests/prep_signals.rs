@@ -10,13 +10,33 @@ mod support;
 use std::fs::{self, File};
 use std::io::Write;
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 
+use dvs_prep::output_lock::OutputLock;
+use dvs_prep::temporary::remove_all;
 use running::*;
 use support::*;
 
 const SIGNALS: [(Signal, i32, &str); 2] =
     [(Signal::INT, 130, "SIGINT"), (Signal::TERM, 143, "SIGTERM")];
+
+/// Between the removal of what is unfinished and the end of the process, nothing must be made that would stay.
+#[test]
+fn no_lock_file_is_made_while_a_run_is_ending() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("cache.h5");
+    let files = || fs::read_dir(folder.path()).unwrap().count();
+    let ending = remove_all();
+    let run = thread::spawn(move || OutputLock::try_acquire(&cache).unwrap());
+    thread::sleep(Duration::from_millis(200));
+    assert_eq!(files(), 0);
+    drop(ending);
+    let lock = run.join().unwrap();
+    assert_eq!((lock.is_some(), files()), (true, 1));
+    drop(lock);
+    assert_eq!(files(), 0);
+}
 
 #[test]
 fn a_signal_cleans_up_and_says_so_at_any_moment() {

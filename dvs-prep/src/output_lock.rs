@@ -145,27 +145,32 @@ fn attempt(output: &Path) -> Result<Attempt, LockError> {
         file: path.clone(),
         source,
     };
-    let file = open(&path).map_err(error)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Ok(Attempt::Busy(file)),
-        Err(TryLockError::Error(reason)) => {
-            if is_for_everyone(&reason) {
-                // Nobody can hold it, so nobody misses it.
-                let _ = fs::remove_file(&path);
+    // All in one: a signal between making the file and noting it would leave it behind.
+    let taken = Temporary::make_or(|| {
+        let file = open(&path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(Err(Attempt::Busy(file))),
+            Err(TryLockError::Error(reason)) => {
+                if is_for_everyone(&reason) {
+                    // Nobody can hold it, so nobody misses it.
+                    let _ = fs::remove_file(&path);
+                }
+                return Ok(Err(Attempt::Held(Held::Nothing { reason })));
             }
-            return Ok(Attempt::Held(Held::Nothing { reason }));
         }
-    }
-    if !leads_to(&path, &file).map_err(error)? {
-        return Ok(Attempt::Renamed);
-    }
-    let adopted = Temporary::make(|| Ok((TempPath::try_from_path(&path)?, ())));
-    let (name, ()) = adopted.map_err(error)?;
-    Ok(Attempt::Held(Held::Lock {
-        _name: name,
-        _file: file,
-    }))
+        if !leads_to(&path, &file)? {
+            return Ok(Err(Attempt::Renamed));
+        }
+        Ok(Ok((TempPath::try_from_path(&path)?, file)))
+    });
+    Ok(match taken.map_err(error)? {
+        Ok((name, file)) => Attempt::Held(Held::Lock {
+            _name: name,
+            _file: file,
+        }),
+        Err(other) => other,
+    })
 }
 
 /// Whether the file system has no locks at all: it knows none, or, as NFS without its lock service, says for each that

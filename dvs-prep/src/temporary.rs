@@ -4,6 +4,7 @@
 //! The list of them is locked while a file is made, gets its final name, or is removed. So whoever ends the process
 //! holds the lock, finds every file, and can be sure that none is made or named behind their back.
 
+use std::convert::Infallible;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -32,10 +33,23 @@ impl Temporary {
     /// # Errors
     /// Those of `make`.
     pub fn make<T>(make: impl FnOnce() -> io::Result<(TempPath, T)>) -> io::Result<(Self, T)> {
+        match Self::make_or::<T, Infallible>(|| make().map(Ok))? {
+            Ok(made) => Ok(made),
+        }
+    }
+
+    /// As [`Temporary::make`], where `make` may find instead that there is no file for this run to remove.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub fn make_or<T, U>(
+        make: impl FnOnce() -> io::Result<Result<(TempPath, T), U>>,
+    ) -> io::Result<Result<(Self, T), U>> {
         let mut files = files();
-        let (path, made) = make()?;
-        files.push(path.to_path_buf());
-        Ok((Self(Some(path)), made))
+        Ok(make()?.map(|(path, made)| {
+            files.push(path.to_path_buf());
+            (Self(Some(path)), made)
+        }))
     }
 
     /// Where it lies.
