@@ -79,7 +79,7 @@ impl<B: Backend> Feeder<B> {
         })
     }
 
-    /// Loads all frames onto the device, or some of them, for nothing, where the run is asked to stop meanwhile.
+    /// Loads all frames onto the device, unless the run is asked to stop meanwhile.
     fn load(&self) -> Result<()> {
         let bar = sample_bar("frames onto the device".to_owned(), self.len());
         let mut parts = Vec::new();
@@ -89,11 +89,13 @@ impl<B: Backend> Feeder<B> {
             let counts = DeviceCounts::upload(batch, &self.device); // [T, 16, 2, H, W]
             parts.push(counts.swap_steps_and_samples());
             if self.interrupt.asked().is_some() {
-                return Ok(());
+                break;
             }
         }
         bar.finish_and_clear();
-        if let Some(counts) = DeviceCounts::cat(parts) {
+        if self.interrupt.asked().is_none()
+            && let Some(counts) = DeviceCounts::cat(parts)
+        {
             self.loaded.get_or_init(|| counts);
         }
         Ok(())
