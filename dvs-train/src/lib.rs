@@ -59,6 +59,7 @@ mod schedule;
 mod seed;
 mod sets;
 mod settings;
+mod standing;
 mod summary;
 #[cfg(test)]
 mod test_data;

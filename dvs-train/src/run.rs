@@ -8,15 +8,13 @@ use burn::module::AutodiffModule;
 use burn::tensor::backend::AutodiffBackend;
 
 use crate::cache_reader::{test_batches, train_batches};
-use crate::checkpoint::{Best, Checkpoint, LATEST, MAX, State};
-use crate::cli::Half;
+use crate::checkpoint::{Best, Checkpoint, LATEST, MAX};
 use crate::description::describe;
 use crate::epoch_log::{EpochLog, EpochRecord, JudgedOn};
 use crate::evaluation::{Judgement, judge};
 use crate::feed::Feeder;
 use crate::interrupt::{Interrupt, Signal};
-use crate::network::{Network, NetworkConfig, SnnBackend};
-use crate::optimizer::Optimizer;
+use crate::network::{Network, SnnBackend};
 use crate::optimizer::adam::AdamBackend;
 use crate::options::TrainOptions;
 use crate::resume::Resumption;
@@ -24,9 +22,9 @@ use crate::run_folder::RunFolder;
 use crate::seed::{Purpose, derive};
 use crate::sets::Sets;
 use crate::settings::Settings;
+use crate::standing::Standing;
 use crate::summary::{self, Summary};
 use crate::training::{Begun, Rest, Trained, train_epoch};
-use crate::weights::Tensors;
 
 /// Trains a network as `options` ask for, from `resumption` on where there is one, to the end or until `interrupt` asks to
 /// stop. Gives the signal that did.
@@ -228,78 +226,6 @@ where
             self.folder.path().display()
         );
         Some(signal)
-    }
-}
-
-/// Where a run stands between epochs, or within one that was interrupted.
-struct Standing<B: AutodiffBackend> {
-    network: Network<B>,
-    optimizer: Optimizer<B>,
-    /// The epoch to work on.
-    epoch: u32,
-    /// What is done of it.
-    begun: Option<Begun>,
-    best: Option<Best>,
-}
-
-impl<B> Standing<B>
-where
-    B: AutodiffBackend + SnnBackend,
-    B::InnerBackend: SnnBackend + AdamBackend,
-{
-    /// At its beginning, or at the checkpoint of `resumption`.
-    fn at(
-        options: &TrainOptions,
-        config: &NetworkConfig,
-        resumption: Option<&Resumption>,
-        device: &B::Device,
-    ) -> Result<Self> {
-        B::seed(device, derive(options.seed, Purpose::Weights, 0));
-        let mut standing = Self {
-            network: Network::new(config, device),
-            optimizer: Optimizer::new(options.rule),
-            epoch: 0,
-            begun: None,
-            best: None,
-        };
-        if let Some(from) = resumption {
-            let Checkpoint { state, tensors } = &from.checkpoint;
-            let of_file = || format!("cannot go on from {}", from.file.display());
-            let network = tensors.network(standing.network).with_context(of_file)?;
-            let optimizer = tensors.optimizer(options.rule, state.steps, &network);
-            standing = Self {
-                optimizer: optimizer.with_context(of_file)?,
-                network,
-                epoch: state.epochs_done(),
-                begun: state.begun,
-                best: state.best,
-            };
-        }
-        standing.optimizer.loss_scale = match options.args.amp {
-            Some(Half::F16) => {
-                let before = resumption.and_then(|from| from.checkpoint.state.loss_scale);
-                Some(before.unwrap_or_default())
-            }
-            Some(Half::Bf16) | None => None,
-        };
-        Ok(standing)
-    }
-
-    /// What the run needs to go on from here.
-    fn checkpoint(&self, settings: &Settings) -> Result<Checkpoint> {
-        let tensors = Tensors::take(&self.network, &self.optimizer)?;
-        let state = State {
-            settings: settings.clone(),
-            epoch: match self.begun {
-                Some(_) => self.epoch,
-                None => self.epoch.saturating_sub(1),
-            },
-            begun: self.begun,
-            steps: self.optimizer.steps,
-            best: self.best,
-            loss_scale: self.optimizer.loss_scale,
-        };
-        Ok(Checkpoint { state, tensors })
     }
 }
 
