@@ -55,15 +55,21 @@ fn train(place: &Place, cache: &str, out: &str, more: &[&str]) -> PathBuf {
     only_entry(Path::new(&out))
 }
 
+/// A place with a cache of its own classes, that cache, and the folder of a run on it.
+fn trained() -> (Place, String, PathBuf) {
+    let place = Place::new();
+    let cache = own(&place);
+    let folder = train(&place, &cache, "logs", &[]);
+    (place, cache, folder)
+}
+
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
 #[test]
 fn a_network_has_as_many_outputs_as_there_are_classes() {
-    let place = Place::new();
-    let cache = own(&place);
-    let folder = train(&place, &cache, "logs", &[]);
+    let (place, _, folder) = trained();
     let run_folder = folder.to_str().unwrap();
 
     let summary = json(&fs::read_to_string(folder.join("summary.json")).unwrap());
@@ -111,9 +117,7 @@ fn a_network_has_as_many_outputs_as_there_are_classes() {
 
 #[test]
 fn other_classes_are_refused_by_name() {
-    let place = Place::new();
-    let cache = own(&place);
-    let folder = train(&place, &cache, "logs", &[]);
+    let (place, cache, folder) = trained();
     let run_folder = folder.to_str().unwrap();
     let said = fail(&[
         "eval",

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use burn::backend::{Flex, Vulkan};
 use burn::tensor::TensorData;
-
 use dvs_shared::labels::gestures;
 
 use super::*;

@@ -97,9 +97,7 @@ fn in_words(args: &ExportArgs, file: &Path, form: &Form, order: LabelOrder) -> S
         ModelFormat::Nir => format!("a NIR graph whose steps take {} s\n", args.dt),
         ModelFormat::Safetensors | ModelFormat::Pytorch => format!("named as {}\n", args.names),
     };
-    let labels = order.labels(form.classes);
-    let labels: Vec<String> = labels.iter().map(usize::to_string).collect();
-    let labels = labels.join(" ");
+    let labels = order.in_words(form.classes);
     text += &format!("  its outputs stand for the labels {labels}\n");
     if args.to != ModelFormat::Nir && args.names == Naming::Model {
         if !form.linear_bias {

@@ -158,12 +158,7 @@ fn in_words(args: &ImportArgs, imported: &Imported, train: &TrainArgs, neuron: &
     text += &match args.label_order {
         LabelOrder::Folder => format!(
             "  its outputs stand for the labels {}, as SpikingJelly sorts its folders; they were put in the order 0 to 10\n",
-            LabelOrder::Folder
-                .labels(CLASSES)
-                .iter()
-                .map(usize::to_string)
-                .collect::<Vec<_>>()
-                .join(" ")
+            LabelOrder::Folder.in_words(CLASSES)
         ),
         LabelOrder::Plain => "  its outputs stand for the labels 0 to 10\n".to_owned(),
     };

@@ -21,6 +21,13 @@ impl LabelOrder {
         labels
     }
 
+    /// Those labels as text.
+    pub fn in_words(self, classes: usize) -> String {
+        let labels = self.labels(classes);
+        let labels: Vec<String> = labels.iter().map(usize::to_string).collect();
+        labels.join(" ")
+    }
+
     /// Weights of the outputs, equally many for each of `classes`, from this order into that of the labels.
     pub fn to_plain(self, weights: &[f32], classes: usize) -> Vec<f32> {
         let mut plain = weights.to_vec();

@@ -181,7 +181,7 @@ fn shown(samples: Result<&Pictures, &anyhow::Error>) -> Markup {
         @match samples {
             Err(reason) => { p.note { "None are shown: " (format!("{reason:#}")) "." } },
             Ok(pictures) => {
-                p.note { "One test sample of each class, frame by frame. ON events are blue, OFF events orange." }
+                p.note { "Test samples of different classes, frame by frame. ON events are blue, OFF events orange." }
                 img.moving src=(pictures.animation) alt={ "Animation of the samples " (pictures.names.join(", ")) };
                 details {
                     summary { "The same as a contact sheet" }
