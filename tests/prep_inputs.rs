@@ -53,11 +53,12 @@ fn spikingjellys_events_and_ready_frames_give_the_frames_of_the_recordings() {
     }
     assert_eq!(
         recognised(&at("sj/events_np"), NUMBER),
-        "SpikingJelly's events, npz"
+        "SpikingJelly's events, npz: 128 x 128 pixels, as DVS128 Gesture has, since the files do not say; --sensor says \
+         another size"
     );
     assert_eq!(
         recognised(&at("sj/duration_20000"), &[]),
-        "SpikingJelly's ready frames, npz"
+        "SpikingJelly's ready frames, npz: 128 x 128 pixels, as they have; frames of 20000 us"
     );
     // A folder that holds events_np is searched.
     fs::remove_dir_all(at("sj/duration_20000")).unwrap();
@@ -235,7 +236,8 @@ fn aedat_4_gives_the_cache_of_aedat_3_but_for_its_source() {
     }
     assert_eq!(
         recognised(&four, NUMBER),
-        "recordings with label files, AEDAT 4"
+        "recordings with label files, AEDAT 4.0: 128 x 128 pixels of a DVS, as its header says; y counts from the top; the \
+         byte of polarity is 1 for ON"
     );
     same_bytes_and_key(&[four.clone(), {
         let path = folder.path().join("aedat4.tar.gz");
@@ -263,7 +265,7 @@ fn aedat_4_gives_the_cache_of_aedat_3_but_for_its_source() {
 fn events_of(path: &Path) -> Vec<Event> {
     let bytes = fs::read(path).unwrap();
     let sensor = dvs_shared::event::DVS128;
-    let recording = dvs_prep::recording::Recording::new(&bytes, sensor, true).unwrap();
+    let recording = dvs_shared::recording::Recording::new(&bytes, sensor, true).unwrap();
     let mut events = Vec::new();
     recording.window(i64::MIN, i64::MAX).for_each(|t, cell| {
         events.push(Event {
@@ -295,7 +297,8 @@ fn aedat_2_gives_the_cache_of_aedat_3_but_for_its_source() {
     assert_eq!(prepared(&three, TIME), expected);
     assert_eq!(
         recognised(&three, TIME),
-        "recordings with label files, AEDAT 2"
+        "recordings with label files, AEDAT 2.0: addresses of a DVS128, as its AEChip DVS128 has; 128 x 128 pixels, as that \
+         camera has; x and y count from the lower right and are turned; bit 0 is 0 for ON"
     );
 }
 
@@ -573,8 +576,12 @@ fn aedat_4_that_is_cut_or_changed_anywhere_is_used_or_refused() {
     let path = place.join("user02_lab.aedat4");
     let bytes = fs::read(&path).unwrap();
     let decode = |bytes: &[u8]| {
-        let decoded =
-            dvs_prep::formats::decode(bytes, dvs_prep::formats::Format::Aedat4, None, 1 << 24);
+        let decoded = dvs_shared::formats::decode(
+            bytes,
+            dvs_shared::formats::Format::Aedat4,
+            &dvs_shared::formats::ReadOptions::default(),
+            1 << 24,
+        );
         decoded.map(|d| d.packets.len()).map_err(|e| e.to_string())
     };
     let whole = decode(&bytes).unwrap();

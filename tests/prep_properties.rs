@@ -4,9 +4,9 @@
 
 mod support;
 
-use dvs_prep::frames::{frame_count, integrate};
-use dvs_prep::recording::Recording;
 use dvs_shared::event::DVS128;
+use dvs_shared::frames::{frame_count, integrate};
+use dvs_shared::recording::Recording;
 use dvs_shared::{Event, SplitMode};
 use proptest::prelude::*;
 use support::{END_HEADER, packet, packet_of};

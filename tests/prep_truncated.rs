@@ -7,8 +7,8 @@ mod support;
 use std::fs;
 use std::path::Path;
 
-use dvs_prep::recording::Recording;
 use dvs_shared::event::DVS128;
+use dvs_shared::recording::Recording;
 use dvs_shared::{CacheFile, Event, Set};
 use support::*;
 

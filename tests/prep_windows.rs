@@ -199,7 +199,7 @@ fn only_what_the_format_counts_is_counted() {
     bytes.extend(packet_of(2, 12, 0, 5, 5, &[0xff; 60]));
     let body: Vec<u8> = events(4, 1100, 1)
         .into_iter()
-        .flat_map(dvs_prep::aedat::encode)
+        .flat_map(dvs_shared::aedat::encode)
         .collect();
     bytes.extend(packet_of(1, 8, 0, 4, 2, &body));
     let files = train(&bytes, "1,1000,2000\n");

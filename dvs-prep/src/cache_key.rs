@@ -5,6 +5,7 @@
 //! [`existing`](crate::existing) accepts. The program's version has no part in it, as it has none in that.
 
 use dvs_shared::cache_format::FORMAT_VERSION;
+use dvs_shared::formats::ReadOptions;
 use dvs_shared::{SensorSize, SplitMode};
 
 use crate::pipeline::Settings;
@@ -14,9 +15,15 @@ pub fn cache_key(settings: &Settings, source_sha256: &str) -> String {
     // Every setting is named here, so that a new one has to be placed: is the cache another with it?
     let Settings {
         split,
-        keep_invalid,
+        read:
+            ReadOptions {
+                sensor,
+                layout,
+                stream,
+                keep_invalid,
+                ignore_outside,
+            },
         skip_damaged,
-        sensor,
         split_said: _,
         jobs: _,
         memory: _,
@@ -31,5 +38,14 @@ pub fn cache_key(settings: &Settings, source_sha256: &str) -> String {
     let sensor = sensor.map_or(String::new(), |SensorSize { width, height }| {
         format!("-sensor-{width}x{height}")
     });
-    format!("dvs-frame-cache-v{FORMAT_VERSION}-{split}{invalid}{damaged}{sensor}-{source_sha256}")
+    let outside = if ignore_outside {
+        "-ignore-outside"
+    } else {
+        ""
+    };
+    let layout = layout.map_or(String::new(), |layout| format!("-layout-{}", layout.name()));
+    let stream = stream.map_or(String::new(), |stream| format!("-stream-{stream}"));
+    format!(
+        "dvs-frame-cache-v{FORMAT_VERSION}-{split}{invalid}{damaged}{sensor}{outside}{layout}{stream}-{source_sha256}"
+    )
 }

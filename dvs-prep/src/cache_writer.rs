@@ -116,6 +116,15 @@ impl Writer<'_> {
             self.attribute(&root, name, &value)?;
         }
         self.attribute(&root, attr::DURATION_US, &split.duration_us())?;
+        if let Some(outside) = &self.header.events_outside {
+            self.attribute(&root, attr::EVENTS_OUTSIDE, outside)?;
+        }
+        if let Some(layout) = self.header.layout {
+            self.text(&root, attr::ADDRESS_LAYOUT, layout.name())?;
+        }
+        if let Some(stream) = &self.header.stream {
+            self.attribute(&root, attr::STREAM, stream)?;
+        }
         if !self.header.skipped.is_empty() {
             let names = self.fixed(attr::SKIPPED, &self.header.skipped)?;
             let written = root

@@ -7,8 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dvs_prep::manual::Shell;
 use dvs_prep::synth::Light;
-use dvs_shared::SensorSize;
-use dvs_shared::event::MAX_PIXELS;
+use dvs_shared::read_args::ReadArgs;
 
 pub use self::view::{Colour, Delay, ViewArgs};
 
@@ -110,13 +109,9 @@ pub struct PrepareArgs {
     /// folders; figshare's ibmGestureTrain and ibmGestureTest, named by either of the two.
     #[arg(long, short, value_name = "PATH")]
     pub input: Option<PathBuf>,
-    /// Size of the sensor in pixels [default: what the recordings say, else 128x128]
-    #[arg(long, value_name = "WxH", value_parser = parse_sensor)]
-    pub sensor: Option<SensorSize>,
-    /// Names of the classes: a CSV file with rows like `hand_clapping,1` [default: gesture_mapping.csv of the input, else
-    /// the eleven gestures]
-    #[arg(long, value_name = "FILE")]
-    pub classes: Option<PathBuf>,
+    /// How recordings are read.
+    #[command(flatten)]
+    pub read: ReadArgs,
     /// The cache [default: beside the input, named after the options, as frames_number_16_split_by_number.h5]
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -129,9 +124,6 @@ pub struct PrepareArgs {
     /// Replace an existing cache or other HDF5 file at --output
     #[arg(long)]
     pub force: bool,
-    /// Count events whose valid bit is clear, as SpikingJelly does
-    #[arg(long)]
-    pub keep_invalid: bool,
     /// Leave damaged recordings out, say which, and note them in the cache; without it they are an error
     #[arg(long)]
     pub skip_damaged: bool,
@@ -168,12 +160,9 @@ pub struct ExportArgs {
     /// Memory to stay within, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 384)]
     pub memory: u64,
-    /// Size of the sensor in pixels, for events-npz [default: what the recordings say, else 128x128]
-    #[arg(long, value_name = "WxH", value_parser = parse_sensor)]
-    pub sensor: Option<SensorSize>,
-    /// Export events whose valid bit is clear too, as SpikingJelly does
-    #[arg(long)]
-    pub keep_invalid: bool,
+    /// How recordings are read, for events-npz.
+    #[command(flatten)]
+    pub read: ReadArgs,
     /// Leave damaged recordings out, and say which
     #[arg(long)]
     pub skip_damaged: bool,
@@ -269,16 +258,6 @@ pub struct ManArgs {
     /// The folder the pages go to; it is made where there is none
     #[arg(value_hint = clap::ValueHint::DirPath)]
     pub folder: PathBuf,
-}
-
-/// A sensor's size, as 128x128.
-fn parse_sensor(text: &str) -> Result<SensorSize, String> {
-    let pixels = text.split_once(['x', 'X']);
-    let pixels = pixels.and_then(|(w, h)| w.trim().parse().ok().zip(h.trim().parse().ok()));
-    let (width, height) =
-        pixels.ok_or_else(|| format!("{text:?} is no size; write it as 128x128"))?;
-    SensorSize::checked(width, height)
-        .ok_or_else(|| format!("a sensor has from 1 to {MAX_PIXELS} pixels each way"))
 }
 
 /// A duration in microseconds: a bare number, or one with `us`, `ms` or `s`.

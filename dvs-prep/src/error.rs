@@ -3,12 +3,12 @@
 use std::io;
 use std::path::PathBuf;
 
+use dvs_shared::archive::ArchiveError;
+use dvs_shared::formats::FormatError;
+use dvs_shared::samples::{ListError, MAX_OVERLAP, MAX_SAMPLE_NAME_BYTES};
+use dvs_shared::words::counted;
 use dvs_shared::{SensorSize, Set};
 use thiserror::Error;
-
-use crate::archive::ArchiveError;
-use crate::formats::FormatError;
-use crate::samples::{ListError, MAX_OVERLAP, MAX_SAMPLE_NAME_BYTES};
 
 /// A problem, and the recording or sample it is of if it is of one.
 pub type Shortcoming = (Option<String>, Problem);
@@ -20,12 +20,12 @@ pub enum Problem {
     #[error("{}", with_cause(.0))]
     Archive(#[from] ArchiveError),
     /// A recording or a sample departs from its format or the sensor.
-    #[error("{file}: {source}")]
+    #[error("{file}: {reason}")]
     Format {
         /// Its name.
         file: String,
         /// Where and how.
-        source: FormatError,
+        reason: FormatError,
     },
     /// Recordings or samples of cameras that differ.
     #[error(
@@ -116,12 +116,12 @@ pub enum Problem {
         file: String,
     },
     /// A label file or trial list says something impossible.
-    #[error("{file}: {source}")]
+    #[error("{file}: {reason}")]
     List {
         /// Its name.
         file: String,
         /// Where and how.
-        source: ListError,
+        reason: ListError,
     },
     /// A member is larger than any real one.
     #[error("{file} has {size} bytes, beyond the limit of {limit}{remedy}")]
@@ -166,12 +166,12 @@ pub enum Problem {
         file: String,
     },
     /// A member cannot be read, though the container it lies in can.
-    #[error("{file} cannot be read: {source}")]
+    #[error("{file} cannot be read: {reason}")]
     Unreadable {
         /// Its name, or its path in a folder.
         file: String,
         /// Why.
-        source: io::Error,
+        reason: io::Error,
     },
     /// The container's damage was noticed behind this recording, and may have begun in it.
     #[error(
@@ -192,6 +192,16 @@ pub enum Problem {
     NothingWhole {
         /// How many the lists name.
         listed: usize,
+    },
+    /// No sample has any event.
+    #[error("none of the {samples} samples has an event{}", .invalid.map_or(String::new(), |invalid| format!(
+        ": {} in their recordings have a clear valid bit, which --keep-invalid counts", counted(invalid, "event")
+    )))]
+    NoEventsAtAll {
+        /// How many there are.
+        samples: usize,
+        /// Events with a clear valid bit, if there are some.
+        invalid: Option<u64>,
     },
     /// More is damaged than a cache can say.
     #[error("{damaged} recordings are damaged, beyond the {limit} that --skip-damaged leaves out")]
@@ -250,14 +260,14 @@ pub enum Problem {
         limit: usize,
     },
     /// A file of this program's own, beside the cache, cannot be read or written.
-    #[error("cannot {action} {path}: {source}")]
+    #[error("cannot {action} {path}: {reason}")]
     Io {
         /// "read" or "write".
         action: &'static str,
         /// The file.
         path: PathBuf,
         /// Its reason.
-        source: io::Error,
+        reason: io::Error,
     },
 }
 
@@ -291,6 +301,7 @@ impl Problem {
             | Self::TooManyFrames { .. }
             | Self::TooWide { .. }
             | Self::NothingWhole { .. }
+            | Self::NoEventsAtAll { .. }
             | Self::TooManyDamaged { .. }
             | Self::Io { .. } => false,
         }

@@ -8,12 +8,13 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
+use dvs_shared::archive::Archive;
 use dvs_shared::cache_format::HDF5_SIGNATURE;
+use dvs_shared::file_kind::irregular;
+use dvs_shared::formats::{AddressLayout, ReadOptions};
 use dvs_shared::{CacheError, CacheFile, CacheHeader};
 use thiserror::Error;
 
-use crate::archive::Archive;
-use crate::file_kind::irregular;
 use crate::file_stamp::FileStamp;
 use crate::output_lock::OutputLock;
 use crate::pipeline::Settings;
@@ -202,9 +203,15 @@ pub fn find(
 fn other_options(cache: &CacheFile, settings: &Settings) -> Vec<String> {
     let Settings {
         split,
-        keep_invalid,
         skip_damaged,
-        sensor,
+        read:
+            ReadOptions {
+                sensor,
+                layout,
+                stream,
+                keep_invalid,
+                ignore_outside,
+            },
         ..
     } = *settings;
     let mut differences = Vec::new();
@@ -215,19 +222,38 @@ fn other_options(cache: &CacheFile, settings: &Settings) -> Vec<String> {
     if cache.header.split != split {
         differences.push(format!("it holds {}, not {split}", cache.header.split));
     }
-    if cache.header.keep_invalid != keep_invalid {
-        let said = |kept| {
-            if kept {
-                "with --keep-invalid"
-            } else {
-                "without --keep-invalid"
-            }
-        };
-        differences.push(format!(
-            "it was made {}, not {}",
-            said(cache.header.keep_invalid),
-            said(keep_invalid)
-        ));
+    let flag = |name: &str, given: bool| match given {
+        true => format!("with --{name}"),
+        false => format!("without --{name}"),
+    };
+    let value = |name: &str, given: Option<String>| match given {
+        Some(value) => format!("with --{name} {value}"),
+        None => format!("without --{name}"),
+    };
+    let header = &cache.header;
+    let layout_name = |layout: Option<AddressLayout>| layout.map(|l| l.name().to_owned());
+    let number = |stream: Option<u16>| stream.map(|n| n.to_string());
+    for (held, asked) in [
+        (
+            flag("keep-invalid", header.keep_invalid),
+            flag("keep-invalid", keep_invalid),
+        ),
+        (
+            flag("ignore-outside", header.events_outside.is_some()),
+            flag("ignore-outside", ignore_outside),
+        ),
+        (
+            value("layout", layout_name(header.layout)),
+            value("layout", layout_name(layout)),
+        ),
+        (
+            value("stream", number(header.stream)),
+            value("stream", number(stream)),
+        ),
+    ] {
+        if held != asked {
+            differences.push(format!("it was made {held}, not {asked}"));
+        }
     }
     let skipped = &cache.header.skipped;
     if !skipped.is_empty() && !skip_damaged {

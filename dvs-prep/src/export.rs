@@ -63,7 +63,7 @@ pub trait EventSink: Sync {
         &self,
         name: &str,
         label: u8,
-        events: &crate::recording::WindowEvents<'_>,
+        events: &dvs_shared::recording::WindowEvents<'_>,
     ) -> Result<(), Problem>;
 }
 

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
-use dvs_prep::archive::Archive;
 use dvs_prep::export::{EventFiles, write_npy, write_npz};
 use dvs_prep::file_stamp::FileStamp;
 use dvs_prep::output_lock::OutputLock;
@@ -134,13 +133,12 @@ fn frames(args: &ExportArgs) -> Result<Exported> {
 }
 
 fn events(args: &ExportArgs) -> Result<Exported> {
-    let archive = Archive::find(&args.input)?;
+    let archive = options::find_archive(&args.input, &args.read)?;
     let settings = Settings {
         // Samples are not divided.
         split: SplitMode::Number { frames: 1 },
         split_said: false,
-        keep_invalid: args.keep_invalid,
-        sensor: args.sensor,
+        read: args.read.options(),
         skip_damaged: args.skip_damaged,
         jobs: options::jobs(args.jobs),
         memory: options::memory(args.memory),

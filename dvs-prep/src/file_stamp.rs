@@ -6,9 +6,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
+use dvs_shared::archive::{Archive, ArchiveError};
 use serde::{Deserialize, Serialize};
-
-use crate::archive::{Archive, ArchiveError};
 
 /// Size, modification time and place of a file. Two are equal where it is the same file with, by all signs, the same
 /// content.

@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use dvs_shared::Set;
+use dvs_shared::archive::{Archive, Content, Member};
+use dvs_shared::classes::read_mapping;
 use dvs_shared::labels::is_gestures;
+use dvs_shared::samples::{Ending, MAPPING_NAME, MAX_LIST_BYTES, read_trials};
 use sha2::{Digest, Sha256};
 
-use crate::archive::{Archive, Content, Member};
-use crate::classes::read_mapping;
 use crate::error::{Problem, Problems};
-use crate::samples::{MAPPING_NAME, MAX_LIST_BYTES, read_trials};
 
 /// SHA-256 of every file read so far, by name.
 #[derive(Debug, Default)]
@@ -56,8 +56,9 @@ impl Fingerprint {
 pub fn files_of_recordings<'a>(recordings: impl Iterator<Item = &'a String>) -> Vec<String> {
     let mut names = Set::ALL.map(|set| Member::Trials(set).file_name()).to_vec();
     for recording in recordings {
-        for member in [Member::Recording, Member::Aedat4, Member::Labels] {
-            names.push(member(recording.clone()).file_name());
+        names.push(Member::Labels(recording.clone()).file_name());
+        for ending in Ending::ALL {
+            names.push(Member::Recording(recording.clone(), ending).file_name());
         }
     }
     names
@@ -97,9 +98,9 @@ pub fn of_archive(archive: &Archive, read: &AtomicU64) -> Result<String, Problem
             match &entry.member {
                 Member::Trials(set) => match read_trials(&text) {
                     Ok(list) => lists[*set as usize] = Some(list),
-                    Err(source) => problems.push(Problem::List {
+                    Err(reason) => problems.push(Problem::List {
                         file: entry.member.file_name(),
-                        source,
+                        reason,
                     }),
                 },
                 Member::Mapping => mapped = read_mapping(&text).is_ok_and(|n| !is_gestures(&n)),

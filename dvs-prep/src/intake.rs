@@ -11,17 +11,20 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use dvs_shared::archive::{Content, Entry, GivenUp, Member, SampleId};
+use dvs_shared::classes::read_mapping;
+use dvs_shared::formats::Format;
+use dvs_shared::samples::{
+    ListError, MAPPING_NAME, MAX_LIST_BYTES, Window, read_labels, read_trials,
+};
+
 use self::ready::MAX_MEMBERS;
 pub use self::ready::{IntakeError, Limits, Ready, Task};
 pub use self::source::Source;
 use self::source::read_whole;
-use crate::archive::{Content, Entry, GivenUp, Member, SampleId};
 use crate::budget::{Budget, Buffers};
-use crate::classes::read_mapping;
 use crate::error::Problem;
 use crate::fingerprint::Fingerprint;
-use crate::formats::Format;
-use crate::samples::{ListError, MAPPING_NAME, MAX_LIST_BYTES, Window, read_labels, read_trials};
 
 /// A recording without labels, so far.
 struct Waiting {
@@ -105,8 +108,7 @@ impl<'a> Intake<'a> {
         }
         // A recording has one name, whatever its file's ending.
         let twin = match &member {
-            Member::Recording(name) => self.seen.contains(&Member::Aedat4(name.clone())),
-            Member::Aedat4(name) => self.seen.contains(&Member::Recording(name.clone())),
+            Member::Recording(name, _) => self.file_seen(name).is_some(),
             _ => false,
         };
         if !self.seen.insert(member.clone()) || twin {
@@ -158,7 +160,7 @@ impl<'a> Intake<'a> {
                 }
                 Ok(None)
             }
-            Member::Recording(recording) | Member::Aedat4(recording) => {
+            Member::Recording(recording, _) => {
                 let recording = recording.clone();
                 let ready = self.recording(&recording, member, size, content)?;
                 self.latest = Some(recording);
@@ -178,7 +180,7 @@ impl<'a> Intake<'a> {
     }
 
     /// Notes that a member cannot be read.
-    pub fn unreadable(&mut self, member: &Member, source: io::Error) {
+    pub fn unreadable(&mut self, member: &Member, reason: io::Error) {
         self.seen.insert(member.clone());
         if let Member::Sample(sample) = member {
             self.samples.insert(sample.key(), sample.clone());
@@ -189,15 +191,15 @@ impl<'a> Intake<'a> {
         }
         let problem = Problem::Unreadable {
             file: member.file_name(),
-            source,
+            reason,
         };
         self.problem(member, problem);
     }
 
-    fn list_problem(&mut self, member: &Member, source: ListError) {
+    fn list_problem(&mut self, member: &Member, reason: ListError) {
         let problem = Problem::List {
             file: member.file_name(),
-            source,
+            reason,
         };
         self.problem(member, problem);
     }

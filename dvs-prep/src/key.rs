@@ -27,6 +27,7 @@ pub struct Key {
     frames: u32,
     duration_us: u64,
     keep_invalid: bool,
+    ignore_outside: bool,
     skip_damaged: bool,
     source_sha256: String,
 }
@@ -69,7 +70,8 @@ pub fn key(options: &Options) -> Result<Key> {
         split_by: settings.split.split_by(),
         frames: settings.split.frames(),
         duration_us: settings.split.duration_us(),
-        keep_invalid: settings.keep_invalid,
+        keep_invalid: settings.read.keep_invalid,
+        ignore_outside: settings.read.ignore_outside,
         skip_damaged: settings.skip_damaged,
         source_sha256,
     })

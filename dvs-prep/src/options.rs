@@ -1,21 +1,18 @@
 //! The command line, resolved against the machine: what is read, what is written, how.
 
-use std::fs::File;
-use std::io::Read;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use clap::CommandFactory;
 use clap::error::ErrorKind;
-use dvs_prep::archive::Archive;
-use dvs_prep::classes::read_mapping;
-use dvs_prep::file_kind::irregular;
 use dvs_prep::pipeline::Settings;
-use dvs_prep::samples::MAX_LIST_BYTES;
 use dvs_prep::synth::SynthOptions;
 use dvs_shared::SplitMode;
+use dvs_shared::archive::Archive;
+use dvs_shared::classes::read_mapping_file;
+use dvs_shared::read_args::ReadArgs;
 use dvs_shared::split_mode::MAX_FRAMES;
 
 use crate::cli::{Cli, PrepareArgs, SplitArgs, SplitBy, SynthArgs};
@@ -181,13 +178,8 @@ pub fn resolve(args: &PrepareArgs) -> Result<Options> {
         Some(place) => place.clone(),
         None => existing_data_folder()?,
     };
-    let mut archive = Archive::find(&place)?;
-    archive.mapping = args.classes.clone();
-    if let Some(file) = &args.classes {
-        check_classes(file)
-            .with_context(|| format!("cannot use {} for --classes", file.display()))?;
-    }
-    let named = made_with(&archive.path);
+    let archive = find_archive(&place, &args.read)?;
+    let named = SplitMode::of_path(&archive.path);
     let said = args.split.given();
     let split = match named {
         Some(named) if !said => named,
@@ -225,9 +217,8 @@ pub fn resolve(args: &PrepareArgs) -> Result<Options> {
         output,
         settings: Settings {
             split,
-            sensor: args.sensor,
+            read: args.read.options(),
             split_said,
-            keep_invalid: args.keep_invalid,
             skip_damaged: args.skip_damaged,
             jobs,
             memory,
@@ -237,28 +228,18 @@ pub fn resolve(args: &PrepareArgs) -> Result<Options> {
     })
 }
 
-/// Sees that `file` names classes.
-fn check_classes(file: &Path) -> Result<()> {
-    if let Some(kind) = irregular(file)? {
-        bail!("it is {kind}");
+/// The dataset at `place`, with the names of the classes that `args` give.
+///
+/// # Errors
+/// If there is none, or if the file of class names is none.
+pub fn find_archive(place: &Path, args: &ReadArgs) -> Result<Archive> {
+    let mut archive = Archive::find(place)?;
+    archive.mapping = args.classes.clone();
+    if let Some(file) = &args.classes {
+        read_mapping_file(file)
+            .with_context(|| format!("cannot use {} for --classes", file.display()))?;
     }
-    let mut text = Vec::new();
-    File::open(file)?
-        .take(MAX_LIST_BYTES + 1)
-        .read_to_end(&mut text)?;
-    ensure!(
-        text.len() as u64 <= MAX_LIST_BYTES,
-        "it has more than {MAX_LIST_BYTES} bytes"
-    );
-    read_mapping(&text)?;
-    Ok(())
-}
-
-/// How ready frames were made, as the name of their folder or archive says.
-fn made_with(path: &Path) -> Option<SplitMode> {
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let name = path.file_name()?.to_str()?;
-    SplitMode::of_folder_name(name.split('.').next()?)
+    Ok(archive)
 }
 
 /// The data folder: where the archive was looked for, or else the folder it lies in.

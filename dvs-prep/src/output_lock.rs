@@ -21,11 +21,11 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use dvs_shared::file_kind::irregular;
 use rustix::io::Errno;
 use tempfile::TempPath;
 use thiserror::Error;
 
-use crate::file_kind::irregular;
 use crate::temporary::Temporary;
 
 /// Why the lock cannot be had.

@@ -14,13 +14,14 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicU8;
 use std::time::Instant;
 
+use dvs_shared::archive::{Archive, Entry, GivenUp, Member, Visitor};
+
 use self::chunks::FrameMemory;
 use self::finished::Finished;
 pub use self::finished::Kind;
 pub use self::prepared::{Prepared, Tally};
 pub use self::settings::{Progress, Settings};
 use self::work::{Work, lock};
-use crate::archive::{Archive, Entry, GivenUp, Member, Visitor};
 use crate::budget::{Budget, Buffers};
 use crate::error::{Problem, Problems, Shortcoming};
 use crate::export::EventSink;
@@ -100,6 +101,7 @@ fn run(
         waiting: settings.memory / 5,
         recording: settings.memory / 2,
         inflated: settings.inflated(),
+        read: settings.read,
     };
     let mut intake = Intake::new(&budget, &buffers, &fingerprint, limits, spill_folder);
     let work = Work {
@@ -164,7 +166,17 @@ fn run(
         Some(_) => format!("left out: {problem}"),
         None => format!("{problem}; what was read before it is used"),
     });
-    Ok(work.into_prepared(intake, skipped, left_out.collect()))
+    let prepared = work.into_prepared(intake, skipped, left_out.collect());
+    let samples = || prepared.sets.iter().flatten();
+    if samples().all(|(_, sample)| sample.events == 0) {
+        let counts = prepared.tally.counts;
+        let problem = Problem::NoEventsAtAll {
+            samples: samples().count(),
+            invalid: Some(counts.invalid).filter(|&n| n > 0 && counts.kept == 0),
+        };
+        return Err(problem.into());
+    }
+    Ok(prepared)
 }
 
 /// Recordings or samples whose sensor is not that of the first.

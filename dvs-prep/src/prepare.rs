@@ -79,7 +79,13 @@ pub fn prepare(options: &Options) -> Result<Summary> {
     let header = CacheHeader {
         split: settings.split,
         sensor: prepared.sensor,
-        keep_invalid: settings.keep_invalid,
+        keep_invalid: settings.read.keep_invalid,
+        events_outside: settings
+            .read
+            .ignore_outside
+            .then_some(prepared.tally.counts.outside),
+        layout: settings.read.layout,
+        stream: settings.read.stream,
         created_by: concat!("dvs-prep ", env!("CARGO_PKG_VERSION")).to_owned(),
         source_sha256: prepared.source_sha256.clone(),
         skipped: prepared.skipped.clone(),

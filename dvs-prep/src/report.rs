@@ -5,10 +5,11 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
-use dvs_prep::archive::Archive;
 use dvs_prep::pipeline::{Kind, Prepared};
 use dvs_prep::step_times::Step;
 use dvs_prep::synth::SynthSummary;
+use dvs_shared::archive::Archive;
+use dvs_shared::formats::AddressLayout;
 use dvs_shared::{CacheFile, Set};
 use serde::Serialize;
 
@@ -32,6 +33,12 @@ pub struct Contents {
     width: u32,
     polarities: u32,
     keep_invalid: bool,
+    /// Events outside the sensor that --ignore-outside left out; `null` without it.
+    events_outside: Option<u64>,
+    /// What --layout said; `null` without it.
+    address_layout: Option<&'static str>,
+    /// What --stream said; `null` without it.
+    stream: Option<u16>,
     /// Recordings that --skip-damaged left out.
     skipped: Vec<String>,
     count_type: PerSet<&'static str>,
@@ -84,7 +91,23 @@ struct Run {
 struct LeftOut {
     valid_bit_clear: u64,
     outside_windows: u64,
+    outside_sensor: u64,
     other_types: u64,
+    unexplained: u64,
+}
+
+impl LeftOut {
+    /// What is seldom left out, as words that go on.
+    fn seldom(&self) -> String {
+        let parts = [
+            (self.outside_sensor, "outside the sensor"),
+            (self.unexplained, "that nothing explains"),
+        ];
+        let parts = parts.iter().filter(|(number, _)| *number > 0);
+        parts
+            .map(|(number, what)| format!(", {} {what}", grouped(*number)))
+            .collect()
+    }
 }
 
 impl<T> PerSet<T> {
@@ -112,6 +135,9 @@ impl Contents {
             width: header.sensor.width,
             polarities: dvs_shared::event::POLARITIES,
             keep_invalid: header.keep_invalid,
+            events_outside: header.events_outside,
+            address_layout: header.layout.map(AddressLayout::name),
+            stream: header.stream,
             skipped: header.skipped.clone(),
             count_type: PerSet::of(|set| cache.set(set).counts.name()),
             samples: PerSet::of(|set| samples(set).count()),
@@ -178,6 +204,19 @@ impl Contents {
                 self.empty_samples.train, self.empty_samples.test
             ),
         )?;
+        if let Some(outside) = self.events_outside {
+            let left_out = format!("{} left out", grouped(outside));
+            line(out, "outside sensor", &left_out)?;
+        }
+        let said = [
+            ("layout", self.address_layout.map(str::to_owned)),
+            ("stream", self.stream.map(|stream| stream.to_string())),
+        ];
+        for (name, value) in said {
+            if let Some(value) = value {
+                line(out, name, &format!("{value}, as --{name} said"))?;
+            }
+        }
         if !self.skipped.is_empty() {
             let names = self.skipped.join(", ");
             line(out, "left out", &format!("damaged: {names}"))?;
@@ -240,19 +279,21 @@ impl Summary {
             input: archive.path.to_string_lossy().into_owned(),
             contents: Contents::of(cache),
             run: Some(Run {
-                recognised: tally.kinds.iter().map(ToString::to_string).collect(),
+                recognised: tally.recognised.into_iter().collect(),
                 files: match tally.kinds.first() {
-                    Some(Kind::Recording(_)) | None => "recordings",
+                    Some(Kind::Recordings) | None => "recordings",
                     Some(_) => "samples' files",
                 },
                 recordings: tally.recordings,
                 recordings_left_out: tally.unlisted,
                 recordings_cut_short: tally.cut_short,
-                events_read: tally.counts.kept + tally.counts.invalid,
+                events_read: tally.counts.kept + tally.counts.invalid + tally.counts.outside,
                 events_left_out: LeftOut {
                     valid_bit_clear: tally.counts.invalid,
                     outside_windows: tally.outside_windows,
+                    outside_sensor: tally.counts.outside,
                     other_types: tally.counts.other_types,
+                    unexplained: tally.counts.unexplained,
                 },
                 times_going_backwards: tally.counts.backwards,
                 raw_bytes: tally.raw_bytes,
@@ -278,7 +319,9 @@ impl Summary {
             )?;
             return self.contents.write(out, false);
         };
-        line(out, "recognised", &run.recognised.join("; "))?;
+        for recognised in &run.recognised {
+            line(out, "recognised", recognised)?;
+        }
         line(
             out,
             run.files,
@@ -291,11 +334,12 @@ impl Summary {
             out,
             "events read",
             &format!(
-                "{}; left out: {} with a clear valid bit, {} outside every window, {} of other types",
+                "{}; left out: {} with a clear valid bit, {} outside every window, {} of other types{}",
                 grouped(run.events_read),
                 grouped(run.events_left_out.valid_bit_clear),
                 grouped(run.events_left_out.outside_windows),
-                grouped(run.events_left_out.other_types)
+                grouped(run.events_left_out.other_types),
+                run.events_left_out.seldom()
             ),
         )?;
         self.contents.write(out, false)?;

@@ -4,11 +4,15 @@
 use std::collections::{HashMap, HashSet};
 
 use dvs_shared::Set;
+use dvs_shared::archive::{Archive, ArchiveError, Container, Member};
 use dvs_shared::cache_format::MAX_SKIPPED;
+use dvs_shared::words::some_of;
 
-use crate::archive::{Archive, ArchiveError, Container, Member};
 use crate::error::{Problem, Problems, Shortcoming};
 use crate::intake::Intake;
+
+/// Recordings that a message names at most.
+pub const SHOWN: usize = 10;
 
 /// Whether damage may have begun before the place where it was noticed: a changed bit in a deflate stream changes what
 /// comes out of it long before it contradicts the format. Where the stream merely ends, nothing before is changed.
@@ -83,7 +87,7 @@ pub fn not_reached<T>(
 /// Everything the lists call for that the archive did not hold, each with the recording it is of.
 pub fn missing(intake: &Intake<'_>) -> Vec<Shortcoming> {
     let mut problems = Vec::new();
-    let unlisted = some_of(&intake.unlisted());
+    let unlisted = some_of(&intake.unlisted(), SHOWN);
     for set in Set::ALL {
         let file = Member::Trials(set).file_name();
         let Some(list) = &intake.lists[set as usize] else {
@@ -117,14 +121,4 @@ pub fn missing(intake: &Intake<'_>) -> Vec<Shortcoming> {
         }));
     }
     problems
-}
-
-/// The first of `names` for a message, and how many there are besides.
-pub fn some_of(names: &[String]) -> String {
-    const SHOWN: usize = 10;
-    let shown = names[..names.len().min(SHOWN)].join(", ");
-    match names.len().saturating_sub(SHOWN) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
 }

@@ -9,12 +9,12 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
+use dvs_shared::archive::Archive;
+use dvs_shared::file_kind::irregular;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::archive::Archive;
 use crate::error::Problems;
-use crate::file_kind::irregular;
 use crate::file_stamp::{FileStamp, change_since};
 use crate::fingerprint;
 use crate::output_lock::OutputLock;

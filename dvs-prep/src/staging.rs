@@ -7,11 +7,10 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use dvs_shared::frames::Frame;
+use dvs_shared::samples::Window;
 use dvs_shared::{ChunkCodec, CountType};
 use tempfile::SpooledTempFile;
-
-use crate::frames::Frame;
-use crate::samples::Window;
 
 /// Bytes of chunks held in memory.
 const IN_MEMORY: usize = 48 << 20;

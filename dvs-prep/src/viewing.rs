@@ -1,10 +1,7 @@
 //! `dvs-prep view`: samples chosen, read, and shown.
 
-mod choose;
 mod input;
-mod lists;
 mod output;
-mod recordings;
 mod said;
 mod sample;
 
@@ -13,13 +10,11 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::error::ErrorKind;
 use dvs_prep::view::terminal::{self, Paint};
 use dvs_prep::view::{Animation, Colours, Style, contact_sheet, plot};
 
-use self::choose::Wanted;
-use self::input::Input;
 use self::said::{Said, Written};
 use self::sample::Viewed;
 use crate::cli::{Colour, Delay, ViewArgs};
@@ -46,7 +41,6 @@ enum Kind {
 /// Where the input has no such sample or cannot be read, or the picture cannot be written.
 pub fn view(args: &ViewArgs, out: &mut impl Write) -> Result<()> {
     let kind = kind(args);
-    let wanted = Wanted::new(args);
     let style = Style {
         colours: Colours::new(args.background.into(), args.palette.into()),
         scale: args.scale,
@@ -55,28 +49,24 @@ pub fn view(args: &ViewArgs, out: &mut impl Write) -> Result<()> {
         output::may_be_replaced(path)?;
     }
     let columns = columns();
-    let mut input = Input::open(args, &wanted)?;
-    let names = input.label_names();
-    let chosen = wanted
-        .choose(input.samples(), &names)
-        .with_context(|| format!("cannot choose a sample of {}", input.path().display()))?;
-    let chosen_from = chosen.len();
-    if args.each_class && chosen_from < names.len() {
-        let missing = names.len() - chosen_from;
-        eprintln!("dvs-prep: warning: there is no such sample of {missing} gestures");
+    let shown = input::read(args, kind.max_frames(args, columns))?;
+    let (samples, names) = (&shown.samples, &shown.label_names);
+    if args.each_class && samples.len() < names.len() {
+        let missing = (names.len() - samples.len()) as u64;
+        let missing = counted_classes(missing);
+        eprintln!("dvs-prep: warning: there is no such sample of {missing}");
     }
-    let samples = input.read(&chosen, kind.max_frames(args, columns))?;
     let clips = samples
         .iter()
-        .map(|sample| sample.clip(kind, samples.len() > 1, &names))
+        .map(|sample| sample.clip(kind, samples.len() > 1, names))
         .collect::<Result<Vec<_>, _>>()?;
-    let mut said = Said::new(&input, &samples, &names);
+    let mut said = Said::new(&shown);
     if let Some(path) = &args.output {
         said.written = Some(match kind {
             Kind::Animation => {
                 let animation = Animation::new(&clips, &style)?;
                 let size = animation.picture(0)?;
-                let delay = delay(args, &samples, animation.frames());
+                let delay = delay(args, samples, animation.frames());
                 output::write(path, |file| animation.write_gif(file, delay))?;
                 Written::new("animation", path, size.width(), size.height())
             }
@@ -84,7 +74,7 @@ pub fn view(args: &ViewArgs, out: &mut impl Write) -> Result<()> {
                 let [sample] = &samples[..] else {
                     bail!("a plot is of one sample");
                 };
-                let title = sample.title(&names);
+                let title = sample.title(names);
                 let plot = plot(&title, &sample.events, &sample.timing, &style.colours)?;
                 output::write(path, |file| plot.write_png(file))?;
                 Written::new("plot", path, plot.width, plot.height)
@@ -106,7 +96,7 @@ pub fn view(args: &ViewArgs, out: &mut impl Write) -> Result<()> {
             write!(out, "\n{look}")?;
         }
         Kind::Table => {
-            for sample in &samples {
+            for sample in samples {
                 write!(out, "\n{}", terminal::table(&sample.events, &sample.timing))?;
             }
         }
@@ -188,6 +178,14 @@ fn delay<'a>(
             let longest = samples.iter().map(Viewed::span_us).fold(0.0, f64::max);
             micros(longest / frames as f64)
         }
+    }
+}
+
+/// A number of classes in words.
+fn counted_classes(number: u64) -> String {
+    match number {
+        1 => "1 class".to_owned(),
+        number => format!("{number} classes"),
     }
 }
 

@@ -15,6 +15,8 @@ use std::path::PathBuf;
 
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Id, Parser, Subcommand, ValueEnum};
+use dvs_shared::Set;
+use dvs_shared::read_args::ReadArgs;
 
 pub use self::augment::AugmentArgs;
 pub use self::device::DeviceName;
@@ -128,25 +130,44 @@ pub struct PredictArgs {
     #[arg(long, value_name = "PATH")]
     pub checkpoint: PathBuf,
 
-    /// A recording (.aedat), the dataset's archive or folder, or a frame cache
+    /// A recording (.aedat, .aedat4), a file of one sample (.npz, .npy), the dataset's archive or folder, or a frame cache
     #[arg(value_name = "INPUT")]
     pub input: PathBuf,
 
-    /// The sample, as user01_led_0, or user01_led_0@3 where label 3 is meant; needed where INPUT holds several
-    #[arg(long, value_name = "NAME")]
+    /// The sample: its name, as user01_led_0@3 for label 3, or its number from 0 among those of --set and --label; needed if
+    /// INPUT holds several
+    #[arg(long, value_name = "NAME|N")]
     pub sample: Option<String>,
 
-    /// First microsecond of the window to judge, instead of a labelled sample
+    /// Only samples of this class: the number of its label, from 0, or its name
+    #[arg(long, value_name = "LABEL")]
+    pub label: Option<String>,
+
+    /// The set that samples are of [default: train for numbers, both for names]
+    #[arg(long, value_enum)]
+    pub set: Option<SetName>,
+
+    /// How recordings are read.
+    #[command(flatten)]
+    pub read: ReadArgs,
+
+    /// Memory that a recording may take, in MiB; its file may take half of it
+    #[arg(long, value_name = "MIB", default_value_t = 2048, value_parser = clap::value_parser!(u64).range(64..), help_heading = "Reading recordings")]
+    pub memory: u64,
+
+    /// With --end-us, the part of a recording to judge instead of a labelled sample, in its own microseconds
+    #[arg(long, value_name = "US", requires = "end_us", allow_negative_numbers = true, help_heading = "Reading recordings",
+          conflicts_with_all = ["sample", "label", "set"])]
+    pub start_us: Option<i64>,
+
+    /// First microsecond after that part
     #[arg(
         long,
         value_name = "US",
-        conflicts_with = "sample",
-        requires = "end_us"
+        requires = "start_us",
+        allow_negative_numbers = true,
+        help_heading = "Reading recordings"
     )]
-    pub start_us: Option<i64>,
-
-    /// First microsecond after the window
-    #[arg(long, value_name = "US", requires = "start_us")]
     pub end_us: Option<i64>,
 
     /// Where to compute: auto (the first CUDA device that works, else the CPU), cpu, cuda:N or vulkan:N
@@ -213,6 +234,15 @@ pub enum SetName {
     Train,
     /// What they are judged on
     Test,
+}
+
+impl From<SetName> for Set {
+    fn from(name: SetName) -> Self {
+        match name {
+            SetName::Train => Self::Train,
+            SetName::Test => Self::Test,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use dvs_shared::{CacheFile, Set};
 use serde_json::{Map, Value, json};
 
 use crate::cache_reader::test_batches;
-use crate::cli::{EvalArgs, SetName};
+use crate::cli::EvalArgs;
 use crate::device::{self, on_device};
 use crate::evaluation::{Judgement, judge};
 use crate::feed::Feeder;
@@ -74,10 +74,7 @@ pub fn judged<B: SnnBackend>(
     let path = path.context("the checkpoint names no cache; name one with --cache")?;
     let cache = CacheFile::open(path)?;
     trained.check(&cache)?;
-    let set = match args.set {
-        SetName::Train => Set::Train,
-        SetName::Test => Set::Test,
-    };
+    let set = Set::from(args.set);
     let samples = CacheSamples::all(&Arc::new(cache), set, FramesIn::Stream);
     let feeder = Feeder::new(samples, args.jobs, &Interrupt::default(), device);
     let number = feeder.len();

@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use anyhow::{Context, Result};
 use burn::tensor::{Tensor, TensorData};
-use dvs_shared::event::SensorSize;
+use dvs_shared::words::counted;
 use serde_json::{Value, json};
 
 use self::input::{Input, Shape};
@@ -31,11 +31,9 @@ fn run_on<B: SnnBackend>(args: &PredictArgs, device: &B::Device) -> Result<()> {
     let [height, width] = settings.size;
     let shape = Shape {
         split: trained.split,
-        sensor: SensorSize {
-            width: width as u32,
-            height: height as u32,
-        },
+        sensor: settings.sensor(),
         keep_invalid: settings.keep_invalid,
+        label_names: &settings.label_names,
     };
     let input = input::read(args, shape, |cache| trained.check(cache))?;
     let steps = trained.split.frames() as usize;
@@ -82,37 +80,54 @@ impl Answer {
         self.rates.last().map_or(&[], Vec::as_slice)
     }
 
-    /// The network's answer.
-    fn guess(&self) -> usize {
+    /// The network's answer; `None` if no output neuron fired.
+    fn guess(&self) -> Option<usize> {
         leading(self.last())
     }
 
-    /// The first step, from 1, from which on the answer led.
-    fn known_from(&self) -> usize {
-        let guess = self.guess();
-        let unlike = self.rates.iter().rposition(|rates| leading(rates) != guess);
-        unlike.map_or(1, |t| t + 2)
+    /// The first step, from 1, from which on the answer led; `None` if there is no answer.
+    fn known_from(&self) -> Option<usize> {
+        let guess = self.guess()?;
+        let unlike = self
+            .rates
+            .iter()
+            .rposition(|rates| leading(rates) != Some(guess));
+        Some(unlike.map_or(1, |t| t + 2))
     }
 
-    fn in_words(&self, input: &Input, names: &[String]) -> String {
-        let (guess, last) = (self.guess(), self.last());
-        // A label beside a recording may be of no class that the network knows.
-        let name = |label: usize| names.get(label).map_or("of no known class", String::as_str);
-        let verdict = match input.label {
+    /// The answer in words, with what the label says.
+    fn verdict(&self, input: &Input, name: impl Fn(usize) -> String) -> String {
+        let (Some(guess), Some(step)) = (self.guess(), self.known_from()) else {
+            let label = input.label.map_or(String::new(), |label| {
+                format!("; its label is {label} {}", name(label.into()))
+            });
+            return format!("no answer, because no output neuron fired{label} (");
+        };
+        let label = match input.label {
             Some(label) if usize::from(label) == guess => ", which its label says too".to_owned(),
             Some(label) => format!(", but its label is {label} {}", name(label.into())),
             None => String::new(),
         };
+        format!(
+            "{guess} {}{label} (firing rate {:.3}, leading from step {step} of {} on; ",
+            name(guess),
+            self.last()[guess],
+            self.rates.len()
+        )
+    }
+
+    fn in_words(&self, input: &Input, names: &[String]) -> String {
+        // A label beside a recording may be of no class that the network knows.
+        let name = |label: usize| {
+            let name = names.get(label);
+            name.map_or("of no known class", String::as_str).to_owned()
+        };
         let (start, end) = input.window;
         let mut text = format!(
-            "{}: {guess} {}{verdict} (firing rate {:.3}, leading from step {} of {} on; {} events from {start} to \
-             {end} us)\n\nfiring rate of each class over the steps so far\n{:>4}",
+            "{}: {}{} from {start} to {end} us)\n\nfiring rate of each class over the steps so far\n{:>4}",
             input.name,
-            name(guess),
-            last[guess],
-            self.known_from(),
-            self.rates.len(),
-            input.events,
+            self.verdict(input, name),
+            counted(input.events, "event"),
             "step"
         );
         // Writing to a string cannot fail.
@@ -128,9 +143,11 @@ impl Answer {
                     rate => write!(text, " {rate:>5.2}"),
                 };
             }
-            let first = leading(rates);
-            let leader = if rates[first] > 0.0 { name(first) } else { "-" };
+            let leader = leading(rates).map_or("-".to_owned(), name);
             let _ = writeln!(text, "  {leader}");
+        }
+        if let Some(recognised) = &input.recognised {
+            let _ = writeln!(text, "recognised {recognised}");
         }
         text
     }
@@ -143,8 +160,9 @@ impl Answer {
             "start_us": input.window.0,
             "end_us": input.window.1,
             "events": input.events,
+            "recognised": input.recognised,
             "gesture": guess,
-            "gesture_name": names.get(guess),
+            "gesture_name": guess.and_then(|guess| names.get(guess)),
             "label_names": names,
             "firing_rates": self.last(),
             "leading_from_step": self.known_from(),
@@ -153,10 +171,14 @@ impl Answer {
     }
 }
 
-/// The class with the highest rate, the first of equals.
-fn leading(rates: &[f64]) -> usize {
+/// The class with the highest rate, the first of equals; `None` if no output neuron fired.
+fn leading(rates: &[f64]) -> Option<usize> {
     let first = |best: usize, at: usize| if rates[at] > rates[best] { at } else { best };
-    (0..rates.len()).fold(0, first)
+    let best = (0..rates.len()).fold(0, first);
+    rates
+        .get(best)
+        .is_some_and(|&rate| rate > 0.0)
+        .then_some(best)
 }
 
 #[cfg(test)]
@@ -172,10 +194,10 @@ mod tests {
         votes[2 * CLASSES + 2] = 0.1;
         votes[3 * CLASSES + 5] = 0.2;
         let answer = Answer::new(&votes, CLASSES);
-        assert_eq!((answer.guess(), answer.known_from()), (5, 2));
+        assert_eq!((answer.guess(), answer.known_from()), (Some(5), Some(2)));
         assert_eq!(answer.rates[1][2], 0.2);
         assert_eq!(answer.rates[3][5], 0.2);
         let silent = Answer::new(&[0.0; 2 * CLASSES], CLASSES);
-        assert_eq!((silent.guess(), silent.known_from()), (0, 1));
+        assert_eq!((silent.guess(), silent.known_from()), (None, None));
     }
 }

@@ -107,7 +107,8 @@ pub fn resume(path: &Path, args: &TrainArgs, typed: &Typed) -> Result<(TrainOpti
     );
     // Each of these changes which samples there are, or their frames.
     let same_data = now.source_sha256 == state.settings.source_sha256
-        && now.keep_invalid == state.settings.keep_invalid;
+        && now.keep_invalid == state.settings.keep_invalid
+        && now.reading == state.settings.reading;
     if !same_data {
         changed.push(format!(
             "the cache {} was made from other data than the run began with, or counts other events of it",

@@ -17,7 +17,7 @@ pub struct Sets<B: Backend> {
     pub train: Feeder<B>,
     /// What the best network is judged on.
     pub test: Feeder<B>,
-    /// Users held out of training, and their samples.
+    /// Users or recordings held out of training, and their samples.
     validation: Option<(Vec<String>, Feeder<B>)>,
 }
 
@@ -30,7 +30,7 @@ impl<B: Backend> Sets<B> {
         let (cache, frames_in) = (&options.cache, options.frames_in);
         let feeder = |samples| Feeder::new(samples, options.workers, interrupt, device);
         let test = feeder(CacheSamples::all(cache, Set::Test, frames_in));
-        let Some(validation) = options.args.validation else {
+        let Some(validation) = &options.args.validation else {
             return Ok(Self {
                 train: feeder(CacheSamples::all(cache, Set::Train, frames_in)),
                 test,
@@ -51,7 +51,7 @@ impl<B: Backend> Sets<B> {
         Ok(Self {
             train: some(held_out.train),
             test,
-            validation: Some((held_out.users, some(held_out.validation))),
+            validation: Some((held_out.names, some(held_out.validation))),
         })
     }
 
@@ -63,7 +63,7 @@ impl<B: Backend> Sets<B> {
         }
     }
 
-    /// Users held out of training.
+    /// Users or recordings held out of training.
     pub fn users(&self) -> &[String] {
         self.validation.as_ref().map_or(&[], |(users, _)| users)
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use dvs_shared::SensorSize;
 use dvs_shared::labels::gestures;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -55,6 +56,10 @@ pub struct Settings {
     pub source_sha256: String,
     /// Whether events whose valid bit is clear are in its frames.
     pub keep_invalid: bool,
+    /// How recordings were read otherwise, if a user said it: see
+    /// [`CacheHeader::reading`](dvs_shared::CacheHeader::reading).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reading: Vec<String>,
 }
 
 impl Settings {
@@ -77,6 +82,7 @@ impl Settings {
             label_names: header.label_names.clone(),
             source_sha256: header.source_sha256.clone(),
             keep_invalid: header.keep_invalid,
+            reading: header.reading(),
         })
     }
 
@@ -97,7 +103,17 @@ impl Settings {
             label_names: gestures(),
             source_sha256: String::new(),
             keep_invalid: true,
+            reading: Vec::new(),
         })
+    }
+
+    /// Size of the frames.
+    pub fn sensor(&self) -> SensorSize {
+        let [height, width] = self.size;
+        SensorSize {
+            width: width as u32,
+            height: height as u32,
+        }
     }
 
     /// The network that was trained, where `args` are the flags.
@@ -280,6 +296,7 @@ mod tests {
             label_names: gestures(),
             source_sha256: String::new(),
             keep_invalid: false,
+            reading: Vec::new(),
         }
     }
 

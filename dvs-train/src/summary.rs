@@ -4,6 +4,7 @@ use std::fmt;
 
 use anyhow::{Context, Result};
 use dvs_shared::labels::gestures;
+use dvs_shared::words::some_of;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Best, write_whole};
@@ -12,6 +13,9 @@ use crate::epoch_log::{JudgedOn, read_columns};
 use crate::evaluation::Judgement;
 use crate::pictures::{confusion, curves};
 use crate::run_folder::{CONFUSION, CURVES, METRICS, RunFolder, SUMMARY};
+
+/// Names that are shown of what was held out, at most.
+const SHOWN: usize = 10;
 
 /// What a run came to.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -22,7 +26,7 @@ pub struct Summary {
     pub best_epoch: u32,
     /// Its accuracy on what it was chosen on.
     pub chosen_with: f64,
-    /// Users held out of training; none with accuracy-A.
+    /// Users or recordings held out of training; none with accuracy-A.
     pub validation_users: Vec<String>,
     /// The best network's accuracy on the test set.
     pub test_acc: f64,
@@ -79,7 +83,8 @@ impl fmt::Display for Summary {
         } else {
             writeln!(
                 f,
-                "chosen on users held out, validation_acc={}; the test set was judged once)",
+                "chosen on {}, held out of training, validation_acc={}; the test set was judged once)",
+                some_of(&self.validation_users, SHOWN),
                 self.chosen_with
             )
         }

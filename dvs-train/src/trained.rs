@@ -79,13 +79,11 @@ impl<B: SnnBackend> Trained<B> {
             listed(&header.label_names),
             listed(&self.state.settings.label_names)
         );
-        let size = [header.sensor.height as usize, header.sensor.width as usize];
-        let [height, width] = self.state.settings.size;
+        let takes = self.state.settings.sensor();
         ensure!(
-            size == self.state.settings.size,
-            "{path} holds frames of {} x {}, but the network of {} takes {height} x {width}",
-            size[0],
-            size[1],
+            header.sensor == takes,
+            "{path} holds frames of {} pixels, but the network of {} takes {takes}",
+            header.sensor,
             self.file.display()
         );
         Ok(())

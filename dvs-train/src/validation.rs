@@ -1,8 +1,9 @@
-//! Users held out of the training set, to choose the best network on.
+//! Samples held out of the training set, to choose the best network on.
 //!
 //! Whole users, because samples of one user resemble each other: a network judged on other samples of the users it
-//! was trained on looks better than it is. With a validation set the test set is judged once, at the end (accuracy-B
-//! of Fang et al., 2021); without one the best network is chosen on the test set itself (accuracy-A).
+//! was trained on looks better than it is. Where there is but one user, whole recordings, because windows of one recording
+//! resemble each other even more. With a validation set the test set is judged once, at the end (accuracy-B of Fang et al.,
+//! 2021); without one the best network is chosen on the test set itself (accuracy-A).
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,18 +11,26 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, bail, ensure};
 use dvs_shared::Sample;
+use dvs_shared::words::{counted, some_of};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 
-/// How many users are held out.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// Names that a message shows at most.
+const SHOWN: usize = 10;
+
+/// What is held out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Validation {
-    /// This many.
+    /// This many users.
     Users(usize),
-    /// This share of them, rounded, at least one.
+    /// The users of these names.
+    Named(Vec<String>),
+    /// This share of the users, rounded, at least one.
     Share(f64),
+    /// This share of the recordings, rounded, at least one.
+    Recordings(f64),
 }
 
 /// The training set, divided. Both lists hold places in it, in its order.
@@ -31,82 +40,145 @@ pub struct HeldOut {
     pub train: Vec<usize>,
     /// Samples to choose on.
     pub validation: Vec<usize>,
-    /// The users that are held out, in order.
-    pub users: Vec<String>,
+    /// The users or recordings that are held out, in order.
+    pub names: Vec<String>,
 }
 
 impl Validation {
-    /// Divides `samples`; which users are held out depends on their names and `seed` alone.
+    /// Divides `samples`; what is held out depends on their names and `seed` alone.
     ///
     /// # Errors
-    /// Where a name tells no user, or nobody would be left to train on.
-    pub fn hold_out(self, samples: &[Sample], seed: u64) -> Result<HeldOut> {
-        let owners = samples
-            .iter()
-            .map(|sample| user(&sample.name))
-            .collect::<Result<Vec<_>>>()?;
-        let mut users: Vec<&str> = owners
-            .iter()
-            .copied()
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .collect();
-        let number = match self {
-            Self::Users(number) => number,
-            Self::Share(share) => ((users.len() as f64 * share).round() as usize).max(1),
+    /// If nobody would be left to train on, or if a user is not there.
+    pub fn hold_out(&self, samples: &[Sample], seed: u64) -> Result<HeldOut> {
+        let owner = match self {
+            Self::Recordings(_) => recording,
+            _ => user,
         };
-        ensure!(
-            number < users.len(),
-            "--validation {self} would hold out {number} of the training set's {} users and leave nobody to train \
-             on; hold out at most {}",
-            users.len(),
-            users.len().saturating_sub(1)
-        );
-        let mut rng = Pcg64::seed_from_u64(seed);
-        for place in 0..number {
-            let left = users.len() - place;
-            let pick = ((u128::from(rng.next_u64()) * left as u128) >> 64) as usize;
-            users.swap(place, place + pick);
-        }
-        users.truncate(number);
-        users.sort_unstable();
-        let (validation, train) = (0..samples.len()).partition(|&i| users.contains(&owners[i]));
+        let owners: Vec<&str> = samples.iter().map(|sample| owner(&sample.name)).collect();
+        let all: BTreeSet<&str> = owners.iter().copied().collect();
+        let all: Vec<&str> = all.into_iter().collect();
+        let held_out = match self {
+            Self::Named(names) => self.named(names, &all)?,
+            Self::Users(number) => self.drawn(*number, all, seed)?,
+            Self::Share(share) | Self::Recordings(share) => {
+                let number = ((all.len() as f64 * share).round() as usize).max(1);
+                self.drawn(number, all, seed)?
+            }
+        };
+        let (validation, train) = (0..samples.len()).partition(|&i| held_out.contains(&owners[i]));
         Ok(HeldOut {
             train,
             validation,
-            users: users.into_iter().map(str::to_owned).collect(),
+            names: held_out.into_iter().map(str::to_owned).collect(),
         })
+    }
+
+    /// So many of `all`, drawn from `seed`, in order.
+    fn drawn<'a>(&self, number: usize, mut all: Vec<&'a str>, seed: u64) -> Result<Vec<&'a str>> {
+        let what = match self {
+            Self::Recordings(_) => "recording",
+            _ => "user",
+        };
+        match (all.as_slice(), self) {
+            ([only], Self::Recordings(_)) => bail!(
+                "--validation {self} holds out whole recordings, and all training samples are of one, {only}: windows of one \
+                 recording resemble each other too much to choose a network on. Record more, or leave --validation out"
+            ),
+            ([only], _) => bail!(
+                "--validation {self} holds out whole users, and all training samples are of one, {only} (what stands before \
+                 the first _ of a recording's name is its user); hold out some of the recordings instead, as with \
+                 --validation recordings:0.2"
+            ),
+            _ => {}
+        }
+        ensure!(
+            number < all.len(),
+            "--validation {self} would hold out {number} of the training set's {} and leave nobody to train \
+             on; hold out at most {}",
+            counted(all.len() as u64, what),
+            all.len().saturating_sub(1)
+        );
+        let mut rng = Pcg64::seed_from_u64(seed);
+        for place in 0..number {
+            let left = all.len() - place;
+            let pick = ((u128::from(rng.next_u64()) * left as u128) >> 64) as usize;
+            all.swap(place, place + pick);
+        }
+        all.truncate(number);
+        all.sort_unstable();
+        Ok(all)
+    }
+
+    /// The users of these `names`, in order.
+    fn named<'a>(&self, names: &[String], all: &[&'a str]) -> Result<Vec<&'a str>> {
+        let unknown = names.iter().find(|name| !all.contains(&name.as_str()));
+        if let Some(name) = unknown {
+            bail!(
+                "--validation {self}: the training set has no samples of a user {name}; it has those of {}",
+                some_of(all, SHOWN)
+            );
+        }
+        let named = all.iter().copied();
+        let named: Vec<&str> = named
+            .filter(|user| names.iter().any(|n| n == user))
+            .collect();
+        ensure!(
+            named.len() < all.len(),
+            "--validation {self} would hold out every user of the training set and leave nobody to train on"
+        );
+        Ok(named)
     }
 }
 
-/// The user a sample is of: what stands before the light in `user01_led_0`.
-fn user(name: &str) -> Result<&str> {
-    let user = name.split_once('_').map(|(user, _)| user);
-    match user.filter(|user| user.starts_with("user")) {
-        Some(user) => Ok(user),
-        None => bail!(
-            "--validation holds out whole users, but the sample's name {name:?} does not begin with one, as \
-             user01_led_0 does"
-        ),
-    }
+/// The user a sample is of: what stands before the first `_` of its name, as in `user01_led_0`.
+fn user(name: &str) -> &str {
+    name.split_once('_').map_or(name, |(user, _)| user)
+}
+
+/// The recording a sample is of: its name without its number.
+fn recording(name: &str) -> &str {
+    name.rsplit_once('_')
+        .map_or(name, |(recording, _)| recording)
 }
 
 impl FromStr for Validation {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let unknown = || format!("{text:?} is neither users:K, as users:4, nor a share, as 0.1");
-        if let Some(number) = text.strip_prefix("users:") {
-            let number = number.parse().with_context(unknown)?;
+        let unknown = || {
+            format!(
+                "{text:?} is neither users:K, as users:4, nor users:NAME,NAME, nor a share of the users, as 0.1, nor one of \
+                 the recordings, as recordings:0.2"
+            )
+        };
+        let share = |text: &str| -> Result<f64> {
+            let share: f64 = text.parse().with_context(unknown)?;
+            ensure!(
+                share > 0.0 && share < 1.0,
+                "the share {text} is not between 0 and 1"
+            );
+            Ok(share)
+        };
+        if let Some(share_of) = text.strip_prefix("recordings:") {
+            return Ok(Self::Recordings(share(share_of)?));
+        }
+        let Some(users) = text.strip_prefix("users:") else {
+            return Ok(Self::Share(share(text)?));
+        };
+        if let Ok(number) = users.parse() {
             ensure!(number > 0, "users:0 holds nobody out");
             return Ok(Self::Users(number));
         }
-        let share: f64 = text.parse().with_context(unknown)?;
+        let names: Vec<String> = users
+            .split(',')
+            .map(|name| name.trim().to_owned())
+            .collect();
+        let is_name = |name: &String| !name.is_empty() && !name.chars().any(char::is_control);
         ensure!(
-            share > 0.0 && share < 1.0,
-            "the share {text} is not between 0 and 1"
+            names.iter().all(is_name) && !users.starts_with('-'),
+            unknown()
         );
-        Ok(Self::Share(share))
+        Ok(Self::Named(names))
     }
 }
 
@@ -114,7 +186,9 @@ impl fmt::Display for Validation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Users(number) => write!(f, "users:{number}"),
+            Self::Named(names) => write!(f, "users:{}", names.join(",")),
             Self::Share(share) => write!(f, "{share}"),
+            Self::Recordings(share) => write!(f, "recordings:{share}"),
         }
     }
 }
@@ -139,23 +213,75 @@ mod tests {
     use super::*;
 
     #[test]
-    fn amounts_are_parsed() {
+    fn amounts_and_names_are_parsed() {
         let parse = |text: &str| text.parse::<Validation>();
         assert_eq!(parse("users:4").unwrap(), Validation::Users(4));
         assert_eq!(parse("0.1").unwrap(), Validation::Share(0.1));
+        assert_eq!(
+            parse("recordings:0.2").unwrap(),
+            Validation::Recordings(0.2)
+        );
+        let named = Validation::Named(vec!["anna".to_owned(), "ben".to_owned()]);
+        assert_eq!(parse("users:anna, ben").unwrap(), named);
+        assert_eq!(named.to_string(), "users:anna,ben");
         for text in [
-            "", "users", "users:", "users:0", "users:-1", "0", "1", "4", "nan", "-0.1",
+            "",
+            "users",
+            "users:",
+            "users:0",
+            "users:-1",
+            "users:a,,b",
+            "0",
+            "1",
+            "4",
+            "nan",
+            "-0.1",
+            "recordings:",
+            "recordings:1",
+            "recordings:3",
         ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }
 
     #[test]
-    fn a_user_is_what_stands_before_the_light() {
-        assert_eq!(user("user01_fluorescent_led_0").unwrap(), "user01");
-        for name in ["led_0", "user01", ""] {
-            let error = user(name).unwrap_err().to_string();
-            assert!(error.contains("holds out whole users"), "{error}");
-        }
+    fn a_user_stands_before_the_first_underscore_and_a_recording_before_the_last() {
+        assert_eq!(user("user01_fluorescent_led_0"), "user01");
+        assert_eq!(
+            recording("user01_fluorescent_led_0"),
+            "user01_fluorescent_led"
+        );
+        assert_eq!((user("p00_3"), recording("p00_3")), ("p00", "p00"));
+        assert_eq!(user("alone"), "alone");
+    }
+
+    #[test]
+    fn whole_users_or_recordings_are_held_out() {
+        let all = ["a_x", "a_y", "b_x", "c_x"];
+        let how = |text: &str| text.parse::<Validation>().unwrap();
+        let drawn = |text: &str| how(text).drawn(2, all.to_vec(), 3).unwrap().len();
+        assert_eq!(drawn("users:2"), 2);
+        assert!(how("users:4").drawn(4, all.to_vec(), 3).is_err());
+        assert_eq!(
+            how("users:b,a")
+                .named(&["b".into(), "a".into()], &["a", "b", "c"])
+                .unwrap(),
+            ["a", "b"]
+        );
+        let said = |error: Result<Vec<&str>>| error.unwrap_err().to_string();
+        let unknown = said(how("users:d").named(&["d".into()], &["a", "b"]));
+        assert!(
+            unknown.contains("no samples of a user d; it has those of a, b"),
+            "{unknown}"
+        );
+        let every = said(how("users:a,b").named(&["b".into(), "a".into()], &["a", "b"]));
+        assert!(every.contains("leave nobody"), "{every}");
+        let one = said(how("users:1").drawn(1, vec!["anna"], 0));
+        assert!(
+            one.contains("are of one, anna") && one.contains("recordings:0.2"),
+            "{one}"
+        );
+        let one = said(how("recordings:0.5").drawn(1, vec!["anna_1"], 0));
+        assert!(one.contains("windows of one recording"), "{one}");
     }
 }

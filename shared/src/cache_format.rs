@@ -8,6 +8,7 @@ use thiserror::Error;
 use zlib_rs::{DeflateConfig, InflateConfig, ReturnCode, Strategy};
 
 use crate::event::{POLARITIES, SensorSize};
+use crate::formats::AddressLayout;
 use crate::labels::is_gestures;
 use crate::split_mode::SplitMode;
 
@@ -35,8 +36,14 @@ pub mod attr {
     pub const HEIGHT: &str = "height";
     pub const WIDTH: &str = "width";
     pub const POLARITIES: &str = "polarities";
-    /// 1 where events whose valid bit is clear were counted too.
+    /// 1 if events whose valid bit is clear were counted too.
     pub const KEEP_INVALID: &str = "keep_invalid";
+    /// Events outside the sensor that were left out; absent if such events were an error.
+    pub const EVENTS_OUTSIDE: &str = "events_outside";
+    /// How AEDAT 2's addresses were read, if a user said it; else absent.
+    pub const ADDRESS_LAYOUT: &str = "address_layout";
+    /// The event stream or camera that was read of each recording, if a user said it; else absent.
+    pub const STREAM: &str = "stream";
     pub const CREATED_BY: &str = "created_by";
     pub const SOURCE_SHA256: &str = "source_sha256";
     /// Names of the recordings that were left out because they are damaged, in trial-list order; absent where none was.
@@ -110,6 +117,12 @@ pub struct CacheHeader {
     pub sensor: SensorSize,
     /// Whether events with a clear valid bit were counted.
     pub keep_invalid: bool,
+    /// Events that were left out because they lie outside the sensor; `None` if such events were an error.
+    pub events_outside: Option<u64>,
+    /// How AEDAT 2's addresses were read, if a user said it.
+    pub layout: Option<AddressLayout>,
+    /// Which event stream or camera of a recording was read, if a user said it.
+    pub stream: Option<u16>,
     /// Program and version that wrote the cache.
     pub created_by: String,
     /// SHA-256, in hexadecimal, of the list of the input's files and their SHA-256
@@ -134,14 +147,37 @@ impl CacheHeader {
         }
     }
 
+    /// How recordings were read, as far as a user said it: the attributes `events_outside`, `address_layout` and `stream`
+    /// that there are, as `stream=1`.
+    pub fn reading(&self) -> Vec<String> {
+        let said = [
+            (
+                attr::EVENTS_OUTSIDE,
+                self.events_outside.map(|n| n.to_string()),
+            ),
+            (
+                attr::ADDRESS_LAYOUT,
+                self.layout.map(|l| l.name().to_owned()),
+            ),
+            (attr::STREAM, self.stream.map(|n| n.to_string())),
+        ];
+        let said = said.into_iter();
+        said.filter_map(|(name, value)| Some(format!("{name}={}", value?)))
+            .collect()
+    }
+
     /// CRC-32 of what the attributes say, as text: `split_by`, `frames`, `duration_us`, `height`, `width`,
-    /// `keep_invalid`, `created_by`, `source_sha256`, each name of `skipped`, `input_sha256` where there is one and, where they
-    /// are not the eleven gestures, each of `label_names`, each followed by a line feed.
+    /// `keep_invalid`, `created_by`, `source_sha256`, each name of `skipped`, `input_sha256` if there is one and, if they
+    /// are not the eleven gestures, each of `label_names`, each followed by a line feed; then each line of
+    /// [`CacheHeader::reading`] and a line feed.
     pub fn crc32(&self) -> u32 {
         let Self {
             split,
             sensor,
             keep_invalid,
+            events_outside: _,
+            layout: _,
+            stream: _,
             created_by,
             source_sha256,
             skipped,
@@ -160,6 +196,10 @@ impl CacheHeader {
         let others = label_names.iter().filter(|_| !is_gestures(label_names));
         for line in skipped.iter().chain(input_sha256).chain(others) {
             text.push_str(line);
+            text.push('\n');
+        }
+        for said in self.reading() {
+            text.push_str(&said);
             text.push('\n');
         }
         crc32fast::hash(text.as_bytes())

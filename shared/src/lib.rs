@@ -1,18 +1,36 @@
-//! What `dvs-prep` and `dvs-train` must agree on.
+//! What `dvs-prep` and `dvs-train` have in common.
 //!
-//! * [`labels`]: the eleven gestures;
-//! * [`event`]: one polarity event and the sensor it comes from;
-//! * [`split_mode`]: how a sample's events become frames;
-//! * [`cache_format`]: the names, types and chunk encoding of the HDF5 frame cache;
-//! * [`cache_file`]: a finished cache, opened, checked and read sample by sample.
+//! From an input to frames, one module a step:
+//! [`archive`] finds the input and reads its members; [`formats`] brings a recording or a sample of any format into one
+//! form, packets of AEDAT 3.1 ([`aedat`]); [`recording`] indexes them; [`samples`] and [`classes`] read label files, trial
+//! lists and the names of classes; [`frames`] counts a sample's events.
+//!
+//! [`sample_input`] lists the samples of any input and reads those that [`select`] chooses.
+//!
+//! What the frame cache is: [`cache_format`] has its names, types and chunk encoding, [`cache_file`] opens, checks and reads
+//! one. [`labels`], [`event`] and [`split_mode`] are what both speak of, and [`words`] how messages say it.
 //!
 //! Nothing here decides where files lie, what is printed or how many threads run.
 
+pub mod aedat;
+pub mod archive;
 pub mod cache_file;
 pub mod cache_format;
+pub mod classes;
 pub mod event;
+pub mod file_kind;
+pub mod formats;
+pub mod frames;
 pub mod labels;
+pub mod rationed;
+#[cfg(feature = "cli")]
+pub mod read_args;
+pub mod recording;
+pub mod sample_input;
+pub mod samples;
+pub mod select;
 pub mod split_mode;
+pub mod words;
 
 pub use cache_file::{CacheError, CacheFile, CacheSet, Frames, Sample};
 pub use cache_format::{CacheHeader, ChunkCodec, CountType, Set, SetRows};

@@ -1,6 +1,7 @@
 //! How the events of a sample are divided into frames.
 
 use std::fmt;
+use std::path::Path;
 
 /// The most frames a sample can have when their number is fixed: a sample is one chunk of the cache
 /// and is held in memory whole.
@@ -87,6 +88,15 @@ impl SplitMode {
             Self::from_attributes(split_by, frames.parse().ok()?, 0)?
         };
         (mode.folder_name() == name).then_some(mode)
+    }
+}
+
+impl SplitMode {
+    /// How ready frames were made, as the name of their folder or archive says.
+    pub fn of_path(path: &Path) -> Option<Self> {
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let name = path.file_name()?.to_str()?;
+        Self::of_folder_name(name.split('.').next()?)
     }
 }
 

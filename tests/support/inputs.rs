@@ -121,7 +121,7 @@ pub fn without_windows(mut samples: Samples) -> Samples {
 /// An array as NumPy writes it.
 pub fn npy(descr: &str, shape: &[usize], bytes: &[u8]) -> Vec<u8> {
     let mut file = Vec::new();
-    dvs_prep::formats::write_npy_header(&mut file, descr, shape).unwrap();
+    dvs_shared::formats::write_npy_header(&mut file, descr, shape).unwrap();
     file.extend(bytes);
     file
 }

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use dvs_prep::aedat;
 use dvs_shared::Event;
+use dvs_shared::aedat;
 
 pub const END_HEADER: &[u8] =
     b"#!AER-DAT3.1\r\n#Format: RAW\r\n#Source 1: DVS128\r\n#!END-HEADER\r\n";

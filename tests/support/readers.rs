@@ -9,18 +9,19 @@ use std::io;
 use std::io::Write;
 use std::sync::atomic::AtomicU64;
 
-use dvs_prep::aedat::Stretch;
-use dvs_prep::archive::{Archive, Entry, Member, Visitor};
 use dvs_prep::budget::{Budget, Buffers};
-use dvs_prep::classes::read_mapping;
 use dvs_prep::fingerprint::Fingerprint;
-use dvs_prep::formats::{
-    Format, ReadyFrames, SampleError, decode, events_npy, events_npz, frames_npz,
-};
-use dvs_prep::frames::{frame_count, integrate};
 use dvs_prep::intake::{Intake, Limits};
-use dvs_prep::recording::Recording;
-use dvs_prep::samples::{self, MAX_NAME_BYTES, MAX_WINDOWS};
+use dvs_shared::aedat::{AedatError, Stretch};
+use dvs_shared::archive::{Archive, Entry, Member, Visitor};
+use dvs_shared::classes::read_mapping;
+use dvs_shared::formats::{
+    AddressLayout, Decoded, Format, ReadOptions, ReadyFrames, SampleError, decode, events_npy,
+    events_npz, frames_npz,
+};
+use dvs_shared::frames::{frame_count, integrate};
+use dvs_shared::recording::Recording;
+use dvs_shared::samples::{self, MAX_NAME_BYTES, MAX_WINDOWS};
 use dvs_shared::{CacheFile, ChunkCodec, Frames, SensorSize, Set, SplitMode};
 
 /// A recording: where it is accepted, windows and frames hold exactly the events that the index counts.
@@ -91,20 +92,29 @@ pub fn formats(bytes: &[u8], sensor: SensorSize) {
     };
     for format in [Format::of_recording(bytes), Format::Aedat2, Format::Aedat4] {
         let limit = format.max_events(bytes.len() as u64, INFLATED);
-        for asked in [None, Some(sensor)] {
+        for options in every_way(sensor) {
             let fits = format != Format::Aedat2 || bytes.starts_with(b"#!AER-DAT2.");
-            if let Some(Ok(decoded)) = fits.then(|| decode(bytes, format, asked, INFLATED))
-                && format != Format::Aedat3
-            {
-                assert!(asked.is_none_or(|sensor| sensor == decoded.sensor));
+            let Some(Ok(decoded)) = fits.then(|| decode(bytes, format, &options, INFLATED)) else {
+                continue;
+            };
+            assert!(options.sensor.is_none_or(|sensor| sensor == decoded.sensor));
+            assert!(!decoded.recognised.chars().any(char::is_control));
+            if options.ignore_outside {
+                outside_is_left_out(&decoded, &options);
+            }
+            if !matches!(format, Format::Aedat3 | Format::Aedat30) {
                 whole(&decoded.packets, decoded.sensor, limit);
             }
         }
     }
     let limit = Format::Npz.max_events(bytes.len() as u64, INFLATED);
+    let options = ReadOptions {
+        sensor: Some(sensor),
+        ..ReadOptions::default()
+    };
     let read = [
-        events_npz(bytes, sensor, limit),
-        events_npy(bytes, sensor, limit),
+        events_npz(bytes, &options, limit),
+        events_npy(bytes, &options, limit),
     ];
     for events in read.into_iter().flatten() {
         whole(&events.packets, sensor, limit);
@@ -129,6 +139,40 @@ pub fn formats(bytes: &[u8], sensor: SensorSize) {
         },
     );
     assert!(read.is_err() || made == said.get().0);
+}
+
+/// The ways to read a recording that a user can ask for.
+fn every_way(sensor: SensorSize) -> Vec<ReadOptions> {
+    let plain = ReadOptions::default();
+    let sized = ReadOptions {
+        sensor: Some(sensor),
+        ..plain
+    };
+    let mut ways = vec![
+        plain,
+        sized,
+        ReadOptions {
+            ignore_outside: true,
+            ..sized
+        },
+        ReadOptions {
+            stream: Some(1),
+            keep_invalid: true,
+            ignore_outside: true,
+            ..sized
+        },
+    ];
+    ways.extend(AddressLayout::ALL.map(|layout| ReadOptions {
+        layout: Some(layout),
+        ..sized
+    }));
+    ways
+}
+
+/// A recording that was read without the events outside its sensor has none of them.
+fn outside_is_left_out(decoded: &Decoded<'_>, options: &ReadOptions) {
+    let read = Recording::new(&decoded.packets, decoded.sensor, options.keep_invalid);
+    assert!(!matches!(read, Err(AedatError::OutsideSensor { .. })));
 }
 
 /// Names of classes: where they are accepted, there are some, all different.
@@ -199,6 +243,7 @@ pub fn archive(bytes: &[u8]) {
         waiting: 1 << 12,
         recording: RECORDING,
         inflated: 1 << 16,
+        read: ReadOptions::default(),
     };
     let folder = std::env::temp_dir();
     let mut intake = Intake::new(&budget, &buffers, &fingerprint, limits, &folder);

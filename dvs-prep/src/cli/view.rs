@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use dvs_prep::view::{Background, Scale, Scheme};
 use dvs_shared::Set;
+use dvs_shared::read_args::ReadArgs;
 
 use super::{SplitArgs, parse_duration_us};
 
@@ -59,20 +60,20 @@ pub enum Delay {
 /// Options of `view`.
 #[derive(Debug, Args)]
 pub struct ViewArgs {
-    /// A cache, a recording (.aedat), or the dataset's archive or folder [default: in $DVS_DATA, else in ./DVS128Gesture,
-    /// the cache that the options below name, else the archive]
+    /// A cache, a recording (.aedat, .aedat4), a file of one sample (.npz, .npy), or the dataset's archive or folder
+    /// [default: in $DVS_DATA, else in ./DVS128Gesture, the cache that the options below name, else the archive]
     pub input: Option<PathBuf>,
     /// The sample: its name, as user02_led_0@3 for label 3, or its number from 0 among those of --set and --label
     /// [default: 0]
     #[arg(long, short, value_name = "NAME|N")]
     pub sample: Option<String>,
-    /// Only samples of this gesture: its number or its name
+    /// Only samples of this class: the number of its label, from 0, or its name
     #[arg(long, short, value_name = "LABEL")]
     pub label: Option<String>,
     /// Which set samples are of [default: train; a name is looked for in both]
     #[arg(long, value_enum)]
     pub set: Option<SetName>,
-    /// One sample of each gesture: the first, or number --sample
+    /// One sample of each class: the first, or number --sample
     #[arg(long, conflicts_with = "label")]
     pub each_class: bool,
     /// The picture to write: .png for a sheet or a plot, .gif for an animation [default: a look in the terminal]
@@ -104,13 +105,21 @@ pub struct ViewArgs {
     #[arg(long)]
     pub json: bool,
     /// How a recording's samples become frames.
-    #[command(flatten, next_help_heading = "From recordings")]
+    #[command(flatten, next_help_heading = "Reading recordings")]
     pub split: SplitArgs,
-    /// Count events whose valid bit is clear, as SpikingJelly does
-    #[arg(long, help_heading = "From recordings")]
-    pub keep_invalid: bool,
+    /// How recordings are read.
+    #[command(flatten)]
+    pub read: ReadArgs,
+    /// Memory that a recording may take, in MiB; its file may take half of it
+    #[arg(
+        long,
+        value_name = "MIB",
+        default_value_t = 2048,
+        help_heading = "Reading recordings"
+    )]
+    pub memory: u64,
     /// With --end-us, the part of an .aedat to show instead of a labelled sample, in its own microseconds
-    #[arg(long, value_name = "US", requires = "end_us", allow_negative_numbers = true, help_heading = "From recordings",
+    #[arg(long, value_name = "US", requires = "end_us", allow_negative_numbers = true, help_heading = "Reading recordings",
           conflicts_with_all = ["sample", "label", "each_class", "set"])]
     pub start_us: Option<i64>,
     /// First microsecond after that part
@@ -119,7 +128,7 @@ pub struct ViewArgs {
         value_name = "US",
         requires = "start_us",
         allow_negative_numbers = true,
-        help_heading = "From recordings"
+        help_heading = "Reading recordings"
     )]
     pub end_us: Option<i64>,
 }

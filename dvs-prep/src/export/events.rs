@@ -5,12 +5,12 @@ use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
 use dvs_shared::Set;
+use dvs_shared::recording::WindowEvents;
 
 use super::numpy::{Array, WriteTo, write_npz};
 use super::{EventSink, ExportError};
 use crate::cache_writer::NamedSample;
 use crate::error::Problem;
-use crate::recording::WindowEvents;
 use crate::unfinished_folder::UnfinishedFolder;
 
 /// Where samples wait until it is known which set they belong to: trial lists may come last.
@@ -91,10 +91,10 @@ impl EventSink for EventFiles<'_> {
             write,
         });
         let path = self.unsorted(name, label);
-        write_npz(&path, &arrays).map_err(|source| Problem::Io {
+        write_npz(&path, &arrays).map_err(|reason| Problem::Io {
             action: "write",
             path,
-            source,
+            reason,
         })
     }
 }

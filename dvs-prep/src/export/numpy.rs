@@ -4,10 +4,9 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+use dvs_shared::formats::write_npy_header;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
-
-use crate::formats::write_npy_header;
 
 /// How hard arrays are compressed. Frames and events gain little from more.
 const LEVEL: i64 = 1;

@@ -5,19 +5,20 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use dvs_shared::archive::{Content, GivenUp, Member, SampleId, SampleLayout};
+use dvs_shared::formats::{FIRST_BYTES, Format};
+use dvs_shared::samples::MAX_SAMPLE_NAME_BYTES;
+
 use super::source::{at_its_end, read_whole};
 use super::{Intake, IntakeError, Ready, Source, Task, Waiting};
-use crate::archive::{Content, GivenUp, Member, SampleId, SampleLayout};
 use crate::budget::Loan;
 use crate::error::Problem;
-use crate::formats::{FIRST_BYTES, Format};
-use crate::samples::MAX_SAMPLE_NAME_BYTES;
 
 const COPY_BUFFER: usize = 1 << 20;
 
 impl<'a> Intake<'a> {
     pub(super) fn memory(&self, format: Format, size: u64) -> u64 {
-        format.memory(size, self.limits.inflated)
+        format.memory(size, self.limits.inflated, &self.limits.read)
     }
 
     fn too_large(&mut self, member: &Member, format: Format, size: u64) -> bool {

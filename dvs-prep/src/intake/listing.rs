@@ -2,14 +2,13 @@
 //! does not go together.
 
 use dvs_shared::Set;
-use dvs_shared::labels::is_gestures;
+use dvs_shared::archive::{Member, SampleId};
+use dvs_shared::labels::{gestures, is_gestures};
+use dvs_shared::samples::{Ending, MAPPING_NAME, check_classes};
 
 use super::Intake;
-use crate::archive::{Member, SampleId};
-use crate::classes;
 use crate::error::{Problem, Shortcoming};
 use crate::fingerprint;
-use crate::samples::{MAPPING_NAME, check_classes};
 
 impl Intake<'_> {
     /// The recording that was read whole last.
@@ -24,19 +23,22 @@ impl Intake<'_> {
 
     /// Whether the archive held this recording, whole or not.
     pub fn has_recording(&self, recording: &str) -> bool {
-        self.samples.contains_key(recording)
-            || self.seen.contains(&Member::Recording(recording.to_owned()))
-            || self.seen.contains(&Member::Aedat4(recording.to_owned()))
+        self.samples.contains_key(recording) || self.file_seen(recording).is_some()
+    }
+
+    /// The file of a recording, if the archive held one.
+    pub(super) fn file_seen(&self, recording: &str) -> Option<Member> {
+        let files = Ending::ALL.map(|ending| Member::Recording(recording.to_owned(), ending));
+        files.into_iter().find(|file| self.seen.contains(file))
     }
 
     /// The name of a recording's or a sample's file.
     pub fn file_of(&self, recording: &str) -> String {
-        let aedat4 = Member::Aedat4(recording.to_owned());
-        match self.samples.get(recording) {
-            Some(sample) => sample.file_name(),
-            None if self.seen.contains(&aedat4) => aedat4.file_name(),
-            None => Member::Recording(recording.to_owned()).file_name(),
+        if let Some(sample) = self.samples.get(recording) {
+            return sample.file_name();
         }
+        let usual = || Member::Recording(recording.to_owned(), Ending::Aedat);
+        self.file_seen(recording).unwrap_or_else(usual).file_name()
     }
 
     /// Whether the input is files of one sample each.
@@ -55,12 +57,10 @@ impl Intake<'_> {
             .into_iter()
             .map(|file| (None, Problem::Stray { file }));
         self.problems.extend(strays);
-        let others = self.seen.iter().filter(|m| {
-            matches!(
-                m,
-                Member::Trials(_) | Member::Recording(_) | Member::Aedat4(_)
-            )
-        });
+        let others = self
+            .seen
+            .iter()
+            .filter(|m| matches!(m, Member::Trials(_) | Member::Recording(..)));
         if let Some(recordings) = others.min() {
             let (samples, recordings) = (self.samples.len(), recordings.file_name());
             let problem = Problem::Mixed {
@@ -85,7 +85,7 @@ impl Intake<'_> {
 
     /// Names of the classes.
     pub fn classes(&self) -> Vec<String> {
-        self.mapping.clone().unwrap_or_else(classes::gestures)
+        self.mapping.clone().unwrap_or_else(gestures)
     }
 
     /// Labels beyond the classes, each with the recording or sample it is of: once everything has been read.
@@ -93,11 +93,11 @@ impl Intake<'_> {
         let classes = self.classes().len();
         let mut problems: Vec<Shortcoming> = Vec::new();
         for (recording, windows) in &self.labels {
-            let Err(source) = check_classes(windows.as_deref().unwrap_or_default(), classes) else {
+            let Err(reason) = check_classes(windows.as_deref().unwrap_or_default(), classes) else {
                 continue;
             };
             let file = Member::Labels(recording.clone()).file_name();
-            problems.push((Some(recording.clone()), Problem::List { file, source }));
+            problems.push((Some(recording.clone()), Problem::List { file, reason }));
         }
         let beyond = |s: &&SampleId| usize::from(s.label) >= classes;
         problems.extend(self.samples.values().filter(beyond).map(|sample| {
@@ -165,9 +165,7 @@ impl Intake<'_> {
     /// Recordings of the archive that no list names.
     pub fn unlisted(&self) -> Vec<String> {
         let recordings = self.seen.iter().filter_map(|member| match member {
-            Member::Recording(recording) | Member::Aedat4(recording)
-                if !self.is_listed(recording) =>
-            {
+            Member::Recording(recording, _) if !self.is_listed(recording) => {
                 Some(recording.clone())
             }
             _ => None,

@@ -3,13 +3,13 @@
 use std::io;
 use std::path::PathBuf;
 
+use dvs_shared::archive::{Member, SampleId};
+use dvs_shared::formats::{Format, ReadOptions};
+use dvs_shared::samples::Window;
 use thiserror::Error;
 
 use super::source::Source;
-use crate::archive::{Member, SampleId};
 use crate::budget::Loan;
-use crate::formats::Format;
-use crate::samples::Window;
 
 /// The most members of the dataset an archive is believed to hold; the real one has 246. What is noted of each takes
 /// some hundred bytes.
@@ -62,4 +62,6 @@ pub struct Limits {
     pub recording: u64,
     /// Bytes that what is compressed may become at least, however small its file is.
     pub inflated: u64,
+    /// How recordings are read, which decides how much memory they take.
+    pub read: ReadOptions,
 }

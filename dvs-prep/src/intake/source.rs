@@ -37,9 +37,9 @@ impl Source {
             Self::File(path, length) => {
                 let read =
                     File::open(&path).and_then(|mut file| read_whole(&mut file, length, buffers));
-                read.map_err(|source| Problem::Unreadable {
+                read.map_err(|reason| Problem::Unreadable {
                     file: path.display().to_string(),
-                    source,
+                    reason,
                 })
             }
             Self::Spilled(file, at, length) => {
@@ -47,10 +47,10 @@ impl Source {
                 bytes.resize(length as usize, 0);
                 match file.read_exact_at(&mut bytes, at) {
                     Ok(()) => Ok(bytes),
-                    Err(source) => Err(Problem::Io {
+                    Err(reason) => Err(Problem::Io {
                         action: "read",
                         path: "the spill file beside the cache".into(),
-                        source,
+                        reason,
                     }),
                 }
             }

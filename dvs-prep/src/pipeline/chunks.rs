@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use dvs_shared::cache_format::frame_bytes;
 use dvs_shared::event::DVS128;
+use dvs_shared::frames::Frame;
 use dvs_shared::{ChunkCodec, CountType, SensorSize};
 
 use super::settings::Settings;
 use crate::budget::{Budget, Loan};
 use crate::error::Problem;
-use crate::frames::Frame;
 use crate::staging::{ChunkBuilder, EncodedChunk};
 
 /// The share of the memory for frames whose counts take several bytes, which are held raw, shuffled and encoded.

@@ -3,10 +3,11 @@
 use std::fmt;
 
 use dvs_shared::SensorSize;
+use dvs_shared::aedat::{CutShort, EventCounts};
+use dvs_shared::formats::TimePrecision;
+use dvs_shared::samples::Window;
+use dvs_shared::words::counted;
 
-use crate::aedat::{CutShort, EventCounts};
-use crate::formats::{Format, TimePrecision};
-use crate::samples::Window;
 use crate::staging::StagedSample;
 
 /// What a worker makes of a recording.
@@ -21,6 +22,8 @@ pub(super) struct Finished {
     pub sensor: SensorSize,
     /// What it came as.
     pub kind: Kind,
+    /// How it was read, and what decided that: a line for people.
+    pub recognised: String,
     /// How exact its times are, where they were milliseconds.
     pub precision: Option<TimePrecision>,
     /// The name of its file.
@@ -31,7 +34,7 @@ pub(super) struct Finished {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// Recordings with trial lists and label files.
-    Recording(Format),
+    Recordings,
     /// SpikingJelly's samples of events.
     Events,
     /// SpikingJelly's samples of ready frames.
@@ -43,7 +46,7 @@ pub enum Kind {
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Recording(format) => write!(f, "recordings with label files, {format}"),
+            Self::Recordings => f.write_str("recordings with label files"),
             Self::Events => f.write_str("SpikingJelly's events, npz"),
             Self::Frames => f.write_str("SpikingJelly's ready frames, npz"),
             Self::Figshare => f.write_str("figshare's events, npy in milliseconds"),
@@ -63,14 +66,15 @@ impl Finished {
                 .count();
             warnings.push(format!(
                 "{} is cut short: its last packet, at byte {}, has {} of its {} bytes. What is whole is kept, \
-                 {whole} events of that packet among it, up to {ends} us; {beyond} of the {} windows end later",
-                self.file, cut.offset, cut.left, cut.need, self.samples.len()
+                 {} of that packet among it, up to {ends} us; {beyond} of the {} windows end later",
+                self.file, cut.offset, cut.left, cut.need, counted(whole.into(), "event"), self.samples.len()
             ));
         }
         let backwards = self.counts.backwards;
         if backwards > 0 {
             warnings.push(format!(
-                "{name}: the time goes backwards at {backwards} events; windows are selected by time all the same"
+                "{name}: the time goes backwards at {}; windows are selected by time all the same",
+                counted(backwards, "event")
             ));
         }
         if self.samples.is_empty() {
@@ -81,8 +85,27 @@ impl Finished {
         let span = match self.span {
             None if self.kind == Kind::Frames => "was counted elsewhere".to_owned(),
             Some((first, last)) => format!("spans {first} to {last} us"),
+            None if self.counts.invalid > 0 => format!(
+                "has {}, all with a clear valid bit: --keep-invalid counts them",
+                counted(self.counts.invalid, "event")
+            ),
             None => "has no events at all".to_owned(),
         };
+        for (number, what) in [
+            (self.counts.outside, "outside the sensor"),
+            (
+                self.counts.unexplained,
+                "that neither its format nor its camera explains",
+            ),
+        ] {
+            if number > 0 {
+                warnings.push(format!(
+                    "{}: left out {} {what}",
+                    self.file,
+                    counted(number, "event")
+                ));
+            }
+        }
         for sample in self.samples.iter().filter(|s| s.events == 0) {
             let Window {
                 label,

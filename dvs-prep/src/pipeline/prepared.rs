@@ -4,15 +4,16 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::PoisonError;
 
 use dvs_shared::SensorSize;
+use dvs_shared::aedat::EventCounts;
 use dvs_shared::event::DVS128;
+use dvs_shared::formats::TimePrecision;
+use dvs_shared::words::some_of;
 
 use super::finished::{Finished, Kind};
 use super::work::Work;
-use crate::aedat::EventCounts;
 use crate::cache_writer::NamedSample;
-use crate::formats::TimePrecision;
 use crate::intake::Intake;
-use crate::shortcomings::some_of;
+use crate::shortcomings::SHOWN;
 use crate::staging::Staging;
 use crate::step_times::StepTimes;
 
@@ -33,6 +34,8 @@ pub struct Tally {
     pub raw_bytes: u64,
     /// What they came as.
     pub kinds: BTreeSet<Kind>,
+    /// How they were read, and what decided that: a line for each kind.
+    pub recognised: BTreeSet<String>,
     /// The coarsest times among those that were milliseconds.
     pub precision: Option<TimePrecision>,
 }
@@ -74,7 +77,7 @@ impl Work<'_> {
         let unlisted = intake.unlisted();
         warnings.extend(intake.notes().iter().cloned());
         let label_names = intake.classes();
-        let mut sensor = self.settings.sensor;
+        let mut sensor = self.settings.read.sensor;
         let left_out: HashSet<&String> = skipped.iter().collect();
         let mut lists = intake.lists.clone().map(Option::unwrap_or_default);
         for list in &mut lists {
@@ -94,7 +97,7 @@ impl Work<'_> {
             }
         }
         if !unlisted.is_empty() {
-            let names = some_of(&unlisted);
+            let names = some_of(&unlisted, SHOWN);
             warnings.push(format!(
                 "left out, because no trial list names them: {names}"
             ));
@@ -124,21 +127,15 @@ impl Tally {
         self.outside_windows += recording.outside_windows;
         self.cut_short += u64::from(recording.cut_short.is_some());
         self.kinds.insert(recording.kind);
+        if !self.recognised.contains(&recording.recognised) {
+            self.recognised.insert(recording.recognised.clone());
+        }
         if let Some(next) = recording.precision {
             let all = self.precision.get_or_insert(next);
             all.whole_ms &= next.whole_ms;
             all.step_us = all.step_us.max(next.step_us);
         }
-        let EventCounts {
-            kept,
-            invalid,
-            other_types,
-            backwards,
-        } = recording.counts;
-        self.counts.kept += kept;
-        self.counts.invalid += invalid;
-        self.counts.other_types += other_types;
-        self.counts.backwards += backwards;
+        self.counts.add(&recording.counts);
     }
 }
 

@@ -4,17 +4,16 @@ use std::sync::atomic::AtomicU64;
 
 use dvs_shared::cache_format::frame_bytes;
 use dvs_shared::event::DVS128;
-use dvs_shared::{CountType, SensorSize, SplitMode};
+use dvs_shared::formats::ReadOptions;
+use dvs_shared::{CountType, SplitMode};
 
 /// What the caller decides.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// How samples become frames.
     pub split: SplitMode,
-    /// Whether events with a clear valid bit count.
-    pub keep_invalid: bool,
-    /// Size of the sensor, where it is not the recordings' own to say.
-    pub sensor: Option<SensorSize>,
+    /// How recordings and samples are read.
+    pub read: ReadOptions,
     /// Whether it was said how samples become frames, so that it can be held against ready frames.
     pub split_said: bool,
     /// Whether damaged recordings are left out, instead of no cache being made.
@@ -31,7 +30,7 @@ impl Settings {
     pub fn workers(&self) -> usize {
         let held = 4 * frame_bytes(
             self.split.frames().max(1) as usize,
-            self.sensor.unwrap_or(DVS128),
+            self.read.sensor.unwrap_or(DVS128),
             CountType::U16,
         ) as u64;
         let room = (self.memory / 2 / held).max(1);

@@ -8,21 +8,21 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use dvs_shared::CountType;
+use dvs_shared::archive::Member;
+use dvs_shared::formats::{self, Format, FormatError};
+use dvs_shared::frames::{self, MAX_FRAMES_BY_DURATION};
+use dvs_shared::recording::Recording;
+use dvs_shared::samples::{MAX_OVERLAP, Window};
 use rayon::prelude::*;
 
 use super::chunks::{self, Chunks, FrameMemory, Tools};
 use super::finished::{Finished, Kind};
 use super::settings::{Progress, Settings};
-use crate::archive::Member;
 use crate::budget::Buffers;
 use crate::error::Problem;
 use crate::export::EventSink;
 use crate::fingerprint::Fingerprint;
-use crate::formats::{self, Format, FormatError};
-use crate::frames::{self, MAX_FRAMES_BY_DURATION};
 use crate::intake::{Ready, Source, Task};
-use crate::recording::Recording;
-use crate::samples::{MAX_OVERLAP, Window};
 use crate::staging::{StagedSample, Staging};
 use crate::step_times::{Step, StepTimes};
 
@@ -90,19 +90,15 @@ impl Work<'_> {
         windows: &[Window],
     ) -> Result<Finished, Problem> {
         let (file, name) = (member.file_name(), member.recording().unwrap_or_default());
-        let wrong = |source: FormatError| Problem::Format {
+        let wrong = |reason: FormatError| Problem::Format {
             file: file.clone(),
-            source,
+            reason,
         };
-        let Settings {
-            sensor,
-            keep_invalid,
-            ..
-        } = self.settings;
+        let options = &self.settings.read;
         let start = Instant::now();
         let decoded =
-            formats::decode(bytes, format, sensor, self.settings.inflated()).map_err(wrong)?;
-        let recording = Recording::new(&decoded.packets, decoded.sensor, keep_invalid)
+            formats::decode(bytes, format, options, self.settings.inflated()).map_err(wrong)?;
+        let recording = Recording::new(&decoded.packets, decoded.sensor, options.keep_invalid)
             .map_err(|e| wrong(e.into()))?;
         self.times.add(Step::Parse, start.elapsed());
         chunks::check_size(&self.settings, decoded.sensor, &file)?;
@@ -123,7 +119,7 @@ impl Work<'_> {
             })
             .collect::<Result<Vec<_>, _>>()?;
         let mut counts = recording.counts();
-        counts.other_types += decoded.other_types;
+        counts.add(&decoded.seen);
         Ok(Finished {
             samples,
             counts,
@@ -132,7 +128,8 @@ impl Work<'_> {
             span: recording.span(),
             cut_short: recording.cut_short().or(decoded.cut_short),
             sensor: decoded.sensor,
-            kind: Kind::Recording(format),
+            kind: Kind::Recordings,
+            recognised: format!("{}, {}", Kind::Recordings, decoded.recognised),
             precision: None,
             file,
         })
@@ -188,10 +185,10 @@ impl Work<'_> {
     ) -> Result<StagedSample, Problem> {
         let (chunks, counts, encoding) = chunks.finish(&name, frames)?;
         self.widest.fetch_max(counts as u8, Ordering::Relaxed);
-        let chunks = self.staging.put(chunks).map_err(|source| Problem::Io {
+        let chunks = self.staging.put(chunks).map_err(|reason| Problem::Io {
             action: "write",
             path: "the staging file beside the cache".into(),
-            source,
+            reason,
         })?;
         self.times
             .add(Step::Integrate, start.elapsed().saturating_sub(encoding));

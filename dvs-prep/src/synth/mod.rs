@@ -22,22 +22,21 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::sync::mpsc;
 
+use dvs_shared::file_kind::irregular;
 use dvs_shared::labels::LABEL_NAMES;
-use flate2::Compression;
-use rayon::ThreadPoolBuilder;
-
-use crate::file_kind::irregular;
-use crate::output_lock::OutputLock;
-use crate::unfinished::Unfinished;
-
 pub use error::SynthError;
+use flate2::Compression;
 pub use options::{
     COMPRESSION, EVENTS_PER_SECOND, GESTURE_SECONDS, Light, MAX_EVENTS, MAX_RECORDINGS, MAX_USERS,
     SynthOptions,
 };
 use options::{Trial, check, compression, expected_events, trials};
+use rayon::ThreadPoolBuilder;
 use recording::{ROWS, Recording};
 use tarball::{Part, TarWriter, member};
+
+use crate::output_lock::OutputLock;
+use crate::unfinished::Unfinished;
 
 /// Bytes that recordings may hold in memory before they are written.
 const MEMORY: f64 = 300e6;

@@ -1,111 +1,119 @@
-//! Where samples come from: a cache, a recording, or the dataset's archive.
+//! The samples that are shown, read from a cache, a recording, a file of one sample, or the dataset.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, anyhow};
 use clap::error::ErrorKind;
+use dvs_prep::pipeline::Progress;
 use dvs_prep::view::Timing;
-use dvs_shared::cache_format::HDF5_SIGNATURE;
-use dvs_shared::labels::LABEL_NAMES;
+use dvs_shared::frames::{MAX_FRAMES_BY_DURATION, frame_count, integrate, time_spans};
+use dvs_shared::sample_input::{EventSample, InputOptions, SampleContent, SampleInput};
+use dvs_shared::select::{Listed, Wanted, Which};
 use dvs_shared::{CacheFile, ChunkCodec, Frames, Set, SplitMode};
 
-use super::choose::{Listed, Wanted};
-use super::misuse;
-use super::recordings::Recordings;
 use super::sample::{Collector, Viewed};
 use crate::cli::ViewArgs;
-use crate::options;
+use crate::options::{self, misuse};
+use crate::progress::Bar;
 
-/// How AEDAT recordings begin, of any version.
-const AEDAT: &[u8] = b"#!AER-DAT";
-
-/// An input that was opened, and the samples that are known of it.
-pub enum Input {
-    /// A frame cache.
-    Cache(Box<CacheFile>, Vec<Listed>),
-    /// A recording, or an archive of them.
-    Recordings(Recordings),
+/// The samples that were asked for.
+pub struct Shown {
+    /// The input.
+    pub path: PathBuf,
+    /// What the input is.
+    pub kind: &'static str,
+    /// How its recordings were read, and what decided that.
+    pub recognised: Vec<String>,
+    /// Names of the classes by label.
+    pub label_names: Vec<String>,
+    /// The samples.
+    pub samples: Vec<Viewed>,
 }
 
-impl Input {
-    /// Opens what `args` name, or what lies where the dataset does. Of an archive no more is read than is needed to find
-    /// what is `wanted`.
-    ///
-    /// # Errors
-    /// Where it cannot be read, or is none of these.
-    pub fn open(args: &ViewArgs, wanted: &Wanted) -> Result<Self> {
-        let split = options::split_mode(&args.split);
-        let path = match &args.input {
-            Some(path) => path.clone(),
-            None => by_convention(split)?,
-        };
-        let start =
-            first_bytes(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        if start == HDF5_SIGNATURE {
-            refuse_options_of_recordings(args, &path);
-            let cache = CacheFile::open(&path)?;
-            let listed = Set::ALL.into_iter().flat_map(|set| listed(&cache, set));
-            let listed = listed.collect();
-            return Ok(Self::Cache(Box::new(cache), listed));
-        }
-        let recordings = match start == AEDAT {
-            true => Recordings::of_file(&path, args, split)?,
-            false => Recordings::of_archive(&path, args, split, wanted)?,
-        };
-        Ok(Self::Recordings(recordings))
+/// Reads the samples that `args` ask for, each with at most `max_frames` frames to show.
+///
+/// # Errors
+/// If the input has no such sample or cannot be read.
+pub fn read(args: &ViewArgs, max_frames: usize) -> Result<Shown> {
+    let wanted = wanted(args);
+    let split = options::split_mode(&args.split);
+    let path = match &args.input {
+        Some(path) => path.clone(),
+        None => by_convention(split)?,
+    };
+    let options = InputOptions {
+        read: args.read.options(),
+        classes: args.read.classes.clone(),
+        span: args.start_us.zip(args.end_us),
+        memory: options::memory(args.memory),
+    };
+    let mut input = SampleInput::open(&path, options)?;
+    if input.cache().is_some() {
+        refuse_options_of_recordings(args, &path);
     }
+    let progress = Arc::new(Progress::default());
+    let bar = |what| Bar::follow(what, input.bytes(), Arc::clone(&progress));
+    let (looking, reading) = ("looking for samples", "reading samples");
+    let places = {
+        let _bar = bar(looking);
+        input.find(&wanted, &progress.bytes)
+    };
+    let places = noting(&mut input, places)?;
+    let progress = Arc::new(Progress::default());
+    let _bar = Bar::follow(reading, input.bytes(), Arc::clone(&progress));
+    let listed = input.samples().to_vec();
+    let label_names = input.label_names().to_vec();
+    let mut viewing = Viewing {
+        split,
+        split_is_said: args.split.given(),
+        max_frames,
+        samples: places.len(),
+        codec: ChunkCodec::default(),
+        frames: Frames::default(),
+        recognised: Vec::new(),
+    };
+    let mut read: Vec<(usize, Viewed)> = Vec::new();
+    let result = input.read(&places, &progress.bytes, &mut |at, content| {
+        read.push((at, viewing.sample(&listed[at], content)?));
+        anyhow::Ok(())
+    });
+    noting(&mut input, result)?;
+    read.sort_by_key(|(at, _)| places.iter().position(|place| place == at));
+    Ok(Shown {
+        path: input.path().to_owned(),
+        kind: input.kind(),
+        recognised: viewing.recognised,
+        label_names,
+        samples: read.into_iter().map(|(_, sample)| sample).collect(),
+    })
+}
 
-    /// What was opened.
-    pub fn path(&self) -> &Path {
-        match self {
-            Self::Cache(cache, _) => cache.path(),
-            Self::Recordings(recordings) => recordings.path(),
-        }
+/// Which samples `args` ask for. A name for each class is misuse.
+fn wanted(args: &ViewArgs) -> Wanted {
+    let sample = args.sample.as_deref().map_or(Which::Nth(0), Which::said);
+    if let (Which::Named(name), true) = (&sample, args.each_class) {
+        misuse(
+            ErrorKind::ArgumentConflict,
+            format!(
+                "--each-class takes a sample of each class by its number, not the one named {name}"
+            ),
+        );
     }
+    Wanted {
+        set: args.set.map(Set::from),
+        sample,
+        label: args.label.clone(),
+        each_class: args.each_class,
+    }
+}
 
-    /// What it is.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Cache(..) => "cache",
-            Self::Recordings(recordings) => recordings.kind(),
-        }
+/// Says what a user should know of what was read, whether it could be read or not.
+fn noting<T, E>(input: &mut SampleInput, result: Result<T, E>) -> Result<T, E> {
+    for note in input.take_notes() {
+        eprintln!("dvs-prep: warning: {note}");
     }
-
-    /// The samples it has, as far as they had to be known.
-    pub fn samples(&self) -> &[Listed] {
-        match self {
-            Self::Cache(_, listed) => listed,
-            Self::Recordings(recordings) => recordings.samples(),
-        }
-    }
-
-    /// Names of the classes by label.
-    pub fn label_names(&self) -> Vec<String> {
-        match self {
-            Self::Cache(cache, _) => cache.header.label_names.clone(),
-            Self::Recordings(_) => LABEL_NAMES.map(str::to_owned).to_vec(),
-        }
-    }
-
-    /// The samples at these places of [`Input::samples`], each with at most so many frames to show.
-    ///
-    /// # Errors
-    /// Where one cannot be read.
-    pub fn read(&mut self, places: &[usize], max_frames: usize) -> Result<Vec<Viewed>> {
-        match self {
-            Self::Cache(cache, listed) => {
-                let mut tools = (ChunkCodec::default(), Frames::default());
-                let sample = |&at: &usize| {
-                    let room = (max_frames, places.len());
-                    of_cache(cache, &listed[at], room, &mut tools)
-                };
-                places.iter().map(sample).collect()
-            }
-            Self::Recordings(recordings) => recordings.read(places, max_frames),
-        }
-    }
+    result
 }
 
 /// What the dataset's folder has: the cache of this split, or else the archive.
@@ -115,28 +123,22 @@ fn by_convention(split: SplitMode) -> Result<PathBuf> {
     Ok(if cache.is_file() { cache } else { folder })
 }
 
-/// The first bytes of a file, as many as tell what it is; none of a folder.
-fn first_bytes(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut start = Vec::new();
-    if std::fs::metadata(path)?.is_file() {
-        File::open(path)?.take(9).read_to_end(&mut start)?;
-        if start.starts_with(HDF5_SIGNATURE) {
-            start.truncate(HDF5_SIGNATURE.len());
-        }
-    }
-    Ok(start)
-}
-
 /// A cache's frames are made already.
 fn refuse_options_of_recordings(args: &ViewArgs, path: &Path) {
+    let read = &args.read;
     let given = [
         ("--frames", args.split.frames.is_some()),
         ("--split", args.split.split.is_some()),
         ("--duration", args.split.duration.is_some()),
-        ("--keep-invalid", args.keep_invalid),
+        ("--keep-invalid", read.keep_invalid),
+        ("--ignore-outside", read.ignore_outside),
+        ("--sensor", read.sensor.is_some()),
+        ("--layout", read.layout.is_some()),
+        ("--stream", read.stream.is_some()),
+        ("--classes", read.classes.is_some()),
         ("--start-us", args.start_us.is_some()),
     ];
-    // Without --input these options have found the cache.
+    // Without an input these options have found the cache.
     let given = given
         .iter()
         .find(|(_, given)| *given && args.input.is_some());
@@ -151,43 +153,112 @@ fn refuse_options_of_recordings(args: &ViewArgs, path: &Path) {
     }
 }
 
-fn listed(cache: &CacheFile, set: Set) -> impl Iterator<Item = Listed> + '_ {
-    let samples = cache.set(set).samples.iter().enumerate();
-    samples.map(move |(index, sample)| Listed {
-        name: sample.name.clone(),
-        label: Some(sample.label),
-        set: Some(set),
-        index: Some(index),
-    })
+/// What samples are made into on their way to be shown.
+struct Viewing {
+    split: SplitMode,
+    split_is_said: bool,
+    max_frames: usize,
+    samples: usize,
+    codec: ChunkCodec,
+    frames: Frames,
+    recognised: Vec<String>,
 }
 
-fn of_cache(
-    cache: &CacheFile,
-    listed: &Listed,
-    (max_frames, samples): (usize, usize),
-    (codec, scratch): &mut (ChunkCodec, Frames),
-) -> Result<Viewed> {
-    let (Some(set), Some(index)) = (listed.set, listed.index) else {
-        bail!("{} has no place in the cache", listed.full_name());
-    };
-    let sample = &cache.set(set).samples[index];
-    let counts = cache.set(set).counts;
-    let (size, split) = (cache.header.sensor, cache.header.split);
-    let mut collector = Collector::new(size, sample.frames, max_frames, samples);
-    cache.read_by_chunk(set, index, codec, scratch, |chunk| {
-        let mut cells = chunk.counts(counts);
-        for _ in 0..chunk.frames {
-            collector.push(cells.by_ref().take(size.frame_cells()));
+impl Viewing {
+    fn sample(&mut self, listed: &Listed, content: SampleContent<'_>) -> Result<Viewed> {
+        match content {
+            SampleContent::Cached(cache, set, index) => self.of_cache(cache, set, index, listed),
+            SampleContent::Events(sample) => {
+                self.recognise(sample.recognised);
+                self.of_events(&sample, listed)
+            }
+            SampleContent::Frames {
+                counts,
+                frames,
+                sensor,
+                split,
+                recognised,
+            } => {
+                self.recognise(recognised);
+                let said = self.split_is_said.then_some(self.split);
+                let split = split.or(said).ok_or_else(|| {
+                    anyhow!(
+                        "{} has ready frames; say how they were made, with --frames and --split or --duration",
+                        listed.full_name()
+                    )
+                })?;
+                let mut collector = Collector::new(sensor, frames, self.max_frames, self.samples);
+                for frame in counts.chunks_exact(sensor.frame_cells()) {
+                    collector.push(frame.iter().copied());
+                }
+                Ok(collector.finish(listed.clone(), split, timing(split, (0, 0)), (0, 0)))
+            }
         }
-    })?;
-    let window = (sample.start_us, sample.end_us);
-    let timing = match split {
+    }
+
+    fn recognise(&mut self, recognised: &str) {
+        if !self.recognised.iter().any(|known| known == recognised) {
+            self.recognised.push(recognised.to_owned());
+        }
+    }
+
+    fn of_events(&self, sample: &EventSample<'_>, listed: &Listed) -> Result<Viewed> {
+        let (start, end) = sample.span;
+        if let Some(why) = sample.why_empty() {
+            let name = listed.full_name();
+            eprintln!("dvs-prep: warning: {name} has no events from {start} to {end} us; {why}");
+        }
+        let (events, split) = (&sample.events, self.split);
+        let frames = frame_count(events, split).map_err(|frames| {
+            anyhow!(
+                "{} spans {frames} frames of {} us, beyond the limit of {MAX_FRAMES_BY_DURATION}: choose a longer \
+                 --duration",
+                listed.full_name(),
+                split.duration_us()
+            )
+        })?;
+        let mut collector = Collector::new(events.sensor(), frames, self.max_frames, self.samples);
+        integrate(events, split, frames, |frame| match frame.bytes() {
+            Some(bytes) => collector.push(bytes.iter().map(|&count| count.into())),
+            None => collector.push(frame.counts().into_iter()),
+        });
+        let timing = Timing::Spans(time_spans(events, split, frames));
+        Ok(collector.finish(listed.clone(), split, timing, sample.span))
+    }
+
+    fn of_cache(
+        &mut self,
+        cache: &CacheFile,
+        set: Set,
+        index: usize,
+        listed: &Listed,
+    ) -> Result<Viewed> {
+        let sample = &cache.set(set).samples[index];
+        let counts = cache.set(set).counts;
+        let (size, split) = (cache.header.sensor, cache.header.split);
+        let mut collector = Collector::new(size, sample.frames, self.max_frames, self.samples);
+        let Self { codec, frames, .. } = self;
+        cache.read_by_chunk(set, index, codec, frames, |chunk| {
+            let mut cells = chunk.counts(counts);
+            for _ in 0..chunk.frames {
+                collector.push(cells.by_ref().take(size.frame_cells()));
+            }
+        })?;
+        let window = (sample.start_us, sample.end_us);
+        Ok(collector.finish(listed.clone(), split, timing(split, window), window))
+    }
+}
+
+/// What is known of the times of frames that were made elsewhere, of a sample with this window.
+fn timing(split: SplitMode, window: (i64, i64)) -> Timing {
+    match split {
         SplitMode::Duration { us } => Timing::Fixed(us),
+        // Ready frames have no window.
+        SplitMode::Time { .. } if window == (0, 0) => Timing::Unknown,
         SplitMode::Time { frames } => {
             let span = window.1 as f64 - window.0 as f64;
             Timing::AtMost(span / f64::from(frames))
         }
         SplitMode::Number { .. } => Timing::Unknown,
-    };
-    Ok(collector.finish(listed.clone(), split, timing, window))
+    }
 }

@@ -7,10 +7,11 @@ use std::path::Path;
 use dvs_prep::view::Timing;
 use dvs_prep::view::terminal::visible;
 use dvs_shared::Set;
+use dvs_shared::select::name_of;
+use dvs_shared::words::counted;
 use serde::Serialize;
 
-use super::choose::name_of;
-use super::input::Input;
+use super::input::Shown;
 use super::sample::Viewed;
 use crate::report::{grouped, line, size};
 
@@ -19,6 +20,8 @@ use crate::report::{grouped, line, size};
 pub struct Said {
     input: String,
     input_kind: &'static str,
+    /// How recordings were read, and what decided that.
+    recognised: Vec<String>,
     /// `null` where nothing is written.
     #[serde(rename = "picture")]
     pub written: Option<Written>,
@@ -79,12 +82,16 @@ impl Written {
 
 impl Said {
     /// Of these samples.
-    pub fn new(input: &Input, samples: &[Viewed], names: &[String]) -> Self {
+    pub fn new(shown: &Shown) -> Self {
+        let samples = shown.samples.iter();
         Self {
-            input: input.path().to_string_lossy().into_owned(),
-            input_kind: input.kind(),
+            input: shown.path.to_string_lossy().into_owned(),
+            input_kind: shown.kind,
+            recognised: shown.recognised.clone(),
             written: None,
-            samples: samples.iter().map(|s| OfSample::new(s, names)).collect(),
+            samples: samples
+                .map(|s| OfSample::new(s, &shown.label_names))
+                .collect(),
         }
     }
 
@@ -92,6 +99,9 @@ impl Said {
     pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let shown = |text: &str| text.chars().map(visible).collect::<String>();
         line(out, self.input_kind, &shown(&self.input))?;
+        for recognised in &self.recognised {
+            line(out, "recognised", &shown(recognised))?;
+        }
         for sample in &self.samples {
             line(out, "sample", &shown(&sample.in_words()))?;
         }
@@ -115,6 +125,14 @@ impl Said {
             )?;
         }
         Ok(())
+    }
+}
+
+/// So many events.
+fn events(number: u64) -> String {
+    match number {
+        1 => counted(1, "event"),
+        number => format!("{} events", grouped(number)),
     }
 }
 
@@ -168,10 +186,10 @@ impl OfSample {
             by => format!("{frames} frames split by {by}"),
         };
         format!(
-            "{} {}{place}: {} events in {split}{shown}, from {} to {} us",
+            "{} {}{place}: {} in {split}{shown}, from {} to {} us",
             self.sample,
             self.label_name,
-            grouped(self.events),
+            events(self.events),
             self.start_us,
             self.end_us
         )

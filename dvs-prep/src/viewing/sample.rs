@@ -3,9 +3,9 @@
 use dvs_prep::view::{Clip, Timing, ViewError, caption, duration};
 use dvs_shared::SplitMode;
 use dvs_shared::event::SensorSize;
+use dvs_shared::select::{Listed, name_of};
 
 use super::Kind;
-use super::choose::{Listed, name_of};
 use crate::report::grouped;
 
 /// Bytes of the frames that are held in memory to be shown, of all samples.

@@ -22,6 +22,7 @@ fn checkpoint() -> Checkpoint {
                 size: [128, 128],
                 label_names: gestures(),
                 source_sha256: String::new(),
+                reading: Vec::new(),
                 keep_invalid: false,
             },
             epoch: 3,

@@ -141,8 +141,10 @@ pub struct TrainArgs {
     )]
     pub t_max: u32,
 
-    /// Hold out users of the training set, as users:4 or a share such as 0.1, and choose checkpoint_max on them; the
-    /// test set is then judged once, at the end
+    /// Hold out users of the training set and choose checkpoint_max on them: users:4, users:NAME,NAME or a share such as
+    /// 0.1; or whole recordings, as recordings:0.2. The test set is then judged once, at the end
+    ///
+    /// A sample's user is what stands before the first _ of its name.
     #[arg(long, value_name = "HOW")]
     pub validation: Option<Validation>,
 

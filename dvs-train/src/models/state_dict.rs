@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail, ensure};
-
 use dvs_shared::labels::CLASSES;
+use dvs_shared::words::some_of;
 
 use super::label_order::LabelOrder;
 use super::named::{Named, Values};
@@ -58,12 +58,12 @@ pub fn recognise(
     if !unknown.is_empty() || !missing.is_empty() {
         let mut problems = Vec::new();
         if !unknown.is_empty() {
-            problems.push(format!("it has no {}", listed(&unknown)));
+            problems.push(format!("it has no {}", some_of(&unknown, SHOWN)));
         }
         if !missing.is_empty() {
             problems.push(format!(
                 "{} missing",
-                listed(&missing) + is_or_are(&missing)
+                some_of(&missing, SHOWN) + is_or_are(&missing)
             ));
         }
         bail!(
@@ -180,25 +180,11 @@ fn unlike_any(tensors: &BTreeMap<&str, Tensor<'_>>) -> String {
     format!(
         "its {} weights have names of another network: {}; expected are {}",
         there.len(),
-        listed(&there),
+        some_of(&there, SHOWN),
         expected.join(" or ")
     )
 }
 
 fn is_or_are(names: &[&str]) -> &'static str {
     if names.len() == 1 { " is" } else { " are" }
-}
-
-/// The first of some names.
-fn listed(names: &[&str]) -> String {
-    let mut text = names
-        .iter()
-        .take(SHOWN)
-        .copied()
-        .collect::<Vec<_>>()
-        .join(", ");
-    if names.len() > SHOWN {
-        text += &format!(" and {} more", names.len() - SHOWN);
-    }
-    text
 }

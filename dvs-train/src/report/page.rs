@@ -76,7 +76,7 @@ fn chosen(summary: &Summary) -> Markup {
         @if summary.validation_users.is_empty() {
             "It was chosen on the test set itself, as in the tutorial (the paper's accuracy-A)."
         } @else {
-            "It was chosen on " (summary.validation_users.join(", ")) ", who were held out of training and of whose samples it recognises "
+            "It was chosen on " (summary.validation_users.join(", ")) ", held out of training, of whose samples it recognises "
             (percent(summary.chosen_with)) "; the test set was judged once (the paper's accuracy-B)."
         }
     }

@@ -169,11 +169,22 @@ impl Reader<'_> {
                 format!("it is {keep_invalid}, not 0 or 1"),
             ));
         }
+        let layout = match root.attr(attr::ADDRESS_LAYOUT) {
+            Ok(_) => {
+                let text = self.text(root, attr::ADDRESS_LAYOUT)?;
+                let layout = text.parse();
+                Some(layout.map_err(|e: String| self.damaged("attribute `address_layout`", e))?)
+            }
+            Err(_) => None,
+        };
         let label_names = self.label_names(root)?;
         let header = CacheHeader {
             split,
             sensor,
             keep_invalid: keep_invalid == 1,
+            events_outside: self.optional(root, attr::EVENTS_OUTSIDE)?,
+            layout,
+            stream: self.optional(root, attr::STREAM)?,
             created_by: self.text(root, attr::CREATED_BY)?,
             source_sha256: self.sha256(root, attr::SOURCE_SHA256)?,
             input_sha256: match root.attr(attr::INPUT_SHA256) {

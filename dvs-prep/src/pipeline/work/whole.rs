@@ -4,20 +4,20 @@ use std::cell::RefCell;
 use std::time::Instant;
 
 use dvs_shared::SplitMode;
+use dvs_shared::aedat::EventCounts;
+use dvs_shared::archive::SampleId;
 use dvs_shared::event::DVS128;
+use dvs_shared::formats::{
+    Format, ReadyFrames, SampleError, events_npy, events_npz, frames_npz, holds_frames,
+};
+use dvs_shared::frames::MAX_FRAMES_BY_DURATION;
+use dvs_shared::recording::Recording;
+use dvs_shared::samples::Window;
 
 use super::super::chunks::{self, Chunks, Tools};
 use super::super::finished::{Finished, Kind};
 use super::Work;
-use crate::aedat::EventCounts;
-use crate::archive::SampleId;
 use crate::error::Problem;
-use crate::formats::{
-    Format, ReadyFrames, SampleError, events_npy, events_npz, frames_npz, holds_frames,
-};
-use crate::frames::MAX_FRAMES_BY_DURATION;
-use crate::recording::Recording;
-use crate::samples::Window;
 use crate::step_times::Step;
 
 impl Work<'_> {
@@ -29,33 +29,31 @@ impl Work<'_> {
         bytes: &[u8],
     ) -> Result<Finished, Problem> {
         let file = id.file_name();
-        let wrong = |source: SampleError| Problem::Format {
+        let wrong = |reason: SampleError| Problem::Format {
             file: file.clone(),
-            source: source.into(),
+            reason: reason.into(),
         };
         if format == Format::Npz && holds_frames(bytes).map_err(wrong)? {
             return self.ready_frames(id, bytes);
         }
-        let sensor = self.settings.sensor.unwrap_or(DVS128);
+        let options = &self.settings.read;
         let limit = format.max_events(bytes.len() as u64, self.settings.inflated());
         let start = Instant::now();
-        let (events, kind, name) = match format {
+        let (events, kind) = match format {
             Format::Npy => (
-                events_npy(bytes, sensor, limit).map_err(wrong)?,
+                events_npy(bytes, options, limit).map_err(wrong)?,
                 Kind::Figshare,
-                // As SpikingJelly would call it: the first of its label in the recording.
-                format!("{}_0", id.name),
             ),
             _ => (
-                events_npz(bytes, sensor, limit).map_err(wrong)?,
+                events_npz(bytes, options, limit).map_err(wrong)?,
                 Kind::Events,
-                id.name.clone(),
             ),
         };
+        let sensor = events.sensor;
         let recording =
             Recording::new(&events.packets, sensor, true).map_err(|e| Problem::Format {
                 file: file.clone(),
-                source: e.into(),
+                reason: e.into(),
             })?;
         self.times.add(Step::Parse, start.elapsed());
         chunks::check_size(&self.settings, sensor, &file)?;
@@ -68,16 +66,20 @@ impl Work<'_> {
             end_us,
             line: 0,
         };
+        let name = id.sample_name();
         let sample = self.sample(name, &recording, window, &mut Tools::default())?;
+        let mut counts = recording.counts();
+        counts.outside = events.outside;
         Ok(Finished {
             samples: vec![sample],
-            counts: recording.counts(),
+            counts,
             outside_windows: 0,
             bytes: bytes.len() as u64,
             span,
             cut_short: None,
             sensor,
             kind,
+            recognised: format!("{kind}: {sensor} pixels, {}", events.recognised),
             precision: events.precision,
             file,
         })
@@ -94,7 +96,7 @@ impl Work<'_> {
         }
         let split = settings.split;
         let expected = ReadyFrames {
-            sensor: settings.sensor,
+            sensor: settings.read.sensor,
             frames: (split.frames() > 0).then(|| split.frames()),
             limit: MAX_FRAMES_BY_DURATION as u64,
         };
@@ -124,9 +126,9 @@ impl Work<'_> {
             },
         )
         .map_err(|error| match error {
-            ReadyError::Sample(source) => Problem::Format {
+            ReadyError::Sample(reason) => Problem::Format {
                 file: file.clone(),
-                source: source.into(),
+                reason: reason.into(),
             },
             ReadyError::Problem(problem) => problem,
         })?;
@@ -159,6 +161,7 @@ impl Work<'_> {
             cut_short: None,
             sensor,
             kind: Kind::Frames,
+            recognised: format!("{}: {sensor} pixels, as they have; {split}", Kind::Frames),
             precision: None,
             file,
         })

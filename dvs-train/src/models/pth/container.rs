@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io::Cursor;
 
 use anyhow::{Context, Result, bail, ensure};
-use dvs_prep::rationed::Rationed;
+use dvs_shared::rationed::Rationed;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::pickle::{Node, Pickle};

@@ -1,0 +1,284 @@
+//! AEDAT 3.1: a recording's bytes, checked and indexed packet by packet.
+//!
+//! Format: <https://docs.inivation.com/software/software-advanced-usage/file-formats/aedat-3.1.html>. Text lines
+//! beginning with `#` up to `#!END-HEADER`, then packets: a header of 28 bytes and `eventCapacity` events of
+//! `eventSize` bytes, of which the first `eventNumber` count. Everything is little-endian.
+//!
+//! One pass checks every event that will be counted and notes what each block of packets holds, so that selecting a
+//! sample's window afterwards touches only the blocks it overlaps. What few recordings need, such as y turned upside
+//! down, is done in a copy (`rewrite`) before that.
+//!
+//! A recording that ends inside its last packet was cut short: the whole events before the cut are kept and the cut is
+//! said, as a recording that the camera's computer stopped writing is still worth using. Whatever else departs from
+//! the format is an error.
+
+mod cut;
+mod error;
+mod header;
+mod layout;
+mod packet;
+mod rewrite;
+mod stretch;
+mod survey;
+
+use std::collections::BTreeSet;
+
+use self::cut::cut_short;
+pub use self::error::AedatError;
+pub(crate) use self::error::outside;
+pub use self::header::{FIRST_LINES, FileHeader, Source, Version};
+pub use self::layout::{EVENT_BYTES, PACKET_HEADER, POLARITY_EVENT};
+use self::layout::{FIRST_OWN_TYPE, LAST_DEFINED_TYPE};
+use self::packet::Header;
+pub use self::packet::{Block, encode};
+pub use self::rewrite::{Rewrite, rewrite};
+pub use self::stretch::Stretch;
+use self::survey::survey;
+use crate::SensorSize;
+
+/// Bytes after which a block of packets is ended. A block takes 64 bytes of memory, so the index of a recording stays
+/// below a fiftieth of it, however few events its packets have.
+const BLOCK_BYTES: usize = 4096;
+
+/// Where a recording ends inside its last packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CutShort {
+    /// Start of the packet in bytes.
+    pub offset: usize,
+    /// Bytes it should have, its header included.
+    pub need: u64,
+    /// Bytes it has.
+    pub left: usize,
+    /// Events of it that are whole and kept.
+    pub events: u32,
+}
+
+/// What was seen in a recording.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EventCounts {
+    /// Polarity events that count.
+    pub kept: u64,
+    /// Polarity events left out because their valid bit is clear.
+    pub invalid: u64,
+    /// Events left out because they lie outside the sensor.
+    pub outside: u64,
+    /// Events of other types, skipped by length.
+    pub other_types: u64,
+    /// Events that the recording's format or its camera cannot have made, left out.
+    pub unexplained: u64,
+    /// Events whose time lies before that of the event before them.
+    pub backwards: u64,
+}
+
+impl EventCounts {
+    /// Adds what was seen elsewhere.
+    pub fn add(&mut self, other: &Self) {
+        let Self {
+            kept,
+            invalid,
+            outside,
+            other_types,
+            unexplained,
+            backwards,
+        } = other;
+        self.kept += kept;
+        self.invalid += invalid;
+        self.outside += outside;
+        self.other_types += other_types;
+        self.unexplained += unexplained;
+        self.backwards += backwards;
+    }
+}
+
+/// Whether a recording has more events than the 1 % that may be left out because nothing explains them.
+pub(crate) fn too_many_unexplained(unexplained: u64, of: u64) -> bool {
+    unexplained.saturating_mul(100) > of
+}
+
+/// The index of one recording.
+#[derive(Debug, Default)]
+pub struct Index {
+    /// The blocks, in file order.
+    pub blocks: Vec<Block>,
+    /// Totals.
+    pub counts: EventCounts,
+    /// Where the recording ends inside its last packet, if it does.
+    pub cut_short: Option<CutShort>,
+}
+
+/// Checks `recording` and indexes its packets. With `keep_invalid`, events whose valid bit is clear count too.
+///
+/// # Errors
+/// The first place at which the recording departs from the format or the sensor. One that is cut short inside its last
+/// packet does not: see [`Index::cut_short`].
+pub fn index(
+    recording: &[u8],
+    sensor: SensorSize,
+    keep_invalid: bool,
+) -> Result<Index, AedatError> {
+    let mut at = FileHeader::read(recording)?.end;
+    let mut index = Index::default();
+    let mut camera = None;
+    let mut previous = i64::MIN;
+    let mut first_outside = None;
+    let mut first_unknown = None;
+    let mut block = Block {
+        at,
+        end: at,
+        events: Stretch::EMPTY,
+    };
+    while at < recording.len() {
+        let offset = at;
+        let left = recording.len() - at;
+        let Some(header) = Header::at(recording, at) else {
+            index.cut_short = Some(CutShort {
+                offset,
+                need: PACKET_HEADER as u64,
+                left,
+                events: 0,
+            });
+            break;
+        };
+        let left = left - PACKET_HEADER;
+        let mut number = header.number;
+        if header.bytes() > left as u64 {
+            let cut = cut_short(recording, offset, &header)?;
+            index.cut_short = Some(cut);
+            number = cut.events;
+        }
+        at += PACKET_HEADER + header.bytes().min(left as u64) as usize;
+        if header.event_type != POLARITY_EVENT {
+            if header.number > header.capacity && index.cut_short.is_none() {
+                return Err(number_beyond_capacity(offset, &header));
+            }
+            if (LAST_DEFINED_TYPE + 1..FIRST_OWN_TYPE).contains(&header.event_type)
+                || header.event_type > i16::MAX as u16
+            {
+                index.counts.unexplained += u64::from(number);
+                first_unknown.get_or_insert((header.event_type, offset));
+            } else {
+                index.counts.other_types += u64::from(number);
+            }
+            continue;
+        }
+        check_layout(offset, &header)?;
+        if number > 0 && *camera.get_or_insert(header.source) != header.source {
+            return Err(several_cameras(recording));
+        }
+        let packet = header.packet(offset, number);
+        let (events, seen) = survey(&packet, recording, sensor, keep_invalid, &mut previous);
+        if seen.outside > 0 && first_outside.is_none() {
+            first_outside = survey::first_outside(&packet, recording, sensor, keep_invalid);
+        }
+        index.counts.add(&seen);
+        block.end = at;
+        block.events.append(&events);
+        if block.end - block.at >= BLOCK_BYTES {
+            index.end(&mut block);
+        }
+    }
+    index.end(&mut block);
+    let EventCounts {
+        kept,
+        invalid,
+        outside,
+        other_types,
+        unexplained,
+        ..
+    } = index.counts;
+    if let Some((offset, x, y)) = first_outside {
+        return Err(AedatError::OutsideSensor {
+            offset,
+            x,
+            y,
+            sensor,
+            number: outside,
+            of: kept + outside,
+        });
+    }
+    let of = kept + invalid + other_types + unexplained;
+    match first_unknown {
+        Some((kind, offset)) if too_many_unexplained(unexplained, of) => {
+            Err(AedatError::UnknownTypes {
+                number: unexplained,
+                of,
+                kind,
+                offset,
+            })
+        }
+        _ => Ok(index),
+    }
+}
+
+/// The error of a recording that holds the events of several cameras.
+fn several_cameras(recording: &[u8]) -> AedatError {
+    match FileHeader::read(recording).and_then(|header| Ok((header, cameras(recording)?))) {
+        Ok((header, cameras)) => AedatError::Sources {
+            found: header.names_of(&cameras),
+            example: cameras.first().copied().unwrap_or_default(),
+        },
+        Err(error) => error,
+    }
+}
+
+/// The numbers of the cameras whose polarity events `recording` holds. Only packets' headers are read.
+///
+/// # Errors
+/// If it does not begin as a recording does.
+pub fn cameras(recording: &[u8]) -> Result<BTreeSet<u16>, AedatError> {
+    let mut at = FileHeader::read(recording)?.end;
+    let mut cameras = BTreeSet::new();
+    while let Some(header) = Header::at(recording, at) {
+        let left = recording.len() - at - PACKET_HEADER;
+        if header.event_type == POLARITY_EVENT && header.events_in(left) > 0 {
+            cameras.insert(header.source);
+        }
+        if header.bytes() > left as u64 {
+            break;
+        }
+        at += PACKET_HEADER + header.bytes() as usize;
+    }
+    Ok(cameras)
+}
+
+impl Index {
+    /// Ends `block` and begins the next where it ended.
+    fn end(&mut self, block: &mut Block) {
+        if block.events.kept > 0 {
+            self.blocks.push(*block);
+        }
+        block.at = block.end;
+        block.events = Stretch::EMPTY;
+    }
+}
+
+/// Whether a packet's events are as the format says.
+fn check_layout(offset: usize, header: &Header) -> Result<(), AedatError> {
+    let Header {
+        size,
+        ts_offset,
+        capacity,
+        number,
+        ..
+    } = *header;
+    if number > capacity {
+        return Err(number_beyond_capacity(offset, header));
+    }
+    let ts_fits = u64::from(ts_offset) + 4 <= u64::from(size);
+    if number > 0 && ((size as usize) < EVENT_BYTES || ts_offset < 4 || !ts_fits) {
+        return Err(AedatError::EventLayout {
+            offset,
+            size,
+            ts_offset,
+        });
+    }
+    Ok(())
+}
+
+fn number_beyond_capacity(offset: usize, header: &Header) -> AedatError {
+    AedatError::NumberBeyondCapacity {
+        offset,
+        number: header.number,
+        capacity: header.capacity,
+    }
+}

@@ -1,0 +1,198 @@
+//! The text that a recording begins with: its version, how its packets are encoded, and the cameras it comes from.
+
+use std::collections::BTreeSet;
+
+use super::AedatError;
+
+const FIRST_LINE: &[u8] = b"#!AER-DAT3.";
+const LAST_LINE: &[u8] = b"#!END-HEADER";
+const FORMAT: &str = "#Format:";
+const SOURCE: &str = "#Source ";
+/// A camera whose events were recorded once before: the program that wrote them again kept its line.
+const FORMER_SOURCE: &str = "#-Source ";
+/// The one encoding that is read: packets as they are, without compression.
+const RAW: &str = "RAW";
+
+/// The shortest header a recording can have.
+pub const FIRST_LINES: &[u8] = b"#!AER-DAT3.1\r\n#!END-HEADER\r\n";
+
+/// A version of AEDAT 3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// y counts from the bottom, and the header ends where a line does not begin with `#`.
+    V30,
+    /// y counts from the top, and `#!END-HEADER` ends the header.
+    V31,
+}
+
+/// A line that names a camera, as `#Source 1: DVS128`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source<'a> {
+    /// The number by which packets name it, if it is a number.
+    pub number: Option<u16>,
+    /// What it is called.
+    pub name: &'a str,
+    /// Whether the events come from a file, which in turn came from this camera.
+    pub former: bool,
+}
+
+/// What a header says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileHeader<'a> {
+    /// The version.
+    pub version: Version,
+    /// The cameras it names.
+    pub sources: Vec<Source<'a>>,
+    /// Byte after it.
+    pub end: usize,
+}
+
+impl<'a> FileHeader<'a> {
+    /// Reads the header of `recording`.
+    ///
+    /// # Errors
+    /// If it is not AEDAT 3.0 or 3.1, if its packets are encoded, or if it does not end.
+    pub fn read(recording: &'a [u8]) -> Result<Self, AedatError> {
+        let version = version(recording)?;
+        let mut sources = Vec::new();
+        let mut at = 0;
+        loop {
+            let rest = &recording[at..];
+            let line = rest.split_inclusive(|&b| b == b'\n').next();
+            let whole = line.filter(|line| line.starts_with(b"#") && line.ends_with(b"\n"));
+            let Some(line) = whole.filter(|line| version == Version::V31 || is_text(line)) else {
+                return match version {
+                    Version::V30 => Ok(Self {
+                        version,
+                        sources,
+                        end: at,
+                    }),
+                    Version::V31 => Err(AedatError::HeaderWithoutEnd {
+                        offset: if rest.starts_with(b"#") {
+                            recording.len()
+                        } else {
+                            at
+                        },
+                    }),
+                };
+            };
+            at += line.len();
+            let line = line.trim_ascii_end();
+            if line == LAST_LINE {
+                return Ok(Self {
+                    version,
+                    sources,
+                    end: at,
+                });
+            }
+            let line = std::str::from_utf8(line).unwrap_or_default();
+            if let Some(format) = line.strip_prefix(FORMAT).map(str::trim)
+                && format != RAW
+            {
+                return Err(AedatError::Encoding {
+                    found: shown(format),
+                });
+            }
+            sources.extend(source(line));
+        }
+    }
+}
+
+impl FileHeader<'_> {
+    /// Cameras by number and, if the header tells it, by name, as `1 (DVS128), 2`.
+    pub fn names_of(&self, cameras: &BTreeSet<u16>) -> String {
+        let name = |&number: &u16| {
+            let source = self.sources.iter().find(|s| s.number == Some(number));
+            match source {
+                Some(source) => format!("{number} ({})", shown(source.name)),
+                None => number.to_string(),
+            }
+        };
+        cameras.iter().map(name).collect::<Vec<_>>().join(", ")
+    }
+}
+
+fn version(recording: &[u8]) -> Result<Version, AedatError> {
+    let Some(rest) = recording.strip_prefix(FIRST_LINE) else {
+        return Err(AedatError::not_aedat3(recording));
+    };
+    let line = rest.split(|&b| b == b'\n').next().unwrap_or_default();
+    match line.trim_ascii_end() {
+        b"0" => Ok(Version::V30),
+        b"1" => Ok(Version::V31),
+        other => Err(AedatError::Version {
+            found: format!("3.{}", shown(&String::from_utf8_lossy(other))),
+        }),
+    }
+}
+
+/// Whether a line is text. In AEDAT 3.0 a packet may follow whose first byte is the same as that of a line.
+fn is_text(line: &[u8]) -> bool {
+    line.iter().all(|&b| b >= b' ' || b"\t\r\n".contains(&b))
+}
+
+/// What a line says of a camera.
+fn source(line: &str) -> Option<Source<'_>> {
+    let (rest, former) = match line.strip_prefix(SOURCE) {
+        Some(rest) => (rest, false),
+        None => (line.strip_prefix(FORMER_SOURCE)?, true),
+    };
+    let (number, name) = rest.split_once(':')?;
+    Some(Source {
+        number: number.trim().parse().ok(),
+        name: name.trim(),
+        former,
+    })
+}
+
+/// As much of a text as a message has room for.
+fn shown(text: &str) -> String {
+    text.chars().take(40).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_header_says_version_cameras_and_where_it_ends() {
+        let text = b"#!AER-DAT3.1\r\n#Format: RAW\r\n#Source 1: DVS128\r\n#-Source 0: DAVIS240C\r\n#!END-HEADER\r\n\x01";
+        let header = FileHeader::read(text).unwrap();
+        assert_eq!((header.version, header.end), (Version::V31, text.len() - 1));
+        let sources = header.sources.iter();
+        let sources: Vec<_> = sources.map(|s| (s.number, s.name, s.former)).collect();
+        assert_eq!(
+            sources,
+            [(Some(1), "DVS128", false), (Some(0), "DAVIS240C", true)]
+        );
+        assert_eq!(FileHeader::read(FIRST_LINES).unwrap().sources, []);
+    }
+
+    #[test]
+    fn the_header_of_version_3_0_ends_with_or_without_a_line_that_says_so() {
+        let with = b"#!AER-DAT3.0\r\n#Source 1: DVS128\r\n#!END-HEADER\r\n#\x01\n";
+        assert_eq!(FileHeader::read(with).unwrap().end, with.len() - 3);
+        let without = b"#!AER-DAT3.0\r\n#Source 1: DVS128\r\n#\x01\n";
+        let header = FileHeader::read(without).unwrap();
+        assert_eq!(
+            (header.version, header.end),
+            (Version::V30, without.len() - 3)
+        );
+        assert_eq!(FileHeader::read(b"#!AER-DAT3.0\r\n").unwrap().end, 14);
+    }
+
+    #[test]
+    fn other_versions_and_encodings_are_refused_by_name() {
+        let said = |text: &[u8]| FileHeader::read(text).unwrap_err().to_string();
+        let serialized = said(b"#!AER-DAT3.1\r\n#Format: SerializedTS,PNGFrames\r\n");
+        assert!(
+            serialized.contains("SerializedTS,PNGFrames"),
+            "{serialized}"
+        );
+        let version = said(b"#!AER-DAT3.2\r\n#!END-HEADER\r\n");
+        assert!(version.contains("AEDAT 3.2"), "{version}");
+        assert!(said(b"#!AER-DAT3.1\r\n#Format: RAW\r\nx").contains("before byte 28"));
+        assert!(said(b"#!AER-DAT3.1\r\n#Format: RAW").contains("before byte 26"));
+    }
+}

@@ -1,0 +1,102 @@
+//! The one pass over a packet that checks every event which will be counted.
+
+use super::EventCounts;
+use super::layout::EVENT_BYTES;
+use super::packet::Packet;
+use super::stretch::Stretch;
+use crate::SensorSize;
+
+/// What the events of `packet` come to, and what was seen of them. `previous` is the time of the last event that
+/// counts, across packets. Events outside the sensor are counted apart, because their recording is refused.
+pub(super) fn survey(
+    packet: &Packet,
+    recording: &[u8],
+    sensor: SensorSize,
+    keep_invalid: bool,
+    previous: &mut i64,
+) -> (Stretch, EventCounts) {
+    let mut seen = EventCounts::default();
+    if let Some((t_first, t_last)) = orderly(packet, recording, sensor) {
+        seen.backwards = u64::from(t_first < *previous);
+        seen.kept = packet.number.into();
+        let events = Stretch {
+            kept: packet.number.into(),
+            t_min: t_first,
+            t_max: t_last,
+            t_first,
+            t_last,
+            sorted: true,
+        };
+        *previous = t_last;
+        return (events, seen);
+    }
+    let mut events = Stretch::EMPTY;
+    let mut last = *previous;
+    packet.for_each(recording, |e| {
+        if !(e.valid || keep_invalid) {
+            seen.invalid += 1;
+            return;
+        }
+        if !sensor.contains(e.x, e.y) {
+            seen.outside += 1;
+            return;
+        }
+        seen.backwards += u64::from(e.t < last);
+        if events.kept == 0 {
+            events.t_first = e.t;
+        } else {
+            events.sorted &= e.t >= last;
+        }
+        last = e.t;
+        events.t_min = events.t_min.min(e.t);
+        events.t_max = events.t_max.max(e.t);
+        events.kept += 1;
+    });
+    seen.kept = events.kept;
+    events.t_last = last;
+    *previous = last;
+    (events, seen)
+}
+
+/// Times of the first and last event of a packet in which all is as usual: every event valid, inside the sensor and
+/// not before the one before it. The loop has neither branches nor comparisons, so that it runs several events at a
+/// time: what must not be negative is gathered in `signs`, whose highest bit then tells.
+fn orderly(packet: &Packet, recording: &[u8], sensor: SensorSize) -> Option<(i64, i64)> {
+    if packet.stride as usize != EVENT_BYTES || packet.ts_offset != 4 {
+        return None;
+    }
+    let (events, _) = packet.events(recording).as_chunks::<EVENT_BYTES>();
+    let (x_last, y_last) = (sensor.width - 1, sensor.height - 1);
+    let first = u64::from_le_bytes(*events.first()?);
+    let (mut all, mut signs, mut last) = (1, 0, (first >> 32) as u32);
+    for event in events {
+        let event = u64::from_le_bytes(*event);
+        let (word, timestamp) = (event as u32, (event >> 32) as u32);
+        all &= word;
+        signs |= x_last.wrapping_sub(word >> 17) | y_last.wrapping_sub((word >> 2) & 0x7fff);
+        signs |= timestamp.wrapping_sub(last) | timestamp;
+        last = timestamp;
+    }
+    let usual = all == 1 && signs >> 31 == 0;
+    let time = |timestamp: u32| packet.time_high() | i64::from(timestamp);
+    usual.then(|| (time((first >> 32) as u32), time(last)))
+}
+
+/// Byte, column and row of the first event of `packet` that counts and lies outside the sensor. It is looked for only
+/// once one is known to.
+pub(super) fn first_outside(
+    packet: &Packet,
+    recording: &[u8],
+    sensor: SensorSize,
+    keep_invalid: bool,
+) -> Option<(usize, u16, u16)> {
+    let mut offset = packet.events_at;
+    let mut found = None;
+    packet.for_each(recording, |e| {
+        if found.is_none() && !sensor.contains(e.x, e.y) && (e.valid || keep_invalid) {
+            found = Some((offset, e.x, e.y));
+        }
+        offset += packet.stride as usize;
+    });
+    found
+}

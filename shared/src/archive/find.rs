@@ -1,0 +1,263 @@
+//! The input, found and recognised.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::error::read_error;
+use super::member::{FIGSHARE, TRAIN_LIST};
+use super::{Archive, ArchiveError, Container, Part, folder};
+use crate::Set;
+
+/// Where a folder is looked through for the dataset, in this order. The last three are where SpikingJelly keeps it.
+const CONVENTIONS: [&str; 9] = [
+    "DvsGesture.tar.gz",
+    "download/DvsGesture.tar.gz",
+    "DvsGesture.tgz",
+    "DvsGesture.tar",
+    "DvsGesture.zip",
+    "download/DvsGesture.zip",
+    "DvsGesture",
+    "extract/DvsGesture",
+    "events_np",
+];
+
+/// Where figshare's two archives are looked for in a folder; tonic keeps them in the last.
+const FIGSHARE_FOLDERS: [&str; 3] = ["", "download", "DVSGesture"];
+
+/// How many folders deep a dataset is looked for that does not lie where it does by convention.
+const MAX_DEPTH: usize = 3;
+/// How many folders are looked into for that.
+const MAX_FOLDERS: usize = 1000;
+
+impl Archive {
+    /// Recognises `path`, or finds the dataset in it where it is a folder that holds an archive.
+    ///
+    /// # Errors
+    /// Where nothing is found, or what is found is of no known kind.
+    pub fn find(path: &Path) -> Result<Self, ArchiveError> {
+        let metadata = fs::metadata(path).map_err(|source| read_error(path, "", source))?;
+        if let Some(folder) = path.parent().filter(|_| is_figshares(path)) {
+            // One of the two: the other lies beside it.
+            return match Self::figshare(folder)? {
+                Some(archive) => Ok(Self {
+                    path: path.to_owned(),
+                    ..archive
+                }),
+                None => Self::recognise(path),
+            };
+        }
+        if !metadata.is_dir() {
+            return Self::recognise(path);
+        }
+        if let Some(archive) = Self::in_folder(path)? {
+            return Ok(archive);
+        }
+        Self::further_down(path)
+    }
+
+    /// The dataset in a folder, if it lies there itself or by a name that it has by convention.
+    fn in_folder(path: &Path) -> Result<Option<Self>, ArchiveError> {
+        if path.join(TRAIN_LIST).is_file() || holds_samples(path) {
+            return Ok(Some(Self::folder(path)));
+        }
+        for name in CONVENTIONS {
+            let candidate = path.join(name);
+            if candidate.is_file() {
+                return Self::recognise(&candidate).map(Some);
+            }
+            if folder::holds_dataset(&candidate) || holds_samples(&candidate) {
+                return Ok(Some(Self::folder(&candidate)));
+            }
+        }
+        for name in FIGSHARE_FOLDERS {
+            if let Some(archive) = Self::figshare(&path.join(name))? {
+                return Ok(Some(archive));
+            }
+        }
+        // A dataset that lacks its lists is still what is meant here: what it lacks is said.
+        if folder::holds_dataset(path) {
+            return Ok(Some(Self::folder(path)));
+        }
+        let mut archives: Vec<PathBuf> = entries(path)?
+            .filter(|path| path.is_file() && has_archive_ending(path))
+            .collect();
+        archives.sort();
+        match archives.as_slice() {
+            [] => Ok(None),
+            [archive] => Self::recognise(archive).map(Some),
+            _ => Err(ArchiveError::Several {
+                folder: path.to_owned(),
+                found: archives,
+            }),
+        }
+    }
+
+    /// The only dataset in the folders within `path`, as when an archive was unpacked into a folder of its own.
+    fn further_down(path: &Path) -> Result<Self, ArchiveError> {
+        let mut level = vec![path.to_owned()];
+        let mut looked_into = 0;
+        for _ in 0..MAX_DEPTH {
+            let mut next = Vec::new();
+            for folder in &level {
+                next.extend(entries(folder)?.filter(|path| path.is_dir() && !is_hidden(path)));
+            }
+            next.sort();
+            looked_into += next.len();
+            if looked_into > MAX_FOLDERS {
+                break;
+            }
+            let mut found = Vec::new();
+            for folder in &next {
+                // What cannot be listed is not it.
+                found.extend(Self::in_folder(folder).unwrap_or(None));
+            }
+            match found.len() {
+                0 => level = next,
+                1 => return Ok(found.swap_remove(0)),
+                _ => {
+                    return Err(ArchiveError::Several {
+                        folder: path.to_owned(),
+                        found: found.into_iter().map(|archive| archive.path).collect(),
+                    });
+                }
+            }
+        }
+        let mut lies_there: Vec<String> = entries(path)?
+            .filter(|path| !is_hidden(path))
+            .filter_map(|path| {
+                Some(
+                    path.file_name()?
+                        .to_string_lossy()
+                        .escape_debug()
+                        .to_string(),
+                )
+            })
+            .collect();
+        lies_there.sort();
+        Err(ArchiveError::NotFound {
+            folder: path.to_owned(),
+            names: &CONVENTIONS,
+            lies_there,
+        })
+    }
+
+    fn folder(path: &Path) -> Self {
+        Self::of_parts(
+            path,
+            vec![Part {
+                path: path.to_owned(),
+                container: Container::Folder,
+            }],
+        )
+    }
+
+    fn of_parts(path: &Path, parts: Vec<Part>) -> Self {
+        Self {
+            path: path.to_owned(),
+            parts,
+            mapping: None,
+        }
+    }
+
+    /// figshare's two archives, or the two folders extracted from them, where one of them lies in `folder`.
+    fn figshare(folder: &Path) -> Result<Option<Self>, ArchiveError> {
+        let found = FIGSHARE.map(|name| {
+            let names =
+                ["", ".tar.gz", ".tgz", ".tar"].map(|end| folder.join(name.to_owned() + end));
+            names.into_iter().find(|path| path.exists())
+        });
+        let [train, test] = match found {
+            [None, None] => return Ok(None),
+            [Some(train), Some(test)] => [train, test],
+            [Some(found), None] | [None, Some(found)] => {
+                let missing = FIGSHARE.into_iter().find(|name| !is_called(&found, name));
+                return Err(ArchiveError::HalfMissing {
+                    found,
+                    missing: missing.unwrap_or_default(),
+                });
+            }
+        };
+        let mut parts = Vec::new();
+        for path in [&train, &test] {
+            if path.is_dir() {
+                parts.extend(Self::folder(path).parts);
+            } else {
+                parts.extend(Self::recognise(path)?.parts);
+            }
+        }
+        Ok(Some(Self::of_parts(&train, parts)))
+    }
+
+    /// Tells a container by its first bytes: names lie.
+    fn recognise(path: &Path) -> Result<Self, ArchiveError> {
+        // A pipe or a device would keep whoever reads it waiting, or never end.
+        let metadata = fs::metadata(path).map_err(|source| read_error(path, "", source))?;
+        if !metadata.is_file() {
+            return Err(ArchiveError::NotAFile {
+                path: path.to_owned(),
+            });
+        }
+        let mut start = Vec::new();
+        File::open(path)
+            .and_then(|f| f.take(512).read_to_end(&mut start))
+            .map_err(|source| read_error(path, "", source))?;
+        let container = match start.as_slice() {
+            [0x1f, 0x8b, ..] => Container::TarGz,
+            [b'P', b'K', 3, 4, ..] => Container::Zip,
+            s if s.get(257..262) == Some(b"ustar") => Container::Tar,
+            _ => {
+                return Err(ArchiveError::Unknown {
+                    path: path.to_owned(),
+                    start,
+                });
+            }
+        };
+        Ok(Self::of_parts(
+            path,
+            vec![Part {
+                path: path.to_owned(),
+                container,
+            }],
+        ))
+    }
+}
+
+/// What lies in a folder.
+fn entries(folder: &Path) -> Result<impl Iterator<Item = PathBuf>, ArchiveError> {
+    let listing = fs::read_dir(folder).map_err(|source| read_error(folder, "", source))?;
+    Ok(listing.flatten().map(|entry| entry.path()))
+}
+
+/// Whether a file is called as archives are that can be read.
+fn has_archive_ending(path: &Path) -> bool {
+    let name = path.to_string_lossy();
+    !is_hidden(path)
+        && [".zip", ".tar.gz", ".tgz", ".tar"]
+            .iter()
+            .any(|e| name.ends_with(e))
+}
+
+fn is_hidden(path: &Path) -> bool {
+    path.file_name()
+        .is_none_or(|name| name.as_encoded_bytes().starts_with(b"."))
+}
+
+/// Whether a folder holds SpikingJelly's samples.
+fn holds_samples(folder: &Path) -> bool {
+    Set::ALL.iter().any(|set| folder.join(set.name()).is_dir())
+}
+
+/// Whether a file or folder is called as one of figshare's archives.
+fn is_figshares(path: &Path) -> bool {
+    FIGSHARE.iter().any(|name| is_called(path, name))
+}
+
+/// Whether a file or folder is called `name`, but for its ending.
+fn is_called(path: &Path, name: &str) -> bool {
+    let file = path
+        .file_name()
+        .and_then(|f| f.to_str())
+        .unwrap_or_default();
+    file.split('.').next() == Some(name)
+}

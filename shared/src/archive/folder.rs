@@ -1,0 +1,70 @@
+//! The extracted folder: its files, whose bytes workers read themselves.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{Content, Entry, Member, Visitor};
+
+/// How many folders deep samples lie.
+const SAMPLE_DEPTH: usize = 2;
+
+/// Whether a folder holds recordings, label files or trial lists, though perhaps not all of them.
+pub(super) fn holds_dataset(folder: &Path) -> bool {
+    let Ok(mut entries) = fs::read_dir(folder) else {
+        return false;
+    };
+    entries.any(|entry| entry.is_ok_and(|entry| is_of_recordings(&entry.path())))
+}
+
+/// Whether a file is a recording, a label file or a trial list.
+fn is_of_recordings(path: &Path) -> bool {
+    let member = Member::of(path);
+    let wanted = matches!(
+        member,
+        Some(Member::Trials(_) | Member::Labels(_) | Member::Recording(..))
+    );
+    wanted && path.is_file()
+}
+
+/// The files of `folder` that the dataset needs, lists first. Links are followed, since large files are often kept
+/// elsewhere; pipes and devices are no files. If it holds no recordings, samples are looked for in the folders within.
+pub(super) fn members(folder: &Path) -> io::Result<Vec<(Member, PathBuf)>> {
+    let mut members = Vec::new();
+    if holds_dataset(folder) {
+        add(folder, 0, &mut members)?;
+    } else {
+        // The names of the folders count, which `.` does not tell.
+        add(&folder.canonicalize()?, SAMPLE_DEPTH, &mut members)?;
+    }
+    members.sort();
+    Ok(members)
+}
+
+fn add(folder: &Path, depth: usize, members: &mut Vec<(Member, PathBuf)>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if depth > 0 && path.is_dir() {
+            add(&path, depth - 1, members)?;
+        } else if let Some(member) = Member::of(&path).filter(|_| path.is_file()) {
+            members.push((member, path));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn visit(folder: &Path, visitor: &mut dyn Visitor) -> io::Result<()> {
+    for (member, path) in members(folder)? {
+        let visited = fs::metadata(&path).and_then(|metadata| {
+            visitor.member(Entry {
+                member: member.clone(),
+                size: metadata.len(),
+                content: Content::File(path),
+            })
+        });
+        if let Err(error) = visited {
+            visitor.damaged(member, error)?;
+        }
+    }
+    Ok(())
+}

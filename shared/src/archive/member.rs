@@ -1,0 +1,247 @@
+//! What a file is to the dataset, told by its name and by the folders it lies in.
+
+use std::path::{Component, Path};
+
+use crate::Set;
+use crate::samples::{Ending, LABELS_SUFFIX, MAPPING_NAME};
+
+pub(super) const TRAIN_LIST: &str = "trials_to_train.txt";
+const TEST_LIST: &str = "trials_to_test.txt";
+/// The folders of figshare's two archives, in the order of [`Set::ALL`].
+pub(super) const FIGSHARE: [&str; 2] = ["ibmGestureTrain", "ibmGestureTest"];
+const NPZ: &str = ".npz";
+const NPY: &str = ".npy";
+
+/// What a member of the dataset is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Member {
+    /// A trial list.
+    Trials(Set),
+    /// Names of the classes.
+    Mapping,
+    /// The label file of this recording.
+    Labels(String),
+    /// This recording, in a file with this ending.
+    Recording(String, Ending),
+    /// One sample.
+    Sample(SampleId),
+    /// A file that lies where samples do, but in a folder that is no label: its path.
+    Stray(String),
+}
+
+/// A file that is one sample. The order is that of the cache.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SampleId {
+    /// The set it belongs to.
+    pub set: Set,
+    /// Its name: of figshare's samples that of the recording.
+    pub name: String,
+    /// 0 to 255.
+    pub label: u8,
+    /// How it lies where it lies.
+    pub layout: SampleLayout,
+}
+
+/// How samples lie in folders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SampleLayout {
+    /// `train/<label>/<name>.npz`, as SpikingJelly keeps events and ready frames.
+    SpikingJelly,
+    /// `ibmGestureTrain/<recording>/<label>.npy`, as figshare has them.
+    Figshare,
+}
+
+impl SampleId {
+    /// Its path, from the set's folder on.
+    pub fn file_name(&self) -> String {
+        let suffix = match self.layout {
+            SampleLayout::SpikingJelly => NPZ,
+            SampleLayout::Figshare => NPY,
+        };
+        self.key() + suffix
+    }
+
+    /// The sample's name, as SpikingJelly would call it: figshare's are the first of their label in the recording.
+    pub fn sample_name(&self) -> String {
+        match self.layout {
+            SampleLayout::SpikingJelly => self.name.clone(),
+            SampleLayout::Figshare => format!("{}_0", self.name),
+        }
+    }
+
+    /// What it is called where recordings are called by their names: its path without the ending.
+    pub fn key(&self) -> String {
+        let Self {
+            set, name, label, ..
+        } = self;
+        match self.layout {
+            SampleLayout::SpikingJelly => format!("{}/{label}/{name}", set.name()),
+            SampleLayout::Figshare => format!("{}/{name}/{label}", FIGSHARE[*set as usize]),
+        }
+    }
+}
+
+impl Member {
+    /// What the file at `path` is to the dataset; `None` for files it does not need. Only names count, wherever `path`
+    /// leads, since nothing is ever extracted. Files beginning with a dot are macOS's shadows of the real ones; no file of
+    /// the dataset has control characters in its name, and messages could not show them. A backslash separates folders too,
+    /// as some programs for Windows write it into archives.
+    pub fn of(path: &Path) -> Option<Self> {
+        if let Some(text) = path.to_str().filter(|text| text.contains('\\')) {
+            return Self::of(Path::new(&text.replace('\\', "/")));
+        }
+        let name = path.file_name()?.to_str()?;
+        if name.starts_with('.') || name.chars().any(char::is_control) {
+            return None;
+        }
+        if name == TRAIN_LIST {
+            Some(Self::Trials(Set::Train))
+        } else if name == TEST_LIST {
+            Some(Self::Trials(Set::Test))
+        } else if name == MAPPING_NAME {
+            Some(Self::Mapping)
+        } else if let Some(recording) = name.strip_suffix(LABELS_SUFFIX) {
+            Some(Self::Labels(recording.to_owned()))
+        } else if let Some((recording, ending)) = Ending::split(name) {
+            Some(Self::Recording(recording.to_owned(), ending))
+        } else {
+            Self::sample(path, name)
+        }
+    }
+
+    fn sample(path: &Path, file: &str) -> Option<Self> {
+        let mut folders = path.parent()?.components().rev().map(|part| match part {
+            Component::Normal(name) => name.to_str(),
+            _ => None,
+        });
+        let (inner, outer) = (folders.next()??, folders.next()??);
+        let set_of = |names: [&str; 2]| names.iter().position(|&n| n == outer).map(|i| Set::ALL[i]);
+        let (set, name, label, layout) = if let Some(name) = file.strip_suffix(NPZ) {
+            let set = set_of(Set::ALL.map(Set::name))?;
+            (set, name, inner, SampleLayout::SpikingJelly)
+        } else {
+            let label = file.strip_suffix(NPY)?;
+            (set_of(FIGSHARE)?, inner, label, SampleLayout::Figshare)
+        };
+        // A label with a sign or zeros before it would be another file of the same name.
+        let label = label.parse::<u8>().ok().filter(|l| l.to_string() == label);
+        Some(match label {
+            Some(label) if !name.is_empty() && !name.chars().any(char::is_control) => {
+                Self::Sample(SampleId {
+                    set,
+                    name: name.to_owned(),
+                    label,
+                    layout,
+                })
+            }
+            _ => Self::Stray(format!("{outer}/{inner}/{file}").escape_debug().to_string()),
+        })
+    }
+
+    /// Whether it holds events or frames, and is no list, label file or mapping.
+    pub fn is_data(&self) -> bool {
+        matches!(self, Self::Recording(..) | Self::Sample(_))
+    }
+
+    /// The member's file name; of samples the path from the set's folder on.
+    pub fn file_name(&self) -> String {
+        match self {
+            Self::Trials(Set::Train) => TRAIN_LIST.to_owned(),
+            Self::Trials(Set::Test) => TEST_LIST.to_owned(),
+            Self::Mapping => MAPPING_NAME.to_owned(),
+            Self::Labels(recording) => format!("{recording}{LABELS_SUFFIX}"),
+            Self::Recording(recording, ending) => format!("{recording}{}", ending.suffix()),
+            Self::Sample(sample) => sample.file_name(),
+            Self::Stray(path) => path.clone(),
+        }
+    }
+
+    /// The recording it is or belongs to, or the sample's key.
+    pub fn recording(&self) -> Option<String> {
+        match self {
+            Self::Trials(_) | Self::Mapping | Self::Stray(_) => None,
+            Self::Labels(recording) | Self::Recording(recording, _) => Some(recording.clone()),
+            Self::Sample(sample) => Some(sample.key()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(path: &str) -> Option<Member> {
+        Member::of(Path::new(path))
+    }
+
+    #[test]
+    fn members_are_told_by_their_names() {
+        assert_eq!(
+            of("DvsGesture/user01_led.aedat"),
+            Some(Member::Recording("user01_led".to_owned(), Ending::Aedat))
+        );
+        assert_eq!(
+            of("user01_led.aedat4"),
+            Some(Member::Recording("user01_led".to_owned(), Ending::Aedat4))
+        );
+        assert_eq!(
+            of("DvsGesture\\a.aedat2"),
+            Some(Member::Recording("a".to_owned(), Ending::Aedat2))
+        );
+        assert_eq!(
+            of("user01_led_labels.csv"),
+            Some(Member::Labels("user01_led".to_owned()))
+        );
+        assert_eq!(of("x/trials_to_test.txt"), Some(Member::Trials(Set::Test)));
+        assert_eq!(of("DvsGesture/._user01_led.aedat"), None);
+        assert_eq!(of("DvsGesture/gesture_mapping.csv"), Some(Member::Mapping));
+        assert_eq!(of("DvsGesture/errata.txt"), None);
+    }
+
+    #[test]
+    fn samples_are_told_by_their_folders_too() {
+        for (path, set, label, key) in [
+            (
+                "a/events_np/test/10/user24_led_0.npz",
+                Set::Test,
+                10,
+                "test/10/user24_led_0",
+            ),
+            ("train/0/x.npz", Set::Train, 0, "train/0/x"),
+            ("e\\train\\0\\x.npz", Set::Train, 0, "train/0/x"),
+            (
+                "ibmGestureTrain/user01_led/7.npy",
+                Set::Train,
+                7,
+                "ibmGestureTrain/user01_led/7",
+            ),
+        ] {
+            let member = of(path);
+            let Some(Member::Sample(sample)) = &member else {
+                unreachable!("{path}: {member:?}");
+            };
+            assert_eq!(
+                (sample.set, sample.label, sample.key().as_str()),
+                (set, label, key)
+            );
+            assert!(path.replace('\\', "/").ends_with(&sample.file_name()));
+        }
+        for stray in [
+            "train/clap/x.npz",
+            "test/01/x.npz",
+            "test/256/x.npz",
+            "ibmGestureTest/u/a.npy",
+        ] {
+            assert_eq!(of(stray), Some(Member::Stray(stray.to_owned())));
+        }
+        for none in [
+            "x.npz",
+            "0/x.npz",
+            "val/0/x.npz",
+            "train/0/x.npy",
+            "other/u/3.npy",
+        ] {
+            assert_eq!(of(none), None);
+        }
+    }
+}

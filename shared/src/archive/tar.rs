@@ -1,0 +1,111 @@
+//! The members of a `.tar`, in the order they stand.
+
+use std::ffi::OsStr;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use tar::{Entry as TarEntry, PaxExtensions};
+
+use super::nothing::Others;
+use super::{Content, Entry, Visitor, invalid};
+
+/// The most bytes an entry is believed to have; a larger number is a damaged or hostile header.
+const MAX_ENTRY: u64 = 1 << 40;
+/// The most bytes of an entry that says something of the next, such as a name too long for its header. They are read
+/// into memory.
+const MAX_EXTENSION: u64 = 1 << 20;
+
+/// Visits the members of the `.tar` in `stream`, of which `length` bytes are known to be there.
+pub(super) fn visit(
+    stream: impl Read,
+    length: Option<u64>,
+    visitor: &mut dyn Visitor,
+) -> io::Result<()> {
+    let mut archive = tar::Archive::new(stream);
+    // The name of the next entry, if it does not stand in its own header.
+    let mut name: Option<Vec<u8>> = None;
+    let mut others = Others::default();
+    // Raw entries: the crate would read those that hold names into memory whole, however long they claim to be.
+    for entry in archive.entries()?.raw(true) {
+        let mut entry = entry?;
+        check_size(&entry, length)?;
+        let kind = entry.header().entry_type();
+        if kind.is_gnu_longname() {
+            name = Some(long_name(&mut entry)?);
+        } else if kind.is_pax_local_extensions() {
+            name = pax_name(&mut entry)?.or(name);
+        } else if kind.is_gnu_longlink() || kind.is_pax_global_extensions() {
+            continue;
+        } else {
+            let path = name
+                .take()
+                .unwrap_or_else(|| entry.path_bytes().into_owned());
+            // Links, devices and folders hold no bytes of the dataset.
+            if !(kind.is_file() || kind.is_contiguous()) {
+                continue;
+            }
+            let path = Path::new(OsStr::from_bytes(&path));
+            if let Some(member) = others.member_of(path) {
+                visitor.member(Entry {
+                    member,
+                    size: entry.size(),
+                    content: Content::Stream(&mut entry),
+                })?;
+            }
+        }
+    }
+    // What follows the end mark holds nothing of the dataset, but gzip's checksum stands at its end.
+    io::copy(&mut archive.into_inner(), &mut io::sink())?;
+    others.refuse_if_alone()
+}
+
+/// Refuses sizes that cannot be, before anything is read to skip so many bytes.
+fn check_size<R: Read>(entry: &TarEntry<'_, R>, length: Option<u64>) -> io::Result<()> {
+    let (at, size) = (entry.raw_file_position(), entry.size());
+    if size > MAX_ENTRY {
+        return Err(invalid(format!(
+            "corrupt tar header: the entry at byte {at} claims {size} bytes, beyond the limit of {MAX_ENTRY}"
+        )));
+    }
+    match length {
+        Some(length) if at + size > length => Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            format!(
+                "unexpected end of file: the entry at byte {at} has {size} bytes, and the file ends at byte {length}"
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn extension<R: Read>(entry: &mut TarEntry<'_, R>) -> io::Result<Vec<u8>> {
+    let size = entry.size();
+    if size > MAX_EXTENSION {
+        return Err(invalid(format!(
+            "corrupt tar header: {size} bytes say how the next entry is called, beyond the limit of {MAX_EXTENSION}"
+        )));
+    }
+    let mut bytes = Vec::new();
+    entry.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn long_name<R: Read>(entry: &mut TarEntry<'_, R>) -> io::Result<Vec<u8>> {
+    let mut name = extension(entry)?;
+    name.truncate(name.iter().position(|&b| b == 0).unwrap_or(name.len()));
+    Ok(name)
+}
+
+/// The `path` of a pax header, if it has one.
+fn pax_name<R: Read>(entry: &mut TarEntry<'_, R>) -> io::Result<Option<Vec<u8>>> {
+    let bytes = extension(entry)?;
+    let mut name = None;
+    for record in PaxExtensions::new(&bytes) {
+        let record = record?;
+        if record.key_bytes() == b"path" {
+            name = Some(record.value_bytes().to_vec());
+        }
+    }
+    Ok(name)
+}

@@ -1,0 +1,493 @@
+//! AEDAT 2.0, as jAER records: text lines beginning with `#`, then for every event a 32-bit address and a 32-bit time in
+//! microseconds, both big-endian.
+//!
+//! Source: <https://docs.inivation.com/software/software-advanced-usage/file-formats/aedat-2.0.html>. jAER counts x and y
+//! from the lower right pixel as the camera sees it, AEDAT 3.1 from the upper left; both coordinates are turned, so that a
+//! gesture looks the same whichever program recorded it.
+//!
+//! What an address means depends on the camera. The header's line `AEChip` names it. Recordings of the DVS128 from before
+//! there were other cameras have no such line, nor have those of the simulator v2e, which writes the addresses of a DAVIS
+//! with 346 x 260 or 240 x 180 pixels, or those of a DVS640 (`v2ecore/output/aedat2_output.py`). There the addresses
+//! themselves decide: a layout is ruled out if it does not have the bits that are set. If they do not decide, the
+//! recording is refused.
+
+use thiserror::Error;
+
+use super::camera::{self, Address, AddressLayout};
+use super::packets::{EventError, Packets};
+use super::{Decoded, FIRST_AEDAT2, ReadOptions};
+use crate::SensorSize;
+use crate::aedat::{CutShort, EventCounts, too_many_unexplained};
+
+/// The last line of newer headers.
+const LAST_LINE: &[u8] = b"#End Of ASCII Header";
+const CHIP: &[u8] = b"AEChip:";
+/// What the first comment of a recording by v2e says.
+const V2E: &[u8] = b"created by AEDat2Output in v2e";
+/// The sizes of the DAVIS cameras that v2e writes, the smaller first.
+const V2E_SIZES: [SensorSize; 2] = [
+    SensorSize {
+        width: 240,
+        height: 180,
+    },
+    SensorSize {
+        width: 346,
+        height: 260,
+    },
+];
+const EVENT: usize = 8;
+/// Times wrap around after 2^32 us.
+const WRAP: i64 = 1 << 32;
+
+/// What is wrong with a recording. Byte offsets count from its start.
+#[derive(Debug, Error)]
+pub enum Aedat2Error {
+    /// A version that is not known.
+    #[error("it is AEDAT {0:?}; 2.0 is known")]
+    Version(String),
+    /// A camera whose addresses are not known.
+    #[error(
+        "its header names the camera {0:?}, whose addresses are not known; say with --layout how to read them: dvs128, \
+         davis or dvs640"
+    )]
+    Camera(String),
+    /// No camera is named, and several layouts or none explain the addresses.
+    #[error(
+        "its header names no camera, and its addresses do not tell which it was; say with --layout how to read them: \
+         dvs128, davis or dvs640"
+    )]
+    Layout,
+    /// A layout that cameras of several sizes have.
+    #[error(
+        "how many pixels the camera has is not known: its addresses are a DAVIS's and reach column {x} and row {y}, and \
+         its header names no camera; say it with --sensor, as in --sensor {example}"
+    )]
+    Size {
+        /// The highest column.
+        x: u32,
+        /// The highest row.
+        y: u32,
+        /// The smallest camera that has them, as the command line takes it.
+        example: &'static str,
+    },
+    /// Addresses that the camera does not have.
+    #[error(
+        "{number} of its {of} events have bits in their addresses that a {layout} does not have, the first at byte {offset} \
+         with the address {address:#010x}; at most 1 % may. If another camera recorded it, say so with --layout and --sensor"
+    )]
+    Unexplained {
+        /// How many.
+        number: u64,
+        /// Events there are.
+        of: u64,
+        /// How addresses were read.
+        layout: AddressLayout,
+        /// Start of the first such event.
+        offset: usize,
+        /// Its address.
+        address: u32,
+    },
+    /// An event cannot be counted.
+    #[error("the event at byte {offset}: {reason}")]
+    Event {
+        /// Its start.
+        offset: u64,
+        /// Why.
+        reason: EventError,
+    },
+}
+
+/// What the header says.
+struct Header {
+    /// Byte after it.
+    end: usize,
+    /// The camera it names.
+    chip: Option<String>,
+    /// Whether v2e wrote it.
+    v2e: bool,
+}
+
+/// How the addresses of a recording are read, and what decided that.
+struct Reading {
+    layout: AddressLayout,
+    layout_by: String,
+    /// Size of the camera, from which coordinates are turned.
+    camera: SensorSize,
+    /// Size of the frames.
+    sensor: SensorSize,
+    sensor_by: String,
+}
+
+/// Reads a recording of at most `limit` events.
+///
+/// # Errors
+/// See [`Aedat2Error`].
+pub(super) fn decode(
+    recording: &[u8],
+    options: &ReadOptions,
+    limit: usize,
+) -> Result<Decoded<'static>, Aedat2Error> {
+    let header = Header::read(recording)?;
+    let start = header.end;
+    let (events, rest) = recording[start..].as_chunks::<EVENT>();
+    let reading = Reading::decide(&header, events, options)?;
+    let Reading { layout, camera, .. } = reading;
+    let mut packets = Packets::new(reading.sensor, limit, events.len());
+    let mut clock = Clock::default();
+    let mut seen = EventCounts::default();
+    let mut first_unexplained = None;
+    for (i, event) in events.iter().enumerate() {
+        let offset = start + i * EVENT;
+        let (address, time) = parts(event);
+        let t = clock.time(time);
+        match layout.read(address) {
+            Address::Special => seen.other_types += 1,
+            Address::Unexplained => {
+                seen.unexplained += 1;
+                first_unexplained.get_or_insert((offset, address));
+            }
+            Address::Polarity { x, y, on } => {
+                let place = (turned(x, camera.width), turned(y, camera.height));
+                packets
+                    .push(offset as u64, t, place, on)
+                    .map_err(|reason| Aedat2Error::Event {
+                        offset: offset as u64,
+                        reason,
+                    })?;
+            }
+        }
+    }
+    if let Some((offset, address)) = first_unexplained
+        && too_many_unexplained(seen.unexplained, events.len() as u64)
+    {
+        return Err(Aedat2Error::Unexplained {
+            number: seen.unexplained,
+            of: events.len() as u64,
+            layout,
+            offset,
+            address,
+        });
+    }
+    let packed = packets
+        .finish(options.ignore_outside)
+        .map_err(|(offset, reason)| Aedat2Error::Event { offset, reason })?;
+    seen.outside = packed.outside;
+    Ok(Decoded {
+        packets: packed.packets.into(),
+        sensor: reading.sensor,
+        recognised: reading.to_string(),
+        seen,
+        cut_short: (!rest.is_empty()).then(|| CutShort {
+            offset: recording.len() - rest.len(),
+            need: EVENT as u64,
+            left: rest.len(),
+            events: 0,
+        }),
+    })
+}
+
+/// Address and time of an event.
+fn parts(&[a, b, c, d, e, f, g, h]: &[u8; EVENT]) -> (u32, u32) {
+    (
+        u32::from_be_bytes([a, b, c, d]),
+        u32::from_be_bytes([e, f, g, h]),
+    )
+}
+
+/// A coordinate counted from the other side of a camera with so many pixels.
+fn turned(pixel: u32, pixels: u32) -> i64 {
+    i64::from(pixels) - 1 - i64::from(pixel)
+}
+
+/// Times as they go on when 32 bits are full.
+#[derive(Default)]
+struct Clock {
+    /// The 32 bits of the event before.
+    last: u32,
+    /// Microseconds that the 32 bits have lost.
+    lost: i64,
+}
+
+impl Clock {
+    /// The time whose lower 32 bits are `time`. If it is half the range earlier than the one before, the bits have
+    /// wrapped around; if it is that much later and they had wrapped before, it is an event from just before that, out of
+    /// order.
+    fn time(&mut self, time: u32) -> i64 {
+        const HALF: i64 = WRAP / 2;
+        let step = i64::from(time) - i64::from(self.last);
+        if step < -HALF {
+            self.lost += WRAP;
+        } else if step > HALF && self.lost > 0 {
+            self.lost -= WRAP;
+        }
+        self.last = time;
+        self.lost + i64::from(time)
+    }
+}
+
+impl Header {
+    fn read(recording: &[u8]) -> Result<Self, Aedat2Error> {
+        debug_assert!(recording.starts_with(FIRST_AEDAT2));
+        let mut header = Self {
+            end: 0,
+            chip: None,
+            v2e: false,
+        };
+        while let Some(line) = header_line(&recording[header.end..]) {
+            let text = line.trim_ascii_end();
+            if header.end == 0 && text != b"#!AER-DAT2.0" {
+                let version = &text[FIRST_AEDAT2.len() - 2..];
+                let version = String::from_utf8_lossy(&version[..version.len().min(16)]);
+                return Err(Aedat2Error::Version(version.into_owned()));
+            }
+            header.end += line.len();
+            header.v2e |= find(text, V2E).is_some();
+            if let Some(place) = find(text, CHIP) {
+                let name = String::from_utf8_lossy(&text[place + CHIP.len()..]);
+                let name = name.trim().chars().take(80).collect();
+                header.chip.get_or_insert(name);
+            }
+            if text == LAST_LINE {
+                break;
+            }
+        }
+        match header.end {
+            0 => Err(Aedat2Error::Version("2.?".to_owned())),
+            _ => Ok(header),
+        }
+    }
+}
+
+/// The line of text that `rest` begins with. An event may begin with the same byte as a line, but it has bytes that text
+/// has not.
+fn header_line(rest: &[u8]) -> Option<&[u8]> {
+    let line = rest.split_inclusive(|&b| b == b'\n').next()?;
+    let text = line.strip_suffix(b"\n")?;
+    let is_text = text.iter().all(|&b| b >= b' ' || b == b'\t' || b == b'\r');
+    (line.starts_with(b"#") && is_text).then_some(line)
+}
+
+fn find(text: &[u8], part: &[u8]) -> Option<usize> {
+    text.windows(part.len()).position(|w| w == part)
+}
+
+/// What a layout makes of a recording's addresses.
+#[derive(Clone, Copy, Default)]
+struct Explained {
+    /// Events that it does not explain.
+    not: u64,
+    /// The highest column.
+    x: u32,
+    /// The highest row.
+    y: u32,
+}
+
+impl Explained {
+    fn by(layout: AddressLayout, events: &[[u8; EVENT]]) -> Self {
+        let mut all = Self::default();
+        for event in events {
+            match layout.read(parts(event).0) {
+                Address::Polarity { x, y, .. } => {
+                    (all.x, all.y) = (all.x.max(x), all.y.max(y));
+                }
+                Address::Unexplained => all.not += 1,
+                Address::Special => {}
+            }
+        }
+        all
+    }
+
+    fn fits(&self, sensor: SensorSize) -> bool {
+        self.x < sensor.width && self.y < sensor.height
+    }
+}
+
+impl Reading {
+    fn decide(
+        header: &Header,
+        events: &[[u8; EVENT]],
+        options: &ReadOptions,
+    ) -> Result<Self, Aedat2Error> {
+        let named = header.chip.as_deref().map(camera::named);
+        let (layout, layout_by) = match (options.layout, named, &header.chip) {
+            (Some(layout), ..) => (layout, "as --layout says".to_owned()),
+            (None, Some(Some(camera)), Some(chip)) => {
+                let name = chip.rsplit('.').next().unwrap_or_default();
+                (camera.layout, format!("as its AEChip {name} has"))
+            }
+            (None, Some(None), Some(chip)) => return Err(Aedat2Error::Camera(chip.clone())),
+            _ => by_addresses(header, events, options)?,
+        };
+        let camera = named.flatten().filter(|camera| camera.layout == layout);
+        let known = match (camera, layout.sensor()) {
+            (Some(camera), _) => Some((camera.sensor, "as that camera has".to_owned())),
+            (None, Some(sensor)) => Some((sensor, format!("as a {layout} has"))),
+            (None, None) if header.v2e => {
+                let [_, larger] = V2E_SIZES;
+                let found = Explained::by(layout, events);
+                // Of the two sizes that v2e writes, the larger is certain if the smaller has no room.
+                let certain = !found.fits(V2E_SIZES[0]) && found.fits(larger);
+                certain.then(|| (larger, "the size of v2e that has room for them".to_owned()))
+            }
+            (None, None) => None,
+        };
+        let (sensor, sensor_by) = match (options.sensor, &known) {
+            (Some(sensor), _) => (sensor, "as --sensor says".to_owned()),
+            (None, Some(known)) => known.clone(),
+            (None, None) => {
+                let Explained { x, y, .. } = Explained::by(layout, events);
+                let example = match (x, y) {
+                    (..240, ..180) => "240x180",
+                    (..346, ..260) => "346x260",
+                    _ => "640x480",
+                };
+                return Err(Aedat2Error::Size { x, y, example });
+            }
+        };
+        Ok(Self {
+            layout,
+            layout_by,
+            camera: known.map_or(sensor, |(camera, _)| camera),
+            sensor,
+            sensor_by,
+        })
+    }
+}
+
+/// The layout that the addresses leave possible.
+fn by_addresses(
+    header: &Header,
+    events: &[[u8; EVENT]],
+    options: &ReadOptions,
+) -> Result<(AddressLayout, String), Aedat2Error> {
+    let possible = |layout: &AddressLayout| {
+        let found = Explained::by(*layout, events);
+        let sizes = [options.sensor, layout.sensor()];
+        !too_many_unexplained(found.not, events.len() as u64)
+            && sizes.into_iter().flatten().all(|size| found.fits(size))
+            // v2e simulates no DVS128.
+            && !(header.v2e && *layout == AddressLayout::Dvs128)
+    };
+    let possible: Vec<AddressLayout> = AddressLayout::ALL.into_iter().filter(possible).collect();
+    let asks_for_another =
+        options.sensor.is_some() && options.sensor == AddressLayout::Dvs640.sensor();
+    match possible.as_slice() {
+        // There was no other camera when recordings named none, and v2e alone leaves the name of a DVS640 out.
+        [AddressLayout::Dvs128, ..] if !asks_for_another => Ok((
+            AddressLayout::Dvs128,
+            "as they have 16 bits and no camera is named".to_owned(),
+        )),
+        [layout] if header.v2e => Ok((*layout, "as v2e writes them".to_owned())),
+        [layout] => Ok((
+            *layout,
+            "the only one that explains every address, as no camera is named".to_owned(),
+        )),
+        _ => Err(Aedat2Error::Layout),
+    }
+}
+
+impl std::fmt::Display for Reading {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            layout,
+            layout_by,
+            sensor,
+            sensor_by,
+            ..
+        } = self;
+        write!(
+            f,
+            "AEDAT 2.0: addresses of a {layout}, {layout_by}; {sensor} pixels, {sensor_by}; x and y count from the lower \
+             right and are turned; {}",
+            layout.polarity()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::event::DVS128;
+    use crate::recording::Recording;
+
+    const SPECIAL: u32 = 1 << 31;
+    const DVS128_SYNC: u32 = 1 << 15;
+
+    fn decoded(bytes: &[u8]) -> Decoded<'static> {
+        decode(bytes, &ReadOptions::default(), 9).unwrap()
+    }
+
+    fn recording(chip: &str, events: &[(u32, u32)]) -> Vec<u8> {
+        let mut bytes = FIRST_AEDAT2.to_vec();
+        bytes.extend(b"0\r\n# This is a raw AE data file\r\n");
+        if !chip.is_empty() {
+            bytes.extend(format!("# AEChip: {chip}\r\n").as_bytes());
+        }
+        for (address, time) in events {
+            bytes.extend(address.to_be_bytes());
+            bytes.extend(time.to_be_bytes());
+        }
+        bytes
+    }
+
+    fn events(decoded: &Decoded<'_>) -> Vec<(i64, usize)> {
+        let recording = Recording::new(&decoded.packets, decoded.sensor, false).unwrap();
+        let mut events = Vec::new();
+        recording
+            .window(i64::MIN, i64::MAX)
+            .for_each(|t, cell| events.push((t, cell)));
+        events
+    }
+
+    #[test]
+    fn a_dvs128_counts_from_the_other_corner_and_off_is_1() {
+        let all = [
+            (0, 5),
+            (127 << 8 | 126 << 1 | 1, 7),
+            (DVS128_SYNC, 8),
+            (2, 6),
+        ];
+        for chip in ["", "eu.seebetter.ini.chips.DVS128"] {
+            let decoded = decoded(&recording(chip, &all));
+            assert_eq!((decoded.sensor, decoded.seen.other_types), (DVS128, 1));
+            let on = 128 * 128;
+            assert_eq!(
+                events(&decoded),
+                [(5, on + 127 * 128 + 127), (7, 1), (6, on + 127 * 128 + 126)]
+            );
+        }
+    }
+
+    #[test]
+    fn a_davis_has_frames_between_and_times_that_wrap() {
+        let all = [
+            (179 << 22 | 239 << 12 | 1 << 11, u32::MAX),
+            (SPECIAL | 5, u32::MAX),
+            (0, 3),
+        ];
+        let mut bytes = recording("eu.seebetter.ini.chips.davis.DAVIS240C", &all);
+        bytes.extend([1, 2, 3]);
+        let decoded = decoded(&bytes);
+        assert_eq!((decoded.sensor.width, decoded.sensor.height), (240, 180));
+        let last = u32::MAX.into();
+        assert_eq!(
+            events(&decoded),
+            [(last, 180 * 240), (WRAP + 3, 180 * 240 - 1)]
+        );
+        let cut = decoded.cut_short.unwrap();
+        assert_eq!((cut.offset, cut.left), (bytes.len() - 3, 3));
+    }
+
+    #[test]
+    fn what_cannot_be_is_named() {
+        let options = ReadOptions::default();
+        let said = |bytes: &[u8], limit| decode(bytes, &options, limit).err().unwrap().to_string();
+        let davis = "Davis346red";
+        let beyond = recording(davis, &[(300 << 22, 1)]);
+        let place = beyond.len() - 8;
+        assert!(said(&beyond, 9).contains(&format!("byte {place}: x = 345, y = -41")));
+        assert!(said(&recording("ATIS", &[]), 9).contains("\"ATIS\""));
+        assert!(said(&recording("", &[(0, 1), (0, 2)]), 1).contains("more than 1 events"));
+    }
+}

@@ -1,0 +1,171 @@
+//! Files of one sample each: SpikingJelly's `.npz` of events or of ready frames, and figshare's `.npy` of events in
+//! milliseconds.
+//!
+//! Layouts: SpikingJelly 2.0's `DVS128Gesture` (arrays `t`, `x`, `y`, `p`, one element an event; `frames`
+//! `[T, 2, H, W]`), and the archives ibmGestureTrain and ibmGestureTest that tonic 1.7 reads (one array
+//! `[events, 4]` with the columns x, y, p and t in milliseconds).
+
+mod columns;
+mod events;
+mod frames;
+
+use std::cell::Cell;
+use std::io::{self, Cursor, Read};
+
+use thiserror::Error;
+use zip::ZipArchive;
+
+pub use self::events::{events_npy, events_npz};
+pub use self::frames::{ReadyFrames, frames_npz};
+use super::npy::{Header, NpyError};
+use super::packets::EventError;
+use crate::SensorSize;
+use crate::file_kind;
+use crate::rationed::Rationed;
+
+/// The most bytes that are read to find the arrays of an `.npz`.
+const MAX_DIRECTORY: u64 = 1 << 17;
+
+/// What is wrong with a sample's file.
+#[derive(Debug, Error)]
+pub enum SampleError {
+    /// Something else was saved under the name of a sample.
+    #[error("it {0}")]
+    Foreign(&'static str),
+    /// The `.npz` is no zip file.
+    #[error("it is no whole .npz: {0}")]
+    Npz(io::Error),
+    /// An array is missing.
+    #[error("it has no array `{name}`; it has {found}")]
+    Missing {
+        /// Its name.
+        name: &'static str,
+        /// The names that are there.
+        found: String,
+    },
+    /// Something is wrong with an array.
+    #[error("array `{name}`: {reason}")]
+    Array {
+        /// Its name.
+        name: &'static str,
+        /// What.
+        reason: NpyError,
+    },
+    /// An event cannot be counted.
+    #[error("event {index}: {reason}")]
+    Event {
+        /// Its place, from 0.
+        index: u64,
+        /// Why.
+        reason: EventError,
+    },
+    /// The frames are of another size than those asked for.
+    #[error("its frames have {found} pixels; --sensor says {expected}")]
+    Sensor {
+        /// What they have.
+        found: SensorSize,
+        /// What was asked for.
+        expected: SensorSize,
+    },
+    /// The sample has another number of frames than asked for.
+    #[error("it has {found} frames, not {expected}: it was made with other --frames")]
+    Frames {
+        /// What it has.
+        found: u64,
+        /// What was asked for.
+        expected: u32,
+    },
+    /// A number of frames that cannot be.
+    #[error("it has {found} frames; a sample has from 1 to {limit}")]
+    FrameNumber {
+        /// What it has.
+        found: u64,
+        /// The limit.
+        limit: u64,
+    },
+}
+
+/// How exact the times in figshare's arrays are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TimePrecision {
+    /// Whether every time is a whole number of milliseconds.
+    pub whole_ms: bool,
+    /// Microseconds between the largest time and the next that its type can tell apart.
+    pub step_us: f64,
+}
+
+/// Events of a sample, in packets.
+pub struct SampleEvents {
+    /// A recording in AEDAT 3.1 that holds them.
+    pub packets: Vec<u8>,
+    /// Size of the frames.
+    pub sensor: SensorSize,
+    /// What decided that: the end of a line for people.
+    pub recognised: &'static str,
+    /// How many there are.
+    pub number: u64,
+    /// Events outside the sensor, which were left out.
+    pub outside: u64,
+    /// How exact their times are, where they were milliseconds.
+    pub precision: Option<TimePrecision>,
+}
+
+fn array(name: &'static str) -> impl Fn(NpyError) -> SampleError {
+    move |reason| SampleError::Array { name, reason }
+}
+
+/// A `.npz`, whose bytes are in memory.
+struct Npz<'a, 'b>(ZipArchive<Rationed<'b, Cursor<&'a [u8]>>>);
+
+impl<'a, 'b> Npz<'a, 'b> {
+    fn new(bytes: &'a [u8], allowed: &'b Cell<u64>) -> Result<Self, SampleError> {
+        if let Some(kind) = file_kind::foreign(bytes) {
+            return Err(SampleError::Foreign(kind));
+        }
+        allowed.set(MAX_DIRECTORY);
+        let zip = ZipArchive::new(Rationed {
+            inner: Cursor::new(bytes),
+            allowed,
+        })
+        .map_err(|e| SampleError::Npz(e.into()))?;
+        allowed.set(u64::MAX);
+        Ok(Self(zip))
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.0.index_for_name(&format!("{name}.npy")).is_some()
+    }
+
+    /// Calls `read` with the header and the elements of an array.
+    fn array<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&Header, &mut dyn Read) -> Result<T, SampleError>,
+    ) -> Result<T, SampleError> {
+        if !self.has(name) {
+            let names = self.0.file_names().filter_map(|n| n.ok());
+            let mut found: Vec<String> = names.take(10).map(|n| format!("{n:?}")).collect();
+            found.sort_unstable();
+            let found = match found.is_empty() {
+                true => "none at all".to_owned(),
+                false => found.join(", "),
+            };
+            return Err(SampleError::Missing { name, found });
+        }
+        let mut file = self
+            .0
+            .by_name(&format!("{name}.npy"))
+            .map_err(|e| SampleError::Npz(e.into()))?;
+        let header = Header::read(&mut file).map_err(array(name))?;
+        read(&header, &mut file)
+    }
+}
+
+/// Whether an `.npz` holds ready frames.
+///
+/// # Errors
+/// Where it is no `.npz`.
+pub fn holds_frames(bytes: &[u8]) -> Result<bool, SampleError> {
+    let allowed = Cell::new(0);
+    Ok(Npz::new(bytes, &allowed)?.has("frames"))
+}

@@ -1,0 +1,235 @@
+//! Which samples a dataset has: its trial lists, its label files and its files of samples, as far as they must be read.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::atomic::AtomicU64;
+
+use super::{InputError, bounded, mapping_not_used};
+use crate::Set;
+use crate::archive::{Archive, Container, Content, Entry, Member, SampleId};
+use crate::classes::read_mapping;
+use crate::labels::gestures;
+use crate::samples::{MAX_LIST_BYTES, Window, read_labels, read_trials};
+use crate::select::{Listed, Wanted};
+
+/// Rows of all label files of a dataset, and files of samples; the real one has 1,464.
+const MAX_ROWS: usize = 1 << 18;
+
+/// Where a sample comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// A row of a cache.
+    Cached(Set, usize),
+    /// A part of a recording; all of it without a span.
+    Window(String, Option<(i64, i64)>),
+    /// The input itself.
+    File,
+    /// A file of the dataset.
+    Member(SampleId),
+}
+
+/// What a dataset says of its samples, as far as it was read.
+#[derive(Default)]
+pub(super) struct Lists {
+    /// The trial lists, in the order of [`Set::ALL`].
+    trials: [Option<Vec<String>>; 2],
+    /// Windows by recording.
+    labels: HashMap<String, Vec<Window>>,
+    /// Rows of all label files.
+    rows: usize,
+    /// Files of one sample each.
+    samples: Vec<SampleId>,
+    mapping: Option<Vec<String>>,
+    /// Whether names of classes were found, though perhaps none that can be used.
+    mapping_seen: bool,
+    /// What a user should know.
+    pub notes: Vec<String>,
+}
+
+impl Lists {
+    /// Reads as much of `archive` as tells which samples are `wanted`.
+    pub(super) fn read(
+        archive: &Archive,
+        wanted: &Wanted,
+        classes_are_given: bool,
+        read: &AtomicU64,
+    ) -> Result<Self, InputError> {
+        let mut lists = Self::default();
+        let mut failed = None;
+        // What is found is looked through now and then: each time would be too often in an archive made for it.
+        let mut looked_through = 0;
+        // A folder's files are known from the start. Elsewhere names of classes may come last.
+        let is_stream = archive
+            .parts
+            .iter()
+            .any(|p| p.container != Container::Folder);
+        archive.visit_until(read, &mut |entry| {
+            let named = wanted.recording();
+            let found = matches!(&entry.member, Member::Labels(r) if Some(r.as_str()) == named);
+            if let Err(error) = lists.take(entry)? {
+                failed = Some(error);
+                return Ok(ControlFlow::Break(()));
+            }
+            let more = lists.rows > looked_through + looked_through / 8;
+            let names_may_come = is_stream && !classes_are_given && !lists.mapping_seen;
+            let lists_may_come = lists.trials.iter().any(Option::is_none);
+            if names_may_come || lists_may_come || !(more || found) {
+                return Ok(ControlFlow::Continue(()));
+            }
+            looked_through = lists.rows;
+            Ok(match lists.tell(wanted) {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            })
+        })?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let missing = Set::ALL
+            .into_iter()
+            .find(|&set| lists.trials[set as usize].is_none());
+        match missing {
+            Some(set) if lists.samples.is_empty() => Err(InputError::ListMissing {
+                path: archive.path.clone(),
+                file: Member::Trials(set).file_name(),
+            }),
+            _ => Ok(lists),
+        }
+    }
+
+    /// Names of the classes, if the dataset says them.
+    pub(super) fn mapping(&self) -> Option<&[String]> {
+        self.mapping.as_deref()
+    }
+
+    /// Whether all that is `wanted` is known.
+    fn tell(&self, wanted: &Wanted) -> bool {
+        let names = self.mapping.clone().unwrap_or_else(gestures);
+        let (listed, _) = self.listed(wanted.recording(), false);
+        let chosen = wanted.choose(&listed, &names);
+        // The only one of many is known only at the end.
+        wanted.sample != crate::select::Which::Only
+            && chosen.is_ok_and(|chosen| !wanted.each_class || chosen.len() == names.len())
+    }
+
+    /// The samples that are known, in the cache's order, and where they come from. If what is `wanted` is not among them,
+    /// all that there are, for a message.
+    pub(super) fn samples(&self, wanted: &Wanted, names: &[String]) -> (Vec<Listed>, Vec<Place>) {
+        let found = self.listed(wanted.recording(), false);
+        match wanted.choose(&found.0, names) {
+            Ok(_) => found,
+            Err(_) => self.listed(None, true),
+        }
+    }
+
+    /// The samples that the lists name, in the cache's order. A recording without labels ends its set, because what comes
+    /// after it has no place yet, unless one recording alone is asked for, or `all` that are known.
+    fn listed(&self, only: Option<&str>, all: bool) -> (Vec<Listed>, Vec<Place>) {
+        if !self.samples.is_empty() {
+            return self.files();
+        }
+        let (mut listed, mut places) = (Vec::new(), Vec::new());
+        for (set, list) in Set::ALL.into_iter().zip(&self.trials) {
+            let mut index = (only.is_none() && !all).then_some(0);
+            for recording in list.iter().flatten() {
+                if only.is_some_and(|only| only != recording) {
+                    continue;
+                }
+                let Some(windows) = self.labels.get(recording) else {
+                    match all {
+                        true => continue,
+                        false => break,
+                    }
+                };
+                for window in windows {
+                    listed.push(Listed {
+                        name: window.sample_name(recording),
+                        label: Some(window.label),
+                        set: Some(set),
+                        index,
+                    });
+                    let span = Some((window.start_us, window.end_us));
+                    places.push(Place::Window(recording.clone(), span));
+                    index = index.map(|index| index + 1);
+                }
+            }
+        }
+        (listed, places)
+    }
+
+    /// The files of samples, in the cache's order.
+    fn files(&self) -> (Vec<Listed>, Vec<Place>) {
+        let mut samples = self.samples.clone();
+        samples.sort_unstable();
+        let mut next = [0; 2];
+        let listed = samples.iter().map(|sample| {
+            let index = &mut next[sample.set as usize];
+            *index += 1;
+            Listed {
+                name: sample.sample_name(),
+                label: Some(sample.label),
+                set: Some(sample.set),
+                index: Some(*index - 1),
+            }
+        });
+        let listed = listed.collect();
+        (listed, samples.into_iter().map(Place::Member).collect())
+    }
+
+    /// Takes the next member, if it says something of samples.
+    fn take(&mut self, entry: Entry<'_>) -> io::Result<Result<(), InputError>> {
+        let (member, file) = (entry.member.clone(), entry.member.file_name());
+        let text = || -> io::Result<Result<Vec<u8>, InputError>> {
+            let limit = MAX_LIST_BYTES;
+            Ok(content(entry, limit)?.ok_or(InputError::TooLarge {
+                file: file.clone(),
+                limit,
+            }))
+        };
+        match member {
+            Member::Trials(set) => match text()?.map(|text| read_trials(&text)) {
+                Ok(Ok(list)) => self.trials[set as usize] = Some(list),
+                Ok(Err(reason)) => return Ok(Err(InputError::List { file, reason })),
+                Err(error) => return Ok(Err(error)),
+            },
+            Member::Labels(recording) => match text()?.map(|text| read_labels(&text)) {
+                Ok(Ok(windows)) => {
+                    self.rows += windows.len();
+                    self.labels.insert(recording, windows);
+                }
+                Ok(Err(reason)) => self
+                    .notes
+                    .push(format!("left out what {file} labels: {reason}")),
+                Err(error) => return Ok(Err(error)),
+            },
+            Member::Mapping => {
+                self.mapping_seen = true;
+                match text()?.map(|text| read_mapping(&text)) {
+                    Ok(Ok(names)) => self.mapping = Some(names),
+                    Ok(Err(reason)) => self.notes.push(mapping_not_used(&reason)),
+                    Err(error) => return Ok(Err(error)),
+                }
+            }
+            Member::Sample(sample) => self.samples.push(sample),
+            Member::Stray(path) => self.notes.push(format!(
+                "left out: {path} lies where samples do, but its folders name no label from 0 to 255"
+            )),
+            Member::Recording(..) => {}
+        }
+        let most = self.rows.max(self.labels.len()).max(self.samples.len());
+        Ok(match most > MAX_ROWS || self.notes.len() > MAX_ROWS {
+            true => Err(InputError::TooManyRows(MAX_ROWS)),
+            false => Ok(()),
+        })
+    }
+}
+
+/// The bytes of a member; `None` if it has more than `limit`.
+pub(super) fn content(entry: Entry<'_>, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    match entry.content {
+        Content::Stream(stream) => bounded(stream, limit),
+        Content::File(path) => bounded(File::open(path)?, limit),
+    }
+}

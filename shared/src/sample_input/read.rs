@@ -1,0 +1,350 @@
+//! The samples that were chosen, read: events of recordings and of files of samples, ready frames, or a row of a cache.
+
+use std::cell::Cell;
+use std::ops::ControlFlow;
+use std::sync::atomic::AtomicU64;
+
+use super::lists::{Place, content};
+use super::{InputError, Kind, SampleInput, read_file, recording_name};
+use crate::aedat::EventCounts;
+use crate::archive::{Member, SampleId, SampleLayout};
+use crate::formats::{
+    Format, FormatError, ReadOptions, ReadyFrames, SampleError, decode, events_npy, events_npz,
+    frames_npz, holds_frames,
+};
+use crate::frames::MAX_FRAMES_BY_DURATION;
+use crate::recording::{Recording, WindowEvents};
+use crate::words::counted;
+use crate::{CacheFile, SensorSize, Set, SplitMode};
+
+/// The part of the memory that a file may take, and the part that is allowed at least to what is inflated.
+const FILE_SHARE: u64 = 2;
+const INFLATED_SHARE: u64 = 8;
+
+/// A sample's content.
+pub enum SampleContent<'a> {
+    /// A row of a cache.
+    Cached(&'a CacheFile, Set, usize),
+    /// Events.
+    Events(EventSample<'a>),
+    /// Frames that were counted elsewhere.
+    Frames {
+        /// `[T, 2, H, W]`.
+        counts: &'a [u32],
+        /// T.
+        frames: usize,
+        /// Their size.
+        sensor: SensorSize,
+        /// How they were made, if their folder says it.
+        split: Option<SplitMode>,
+        /// What they were recognised as.
+        recognised: &'static str,
+    },
+}
+
+/// Events of a sample.
+pub struct EventSample<'a> {
+    /// The recording, or the file of the sample.
+    recording: &'a Recording<'a>,
+    /// They.
+    pub events: WindowEvents<'a>,
+    /// First microsecond, and first microsecond after: of the label's window, or of all events.
+    pub span: (i64, i64),
+    /// How the file was read, and what decided that.
+    pub recognised: &'a str,
+}
+
+impl EventSample<'_> {
+    /// Why there are no events, in words that follow a semicolon; `None` if there are some.
+    pub fn why_empty(&self) -> Option<String> {
+        let counts = self.recording.counts();
+        (self.events.number == 0).then(|| match self.recording.span() {
+            Some((first, last)) => format!("the recording has events from {first} to {last} us"),
+            None => why_empty(&counts),
+        })
+    }
+}
+
+/// Why a recording has no events, in words.
+pub fn why_empty(counts: &EventCounts) -> String {
+    match counts {
+        EventCounts { invalid: 0, .. } => "the recording has no events".to_owned(),
+        EventCounts { invalid, .. } => format!(
+            "the recording has {}, all with a clear valid bit: --keep-invalid counts them",
+            counted(*invalid, "event")
+        ),
+    }
+}
+
+impl SampleInput {
+    /// Reads the samples at these places of [`SampleInput::samples`] and hands each to `take`, in the order of their files.
+    /// The bytes that are read are counted in `read`.
+    ///
+    /// # Errors
+    /// If a sample is not there or cannot be read, and those of `take`.
+    pub fn read<E: From<InputError>>(
+        &mut self,
+        places: &[usize],
+        read: &AtomicU64,
+        take: &mut dyn FnMut(usize, SampleContent<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut notes = Vec::new();
+        let result = self.read_noting(places, read, &mut notes, take);
+        self.notes.append(&mut notes);
+        result
+    }
+
+    fn read_noting<E: From<InputError>>(
+        &self,
+        places: &[usize],
+        read: &AtomicU64,
+        notes: &mut Vec<String>,
+        take: &mut dyn FnMut(usize, SampleContent<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let limit = self.options.memory / FILE_SHARE;
+        match &self.kind {
+            Kind::Cache(cache) => places.iter().try_for_each(|&at| match self.places[at] {
+                Place::Cached(set, index) => take(at, SampleContent::Cached(cache, set, index)),
+                _ => Ok(()),
+            }),
+            Kind::Recording => {
+                let bytes = read_file(&self.path, limit)?;
+                let name = recording_name(&self.path);
+                let file = self.path.display().to_string();
+                self.windows(&name, &file, &bytes, places, notes, take)
+            }
+            Kind::Sample(format, _) => {
+                let bytes = read_file(&self.path, limit)?;
+                let folder = self.path.ancestors().nth(3);
+                let split = folder.and_then(SplitMode::of_path);
+                let file = self.path.display().to_string();
+                places.iter().try_for_each(|&at| {
+                    self.sample(*format, &file, &bytes, split, notes, &mut |content| {
+                        take(at, content)
+                    })
+                })
+            }
+            Kind::Dataset(archive) => {
+                let mut wanted: Vec<usize> = places.to_vec();
+                let mut failed = None;
+                let split = SplitMode::of_path(&archive.path);
+                archive
+                    .visit_until(read, &mut |entry| {
+                        let of_member = self.of_member(&entry.member, &wanted);
+                        if of_member.is_empty() {
+                            return Ok(ControlFlow::Continue(()));
+                        }
+                        let (member, file) = (entry.member.clone(), entry.member.file_name());
+                        let result = match content(entry, limit)? {
+                            None => Err(InputError::TooLarge { file, limit }.into()),
+                            Some(bytes) => match &member {
+                                Member::Sample(id) => of_member.iter().try_for_each(|&at| {
+                                    let mut take = |content: SampleContent<'_>| take(at, content);
+                                    let format = format_of(id);
+                                    self.sample(format, &file, &bytes, split, notes, &mut take)
+                                }),
+                                _ => {
+                                    let name = member.recording().unwrap_or_default();
+                                    self.windows(&name, &file, &bytes, &of_member, notes, take)
+                                }
+                            },
+                        };
+                        wanted.retain(|at| !of_member.contains(at));
+                        failed = result.err();
+                        Ok(match failed.is_some() || wanted.is_empty() {
+                            true => ControlFlow::Break(()),
+                            false => ControlFlow::Continue(()),
+                        })
+                    })
+                    .map_err(InputError::from)?;
+                if let Some(error) = failed {
+                    return Err(error);
+                }
+                match wanted.first() {
+                    None => Ok(()),
+                    Some(&at) => Err(InputError::RecordingMissing {
+                        path: archive.path.clone(),
+                        names: match &self.places[at] {
+                            Place::Window(recording, _) => recording.clone(),
+                            _ => self.listed[at].full_name(),
+                        },
+                    }
+                    .into()),
+                }
+            }
+        }
+    }
+
+    /// Those of the places `wanted` whose samples a member holds.
+    fn of_member(&self, member: &Member, wanted: &[usize]) -> Vec<usize> {
+        let holds = |place: &Place| match (place, member) {
+            (Place::Window(recording, _), Member::Recording(name, _)) => recording == name,
+            (Place::Member(sample), Member::Sample(found)) => sample == found,
+            _ => false,
+        };
+        let wanted = wanted.iter().copied();
+        wanted.filter(|&at| holds(&self.places[at])).collect()
+    }
+
+    /// The samples at these places, all of the recording `name`, which lies in `file`.
+    fn windows<E: From<InputError>>(
+        &self,
+        name: &str,
+        file: &str,
+        bytes: &[u8],
+        places: &[usize],
+        notes: &mut Vec<String>,
+        take: &mut dyn FnMut(usize, SampleContent<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let wrong = |reason: FormatError| InputError::Format {
+            file: file.to_owned(),
+            reason,
+        };
+        let options = &self.options.read;
+        let inflated = self.options.memory / INFLATED_SHARE;
+        let format = Format::of_recording(bytes);
+        let decoded = decode(bytes, format, options, inflated).map_err(wrong)?;
+        let recording = Recording::new(&decoded.packets, decoded.sensor, options.keep_invalid)
+            .map_err(|e| wrong(e.into()))?;
+        if let Some(cut) = recording.cut_short().or(decoded.cut_short) {
+            notes.push(format!(
+                "{name} is cut short: its last packet, at byte {}, has {} of its {} bytes",
+                cut.offset, cut.left, cut.need
+            ));
+        }
+        let mut counts = recording.counts();
+        counts.add(&decoded.seen);
+        notes.extend(left_out(file, &counts));
+        for &at in places {
+            let span = match self.places[at] {
+                Place::Window(_, span) => span,
+                _ => None,
+            };
+            let all = recording
+                .span()
+                .map_or((0, 0), |(first, last)| (first, last + 1));
+            let (start, end) = span.unwrap_or(all);
+            let sample = EventSample {
+                recording: &recording,
+                events: recording.window(start, end),
+                span: (start, end),
+                recognised: &decoded.recognised,
+            };
+            take(at, SampleContent::Events(sample))?;
+        }
+        Ok(())
+    }
+
+    /// The sample in `file`, which is one.
+    fn sample<E: From<InputError>>(
+        &self,
+        format: Format,
+        file: &str,
+        bytes: &[u8],
+        split: Option<SplitMode>,
+        notes: &mut Vec<String>,
+        take: &mut dyn FnMut(SampleContent<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let wrong = |reason: FormatError| InputError::Format {
+            file: file.to_owned(),
+            reason,
+        };
+        let of_sample = |reason: SampleError| wrong(reason.into());
+        let options = &self.options.read;
+        if format == Format::Npz && holds_frames(bytes).map_err(of_sample)? {
+            let room = self.options.memory / FILE_SHARE;
+            let ready = Frames::read(bytes, options, room).map_err(of_sample)?;
+            return take(SampleContent::Frames {
+                counts: &ready.counts,
+                frames: ready.frames,
+                sensor: ready.sensor,
+                split,
+                recognised: "SpikingJelly's ready frames, npz",
+            });
+        }
+        let limit = format.max_events(bytes.len() as u64, self.options.memory / INFLATED_SHARE);
+        let read = match format {
+            Format::Npy => events_npy(bytes, options, limit),
+            _ => events_npz(bytes, options, limit),
+        };
+        let read = read.map_err(of_sample)?;
+        let recording =
+            Recording::new(&read.packets, read.sensor, true).map_err(|e| wrong(e.into()))?;
+        let mut counts = recording.counts();
+        counts.outside = read.outside;
+        notes.extend(left_out(file, &counts));
+        let span = recording
+            .span()
+            .map_or((0, 0), |(first, last)| (first, last + 1));
+        take(SampleContent::Events(EventSample {
+            recording: &recording,
+            events: recording.window(i64::MIN, i64::MAX),
+            span,
+            recognised: &format!(
+                "events in {format}: {} pixels, {}",
+                read.sensor, read.recognised
+            ),
+        }))
+    }
+}
+
+fn format_of(sample: &SampleId) -> Format {
+    match sample.layout {
+        SampleLayout::SpikingJelly => Format::Npz,
+        SampleLayout::Figshare => Format::Npy,
+    }
+}
+
+/// What was left out of a file, if anything was that a user should know.
+fn left_out(file: &str, counts: &EventCounts) -> Option<String> {
+    let parts = [
+        (counts.outside, "outside the sensor"),
+        (counts.unexplained, "that nothing explains"),
+    ];
+    let parts: Vec<String> = parts
+        .iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, what)| format!("{} {what}", counted(*number, "event")))
+        .collect();
+    (!parts.is_empty()).then(|| format!("{file}: left out {}", parts.join(" and ")))
+}
+
+/// Ready frames in memory.
+struct Frames {
+    counts: Vec<u32>,
+    frames: usize,
+    sensor: SensorSize,
+}
+
+impl Frames {
+    /// Reads the frames of a file, which may take `room` bytes.
+    fn read(bytes: &[u8], options: &ReadOptions, room: u64) -> Result<Self, SampleError> {
+        let size = Cell::new((0, None));
+        let expected = ReadyFrames {
+            sensor: options.sensor,
+            frames: None,
+            limit: MAX_FRAMES_BY_DURATION as u64,
+        };
+        let mut counts: Vec<u32> = Vec::new();
+        frames_npz::<SampleError>(
+            bytes,
+            expected,
+            |frames, sensor| {
+                let limit = room / (4 * sensor.frame_cells() as u64);
+                if frames as u64 > limit {
+                    let found = frames as u64;
+                    return Err(SampleError::FrameNumber { found, limit });
+                }
+                size.set((frames, Some(sensor)));
+                Ok(())
+            },
+            |frame| counts.extend_from_slice(frame),
+        )?;
+        let (frames, sensor) = size.get();
+        Ok(Self {
+            counts,
+            frames,
+            sensor: sensor.unwrap_or(crate::event::DVS128),
+        })
+    }
+}

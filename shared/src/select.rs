@@ -1,0 +1,313 @@
+//! Which samples are meant: by name, by number, by label, or one of each class.
+
+use thiserror::Error;
+
+use crate::Set;
+use crate::words::some_of;
+
+/// Names that are listed in a message at most.
+const LISTED: usize = 12;
+/// Names that are alike, listed at most.
+const ALIKE: usize = 3;
+/// Classes that are listed in a message at most.
+const CLASSES: usize = 20;
+
+/// A sample that there is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// `<recording>_<k>`, or the recording where it has no labels.
+    pub name: String,
+    /// From 0; `None` if it has none.
+    pub label: Option<u8>,
+    /// Its set; `None` if it is of a recording alone.
+    pub set: Option<Set>,
+    /// Its place among all of the set, if that is known.
+    pub index: Option<usize>,
+}
+
+/// What was asked for.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The set it is of.
+    pub set: Option<Set>,
+    /// Which one of those that fit.
+    pub sample: Which,
+    /// The number or the name of its label.
+    pub label: Option<String>,
+    /// Whether one sample of each class is wanted.
+    pub each_class: bool,
+}
+
+/// Why no sample can be chosen. The message says which there are.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("{0}")]
+pub struct ChoiceError(String);
+
+/// Ends the choice with a message.
+macro_rules! refuse {
+    ($($message:tt)*) => {
+        return Err(ChoiceError(format!($($message)*)))
+    };
+}
+
+/// A sample among those that fit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// The only one.
+    Only,
+    /// By its place.
+    Nth(usize),
+    /// By its name.
+    Named(String),
+}
+
+impl Listed {
+    /// `<recording>_<k>@<label>`, which no other sample has.
+    pub fn full_name(&self) -> String {
+        match self.label {
+            Some(label) => format!("{}@{label}", self.name),
+            None => self.name.clone(),
+        }
+    }
+
+    /// The recording it is of.
+    fn recording(&self) -> &str {
+        self.name
+            .rsplit_once('_')
+            .map_or(&self.name, |(name, _)| name)
+    }
+}
+
+impl Which {
+    /// The sample that `text` means, if it says one: its number, or else its name.
+    pub fn said(text: &str) -> Self {
+        text.parse()
+            .map_or_else(|_| Self::Named(text.to_owned()), Self::Nth)
+    }
+}
+
+impl Wanted {
+    /// The recording whose sample is named, if one is.
+    pub fn recording(&self) -> Option<&str> {
+        let Which::Named(name) = &self.sample else {
+            return None;
+        };
+        let name = name.split_once('@').map_or(name.as_str(), |(name, _)| name);
+        Some(
+            name.rsplit_once('_')
+                .map_or(name, |(recording, _)| recording),
+        )
+    }
+
+    /// The set whose samples are counted: the training set unless another is named. A name is looked for in both.
+    fn set(&self) -> Option<Set> {
+        let by_number = matches!(self.sample, Which::Nth(_));
+        self.set.or(by_number.then_some(Set::Train))
+    }
+
+    /// Places of the wanted samples among `samples`, whose gestures have these names.
+    ///
+    /// # Errors
+    /// Where there is none, or several have the name. The message says which there are.
+    pub fn choose(&self, samples: &[Listed], names: &[String]) -> Result<Vec<usize>, ChoiceError> {
+        let label = self.label.as_deref().map(|text| label(text, names));
+        let label = label.transpose()?;
+        let fits = |sample: &Listed| {
+            // A recording alone is of no set.
+            let set = sample.set.is_none() || self.set().is_none_or(|set| sample.set == Some(set));
+            set && (label.is_none() || sample.label == label)
+        };
+        let fitting: Vec<usize> = (0..samples.len())
+            .filter(|&at| fits(&samples[at]))
+            .collect();
+        if self.each_class {
+            let Which::Nth(nth) = self.sample else {
+                return Ok(Vec::new());
+            };
+            let of = |label: usize| {
+                let mut of_label = fitting
+                    .iter()
+                    .filter(|&&at| samples[at].label.map(usize::from) == Some(label));
+                of_label.nth(nth).copied()
+            };
+            let chosen: Vec<usize> = (0..names.len()).filter_map(of).collect();
+            if chosen.is_empty() {
+                refuse!(
+                    "there is no sample number {nth} of any class{}",
+                    self.among(samples, label, names)
+                );
+            }
+            return Ok(chosen);
+        }
+        match &self.sample {
+            Which::Only => match fitting.as_slice() {
+                &[at] => Ok(vec![at]),
+                [] => refuse!("there is no sample{}", self.among(samples, label, names)),
+                several => refuse!(
+                    "it holds {} samples; name one with --sample: {}",
+                    several.len(),
+                    listed(several, samples, names)
+                ),
+            },
+            Which::Nth(nth) => match fitting.get(*nth) {
+                Some(&at) => Ok(vec![at]),
+                None => refuse!(
+                    "there is no sample number {nth}{}",
+                    self.among(samples, label, names)
+                ),
+            },
+            Which::Named(name) => self.named(name, samples, &fitting, names),
+        }
+    }
+
+    fn named(
+        &self,
+        name: &str,
+        samples: &[Listed],
+        fitting: &[usize],
+        names: &[String],
+    ) -> Result<Vec<usize>, ChoiceError> {
+        let has_name = |at: &usize| samples[*at].name == name || samples[*at].full_name() == name;
+        let found: Vec<usize> = fitting.iter().copied().filter(has_name).collect();
+        if let [at] = found[..] {
+            return Ok(vec![at]);
+        }
+        let list = |places: &[usize]| listed(places, samples, names);
+        if !found.is_empty() {
+            refuse!(
+                "{} samples are named {name}; add the label, or give --label: {}",
+                found.len(),
+                list(&found)
+            );
+        }
+        let everywhere: Vec<usize> = (0..samples.len()).collect();
+        let elsewhere: Vec<usize> = everywhere.iter().copied().filter(has_name).collect();
+        if let [at, ..] = elsewhere[..] {
+            let sample = &samples[at];
+            let set = sample.set.map_or("", Set::name);
+            refuse!(
+                "{} is of the set {set}, and is not what --set and --label ask for",
+                with_label(sample, names)
+            );
+        }
+        let of_recording = |at: &usize| samples[*at].recording() == name;
+        let of_recording: Vec<usize> = fitting.iter().copied().filter(of_recording).collect();
+        if !of_recording.is_empty() {
+            refuse!(
+                "{name} is a recording; name one of its samples: {}",
+                list(&of_recording)
+            );
+        }
+        let alike = alike(name, fitting, samples);
+        if alike.is_empty() {
+            refuse!(
+                "no sample is named {name}; those there are have names as {}",
+                list(&fitting[..fitting.len().min(3)])
+            );
+        }
+        refuse!(
+            "no sample is named {name}; is it one of these? {}",
+            list(&alike)
+        )
+    }
+
+    /// How many there are, in words that follow.
+    fn among(&self, samples: &[Listed], label: Option<u8>, names: &[String]) -> String {
+        let of_label = |s: &&Listed| label.is_none() || s.label == label;
+        let count = |set| {
+            samples
+                .iter()
+                .filter(|s| s.set == set)
+                .filter(of_label)
+                .count()
+        };
+        let of = label.map_or(String::new(), |label| {
+            format!(" of {}", name_of(Some(label), names))
+        });
+        let numbers = |n: usize| match n {
+            0 => "none".to_owned(),
+            1 => "1, number 0".to_owned(),
+            n => format!("{n}, numbers 0 to {}", n - 1),
+        };
+        if samples.iter().all(|s| s.set.is_none()) {
+            return format!(": the recording has {}{of}", numbers(count(None)));
+        }
+        let [train, test] = Set::ALL.map(|set| numbers(count(Some(set))));
+        format!(": the training set has {train}{of}, the test set (--set test) {test}")
+    }
+}
+
+/// The label that `text` means: its number or its name.
+fn label(text: &str, names: &[String]) -> Result<u8, ChoiceError> {
+    let by_number = text
+        .parse::<usize>()
+        .ok()
+        .filter(|&label| label < names.len());
+    let by_name = names
+        .iter()
+        .position(|name| name.eq_ignore_ascii_case(text));
+    if let Some(label) = by_number.or(by_name) {
+        return Ok(label as u8);
+    }
+    let lower = text.to_lowercase();
+    let near = |name: &&String| {
+        let distance = strsim::damerau_levenshtein(&lower, name);
+        distance <= 1 + name.len() / 4 || (lower.len() > 2 && name.contains(&lower))
+    };
+    let near: Vec<&str> = names.iter().filter(near).map(String::as_str).collect();
+    let last = names.len().saturating_sub(1);
+    match near.as_slice() {
+        [] => refuse!(
+            "no class is named {text}; they are 0 to {last}: {}",
+            some_of(names, CLASSES)
+        ),
+        near => refuse!(
+            "no class is named {text}; is it one of these? {}",
+            near.join(", ")
+        ),
+    }
+}
+
+/// The samples with names most like `name`, the likest first.
+fn alike(name: &str, places: &[usize], samples: &[Listed]) -> Vec<usize> {
+    let distance = |at: usize| {
+        let sample = &samples[at];
+        let to = |other: &str| strsim::damerau_levenshtein(name, other);
+        to(&sample.name).min(to(&sample.full_name()))
+    };
+    let mut alike: Vec<(usize, usize)> = places.iter().map(|&at| (distance(at), at)).collect();
+    alike.retain(|(distance, _)| *distance <= 1 + name.chars().count() / 4);
+    alike.sort_unstable();
+    alike.into_iter().take(ALIKE).map(|(_, at)| at).collect()
+}
+
+/// The samples at these places, with their labels.
+fn listed(places: &[usize], samples: &[Listed], names: &[String]) -> String {
+    let words: Vec<String> = places
+        .iter()
+        .map(|&at| with_label(&samples[at], names))
+        .collect();
+    some_of(&words, LISTED)
+}
+
+/// A sample's full name and what it shows.
+fn with_label(sample: &Listed, names: &[String]) -> String {
+    match sample.label {
+        Some(_) => format!("{} ({})", sample.full_name(), name_of(sample.label, names)),
+        None => sample.full_name(),
+    }
+}
+
+/// What a label is called.
+pub fn name_of(label: Option<u8>, names: &[String]) -> String {
+    match label {
+        None => "no label".to_owned(),
+        Some(label) => match names.get(usize::from(label)) {
+            Some(name) => name.clone(),
+            None => format!("label {label}"),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

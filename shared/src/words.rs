@@ -1,0 +1,37 @@
+//! Words that messages are made of: counted things, and lists that are cut short.
+
+/// A number of things, as `1 event` or `1200 events`.
+pub fn counted(number: u64, thing: &str) -> String {
+    match number {
+        1 => format!("1 {thing}"),
+        _ => format!("{number} {thing}s"),
+    }
+}
+
+/// The first `most` of `names`, and how many there are besides.
+pub fn some_of<T: AsRef<str>>(names: &[T], most: usize) -> String {
+    let shown: Vec<&str> = names.iter().take(most).map(AsRef::as_ref).collect();
+    let shown = shown.join(", ");
+    match names.len().saturating_sub(most) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_thing_is_no_things() {
+        assert_eq!(counted(1, "event"), "1 event");
+        assert_eq!(counted(0, "event"), "0 events");
+    }
+
+    #[test]
+    fn long_lists_are_cut() {
+        assert_eq!(some_of(&["tap", "hold"], 2), "tap, hold");
+        assert_eq!(some_of(&["tap", "hold", "wave"], 2), "tap, hold and 1 more");
+        assert_eq!(some_of::<&str>(&[], 2), "");
+    }
+}
