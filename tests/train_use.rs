@@ -280,7 +280,7 @@ fn predict_reads_caches_archives_and_recordings_alike() {
         (
             place.archive(),
             &["--sample", "user09_led_0@1"],
-            "holds no recording user09_led.aedat among its 4",
+            "no sample is named user09_led_0@1",
         ),
         (
             recording.clone(),

@@ -44,6 +44,20 @@ impl ReadArgs {
             ignore_outside: self.ignore_outside,
         }
     }
+
+    /// The first of the options that is given: a frame cache, whose frames are made already, takes none of them.
+    pub fn given(&self) -> Option<&'static str> {
+        let options = [
+            ("--sensor", self.sensor.is_some()),
+            ("--layout", self.layout.is_some()),
+            ("--stream", self.stream.is_some()),
+            ("--classes", self.classes.is_some()),
+            ("--keep-invalid", self.keep_invalid),
+            ("--ignore-outside", self.ignore_outside),
+        ];
+        let given = options.iter().find(|(_, given)| *given);
+        given.map(|(option, _)| *option)
+    }
 }
 
 /// A sensor's size, as 128x128.

@@ -352,6 +352,10 @@ impl SampleInput {
 
     /// Names the classes as far as they are known before anything is read.
     fn name_classes(&mut self) -> Result<(), InputError> {
+        if let Kind::Cache(cache) = &self.kind {
+            (self.label_names, self.names_are_said) = (cache.header.label_names.clone(), true);
+            return Ok(());
+        }
         if let Some(path) = &self.options.classes {
             let names = read_mapping_file(path).map_err(|reason| InputError::Classes {
                 path: path.clone(),
@@ -359,9 +363,6 @@ impl SampleInput {
             })?;
             (self.label_names, self.names_are_said) = (names, true);
             return Ok(());
-        }
-        if let Kind::Cache(cache) = &self.kind {
-            (self.label_names, self.names_are_said) = (cache.header.label_names.clone(), true);
         }
         // The names of a dataset's classes are among its files.
         let beside = match self.kind {

@@ -144,8 +144,7 @@ impl Wanted {
                 &[at] => Ok(vec![at]),
                 [] => refuse!("there is no sample{}", self.among(samples, label, names)),
                 several => refuse!(
-                    "it holds {} samples; name one with --sample: {}",
-                    several.len(),
+                    "it holds several samples; name one with --sample: {}",
                     listed(several, samples, names)
                 ),
             },
@@ -175,7 +174,7 @@ impl Wanted {
         let list = |places: &[usize]| listed(places, samples, names);
         if !found.is_empty() {
             refuse!(
-                "{} samples are named {name}; add the label, or give --label: {}",
+                "{} samples are named {name}; name one of {}",
                 found.len(),
                 list(&found)
             );

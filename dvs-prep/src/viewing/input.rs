@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use anyhow::{Result, anyhow};
 use clap::error::ErrorKind;
@@ -53,15 +54,11 @@ pub fn read(args: &ViewArgs, max_frames: usize) -> Result<Shown> {
         refuse_options_of_recordings(args, &path);
     }
     let progress = Arc::new(Progress::default());
-    let bar = |what| Bar::follow(what, input.bytes(), Arc::clone(&progress));
-    let (looking, reading) = ("looking for samples", "reading samples");
-    let places = {
-        let _bar = bar(looking);
-        input.find(&wanted, &progress.bytes)
-    };
-    let places = noting(&mut input, places)?;
-    let progress = Arc::new(Progress::default());
-    let _bar = Bar::follow(reading, input.bytes(), Arc::clone(&progress));
+    let bar = follow("looking for samples", &input, &progress);
+    let places = input.find(&wanted, &progress.bytes)?;
+    drop(bar);
+    progress.bytes.store(0, Ordering::Relaxed);
+    let bar = follow("reading samples", &input, &progress);
     let listed = input.samples().to_vec();
     let label_names = input.label_names().to_vec();
     let mut viewing = Viewing {
@@ -74,11 +71,14 @@ pub fn read(args: &ViewArgs, max_frames: usize) -> Result<Shown> {
         recognised: Vec::new(),
     };
     let mut read: Vec<(usize, Viewed)> = Vec::new();
-    let result = input.read(&places, &progress.bytes, &mut |at, content| {
+    input.read(&places, &progress.bytes, &mut |at, content| {
         read.push((at, viewing.sample(&listed[at], content)?));
         anyhow::Ok(())
-    });
-    noting(&mut input, result)?;
+    })?;
+    drop(bar);
+    for note in input.take_notes() {
+        eprintln!("dvs-prep: warning: {note}");
+    }
     read.sort_by_key(|(at, _)| places.iter().position(|place| place == at));
     Ok(Shown {
         path: input.path().to_owned(),
@@ -108,12 +108,9 @@ fn wanted(args: &ViewArgs) -> Wanted {
     }
 }
 
-/// Says what a user should know of what was read, whether it could be read or not.
-fn noting<T, E>(input: &mut SampleInput, result: Result<T, E>) -> Result<T, E> {
-    for note in input.take_notes() {
-        eprintln!("dvs-prep: warning: {note}");
-    }
-    result
+/// A bar of what is read of `input`.
+fn follow(what: &'static str, input: &SampleInput, progress: &Arc<Progress>) -> Bar {
+    Bar::follow(what, input.bytes(), Arc::clone(progress))
 }
 
 /// What the dataset's folder has: the cache of this split, or else the archive.
@@ -125,24 +122,17 @@ fn by_convention(split: SplitMode) -> Result<PathBuf> {
 
 /// A cache's frames are made already.
 fn refuse_options_of_recordings(args: &ViewArgs, path: &Path) {
-    let read = &args.read;
     let given = [
         ("--frames", args.split.frames.is_some()),
         ("--split", args.split.split.is_some()),
         ("--duration", args.split.duration.is_some()),
-        ("--keep-invalid", read.keep_invalid),
-        ("--ignore-outside", read.ignore_outside),
-        ("--sensor", read.sensor.is_some()),
-        ("--layout", read.layout.is_some()),
-        ("--stream", read.stream.is_some()),
-        ("--classes", read.classes.is_some()),
-        ("--start-us", args.start_us.is_some()),
     ];
     // Without an input these options have found the cache.
     let given = given
         .iter()
         .find(|(_, given)| *given && args.input.is_some());
-    if let Some((option, _)) = given {
+    let given = given.map(|(option, _)| *option).or(args.read.given());
+    if let Some(option) = given {
         misuse(
             ErrorKind::ArgumentConflict,
             format!(

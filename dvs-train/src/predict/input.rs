@@ -67,10 +67,15 @@ pub fn read(
     };
     let mut input = SampleInput::open(&args.input, options)?;
     if let Some(cache) = input.cache() {
+        if let Some(option) = args.read.given() {
+            bail!(
+                "{option} is for recordings; {} is a cache, whose frames are made already",
+                cache.path().display()
+            );
+        }
         check(cache)?;
     }
-    let places = input.find(&wanted, &AtomicU64::new(0));
-    let places = noting(&mut input, places)?;
+    let places = input.find(&wanted, &AtomicU64::new(0))?;
     ensure!(
         !input.names_are_said() || input.label_names() == shape.label_names,
         "{} holds other classes than the network tells apart: {}, not {}",
@@ -80,20 +85,14 @@ pub fn read(
     );
     let samples = input.samples().to_vec();
     let mut found = None;
-    let result = input.read(&places, &AtomicU64::new(0), &mut |at, content| {
+    input.read(&places, &AtomicU64::new(0), &mut |at, content| {
         found = Some(shape.sample(&samples[at], content)?);
         anyhow::Ok(())
-    });
-    noting(&mut input, result)?;
-    found.context("the sample was not read")
-}
-
-/// Says what a user should know of what was read, whether it could be read or not.
-fn noting<T, E>(input: &mut SampleInput, result: Result<T, E>) -> Result<T, E> {
+    })?;
     for note in input.take_notes() {
         eprintln!("dvs-train: warning: {note}");
     }
-    result
+    found.context("the sample was not read")
 }
 
 impl Shape<'_> {

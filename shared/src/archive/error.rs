@@ -53,6 +53,19 @@ pub enum ArchiveError {
         /// What was named.
         path: PathBuf,
     },
+    /// A file of one sample, where all are wanted.
+    #[error(
+        "{path} is one sample. Name the folder that holds all of them: {}", match *.ending {
+            "npz" => "events_np, with train/<label>/<name>.npz and test/<label>/<name>.npz in it",
+            _ => "the one with ibmGestureTrain and ibmGestureTest in it",
+        }
+    )]
+    OneSample {
+        /// The file.
+        path: PathBuf,
+        /// `npz` or `npy`.
+        ending: &'static str,
+    },
     /// Neither of the known containers.
     #[error("{path} is neither a .tar.gz, a .tar, a .zip nor a folder: it {}", begins(.start))]
     Unknown {

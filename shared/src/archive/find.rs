@@ -202,6 +202,15 @@ impl Archive {
         File::open(path)
             .and_then(|f| f.take(512).read_to_end(&mut start))
             .map_err(|source| read_error(path, "", source))?;
+        if let Some(ending) = ["npz", "npy"]
+            .into_iter()
+            .find(|e| path.extension().is_some_and(|x| x == *e))
+        {
+            return Err(ArchiveError::OneSample {
+                path: path.to_owned(),
+                ending,
+            });
+        }
         let container = match start.as_slice() {
             [0x1f, 0x8b, ..] => Container::TarGz,
             [b'P', b'K', 3, 4, ..] => Container::Zip,

@@ -142,6 +142,7 @@ pub(super) fn decode(
     let mut inflated = Vec::new();
     let mut seen = EventCounts::default();
     let mut first_unexplained = None;
+    // Events of the stream, and packets of streams that the header does not name.
     let mut all = 0;
     let (mut at, mut cut_short) = (header.end, None);
     while at < header.packets_end {
@@ -204,12 +205,13 @@ pub(super) fn decode(
         } else if header.streams.has(id) {
             seen.other_types += 1;
         } else {
+            all += 1;
             seen.unexplained += 1;
             first_unexplained.get_or_insert(at);
         }
         at += PACKET_HEADER + size;
     }
-    let of = all + seen.other_types + seen.unexplained;
+    let of = all + seen.other_types;
     if let Some(offset) = first_unexplained
         && too_many_unexplained(seen.unexplained, of)
     {

@@ -71,7 +71,7 @@ fn what_is_not_there_is_said_with_what_is() {
         (
             said(None, "", Some("7")),
             &[
-                "it holds 3 samples",
+                "it holds several samples; name one",
                 "--sample: user01_led_0@7 (arm_roll), user01_led_1@7",
             ],
         ),

@@ -1,0 +1,139 @@
+//! Recordings of every camera and program, written event by event from what their formats say.
+
+#![allow(dead_code, clippy::unwrap_used, missing_docs)]
+
+use std::fs;
+use std::path::Path;
+
+use dvs_shared::Event;
+
+/// The comment that v2e begins a recording with, which names no camera.
+pub const V2E: &str = "# This is a raw AE data file created by AEDat2Output in v2e (see https://github.com/SensorsINI/v2e) as specified at https://inivation.com/support/software/fileformat/#aedat-20\r\n";
+
+/// An AEDAT 2.0 recording: `header` are lines after the first, `events` addresses and times.
+pub fn aedat2(header: &str, events: &[(u32, u32)]) -> Vec<u8> {
+    let mut bytes = format!("#!AER-DAT2.0\r\n{header}").into_bytes();
+    for (address, time) in events {
+        bytes.extend(address.to_be_bytes());
+        bytes.extend(time.to_be_bytes());
+    }
+    bytes
+}
+
+/// The AEDAT 2 address of an event in a DVS128's layout, turned as jAER turns it.
+pub fn dvs128(e: &Event) -> u32 {
+    (127 - u32::from(e.y)) << 8 | (127 - u32::from(e.x)) << 1 | u32::from(!e.polarity)
+}
+
+/// The same in a DAVIS's layout, on a camera of this size.
+pub fn davis(e: &Event, (width, height): (u32, u32)) -> u32 {
+    (height - 1 - u32::from(e.y)) << 22
+        | (width - 1 - u32::from(e.x)) << 12
+        | u32::from(e.polarity) << 11
+}
+
+/// The same in a DVS640's layout.
+pub fn dvs640(e: &Event) -> u32 {
+    (479 - u32::from(e.y)) << 11 | (639 - u32::from(e.x)) << 1 | u32::from(e.polarity)
+}
+
+/// `n` events 10 us apart that reach every side of a camera of this size.
+pub fn events_on(n: u64, (width, height): (u32, u32)) -> Vec<Event> {
+    let (width, height) = (u64::from(width), u64::from(height));
+    (0..n)
+        .map(|i| Event {
+            t: 1000 + 10 * i as i64,
+            x: (i * 7 % width) as u16,
+            y: (i * 11 % height) as u16,
+            polarity: i % 3 == 0,
+            valid: true,
+        })
+        .collect()
+}
+
+/// Addresses by `layout`, with the events' times.
+pub fn addressed(events: &[Event], layout: impl Fn(&Event) -> u32) -> Vec<(u32, u32)> {
+    events.iter().map(|e| (layout(e), e.t as u32)).collect()
+}
+
+/// Writes a dataset of two recordings, `a` for training and `b` for testing, in files with this ending, each with one
+/// sample of class 1 that holds everything.
+pub fn dataset_of(folder: &Path, recording: &[u8], ending: &str) {
+    fs::create_dir_all(folder).unwrap();
+    for (name, set) in [("a", "train"), ("b", "test")] {
+        fs::write(folder.join(format!("{name}{ending}")), recording).unwrap();
+        let labels = "class,startTime_usec,endTime_usec\n1,0,9000000000000\n";
+        fs::write(folder.join(format!("{name}_labels.csv")), labels).unwrap();
+        let list = format!("{name}{ending}\n");
+        fs::write(folder.join(format!("trials_to_{set}.txt")), list).unwrap();
+    }
+}
+
+/// An AEDAT 3 recording with these header lines after the first, and `events` in packets of the camera numbered `source`.
+pub fn aedat3(first: &str, lines: &str, source: u16, events: &[Event]) -> Vec<u8> {
+    let mut bytes = format!("#!AER-DAT{first}\r\n{lines}").into_bytes();
+    for packet in events.chunks(100) {
+        let mut packet = crate::support::packet(packet);
+        packet[2..4].copy_from_slice(&source.to_le_bytes());
+        bytes.extend(packet);
+    }
+    bytes
+}
+
+/// A FlatBuffer whose root table has one field, number `field`, which refers to `content`: a vector or a text, with its
+/// length before it.
+fn flatbuffer(field: u16, content: &[u8]) -> Vec<u8> {
+    let table_list = 4 + 2 * (field + 1);
+    let mut list = vec![0u8; usize::from(table_list)];
+    list[..2].copy_from_slice(&table_list.to_le_bytes());
+    list[2..4].copy_from_slice(&8u16.to_le_bytes());
+    let last = list.len() - 2;
+    list[last..].copy_from_slice(&4u16.to_le_bytes());
+    // Root offset, list of fields, then the table: how far back its list is, and how far on its content.
+    let table = 4 + list.len() as u32;
+    let mut bytes = table.to_le_bytes().to_vec();
+    bytes.extend(&list);
+    bytes.extend((list.len() as u32).to_le_bytes());
+    bytes.extend(4u32.to_le_bytes());
+    bytes.extend(content);
+    bytes
+}
+
+fn with_size(content: Vec<u8>) -> Vec<u8> {
+    [&(content.len() as u32).to_le_bytes()[..], &content].concat()
+}
+
+/// An event stream of an AEDAT 4 recording: its number, its camera's size, and its events.
+pub type Stream<'a> = (i32, (u32, u32), &'a [Event]);
+
+/// An AEDAT 4.0 recording of these streams, whose packets are not compressed.
+pub fn aedat4(streams: &[Stream<'_>]) -> Vec<u8> {
+    let node = |(id, (width, height), _): &Stream<'_>| {
+        format!(
+            "<node name=\"{id}\"><attr key=\"typeIdentifier\">EVTS</attr><node name=\"info\">\
+             <attr key=\"sizeX\">{width}</attr><attr key=\"sizeY\">{height}</attr>\
+             <attr key=\"source\">DAVIS{width}_0000000{id}</attr></node></node>"
+        )
+    };
+    let nodes: String = streams.iter().map(node).collect();
+    let description = format!("<dv><node name=\"outInfo\">{nodes}</node></dv>");
+    let text = with_size(description.into_bytes());
+    let mut bytes = b"#!AER-DAT4.0\r\n".to_vec();
+    bytes.extend(with_size(flatbuffer(2, &text)));
+    for (id, _, events) in streams {
+        for events in events.chunks(100) {
+            let mut vector = (events.len() as u32).to_le_bytes().to_vec();
+            for e in events {
+                vector.extend(e.t.to_le_bytes());
+                vector.extend(e.x.to_le_bytes());
+                vector.extend(e.y.to_le_bytes());
+                vector.extend([u8::from(e.polarity), 0, 0, 0]);
+            }
+            let packet = with_size(flatbuffer(0, &vector));
+            bytes.extend(id.to_le_bytes());
+            bytes.extend((packet.len() as i32).to_le_bytes());
+            bytes.extend(packet);
+        }
+    }
+    bytes
+}
