@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use dvs_shared::Event;
+use dvs_shared::aedat::{EVENT_BYTES, POLARITY_EVENT, encode};
 
 /// The comment that v2e begins a recording with, which names no camera.
 pub const V2E: &str = "# This is a raw AE data file created by AEDat2Output in v2e (see https://github.com/SensorsINI/v2e) as specified at https://inivation.com/support/software/fileformat/#aedat-20\r\n";
@@ -72,10 +73,15 @@ pub fn dataset_of(folder: &Path, recording: &[u8], ending: &str) {
 /// An AEDAT 3 recording with these header lines after the first, and `events` in packets of the camera numbered `source`.
 pub fn aedat3(first: &str, lines: &str, source: u16, events: &[Event]) -> Vec<u8> {
     let mut bytes = format!("#!AER-DAT{first}\r\n{lines}").into_bytes();
-    for packet in events.chunks(100) {
-        let mut packet = crate::support::packet(packet);
-        packet[2..4].copy_from_slice(&source.to_le_bytes());
-        bytes.extend(packet);
+    for events in events.chunks(100) {
+        let number = events.len() as u32;
+        let overflow = (events[0].t >> 31) as u32;
+        bytes.extend(POLARITY_EVENT.to_le_bytes());
+        bytes.extend(source.to_le_bytes());
+        for field in [EVENT_BYTES as u32, 4, overflow, number, number, number] {
+            bytes.extend(field.to_le_bytes());
+        }
+        bytes.extend(events.iter().flat_map(|&e| encode(e)));
     }
     bytes
 }
