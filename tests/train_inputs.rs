@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "support/arrays.rs"]
+mod arrays;
 #[path = "support/cameras.rs"]
 mod cameras;
 #[path = "support/train.rs"]
@@ -13,6 +15,7 @@ use std::path::{Path, PathBuf};
 use dvs_shared::Event;
 use serde_json::Value;
 
+use self::arrays::events_npz;
 use self::cameras::{aedat3, aedat4, dataset_of, events_on};
 use self::support::{Place, SMALL, fail, only_entry, output, prepare, run, text};
 
@@ -57,40 +60,6 @@ impl Trained {
 /// A recording of a DVS128.
 fn recording(events: &[Event]) -> Vec<u8> {
     aedat3("3.1", SOURCE, 1, events)
-}
-
-/// An array as NumPy writes it.
-fn npy(descr: &str, shape: &[usize], bytes: &[u8]) -> Vec<u8> {
-    let mut file = Vec::new();
-    dvs_shared::formats::write_npy_header(&mut file, descr, shape).unwrap();
-    file.extend(bytes);
-    file
-}
-
-/// A `.npz` of arrays.
-fn npz(arrays: &[(&str, Vec<u8>)]) -> Vec<u8> {
-    use std::io::Write;
-    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    for (name, array) in arrays {
-        let options = zip::write::SimpleFileOptions::default();
-        writer.start_file(format!("{name}.npy"), options).unwrap();
-        writer.write_all(array).unwrap();
-    }
-    writer.finish().unwrap().into_inner()
-}
-
-/// A sample's events, as SpikingJelly keeps them.
-fn events_npz(events: &[Event]) -> Vec<u8> {
-    let column = |value: fn(&Event) -> i64| {
-        let bytes: Vec<u8> = events.iter().flat_map(|e| value(e).to_le_bytes()).collect();
-        npy("<i8", &[events.len()], &bytes)
-    };
-    npz(&[
-        ("t", column(|e| e.t)),
-        ("x", column(|e| e.x.into())),
-        ("y", column(|e| e.y.into())),
-        ("p", column(|e| e.polarity.into())),
-    ])
 }
 
 #[test]
@@ -343,11 +312,10 @@ fn a_run_notices_a_cache_that_was_read_otherwise() {
     let place = Place::new();
     let folder = place.at("own");
     let size = (346, 260);
-    let mut bytes = aedat4(&[
+    let bytes = aedat4(&[
         (0, size, &events_on(900, size)),
         (3, size, &events_on(600, size)),
     ]);
-    bytes.truncate(bytes.len());
     dataset_of(Path::new(&folder), &bytes, ".aedat4");
     let cache = |stream: &str| {
         let path = place.at("read.h5");

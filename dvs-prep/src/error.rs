@@ -84,8 +84,8 @@ pub enum Problem {
     },
     /// Recordings with trial lists and samples in folders, together.
     #[error(
-        "it holds {samples} samples in folders of their own and recordings too, {recordings} among them; name one of both \
-         with --input"
+        "it holds {samples} samples in folders of their own and recordings too, {recordings} among them; name the folder \
+         or archive of one of both"
     )]
     Mixed {
         /// How many samples.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
+use clap::error::ErrorKind;
 use dvs_prep::export::{EventFiles, write_npy, write_npz};
 use dvs_prep::file_stamp::FileStamp;
 use dvs_prep::output_lock::OutputLock;
@@ -18,7 +19,7 @@ use serde::Serialize;
 
 use crate::abandoned;
 use crate::cli::{ExportArgs, ExportTo};
-use crate::options::{self, default_folder};
+use crate::options::{self, default_folder, misuse};
 use crate::progress::{Bar, Waiting};
 use crate::report::write_json;
 
@@ -72,6 +73,12 @@ fn place(args: &ExportArgs, default: &Path) -> Result<PathBuf> {
 }
 
 fn frames(args: &ExportArgs) -> Result<Exported> {
+    if let Some(option) = args.read.given() {
+        misuse(
+            ErrorKind::ArgumentConflict,
+            format!("{option} is for --to events-npz; the frames of a cache are made already"),
+        );
+    }
     if args.input.is_dir() {
         bail!(
             "{} is a folder; --to npz and --to npy take a cache, as dvs-prep makes it",

@@ -101,7 +101,7 @@ pub fn existing_data_folder() -> Result<PathBuf> {
     let looked = match data_variable() {
         Some(_) => format!("$DVS_DATA is {}, which does not exist", place.display()),
         None => format!(
-            "neither --input nor $DVS_DATA is given and there is no folder {}",
+            "no input is named, $DVS_DATA is not set, and there is no folder {}",
             place.display()
         ),
     };

@@ -2,6 +2,9 @@
 
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, missing_docs)]
 
+#[path = "arrays.rs"]
+mod arrays;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
@@ -12,6 +15,7 @@ use flate2::read::GzDecoder;
 use tempfile::TempDir;
 use zip::write::SimpleFileOptions;
 
+pub use self::arrays::{events_npz, npy, npz};
 use crate::support::{data, prepare};
 
 /// The folder of `inputs.tar.gz`, with the recordings as AEDAT 4 in `aedat4`.
@@ -116,40 +120,6 @@ pub fn prepared(input: &Path, args: &[&str]) -> Samples {
 pub fn without_windows(mut samples: Samples) -> Samples {
     samples.values_mut().for_each(|held| held.window = (0, 0));
     samples
-}
-
-/// An array as NumPy writes it.
-pub fn npy(descr: &str, shape: &[usize], bytes: &[u8]) -> Vec<u8> {
-    let mut file = Vec::new();
-    dvs_shared::formats::write_npy_header(&mut file, descr, shape).unwrap();
-    file.extend(bytes);
-    file
-}
-
-/// A `.npz` of arrays.
-pub fn npz(arrays: &[(&str, Vec<u8>)]) -> Vec<u8> {
-    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    for (name, array) in arrays {
-        writer
-            .start_file(format!("{name}.npy"), SimpleFileOptions::default())
-            .unwrap();
-        writer.write_all(array).unwrap();
-    }
-    writer.finish().unwrap().into_inner()
-}
-
-/// An `.npz` of events.
-pub fn events_npz(events: &[dvs_shared::Event]) -> Vec<u8> {
-    let column = |value: fn(&dvs_shared::Event) -> i64| {
-        let bytes: Vec<u8> = events.iter().flat_map(|e| value(e).to_le_bytes()).collect();
-        npy("<i8", &[events.len()], &bytes)
-    };
-    npz(&[
-        ("t", column(|e| e.t)),
-        ("x", column(|e| e.x.into())),
-        ("y", column(|e| e.y.into())),
-        ("p", column(|e| e.polarity.into())),
-    ])
 }
 
 /// Writes `content` to `path`, with the folders it lies in.

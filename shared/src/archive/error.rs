@@ -18,7 +18,7 @@ pub enum ArchiveError {
     /// Nothing by any of the known names.
     #[error(
         "no DVS128 Gesture archive in {folder}, which holds {}: looked for {}, ibmGestureTrain.tar.gz, a single .zip or \
-         .tar.gz, recordings with trials_to_train.txt, and folders train and test. Name it with --input, or get \
+         .tar.gz, recordings with trials_to_train.txt, and folders train and test. Name the archive itself, or get \
          DvsGesture.tar.gz as the README says", names_in(.lies_there), .names.join(", ")
     )]
     NotFound {
@@ -30,7 +30,7 @@ pub enum ArchiveError {
         lies_there: Vec<String>,
     },
     /// Several things of which each may be meant.
-    #[error("several datasets or archives lie in {folder}; name one of them with --input: {}", paths(.found))]
+    #[error("several datasets or archives lie in {folder}; name one of them: {}", paths(.found))]
     Several {
         /// Where.
         folder: PathBuf,

@@ -61,7 +61,7 @@ impl Others {
             (0, 0) => "no files".to_owned(),
             (0, _) => self.files.listed(),
             (nested, _) => format!(
-                "{} within it: {}. Unpack it, and name what you get with --input",
+                "{} within it: {}. Unpack it, and name what you get",
                 counted(nested as u64, "archive"),
                 self.nested.listed()
             ),
