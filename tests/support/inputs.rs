@@ -1,6 +1,12 @@
 //! The same gestures in every form they come in, and what a cache holds of them.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(
+    dead_code,
+    unused_imports,
+    clippy::unwrap_used,
+    clippy::panic,
+    missing_docs
+)]
 
 #[path = "arrays.rs"]
 mod arrays;
