@@ -2,7 +2,7 @@
 //! obstacle to the next.
 
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "support/running.rs"]
 mod running;

@@ -1,7 +1,7 @@
 //! With no argument but the split, the dataset is found where the README says, and the cache is named and placed so
 //! that training finds it.
 
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;
 

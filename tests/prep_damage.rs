@@ -1,7 +1,7 @@
 //! Damage of every kind ends in a right result or in errors that name all of it; `--skip-damaged` goes on with what is
 //! whole and says what it left out.
 
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;
 

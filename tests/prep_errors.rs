@@ -1,7 +1,7 @@
 //! Whatever is wrong with the input is named, with its place, and leaves no cache; an existing file is never
 //! silently used or overwritten.
 
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;
 

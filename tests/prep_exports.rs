@@ -1,6 +1,6 @@
 //! What is exported is what other programs read, and what was exported comes back exactly.
 
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "support/inputs.rs"]
 mod inputs;

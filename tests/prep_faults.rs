@@ -2,7 +2,7 @@
 //! names the file and the reason, and leaves nothing.
 
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "support/running.rs"]
 mod running;

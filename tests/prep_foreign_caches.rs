@@ -1,7 +1,7 @@
 //! Cache files made or altered by someone else: refused by what they say of themselves, before memory is taken for it.
 
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;
 

@@ -2,7 +2,7 @@
 //! and the answer is a right result or an error.
 
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;
 

@@ -1,7 +1,7 @@
 //! The same gestures give the same frames in whatever form they come: as recordings of any format, as SpikingJelly keeps
 //! them, as figshare has them. `scripts/make_inputs.py` and `scripts/make_aedat4.py` made the files.
 
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "support/inputs.rs"]
 mod inputs;

@@ -1,7 +1,7 @@
 //! Pipes, sockets, devices and folders where the program expects a file: refused at once, neither waited for nor replaced.
 
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;
 

@@ -2,7 +2,7 @@
 //! locks of other programs on a cache, which stop nobody who reads it.
 
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "support/running.rs"]
 mod running;

@@ -1,7 +1,7 @@
 //! Every sample of both fixtures, by all three splits, equals what SpikingJelly 2.0 makes of it; whatever the
 //! container and the number of threads, the cache has the same bytes.
 
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;
 

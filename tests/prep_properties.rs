@@ -1,6 +1,6 @@
 //! Properties of parsing and integrating that hold for any events.
 
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;
 

@@ -1,7 +1,7 @@
 //! The readers, given bytes that are nearly right: altered, cut, or put together from parts that do not belong
 //! together. Fuzzing (`tests/fuzz`) gives the same readers whatever it can think of.
 
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "support/inputs.rs"]
 mod inputs;

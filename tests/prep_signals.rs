@@ -1,7 +1,7 @@
 //! SIGINT and SIGTERM end a run at once, whatever it is doing, and leave nothing behind.
 
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "support/running.rs"]
 mod running;

@@ -1,7 +1,7 @@
 //! Caches that lack damaged recordings, as a store hands them out: on another machine, at another time, without the note
 //! beside them.
 
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;
 

@@ -1,6 +1,6 @@
 //! Recordings and archives cut off anywhere: what is whole is right, and the rest is said.
 
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;
 

@@ -1,7 +1,7 @@
 //! `dvs-prep view`: pictures decoded again and held against the counts they show, and what is said where there is
 //! nothing to show.
 
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;
 

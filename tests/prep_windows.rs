@@ -1,7 +1,7 @@
 //! Samples at the edges of what can be: empty, overlapping, shorter than T, running backwards, overflowing 8 and 16
 //! bits; and the formats' corners: events that are not valid, other event types, capacity beyond number.
 
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;
 

@@ -1,6 +1,6 @@
 //! Training samples altered: off unless asked for, the same wherever frames are, shown by `preview`.
 
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "support/train.rs"]
 mod support;

@@ -1,6 +1,6 @@
 //! Classes that are not the eleven gestures: as many outputs as there are, under their own names everywhere.
 
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "support/train.rs"]
 mod support;

@@ -1,6 +1,6 @@
 //! What a network costs: `dvs-train profile`.
 
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "support/train.rs"]
 mod support;

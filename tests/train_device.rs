@@ -1,6 +1,6 @@
 //! Training where there is a GPU, or what stands in for one: Mesa's Vulkan driver for the CPU.
 
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "support/train.rs"]
 mod support;

@@ -1,6 +1,6 @@
 //! Networks given to other programs: the same bytes, and what is said where it cannot be.
 
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "support/networks.rs"]
 mod networks;

@@ -1,6 +1,6 @@
 //! From a synthetic archive to a trained network: it learns the gestures, and learns nothing where labels are shuffled.
 
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "support/train.rs"]
 mod support;

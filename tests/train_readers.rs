@@ -1,7 +1,7 @@
 //! The readers of networks' files, given bytes that are nearly right: altered, cut, or with a part there twice. Fuzzing
 //! (`tests/fuzz`) gives the same readers whatever it can think of.
 
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "support/train.rs"]
 mod support;

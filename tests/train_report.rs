@@ -1,6 +1,6 @@
 //! One page of a run: whole in itself, nothing taken at its word.
 
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "support/train.rs"]
 mod support;

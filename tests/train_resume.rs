@@ -1,6 +1,6 @@
 //! Runs that stop and go on: bit for bit as if they had not stopped, or not at all.
 
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "support/train.rs"]
 mod support;

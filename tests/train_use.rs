@@ -1,6 +1,6 @@
 //! What is trained, used: the tutorial's command line, honest selection, eval and predict.
 
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "support/train.rs"]
 mod support;

@@ -30,8 +30,8 @@ use rand_pcg::Pcg64;
 
 use self::backend::AugmentBackend;
 use crate::cli::AugmentArgs;
-use crate::primitive::{primitive, tensor};
 use crate::seed::{Purpose, derive, derive_each};
+use burn_snn::backend::primitive::{primitive, tensor};
 
 /// The largest angle in degrees.
 const MOST_DEGREES: f64 = 45.0;

@@ -4,6 +4,7 @@ mod augment;
 mod device;
 mod manual;
 mod models;
+pub mod neuron;
 mod preview;
 mod profile;
 mod report;
@@ -22,11 +23,11 @@ pub use self::augment::AugmentArgs;
 pub use self::device::DeviceName;
 pub use self::manual::{CompletionsArgs, ManArgs};
 pub use self::models::{ExportArgs, ImportArgs, ModelFormat};
+use self::neuron::NeuronArgs;
 pub use self::preview::PreviewArgs;
 pub use self::profile::ProfileArgs;
 pub use self::report::ReportArgs;
 pub use self::train::{Half, OptimizerName, SchedulerName, Split, StepMode, TrainArgs};
-use crate::neuron::args::NeuronArgs;
 
 /// Trains spiking neural networks on the frame cache that dvs-prep makes.
 #[derive(Debug, Parser)]

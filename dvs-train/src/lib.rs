@@ -1,7 +1,6 @@
 //! `dvs-train`: trains spiking neural networks on the frame cache that `dvs-prep` makes.
 //!
-//! cache -> [`samples`] -> [`cache_reader`] -> [`feed`] (its [`upload`]) -> [`batch`] -> [`network`] (its [`convolution`], [`batch_norm`] and
-//! [`neuron`]s) -> firing rate -> [`metrics`]; [`training`] is one epoch of it, [`evaluation`] the judgement after it, and
+//! cache -> [`samples`] -> [`cache_reader`] -> [`feed`] (its [`upload`]) -> [`batch`] -> [`network`] (of the layers of [`burn_snn`]) -> firing rate -> [`metrics`]; [`training`] is one epoch of it, [`evaluation`] the judgement after it, and
 //! [`run`] the loop around both, which leaves [`epoch_log`], [`checkpoint`] and [`pictures`] in a [`run_folder`].
 //! [`augment`] alters the batches of training, and [`preview`] shows it. [`eval`] and [`predict`] use what was trained,
 //! [`models`] take it to other programs and from them, [`profile`] says what it costs, [`report`] makes one page of a run,
@@ -15,16 +14,11 @@ compile_error!("GPU kernels are tested through Vulkan: test with --features vulk
 
 mod augment;
 mod batch;
-mod batch_norm;
 mod bench;
-mod block;
 mod cache_reader;
 mod checkpoint;
 mod cli;
 mod confusion;
-mod convolution;
-#[cfg(feature = "gpu")]
-mod cube;
 mod description;
 mod device;
 mod epoch_log;
@@ -33,20 +27,17 @@ mod evaluation;
 mod event_file;
 mod feed;
 mod firing;
-mod flex;
 mod gradients;
 mod interrupt;
 mod loss_scale;
 mod metrics;
 mod models;
 mod network;
-mod neuron;
 mod optimizer;
 mod options;
 mod pictures;
 mod predict;
 mod preview;
-mod primitive;
 mod profile;
 mod progress;
 pub mod readers;
@@ -61,8 +52,6 @@ mod sets;
 mod settings;
 mod standing;
 mod summary;
-#[cfg(test)]
-mod test_data;
 mod trained;
 mod training;
 mod tutorial;

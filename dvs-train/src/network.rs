@@ -19,13 +19,13 @@ use burn::tensor::{DType, Distribution, FloatDType, Tensor};
 use dvs_shared::event::POLARITIES;
 
 use crate::augment::backend::AugmentBackend;
-use crate::batch_norm::BatchNorm;
-use crate::block::{BlockBackend, norm_fire_pool, norm_fire_pool_count, pool};
 use crate::cli::StepMode;
-use crate::convolution::{ConvolutionBackend, convolve};
 use crate::firing::Observer;
-use crate::neuron::layer::Potentials;
-use crate::neuron::{Neuron, Neurons};
+use burn_snn::batch_norm::BatchNorm;
+use burn_snn::convolution::{ConvolutionBackend, convolve};
+use burn_snn::fused_block::{BlockBackend, norm_fire_pool, norm_fire_pool_count, pool};
+use burn_snn::neuron::layer::Potentials;
+use burn_snn::neuron::{Neuron, Neurons};
 
 /// Number of convolutions; each halves height and width.
 pub const BLOCKS: usize = 5;

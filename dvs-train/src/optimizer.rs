@@ -16,8 +16,8 @@ use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{ElementConversion, Tensor};
 
 use crate::loss_scale::LossScale;
-use crate::primitive::{primitive, tensor};
 use adam::{AdamBackend, AdamStep};
+use burn_snn::backend::primitive::{primitive, tensor};
 
 /// How gradients become steps.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -26,7 +26,7 @@ pub const HDF5_SIGNATURE: &[u8] = b"\x89HDF\r\n\x1a\n";
 
 /// Names of the root attributes.
 pub mod attr {
-    #![allow(missing_docs)]
+
     pub const FORMAT: &str = "format";
     pub const FORMAT_VERSION: &str = "format_version";
     pub const DATASET: &str = "dataset";
@@ -74,7 +74,7 @@ pub const MAX_SKIPPED: usize = 500;
 
 /// Names of the datasets.
 pub mod dataset {
-    #![allow(missing_docs)]
+
     pub const LABEL_NAMES: &str = "label_names";
     pub const FRAMES: &str = "frames";
     pub const OFFSETS: &str = "offsets";

@@ -1,6 +1,6 @@
 //! NumPy's files, as SpikingJelly keeps samples in them.
 
-#![allow(dead_code, clippy::unwrap_used, missing_docs)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use std::io::Write;
 

@@ -1,6 +1,6 @@
 //! Recordings of every camera and program, written event by event from what their formats say.
 
-#![allow(dead_code, clippy::unwrap_used, missing_docs)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use std::fs;
 use std::path::Path;

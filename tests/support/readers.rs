@@ -1,7 +1,7 @@
 //! Every reader of bytes that may come from anywhere, with what must hold whatever the bytes are. The property tests and
 //! the fuzz targets share these.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(dead_code, clippy::unwrap_used, clippy::panic)]
 
 use std::cell::Cell;
 use std::collections::HashSet;

@@ -1,7 +1,7 @@
 //! The readers of networks' files, with what must hold whatever the bytes are. The property tests and the fuzz targets share
 //! these.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(dead_code, clippy::unwrap_used, clippy::panic)]
 
 use dvs_train::readers;
 

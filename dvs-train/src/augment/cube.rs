@@ -10,7 +10,7 @@ use super::backend::AugmentBackend;
 use super::fate::TOLD_APART;
 use super::moves::NOWHERE;
 use super::{NUMBERS, Plan};
-use crate::cube::{cubes, dims, empty, single};
+use burn_snn::backend::gpu::{cubes, dims, empty, single};
 
 impl<R, F, I, BT> AugmentBackend for CubeBackend<R, F, I, BT>
 where

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::moves::NOWHERE;
 use super::{NUMBERS, Plan, fate};
-use crate::flex::{dims, tensor, values, zeros};
+use burn_snn::backend::cpu::{dims, tensor, values, zeros};
 
 /// Frames `[T, B, 2, H, W]` as `plan` alters them.
 pub fn alter(frames: &FlexTensor, plan: &Plan) -> FlexTensor {

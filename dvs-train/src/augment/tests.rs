@@ -7,7 +7,7 @@ use burn::tensor::TensorData;
 use dvs_shared::labels::gestures;
 
 use super::*;
-use crate::test_data::{values, vulkan};
+use burn_snn::testing::{values, vulkan};
 
 const NOTHING: Alteration = Alteration {
     flip: false,

@@ -8,13 +8,13 @@ use burn::tensor::{Distribution, FloatDType, Tensor};
 use dvs_shared::event::{DVS128, POLARITIES};
 use serde_json::{Value, json};
 
-use crate::batch_norm::{BatchNorm, affine};
-use crate::block::Block;
 use crate::cli::BenchArgs;
 use crate::network::{BLOCKS, NetworkConfig, SnnBackend};
-use crate::neuron::Neurons;
-use crate::neuron::settings::Layer;
-use crate::primitive::primitive;
+use burn_snn::backend::primitive::primitive;
+use burn_snn::batch_norm::{BatchNorm, affine};
+use burn_snn::fused_block::FusedBlock;
+use burn_snn::neuron::Neurons;
+use burn_snn::neuron::model::Layer;
 
 /// How long a part is repeated, in seconds; it is at least twice.
 const LONG_ENOUGH: f64 = 0.2;
@@ -68,7 +68,7 @@ pub fn time<B: SnnBackend>(
 
     let mut inputs = POLARITIES as usize;
     for number in 1..=BLOCKS {
-        let block = Block {
+        let block = FusedBlock {
             neuron,
             steps,
             shape: [n, c, height, width],
@@ -142,7 +142,7 @@ fn convolution<B: SnnBackend>(
     made: &Maker<'_, B>,
     number: usize,
     inputs: usize,
-    block: &Block,
+    block: &FusedBlock,
 ) -> Result<Vec<Part>> {
     let [n, c, height, width] = block.shape;
     let x = primitive(made.some::<4>(Distribution::Bernoulli(DENSITY), [n, inputs, height, width]));
@@ -179,7 +179,7 @@ fn fused<B: SnnBackend>(
     made: &Maker<'_, B>,
     number: usize,
     neurons: &Neurons<B>,
-    block: &Block,
+    block: &FusedBlock,
 ) -> Result<[Part; 2]> {
     let [n, c, height, width] = block.shape;
     let bytes = made.bytes() * n * c * height * width;

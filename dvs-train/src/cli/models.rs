@@ -6,9 +6,9 @@ use std::str::FromStr;
 use clap::{Args, ValueEnum};
 
 use super::Split;
+use crate::cli::neuron::NeuronArgs;
 use crate::models::label_order::LabelOrder;
 use crate::models::naming::Naming;
-use crate::neuron::args::NeuronArgs;
 
 /// Flags of `import`.
 #[derive(Args, Clone, Debug)]

@@ -8,7 +8,7 @@ use clap::{Args, Command, FromArgMatches, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use super::{AugmentArgs, DeviceName};
-use crate::neuron::args::NeuronArgs;
+use crate::cli::neuron::NeuronArgs;
 use crate::samples::FramesIn;
 use crate::validation::Validation;
 

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
-use crate::test_data;
+use burn_snn::testing;
 
 #[test]
 fn a_device_that_is_not_there_is_refused_with_the_reason() {
@@ -64,7 +64,7 @@ fn what_is_there_is_listed_and_can_be_used() {
     assert!(table.contains("\ncuda"), "{table}");
     assert!(table.contains("\nvulkan"), "{table}");
     assert_eq!(resolve(DeviceName::Cpu).unwrap(), Device::Cpu);
-    if test_data::vulkan().is_some() {
+    if testing::vulkan().is_some() {
         assert!(matches!(
             resolve(DeviceName::Vulkan(0)).unwrap(),
             Device::Vulkan(_, 0)

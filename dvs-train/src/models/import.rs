@@ -10,13 +10,13 @@ use super::parts::Weights;
 use super::pth::Pth;
 use super::state_dict::recognise;
 use crate::checkpoint::{self, Checkpoint, State};
+use crate::cli::neuron::{NeuronArgs, NeuronName};
 use crate::cli::{ImportArgs, Split, TrainArgs, Typed};
-use crate::neuron::Neuron;
-use crate::neuron::args::{NeuronArgs, NeuronName};
-use crate::neuron::settings::Charge;
 use crate::options::{network_config, within};
 use crate::run::print;
 use crate::settings::Settings;
+use burn_snn::neuron::Neuron;
+use burn_snn::neuron::model::Charge;
 
 /// T of SpikingJelly's example where it is not told otherwise.
 const USUAL_FRAMES: u32 = 16;

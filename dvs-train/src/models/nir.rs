@@ -23,8 +23,8 @@ use dvs_shared::event::POLARITIES;
 use super::label_order::LabelOrder;
 use super::parts::{Part, Weights};
 use crate::network::{BLOCKS, LAYERS, VOTERS};
-use crate::neuron::Neuron;
-use crate::neuron::settings::Charge;
+use burn_snn::neuron::Neuron;
+use burn_snn::neuron::model::Charge;
 
 /// What PyTorch adds to a variance before the square root.
 const EPSILON: f64 = 1e-5;
@@ -302,7 +302,7 @@ mod tests {
                 initial_tau: 2.0,
                 decay_input,
             },
-            ..Neuron::TUTORIAL
+            ..Neuron::LIF
         };
         let Node::Lif(shape, seconds, parameters) =
             neurons_of(&graph(learnt(true), 1e-3).unwrap()).clone()
@@ -319,7 +319,7 @@ mod tests {
         assert_eq!(parameters.r, tau);
         let integrate = Neuron {
             charge: Charge::Integrate,
-            ..Neuron::TUTORIAL
+            ..Neuron::LIF
         };
         let Node::If(_, parameters) = neurons_of(&graph(integrate, 1e-3).unwrap()).clone() else {
             panic!("no IF");
@@ -332,13 +332,13 @@ mod tests {
         let error = graph(
             Neuron {
                 reset: None,
-                ..Neuron::TUTORIAL
+                ..Neuron::LIF
             },
             1e-4,
         )
         .unwrap_err();
         assert!(error.to_string().starts_with("layer conv1: "), "{error}");
-        assert!(graph(Neuron::TUTORIAL, 0.0).is_err());
-        assert!(graph(Neuron::TUTORIAL, f64::NAN).is_err());
+        assert!(graph(Neuron::LIF, 0.0).is_err());
+        assert!(graph(Neuron::LIF, f64::NAN).is_err());
     }
 }

@@ -6,8 +6,8 @@ use anyhow::{Context, Result, ensure};
 use dvs_shared::event::POLARITIES;
 
 use crate::network::{BLOCKS, NetworkConfig, VOTERS};
-use crate::neuron::settings::Charge;
 use crate::weights::{Array, Tensors};
+use burn_snn::neuron::model::Charge;
 
 /// What decides which weights there are, and their shapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

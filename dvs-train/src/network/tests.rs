@@ -8,11 +8,11 @@ use burn::tensor::backend::AutodiffBackend;
 
 use super::*;
 use crate::batch::Batch;
-use crate::neuron::settings::Charge;
 use crate::optimizer::adam::AdamBackend;
 use crate::optimizer::{Optimizer, Rule};
-use crate::test_data::{Npz, distance, own_random_numbers, values, vulkan, wave};
 use crate::training::{mean_squared_error, step};
+use burn_snn::neuron::model::Charge;
+use burn_snn::testing::{Npz, distance, own_random_numbers, values, vulkan, wave};
 
 type B = Autodiff<Flex>;
 
@@ -22,7 +22,7 @@ const TUTORIAL: NetworkConfig = NetworkConfig {
     hidden: None,
     classes: 11,
     size: [128, 128],
-    neuron: Neuron::TUTORIAL,
+    neuron: Neuron::LIF,
     step_mode: StepMode::M,
     dropout: 0.5,
     half: None,
@@ -347,11 +347,11 @@ fn both_step_modes_give_the_same_spikes() {
         initial_tau: 2.0,
         decay_input: true,
     };
-    for charge in [Neuron::TUTORIAL.charge, plif, Charge::Integrate] {
+    for charge in [Neuron::LIF.charge, plif, Charge::Integrate] {
         let neuron = Neuron {
             charge,
             threshold: 0.05,
-            ..Neuron::TUTORIAL
+            ..Neuron::LIF
         };
         let rates = [StepMode::M, StepMode::S].map(|mode| {
             let (network, frames) = small(neuron, mode);
@@ -438,8 +438,8 @@ fn a_step_by_step_training_step_is_the_peers() {
 #[test]
 fn step_by_step_batch_norm_sees_one_step_at_a_time() {
     let _own = own_random_numbers();
-    let (network, frames) = small(Neuron::TUTORIAL, StepMode::S);
-    let (other, _) = small(Neuron::TUTORIAL, StepMode::M);
+    let (network, frames) = small(Neuron::LIF, StepMode::S);
+    let (other, _) = small(Neuron::LIF, StepMode::M);
     network.forward(frames.clone());
     for t in 0..6 {
         let frame = frames.clone().narrow(0, t, 1).flatten::<4>(0, 1);
@@ -463,7 +463,7 @@ fn in_16_bits_training_is_nearly_the_same() {
     for step_mode in [StepMode::M, StepMode::S] {
         let neuron = Neuron {
             threshold: 0.3,
-            ..Neuron::TUTORIAL
+            ..Neuron::LIF
         };
         let config = NetworkConfig {
             channels: 8,

@@ -10,8 +10,8 @@ use burn::tensor::ops::FloatTensor;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use crate::flex::{tensor, values, zeros};
-use crate::primitive::{self, primitive};
+use burn_snn::backend::cpu::{tensor, values, zeros};
+use burn_snn::backend::primitive::{self, primitive};
 
 /// Decay of the mean of gradients and of that of their squares; PyTorch's defaults, as all here.
 const BETAS: [f64; 2] = [0.9, 0.999];

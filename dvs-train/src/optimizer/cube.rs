@@ -7,7 +7,7 @@ use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElemen
 use cubecl::prelude::*;
 
 use super::adam::{AdamBackend, AdamStep};
-use crate::cube::{cubes, empty, width};
+use burn_snn::backend::gpu::{cubes, empty, width};
 
 impl<R, F, I, BT> AdamBackend for CubeBackend<R, F, I, BT>
 where

@@ -7,7 +7,7 @@ use burn::tensor::ops::FloatTensor;
 
 use super::*;
 use crate::gradients::square_sum;
-use crate::test_data::{back, distance, there, values, vulkan, wave};
+use burn_snn::testing::{back, distance, there, values, vulkan, wave};
 
 type B = Autodiff<Flex>;
 

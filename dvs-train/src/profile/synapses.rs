@@ -206,7 +206,7 @@ mod tests {
 
     use crate::cli::StepMode;
     use crate::network::NetworkConfig;
-    use crate::neuron::Neuron;
+    use burn_snn::neuron::Neuron;
 
     /// SpikingJelly's `SynOpCounter` runs a convolution with weights of 1 over the spikes and adds up what comes out.
     #[test]
@@ -219,7 +219,7 @@ mod tests {
                 classes: 11,
                 linear_bias: false,
                 size: [32, 64],
-                neuron: Neuron::TUTORIAL,
+                neuron: Neuron::LIF,
                 step_mode,
                 dropout: 0.5,
                 half: None,
@@ -238,7 +238,7 @@ mod tests {
             let ones = Tensor::<Flex, 4>::ones([3, 2, 3, 3], &device);
             let cells = frames.flatten::<4>(0, 1); // [T * B, 2, H, W]
             let through = |x| -> f64 {
-                let out = crate::convolution::convolve::<Flex>(x, ones.clone()).into_data();
+                let out = burn_snn::convolution::convolve::<Flex>(x, ones.clone()).into_data();
                 out.iter::<f64>().sum()
             };
             let active = cells.clone().not_equal_elem(0.0).float();

@@ -6,9 +6,9 @@ use super::*;
 use crate::batch::HostBatch;
 use crate::cli::StepMode;
 use crate::network::NetworkConfig;
-use crate::neuron::Neuron;
 use crate::optimizer::Rule;
-use crate::test_data::{own_random_numbers, values};
+use burn_snn::neuron::Neuron;
+use burn_snn::testing::{own_random_numbers, values};
 use dvs_shared::{CountType, Frames};
 
 type B = Autodiff<Flex>;
@@ -19,7 +19,7 @@ const CONFIG: NetworkConfig = NetworkConfig {
     hidden: None,
     classes: 11,
     size: [32, 32],
-    neuron: Neuron::TUTORIAL,
+    neuron: Neuron::LIF,
     step_mode: StepMode::M,
     dropout: 0.5,
     half: None,

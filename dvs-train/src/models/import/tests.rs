@@ -7,7 +7,7 @@ use dvs_shared::labels::CLASSES;
 
 use super::*;
 use crate::network::Network;
-use crate::test_data::{Npz, values};
+use burn_snn::testing::{Npz, values};
 
 /// What SpikingJelly's example saved, and the rates of its network.
 #[test]

@@ -1,0 +1,275 @@
+//! Batch normalisation with PyTorch's running statistics, as one node of the autodiff graph.
+//!
+//! burn-nn's own module moves the running variance by the biased variance of the batch where PyTorch takes the
+//! unbiased one, and derives its gradient through some ten operations on the largest tensors of the network.
+
+pub mod cpu;
+#[cfg(feature = "gpu")]
+pub mod gpu;
+#[cfg(feature = "gpu")]
+pub mod gpu_kernels;
+pub mod reference;
+
+use burn::backend::Autodiff;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::flex::Flex;
+use burn::module::{Initializer, Module, Param, RunningState};
+use burn::tensor::Tensor;
+use burn::tensor::backend::{AutodiffBackend, Backend};
+use burn::tensor::ops::FloatTensor;
+
+use crate::backend::primitive::{primitive, tensor};
+
+/// Batch normalisation of `[N, C, H, W]` over all but the channels.
+#[derive(Module, Debug)]
+pub struct BatchNorm<B: Backend> {
+    /// Scale `[C]`.
+    pub gamma: Param<Tensor<B, 1>>,
+    /// Shift `[C]`.
+    pub beta: Param<Tensor<B, 1>>,
+    /// Mean used outside training. `[C]`
+    pub running_mean: RunningState<Tensor<B, 1>>,
+    /// Unbiased variance used outside training. `[C]`
+    pub running_var: RunningState<Tensor<B, 1>>,
+    momentum: f64,
+    epsilon: f64,
+}
+
+impl<B: BatchNormBackend> BatchNorm<B> {
+    /// The identity, but for the batch's statistics; epsilon and momentum are PyTorch's.
+    pub fn new(channels: usize, device: &B::Device) -> Self {
+        Self {
+            gamma: Initializer::Ones.init([channels], device),
+            beta: Initializer::Zeros.init([channels], device),
+            running_mean: RunningState::new(Tensor::zeros([channels], device)),
+            running_var: RunningState::new(Tensor::ones([channels], device)),
+            momentum: 0.1,
+            epsilon: 1e-5,
+        }
+    }
+
+    /// Normalises by the batch's statistics on a backend with autodiff, else by the running ones.
+    pub fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
+        let [n, _, height, width] = x.dims();
+        let x = primitive(x);
+        tensor(if B::ad_enabled(&self.gamma.device()) {
+            let (y, moments) = B::batch_norm(x, self.parameters());
+            self.move_running(moments, n * height * width);
+            y
+        } else {
+            B::scale(x, self.running_affine())
+        })
+    }
+
+    /// What is learnt.
+    pub fn parameters(&self) -> Parameters<FloatTensor<B>> {
+        Parameters {
+            gamma: primitive(self.gamma.val()),
+            beta: primitive(self.beta.val()),
+            epsilon: self.epsilon,
+        }
+    }
+
+    /// Moves the running statistics by those of a batch with `count` values a channel.
+    pub fn move_running(&self, batch: Moments<FloatTensor<B>>, count: usize) {
+        let count = count as f64;
+        let (mean, variance) = (tensor::<B, 1>(batch.mean), tensor::<B, 1>(batch.variance));
+        let unbiased = variance.mul_scalar(count / (count - 1.0).max(1.0));
+        for (running, batch) in [(&self.running_mean, mean), (&self.running_var, unbiased)] {
+            let kept = running.value_sync().mul_scalar(1.0 - self.momentum);
+            running.update((kept + batch.mul_scalar(self.momentum)).detach());
+        }
+    }
+
+    /// Normalisation by the running statistics.
+    pub fn running_affine(&self) -> Affine<FloatTensor<B>> {
+        let moments = Moments {
+            mean: primitive(self.running_mean.value_sync()),
+            variance: primitive(self.running_var.value_sync()),
+        };
+        affine::<B>(&self.parameters(), &moments).0
+    }
+}
+
+/// What a layer of C channels learns, all `[C]`.
+#[derive(Clone, Debug)]
+pub struct Parameters<T> {
+    /// Scale.
+    pub gamma: T,
+    /// Shift.
+    pub beta: T,
+    /// Added to the variance.
+    pub epsilon: f64,
+}
+
+/// Mean and biased variance of each channel, `[C]`.
+#[derive(Clone, Debug)]
+pub struct Moments<T> {
+    /// Mean.
+    pub mean: T,
+    /// Variance.
+    pub variance: T,
+}
+
+/// y = x scale + shift for each channel, `[C]`.
+#[derive(Clone, Debug)]
+pub struct Affine<T> {
+    /// Slope.
+    pub scale: T,
+    /// Value at 0.
+    pub shift: T,
+}
+
+/// What the backward pass needs besides x, all `[C]`.
+#[derive(Clone, Debug)]
+pub struct Saved<T> {
+    /// Scale.
+    pub gamma: T,
+    /// Mean of the batch.
+    pub mean: T,
+    /// 1 / deviation of the batch.
+    pub inverse: T,
+}
+
+/// The normalisation that moments come to, and what its backward pass needs. PyTorch computes it in this form.
+///
+/// ```text
+/// (x - mean) gamma / deviation + beta = x scale + shift
+/// deviation = sqrt(variance + epsilon)
+/// scale     = gamma / deviation
+/// shift     = beta - mean scale
+/// ```
+pub fn affine<B: Backend>(
+    parameters: &Parameters<FloatTensor<B>>,
+    moments: &Moments<FloatTensor<B>>,
+) -> (Affine<FloatTensor<B>>, Saved<FloatTensor<B>>) {
+    let vector = |primitive: &FloatTensor<B>| tensor::<B, 1>(primitive.clone());
+    let inverse = vector(&moments.variance)
+        .add_scalar(parameters.epsilon)
+        .sqrt()
+        .recip(); // [C]
+    let scale = vector(&parameters.gamma) * inverse.clone(); // [C]
+    let shift = vector(&parameters.beta) - vector(&moments.mean) * scale.clone(); // [C]
+    let affine = Affine {
+        scale: primitive(scale),
+        shift: primitive(shift),
+    };
+    let saved = Saved {
+        gamma: parameters.gamma.clone(),
+        mean: moments.mean.clone(),
+        inverse: primitive(inverse),
+    };
+    (affine, saved)
+}
+
+/// A backend that computes batch normalisation. The methods it does not replace with kernels are plain tensor
+/// operations.
+pub trait BatchNormBackend: Backend {
+    /// Normalises `x` `[N, C, H, W]` by its own moments; returns them too, without gradient.
+    fn batch_norm(
+        x: FloatTensor<Self>,
+        parameters: Parameters<FloatTensor<Self>>,
+    ) -> (FloatTensor<Self>, Moments<FloatTensor<Self>>) {
+        let moments = Self::moments(x.clone());
+        let (affine, _) = affine::<Self>(&parameters, &moments);
+        (Self::scale(x, affine), moments)
+    }
+
+    /// Moments of the channels of `x` `[N, C, H, W]`.
+    fn moments(x: FloatTensor<Self>) -> Moments<FloatTensor<Self>> {
+        let [mean, variance] = reference::moments(tensor::<Self, 4>(x)).map(primitive);
+        Moments { mean, variance }
+    }
+
+    /// `x` `[N, C, H, W]` times a scale, plus a shift.
+    fn scale(x: FloatTensor<Self>, affine: Affine<FloatTensor<Self>>) -> FloatTensor<Self> {
+        let (scale, shift) = (tensor(affine.scale), tensor(affine.shift));
+        primitive(reference::scale(tensor::<Self, 4>(x), scale, shift))
+    }
+
+    /// Gradients of x, gamma and beta.
+    fn batch_norm_backward(
+        grad: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        saved: Saved<FloatTensor<Self>>,
+    ) -> [FloatTensor<Self>; 3] {
+        let saved = [saved.gamma, saved.mean, saved.inverse].map(tensor);
+        let (dx, [dgamma, dbeta]) = reference::backward(tensor::<Self, 4>(grad), tensor(x), saved);
+        [primitive(dx), primitive(dgamma), primitive(dbeta)]
+    }
+}
+
+impl BatchNormBackend for Flex {
+    fn moments(x: FloatTensor<Self>) -> Moments<FloatTensor<Self>> {
+        cpu::moments(&x)
+    }
+
+    fn scale(x: FloatTensor<Self>, affine: Affine<FloatTensor<Self>>) -> FloatTensor<Self> {
+        cpu::scale(&x, &affine)
+    }
+
+    fn batch_norm_backward(
+        grad: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        saved: Saved<FloatTensor<Self>>,
+    ) -> [FloatTensor<Self>; 3] {
+        cpu::backward(&grad, &x, &saved)
+    }
+}
+
+impl<B: BatchNormBackend, C: CheckpointStrategy> BatchNormBackend for Autodiff<B, C> {
+    fn batch_norm(
+        x: FloatTensor<Self>,
+        parameters: Parameters<FloatTensor<Self>>,
+    ) -> (FloatTensor<Self>, Moments<FloatTensor<Self>>) {
+        let Parameters {
+            gamma,
+            beta,
+            epsilon,
+        } = parameters;
+        let nodes = [x.node.clone(), gamma.node.clone(), beta.node.clone()];
+        let parameters = Parameters {
+            gamma: gamma.primitive,
+            beta: beta.primitive,
+            epsilon,
+        };
+        let moments = B::moments(x.primitive.clone());
+        let (affine, saved) = affine::<B>(&parameters, &moments);
+        let y = B::scale(x.primitive.clone(), affine);
+        let y = match BatchNormNode.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((x.primitive, saved), y),
+            OpsKind::UnTracked(prep) => prep.finish(y),
+        };
+        let untracked = <Self as AutodiffBackend>::from_inner;
+        let moments = Moments {
+            mean: untracked(moments.mean),
+            variance: untracked(moments.variance),
+        };
+        (y, moments)
+    }
+}
+
+/// The layer in the autodiff graph.
+#[derive(Debug)]
+struct BatchNormNode;
+
+impl<B: BatchNormBackend> Backward<B, 3> for BatchNormNode {
+    type State = (FloatTensor<B>, Saved<FloatTensor<B>>);
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let (x, saved) = ops.state;
+        let grad = grads.consume::<B>(&ops.node);
+        let gradients = B::batch_norm_backward(grad, x, saved);
+        for (parent, gradient) in ops.parents.into_iter().zip(gradients) {
+            if let Some(node) = parent {
+                grads.register::<B>(node.id, gradient);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,219 @@
+//! Batch normalisation on the CPU, in as few passes over memory as it can be done: one for the moments, one to
+//! normalise; in the backward pass one for the sums, one for the gradient.
+//!
+//! Threads share out planes, the cells of one image and channel.
+
+use burn::backend::flex::FlexTensor;
+use multiversion::multiversion;
+use rayon::prelude::*;
+
+use super::{Affine, Moments, Saved};
+use crate::backend::cpu::{dims, map, map2, sum, sum2, tensor, values, zeros};
+
+/// Values that are summed in single precision before double takes over. They stay in the nearest cache.
+const CHUNK: usize = 4096;
+
+/// Mean and biased variance of each channel.
+pub fn moments(x: &FlexTensor) -> Moments<FlexTensor> {
+    let [_, c, height, width] = dims(x);
+    let cells = height * width;
+    let planes: Vec<Partial> = values(x).par_chunks(cells.max(1)).map(partial).collect();
+    let channels: Vec<Partial> = (0..c)
+        .map(|channel| {
+            let images = planes.iter().skip(channel).step_by(c);
+            images.fold(Partial::default(), |a, b| a.merge(b))
+        })
+        .collect();
+    let vector = |of: fn(&Partial) -> f64| {
+        tensor(
+            channels.iter().map(|channel| of(channel) as f32).collect(),
+            [c],
+        )
+    };
+    Moments {
+        mean: vector(|channel| channel.mean),
+        variance: vector(|channel| channel.squares / channel.count.max(1.0)),
+    }
+}
+
+/// Each channel's x times its scale, plus its shift.
+pub fn scale(x: &FlexTensor, affine: &Affine<FlexTensor>) -> FlexTensor {
+    #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+    fn plane(x: &[f32], scale: f32, shift: f32, y: &mut [f32]) {
+        map(y, x, |x| x * scale + shift);
+    }
+    let shape @ [n, c, height, width] = dims(x);
+    let cells = height * width;
+    let (scale, shift) = (values(&affine.scale), values(&affine.shift));
+    let mut y = zeros(n * c * cells);
+    y.par_chunks_mut(cells.max(1))
+        .zip(values(x).par_chunks(cells.max(1)))
+        .enumerate()
+        .for_each(|(at, (y, x))| plane(x, scale[at % c], shift[at % c], y));
+    tensor(y, shape)
+}
+
+/// Gradients of x, gamma and beta.
+pub fn backward(grad: &FlexTensor, x: &FlexTensor, saved: &Saved<FlexTensor>) -> [FlexTensor; 3] {
+    let shape @ [n, c, height, width] = dims(x);
+    let cells = height * width;
+    let (dy, x) = (values(grad), values(x));
+    let mean = values(&saved.mean);
+    let sums: Vec<Sums> = dy
+        .par_chunks(cells.max(1))
+        .zip(x.par_chunks(cells.max(1)))
+        .enumerate()
+        .map(|(at, (dy, x))| Sums::of(dy, x, mean[at % c]))
+        .collect();
+    let (slopes, [dgamma, dbeta]) = Slope::of(&sums, n * cells, saved);
+    let mut dx = zeros(n * c * cells);
+    dx.par_chunks_mut(cells.max(1))
+        .zip(dy.par_chunks(cells.max(1)))
+        .zip(x.par_chunks(cells.max(1)))
+        .enumerate()
+        .for_each(|(at, ((dx, dy), x))| slopes[at % c].apply(dy, x, dx));
+    [tensor(dx, shape), dgamma, dbeta]
+}
+
+/// Count, mean and squared deviations of some values of a channel.
+#[derive(Clone, Copy, Debug, Default)]
+struct Partial {
+    count: f64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Partial {
+    /// Of both (Chan's formula).
+    fn merge(self, other: &Self) -> Self {
+        let count = self.count + other.count;
+        let share = other.count / count.max(1.0);
+        let apart = other.mean - self.mean;
+        Self {
+            count,
+            mean: self.mean + apart * share,
+            squares: self.squares + other.squares + apart * apart * self.count * share,
+        }
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+fn partial(plane: &[f32]) -> Partial {
+    let mut whole = Partial::default();
+    for chunk in plane.chunks(CHUNK) {
+        let count = chunk.len() as f64;
+        let mean = sum(chunk, |x| x) / count;
+        // Of deviations from nearly the mean, whose sum puts right what it is off by.
+        let near = mean as f32;
+        let squares = sum(chunk, |x| (x - near) * (x - near));
+        let off = mean - f64::from(near);
+        whole = whole.merge(&Partial {
+            count,
+            mean,
+            squares: squares - count * off * off,
+        });
+    }
+    whole
+}
+
+/// What the backward pass sums over a channel.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sums {
+    /// Of dy.
+    pub dy: f64,
+    /// Of dy (x - mean).
+    pub dy_centred: f64,
+}
+
+impl Sums {
+    fn of(dy: &[f32], x: &[f32], mean: f32) -> Self {
+        #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+        fn plane(dy: &[f32], x: &[f32], mean: f32) -> Sums {
+            let mut sums = Sums::default();
+            for (dy, x) in dy.chunks(CHUNK).zip(x.chunks(CHUNK)) {
+                sums.add(dy, x, mean);
+            }
+            sums
+        }
+        plane(dy, x, mean)
+    }
+
+    /// Adds some values of one channel, at most some thousand.
+    #[inline(always)]
+    pub fn add(&mut self, dy: &[f32], x: &[f32], mean: f32) {
+        self.dy += sum(dy, |dy| dy);
+        self.dy_centred += sum2(dy, x, |dy, x| dy * (x - mean));
+    }
+}
+
+/// dx as it depends on dy and x, for one channel.
+///
+/// ```text
+/// dx = scale (dy - shift - (x - mean) slope)
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Slope {
+    scale: f32,
+    shift: f32,
+    slope: f32,
+    mean: f32,
+}
+
+impl Slope {
+    /// Of every channel, with the gradients of gamma and beta. `sums` are in the order of their planes, `count` is
+    /// the number of values a channel.
+    pub fn of(
+        sums: &[Sums],
+        count: usize,
+        saved: &Saved<FlexTensor>,
+    ) -> (Vec<Self>, [FlexTensor; 2]) {
+        let (gamma, mean, inverse) = (
+            values(&saved.gamma),
+            values(&saved.mean),
+            values(&saved.inverse),
+        );
+        let (c, count) = (gamma.len(), count as f64);
+        let (mut slopes, mut dgamma, mut dbeta) = (Vec::new(), Vec::new(), Vec::new());
+        for channel in 0..c {
+            let planes = sums.iter().skip(channel).step_by(c);
+            let sums = planes.fold(Sums::default(), |a, b| Sums {
+                dy: a.dy + b.dy,
+                dy_centred: a.dy_centred + b.dy_centred,
+            });
+            let inverse = f64::from(inverse[channel]);
+            slopes.push(Self {
+                scale: (f64::from(gamma[channel]) * inverse) as f32,
+                shift: (sums.dy / count) as f32,
+                slope: (sums.dy_centred * inverse * inverse / count) as f32,
+                mean: mean[channel],
+            });
+            dgamma.push((sums.dy_centred * inverse) as f32);
+            dbeta.push(sums.dy as f32);
+        }
+        (slopes, [tensor(dgamma, [c]), tensor(dbeta, [c])])
+    }
+
+    fn apply(&self, dy: &[f32], x: &[f32], dx: &mut [f32]) {
+        #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+        fn plane(slope: &Slope, dy: &[f32], x: &[f32], dx: &mut [f32]) {
+            map2(dx, dy, x, |dy, x| slope.dx(dy, x));
+        }
+        plane(self, dy, x, dx);
+    }
+
+    /// As [`apply`](Self::apply), with `d` first dy, then dx.
+    pub fn apply_in_place(&self, x: &[f32], d: &mut [f32]) {
+        #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+        fn plane(slope: &Slope, x: &[f32], d: &mut [f32]) {
+            for (d, &x) in d.iter_mut().zip(x) {
+                *d = slope.dx(*d, x);
+            }
+        }
+        plane(self, x, d);
+    }
+
+    #[inline(always)]
+    fn dx(&self, dy: f32, x: f32) -> f32 {
+        self.scale * (dy - self.shift - (x - self.mean) * self.slope)
+    }
+}

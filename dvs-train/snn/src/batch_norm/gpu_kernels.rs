@@ -1,0 +1,161 @@
+//! Kernels of batch normalisation on the CubeCL backends. A matrix has a row for each cell of each image and a column
+//! for each channel, or rather for each vector of N channels.
+
+use cubecl::prelude::*;
+
+use crate::backend::gpu::{place, put_sum};
+
+/// Values of a channel that its moments' shift is the mean of.
+const PILOTS: usize = 16;
+
+/// See `deviations`: a matrix `x` of rows and columns, sums in `parts` and what they deviate from in `shift`.
+#[cube(launch_unchecked, address_type = "dynamic")]
+pub fn deviations_kernel<F: Float, N: Size>(
+    x: &Array<Vector<F, N>>,
+    shift: &mut Array<Vector<f32, N>>,
+    parts: &mut Array<Vector<f32, N>>,
+    rows: usize,
+    columns: usize,
+    #[comptime] lanes: u32,
+    #[define(F)] _dtype: StorageType,
+) {
+    let place = place(lanes);
+    let mut near = Vector::<f32, N>::new(0.0f32);
+    let mut sum = Vector::<f32, N>::new(0.0f32);
+    let mut squares = Vector::<f32, N>::new(0.0f32);
+    if place.column < columns {
+        // Sums of deviations from nearly the mean keep their digits however far that is from zero.
+        for pilot in 0..PILOTS {
+            let row = pilot * (rows / PILOTS);
+            near += Vector::cast_from(x[row * columns + place.column]);
+        }
+        near *= Vector::new(comptime![1.0 / PILOTS as f32]);
+        let mut row = place.row;
+        while row < rows {
+            let deviation = Vector::cast_from(x[row * columns + place.column]) - near;
+            sum += deviation;
+            squares += deviation * deviation;
+            row += place.step;
+        }
+    }
+    put_sum(parts, sum, &place, columns, 0usize, 2usize, lanes);
+    put_sum(parts, squares, &place, columns, 1usize, 2usize, lanes);
+    if place.first && place.column < columns && CUBE_POS_Y == 0 {
+        shift[place.column] = near;
+    }
+}
+
+/// x times each column's scale, plus its shift.
+#[cube(launch_unchecked, address_type = "dynamic")]
+pub fn scale_kernel<F: Float, N: Size>(
+    x: &Array<Vector<F, N>>,
+    scale: &Array<Vector<f32, N>>,
+    shift: &Array<Vector<f32, N>>,
+    y: &mut Array<Vector<F, N>>,
+    vectors: usize,
+    columns: usize,
+    #[define(F)] _dtype: StorageType,
+) {
+    let at = ABSOLUTE_POS;
+    if at >= vectors {
+        terminate!();
+    }
+    let column = at % columns;
+    let value = Vector::<f32, N>::cast_from(x[at]);
+    y[at] = Vector::cast_from(value * scale[column] + shift[column]);
+}
+
+/// Sums of dy and of dy (x - mean) over the rows that a cube has.
+#[cube(launch_unchecked, address_type = "dynamic")]
+pub fn gradient_sums_kernel<F: Float, N: Size>(
+    dy: &Array<Vector<F, N>>,
+    x: &Array<Vector<F, N>>,
+    mean: &Array<Vector<f32, N>>,
+    parts: &mut Array<Vector<f32, N>>,
+    rows: usize,
+    columns: usize,
+    #[comptime] lanes: u32,
+    #[define(F)] _dtype: StorageType,
+) {
+    let place = place(lanes);
+    let mut sum = Vector::<f32, N>::new(0.0f32);
+    let mut centred = Vector::<f32, N>::new(0.0f32);
+    if place.column < columns {
+        let mean = mean[place.column];
+        let mut row = place.row;
+        while row < rows {
+            let at = row * columns + place.column;
+            let dy = Vector::<f32, N>::cast_from(dy[at]);
+            sum += dy;
+            centred += dy * (Vector::cast_from(x[at]) - mean);
+            row += place.step;
+        }
+    }
+    put_sum(parts, sum, &place, columns, 0usize, 2usize, lanes);
+    put_sum(parts, centred, &place, columns, 1usize, 2usize, lanes);
+}
+
+/// dx from dy and x and the sums over all rows.
+#[cube(launch_unchecked, address_type = "dynamic")]
+pub fn input_gradient_kernel<F: Float, N: Size>(
+    dy: &Array<Vector<F, N>>,
+    x: &Array<Vector<F, N>>,
+    gamma: &Array<Vector<f32, N>>,
+    mean: &Array<Vector<f32, N>>,
+    inverse: &Array<Vector<f32, N>>,
+    sums: &Array<Vector<f32, N>>,
+    dx: &mut Array<Vector<F, N>>,
+    vectors: usize,
+    columns: usize,
+    share: f32,
+    #[define(F)] _dtype: StorageType,
+) {
+    let at = ABSOLUTE_POS;
+    if at >= vectors {
+        terminate!();
+    }
+    let slope = Slope::<N>::new(gamma, mean, inverse, sums, at % columns, columns, share);
+    let d = slope.dx(Vector::cast_from(dy[at]), Vector::cast_from(x[at]));
+    dx[at] = Vector::cast_from(d);
+}
+
+/// dx as it depends on dy and x, for one vector of channels.
+///
+/// ```text
+/// dx = scale (dy - shift - (x - mean) slope)
+/// ```
+#[derive(CubeType, Clone, Copy)]
+pub struct Slope<N: Size> {
+    scale: Vector<f32, N>,
+    shift: Vector<f32, N>,
+    slope: Vector<f32, N>,
+    mean: Vector<f32, N>,
+}
+
+#[cube]
+impl<N: Size> Slope<N> {
+    /// Of the vector `column` of `columns`; `share` is 1 / the number of values a channel.
+    pub fn new(
+        gamma: &Array<Vector<f32, N>>,
+        mean: &Array<Vector<f32, N>>,
+        inverse: &Array<Vector<f32, N>>,
+        sums: &Array<Vector<f32, N>>,
+        column: usize,
+        columns: usize,
+        share: f32,
+    ) -> Self {
+        let inverse = inverse[column];
+        let share = Vector::<f32, N>::new(share);
+        Slope::<N> {
+            scale: gamma[column] * inverse,
+            shift: sums[column] * share,
+            slope: sums[columns + column] * inverse * inverse * share,
+            mean: mean[column],
+        }
+    }
+
+    /// dx of some values.
+    pub fn dx(&self, dy: Vector<f32, N>, x: Vector<f32, N>) -> Vector<f32, N> {
+        self.scale * (dy - self.shift - (x - self.mean) * self.slope)
+    }
+}

@@ -1,0 +1,235 @@
+#![allow(clippy::unwrap_used)]
+
+use burn::backend::{Autodiff, Flex, Vulkan};
+use burn::module::{AutodiffModule, Param};
+use burn::nn::BatchNormConfig;
+use burn::tensor::Tensor;
+use rayon::ThreadPoolBuilder;
+
+use super::{Affine, BatchNorm, BatchNormBackend, Saved, reference};
+use crate::testing::{back, distance, there, values, vulkan, wave};
+
+type B = Autodiff<Flex>;
+
+const SHAPE: [usize; 4] = [3, 2, 2, 4];
+
+fn layer(gamma: [f32; 2], beta: [f32; 2]) -> BatchNorm<B> {
+    let device = Default::default();
+    let mut layer = BatchNorm::new(2, &device);
+    layer.gamma = Param::from_tensor(Tensor::from_floats(gamma, &device));
+    layer.beta = Param::from_tensor(Tensor::from_floats(beta, &device));
+    layer
+}
+
+#[test]
+fn output_and_gradients_are_what_burn_derives() {
+    let device = Default::default();
+    let ours = layer([1.5, 0.3], [0.2, -1.0]);
+    let mut theirs = BatchNormConfig::new(2).init::<B>(&device);
+    theirs.gamma = Param::from_tensor(ours.gamma.val());
+    theirs.beta = Param::from_tensor(ours.beta.val());
+    let weight = wave::<B, 4>(SHAPE, 0.7, &device);
+    let run = |forward: &dyn Fn(Tensor<B, 4>) -> Tensor<B, 4>,
+               gamma: Tensor<B, 1>,
+               beta: Tensor<B, 1>| {
+        let x = (wave(SHAPE, 0.9, &device) * 3.0 + 1.0).require_grad();
+        let y = forward(x.clone());
+        let grads = (y.clone() * weight.clone()).sum().backward();
+        [
+            values(y),
+            values(x.grad(&grads).unwrap()),
+            values(gamma.grad(&grads).unwrap()),
+            values(beta.grad(&grads).unwrap()),
+        ]
+    };
+    let a = run(&|x| ours.forward(x), ours.gamma.val(), ours.beta.val());
+    let b = run(
+        &|x| theirs.forward(x),
+        theirs.gamma.val(),
+        theirs.beta.val(),
+    );
+    for (a, b) in a.iter().zip(&b) {
+        // Sums of 24 values below 4 in another order.
+        assert!(distance(a, b) < 1e-5, "{a:?} {b:?}");
+    }
+}
+
+#[test]
+fn gradients_are_the_slopes_of_the_loss() {
+    let device = Default::default();
+    let weight = wave::<B, 4>(SHAPE, 0.7, &device);
+    let x = wave::<B, 4>(SHAPE, 0.9, &device);
+    let loss = |x: Tensor<B, 4>, gamma, beta| {
+        let y = layer(gamma, beta).forward(x); // squared, so that the loss is not linear in the parameters
+        (y.clone() * y * weight.clone()).sum()
+    };
+    let (gamma, beta) = ([1.5, 0.3], [0.2, -1.0]);
+    let tracked = layer(gamma, beta);
+    let x = x.require_grad();
+    let y = tracked.forward(x.clone());
+    let grads = (y.clone() * y * weight.clone()).sum().backward();
+
+    let step = 1e-2_f32;
+    let slope = |a: Tensor<B, 1>, b: Tensor<B, 1>| (values(a)[0] - values(b)[0]) / (2.0 * step);
+    // A central difference is off by step^2 times a third derivative of about 10, and by rounding.
+    let close = |a: f32, b: f32| assert!((a - b).abs() < 5e-3 * (1.0 + a.abs()), "{a} {b}");
+    let grad = values(x.grad(&grads).unwrap());
+    for at in 0..grad.len() {
+        let mut bump = vec![0.0; grad.len()];
+        bump[at] = step;
+        let bump = Tensor::<B, 1>::from_floats(bump.as_slice(), &device).reshape(SHAPE);
+        let plain = x.clone().detach();
+        let up = loss(plain.clone() + bump.clone(), gamma, beta);
+        close(grad[at], slope(up, loss(plain - bump, gamma, beta)));
+    }
+    let grad_gamma = values(tracked.gamma.grad(&grads).unwrap());
+    let grad_beta = values(tracked.beta.grad(&grads).unwrap());
+    for c in 0..2 {
+        let with = |values: [f32; 2], by: f32| {
+            let mut values = values;
+            values[c] += by;
+            values
+        };
+        let x = || x.clone().detach();
+        let up = loss(x(), with(gamma, step), beta);
+        close(
+            grad_gamma[c],
+            slope(up, loss(x(), with(gamma, -step), beta)),
+        );
+        let up = loss(x(), gamma, with(beta, step));
+        close(grad_beta[c], slope(up, loss(x(), gamma, with(beta, -step))));
+    }
+}
+
+#[test]
+fn running_statistics_are_pytorchs() {
+    let device = Default::default();
+    let layer = BatchNorm::<B>::new(1, &device);
+    let x = Tensor::<B, 1>::from_floats([1., 2., 3., 6.], &device).reshape([2, 1, 1, 2]);
+    layer.forward(x.clone());
+    layer.forward(x.clone());
+    // Mean 3, unbiased variance 14/3; momentum 0.1, twice.
+    let (mean, variance) = (3.0 * 0.19, 0.81 + 0.19 * 14.0 / 3.0);
+    let layer = layer.valid();
+    assert!(distance(&values(layer.running_mean.value()), &[mean]) < 1e-6);
+    assert!(distance(&values(layer.running_var.value()), &[variance]) < 1e-6);
+    let y = values(layer.forward(x.inner()));
+    let expected = [1., 2., 3., 6.].map(|x| (x - mean) / (variance + 1e-5).sqrt());
+    assert!(distance(&y, &expected) < 1e-5);
+}
+
+#[test]
+fn the_kernel_is_the_plain_form() {
+    for shape in [
+        [1, 1, 1, 2],
+        [3, 2, 7, 1],
+        [2, 3, 64, 64],
+        [5, 3, 17, 241],
+        [2, 2, 100, 100],
+    ] {
+        is_the_plain_form::<Flex>(shape, &Default::default());
+    }
+}
+
+#[test]
+fn the_kernel_on_vulkan_is_the_plain_form() {
+    let Some(device) = vulkan() else { return };
+    for shape in [
+        [1, 1, 1, 2],
+        [3, 2, 7, 1],
+        [5, 3, 17, 41],
+        [2, 4, 64, 64],
+        [3, 6, 5, 5],
+        [2, 136, 9, 8],
+        [1, 24, 100, 100],
+    ] {
+        is_the_plain_form::<Vulkan>(shape, &device);
+    }
+}
+
+fn is_the_plain_form<K: BatchNormBackend>(shape: [usize; 4], device: &K::Device) {
+    let cpu = Default::default();
+    let c = shape[1];
+    let x = wave::<Flex, 4>(shape, 0.9, &cpu) * 3.0 + 1.0;
+    let dy = wave::<Flex, 4>(shape, 0.7, &cpu);
+    let gamma = wave::<Flex, 1>([c], 0.5, &cpu) + 1.5;
+    let beta = wave::<Flex, 1>([c], 0.3, &cpu);
+    let vector = |t: &Tensor<Flex, 1>| there::<K, 1>(t, device);
+    let [mean, variance] = reference::moments(x.clone());
+    let moments = K::moments(there::<K, 4>(&x, device));
+    assert!(distance(&back::<K, 1>(moments.mean), &values(mean.clone())) < 1e-6);
+    let off = distance(&back::<K, 1>(moments.variance), &values(variance.clone()));
+    assert!(off < 1e-5, "{shape:?}: {off:e}");
+
+    let affine = Affine {
+        scale: vector(&gamma),
+        shift: vector(&beta),
+    };
+    let y = K::scale(there::<K, 4>(&x, device), affine);
+    let plain = reference::scale(x.clone(), gamma.clone(), beta);
+    assert!(distance(&back::<K, 4>(y), &values(plain)) < 1e-5);
+
+    let inverse = variance.add_scalar(1e-5).sqrt().recip();
+    let (dx, [dgamma, dbeta]) = reference::backward(
+        dy.clone(),
+        x.clone(),
+        [gamma.clone(), mean.clone(), inverse.clone()],
+    );
+    let saved = Saved {
+        gamma: vector(&gamma),
+        mean: vector(&mean),
+        inverse: vector(&inverse),
+    };
+    let (dy, x) = (there::<K, 4>(&dy, device), there::<K, 4>(&x, device));
+    let [a, b, c] = K::batch_norm_backward(dy, x, saved);
+    assert!(distance(&back::<K, 4>(a), &values(dx)) < 1e-5);
+    // Sums of up to 20 000 values in single precision on the plain side.
+    assert!(distance(&back::<K, 1>(b), &values(dgamma)) < 1e-2);
+    assert!(distance(&back::<K, 1>(c), &values(dbeta)) < 1e-2);
+}
+
+#[test]
+fn moments_far_from_zero_keep_their_digits() {
+    keep_their_digits::<Flex>(&Default::default());
+    if let Some(device) = vulkan() {
+        keep_their_digits::<Vulkan>(&device);
+    }
+}
+
+fn keep_their_digits<K: BatchNormBackend>(device: &K::Device) {
+    let x = wave::<Flex, 4>([3, 1, 9001, 1], 0.9, &Default::default()) + 1000.0;
+    let all: Vec<f64> = values(x.clone()).into_iter().map(f64::from).collect();
+    let mean = all.iter().sum::<f64>() / all.len() as f64;
+    let variance = all.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / all.len() as f64;
+    let moments = K::moments(there::<K, 4>(&x, device));
+    assert!((f64::from(back::<K, 1>(moments.mean)[0]) - mean).abs() < 1e-4);
+    assert!((f64::from(back::<K, 1>(moments.variance)[0]) - variance).abs() < 1e-6);
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let device = Default::default();
+    let run = |threads| {
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        pool.install(|| {
+            let layer = BatchNorm::<B>::new(3, &device);
+            let x = wave::<B, 4>([7, 3, 65, 64], 0.9, &device).require_grad();
+            let y = layer.forward(x.clone());
+            let grads = (y.clone() * wave([7, 3, 65, 64], 0.7, &device))
+                .sum()
+                .backward();
+            [
+                values(y),
+                values(x.grad(&grads).unwrap()),
+                values(layer.gamma.val().grad(&grads).unwrap()),
+                values(layer.running_var.value_sync()),
+            ]
+        })
+    };
+    let one = run(1);
+    assert_eq!(one, run(2));
+    assert_eq!(one, run(5));
+}

@@ -1,0 +1,54 @@
+//! Where a convolution's outputs go, block by block.
+
+use std::mem::MaybeUninit;
+
+use rayon::prelude::*;
+
+use super::padded_rows::{Block, Images, PaddedRows, Part};
+
+/// The outputs of a block.
+pub struct Outputs<'a> {
+    parts: Vec<Part<'a, MaybeUninit<f32>>>,
+    /// Channels that are still to come.
+    channels: std::ops::Range<usize>,
+}
+
+impl Outputs<'_> {
+    /// Writes the next channels, as many as there still are; each is `row` long and has cell (row, column) at
+    /// `row * stride + column`.
+    pub fn put(&mut self, block: &Block, values: &[f32], row: usize) {
+        let channels = self.channels.end;
+        for (values, channel) in values.chunks_exact(row).zip(&mut self.channels) {
+            block.store(values, channel, channels, &mut self.parts);
+        }
+    }
+}
+
+/// Outputs that `run` puts, all channels of one block after those of another. Each thread has its own `scratch`.
+pub fn by_blocks<S>(
+    tape: &PaddedRows,
+    channels: usize,
+    images: Images,
+    scratch: impl Fn() -> S + Sync + Send,
+    run: impl Fn(&mut S, &Block, &mut Outputs<'_>) + Sync + Send,
+) -> Vec<f32> {
+    let length = channels * images.iter().product::<usize>();
+    let mut out = Vec::with_capacity(length);
+    let whole = tape
+        .split(&mut out.spare_capacity_mut()[..length], channels)
+        .into_par_iter()
+        .enumerate()
+        .map_init(scratch, |scratch, (at, parts)| {
+            let mut outputs = Outputs {
+                parts,
+                channels: 0..channels,
+            };
+            run(scratch, &tape.block(at), &mut outputs);
+            outputs.channels.is_empty()
+        })
+        .all(|whole| whole);
+    assert!(whole, "a block's outputs are not all there");
+    // SAFETY: the blocks' parts are all of the first `length` values, and all of each was written.
+    unsafe { out.set_len(length) };
+    out
+}

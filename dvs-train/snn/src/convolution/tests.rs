@@ -1,0 +1,234 @@
+#![allow(clippy::unwrap_used)]
+
+use burn::backend::{Autodiff, Flex};
+use burn::tensor::{Tensor, TensorData};
+use pulp::Arch;
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg32;
+use rayon::ThreadPoolBuilder;
+
+use super::{Weights, convolve, cpu, options, weight_gradient};
+use crate::testing::{distance, values};
+
+/// Inputs, weights and gradient of the outputs of a layer.
+struct Given {
+    x: Vec<f32>,
+    w: Vec<f32>,
+    grad: Vec<f32>,
+    channels: [usize; 2],
+    images: [usize; 3],
+}
+
+impl Given {
+    /// A `density`th of the inputs is not zero but `value`.
+    fn new(
+        channels: [usize; 2],
+        images: [usize; 3],
+        density: f64,
+        value: fn(&mut Pcg32) -> f32,
+    ) -> Self {
+        let [outputs, inputs] = channels;
+        let cells: usize = images.iter().product();
+        let mut random = Pcg32::seed_from_u64(1);
+        let mut some = |n, density: f64, value: fn(&mut Pcg32) -> f32| -> Vec<f32> {
+            (0..n)
+                .map(|_| match random.random_bool(density) {
+                    true => value(&mut random),
+                    false => 0.0,
+                })
+                .collect()
+        };
+        Self {
+            x: some(inputs * cells, density, value),
+            w: some(outputs * inputs * 9, 1.0, real),
+            grad: some(outputs * cells, 1.0, real),
+            channels,
+            images,
+        }
+    }
+
+    /// Outputs, gradient of the inputs and of the weights.
+    fn by_kernels(&self, arch: Arch) -> [Vec<f32>; 3] {
+        let Self { x, w, grad, .. } = self;
+        let [outputs, inputs] = self.channels;
+        let forth = Weights::forth(w, outputs, inputs);
+        let back = Weights::back(w, outputs, inputs);
+        [
+            cpu::convolve(arch, x, &forth, self.images),
+            cpu::convolve(arch, grad, &back, self.images),
+            weight_gradient::weight_gradient(arch, x, grad, self.channels, self.images),
+        ]
+    }
+
+    /// The same, from their definition.
+    fn by_definition(&self) -> [Vec<f32>; 3] {
+        let ([outputs, inputs], [n, height, width]) = (self.channels, self.images);
+        let mut out = vec![0.0_f64; self.grad.len()];
+        let mut dx = vec![0.0_f64; self.x.len()];
+        let mut dw = vec![0.0_f64; self.w.len()];
+        let taps = (0..9).map(|tap| (tap / 3, tap % 3));
+        for image in 0..n {
+            for (output, input) in (0..outputs).flat_map(|o| (0..inputs).map(move |i| (o, i))) {
+                for (tap, (ky, kx)) in taps.clone().enumerate() {
+                    let w = (output * inputs + input) * 9 + tap;
+                    for y in (1_usize.saturating_sub(ky))..(height + 1 - ky).min(height) {
+                        for x in (1_usize.saturating_sub(kx))..(width + 1 - kx).min(width) {
+                            let to = ((image * outputs + output) * height + y) * width + x;
+                            let row = (image * inputs + input) * height + y + ky - 1;
+                            let from = row * width + x + kx - 1;
+                            let [value, weight, grad] =
+                                [self.x[from], self.w[w], self.grad[to]].map(f64::from);
+                            out[to] += value * weight;
+                            dx[from] += grad * weight;
+                            dw[w] += value * grad;
+                        }
+                    }
+                }
+            }
+        }
+        [out, dx, dw].map(|values| values.into_iter().map(|value| value as f32).collect())
+    }
+}
+
+fn spike(_: &mut Pcg32) -> f32 {
+    1.0
+}
+
+fn count(random: &mut Pcg32) -> f32 {
+    random.random_range(1..40) as f32
+}
+
+fn real(random: &mut Pcg32) -> f32 {
+    random.random_range(-1.0..1.0)
+}
+
+/// This processor, and how it is without its widest vectors and without any.
+fn processors() -> Vec<Arch> {
+    #[cfg(target_arch = "x86_64")]
+    let narrower = pulp::x86::V3::try_new().map(Arch::V3);
+    #[cfg(not(target_arch = "x86_64"))]
+    let narrower = None;
+    [Arch::new(), Arch::Scalar]
+        .into_iter()
+        .chain(narrower)
+        .collect()
+}
+
+const SIZES: [([usize; 2], [usize; 3]); 14] = [
+    ([1, 1], [1, 1, 1]),
+    ([3, 2], [2, 1, 7]),
+    ([2, 1], [3, 7, 1]),
+    ([8, 3], [3, 5, 3]),
+    ([9, 5], [2, 17, 33]),
+    ([17, 24], [9, 8, 8]),
+    ([24, 2], [2, 16, 16]),
+    ([130, 24], [1, 4, 2]),
+    ([16, 130], [2, 3, 5]),
+    ([9, 19], [2, 17, 33]),
+    ([3, 16], [1, 3, 700]),
+    ([11, 17], [2, 6, 32]),
+    ([24, 18], [3, 10, 64]),
+    ([2, 16], [1, 2, 352]),
+];
+
+#[test]
+fn outputs_and_gradients_are_as_defined() {
+    for (channels, images) in SIZES {
+        let densities = [0.0, 0.02, 0.2, 0.5, 1.0];
+        let kinds = densities.map(|density| (density, spike as fn(&mut Pcg32) -> f32));
+        let others = [
+            (0.1, count as fn(&mut Pcg32) -> f32),
+            (0.2, real),
+            (1.0, real),
+        ];
+        for (density, value) in kinds.into_iter().chain(others) {
+            let given = Given::new(channels, images, density, value);
+            let plain = given.by_definition();
+            for arch in processors() {
+                let fast = given.by_kernels(arch);
+                let names = ["outputs", "x", "w"];
+                for (name, (fast, plain)) in names.iter().zip(fast.iter().zip(&plain)) {
+                    let largest = plain.iter().fold(1e-3_f32, |max, x| max.max(x.abs()));
+                    let off = distance(fast, plain) / largest;
+                    assert!(
+                        off < 3e-6,
+                        "{name} of {channels:?}, {images:?}, {density}, {arch:?}: {off:e}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_block_that_has_zeros_alone_stands_beside_a_full_one() {
+    let mut given = Given::new([5, 18], [6, 30, 40], 1.0, real);
+    let half = given.x.len() / 2;
+    given.x[..half - 700].fill(0.0);
+    let plain = given.by_definition();
+    for arch in processors() {
+        let [out, _, dw] = given.by_kernels(arch);
+        assert!(distance(&out, &plain[0]) < 3e-5);
+        assert!(distance(&dw, &plain[2]) < 1e-3);
+    }
+}
+
+#[test]
+fn burn_computes_the_same() {
+    type B = Autodiff<Flex>;
+    let device = Default::default();
+    let given = Given::new([6, 3], [4, 9, 12], 0.3, count);
+    let ([outputs, inputs], [n, height, width]) = (given.channels, given.images);
+    let tensor = |values: &[f32], shape: [usize; 4]| {
+        Tensor::<B, 4>::from_data(TensorData::new(values.to_vec(), shape), &device)
+    };
+    let grad = tensor(&given.grad, [n, outputs, height, width]);
+    let run = |f: fn(Tensor<B, 4>, Tensor<B, 4>) -> Tensor<B, 4>| {
+        let x = tensor(&given.x, [n, inputs, height, width]).require_grad();
+        let w = tensor(&given.w, [outputs, inputs, 3, 3]).require_grad();
+        let out = f(x.clone(), w.clone());
+        let grads = (out.clone() * grad.clone()).sum().backward();
+        [
+            values(out),
+            values(x.grad(&grads).unwrap()),
+            values(w.grad(&grads).unwrap()),
+        ]
+    };
+    let ours = run(convolve);
+    let burns = run(|x, w| burn::tensor::module::conv2d(x, w, None, options()));
+    for (a, b) in ours.iter().zip(&burns) {
+        let largest = b.iter().fold(0.0_f32, |max, x| max.max(x.abs()));
+        assert!(distance(a, b) < 1e-5 * largest);
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let run = |threads| {
+        let pool = ThreadPoolBuilder::new().num_threads(threads).build();
+        pool.unwrap().install(|| {
+            let sizes = [[7, 19, 31], [5, 20, 64]];
+            let given =
+                |images| [0.1, 1.0].map(|density| Given::new([20, 18], images, density, real));
+            let given = sizes.into_iter().flat_map(given);
+            given
+                .map(|given| given.by_kernels(Arch::new()))
+                .collect::<Vec<_>>()
+        })
+    };
+    let one = run(1);
+    assert_eq!(one, run(2));
+    assert_eq!(one, run(5));
+}
+
+#[test]
+fn nothing_comes_of_nothing() {
+    for images in [[0, 4, 4], [2, 0, 4], [2, 4, 0]] {
+        let given = Given::new([3, 2], images, 1.0, real);
+        for arch in processors() {
+            let [out, dx, dw] = given.by_kernels(arch);
+            assert!(out.is_empty() && dx.is_empty());
+            assert_eq!(dw, vec![0.0; 3 * 2 * 9]);
+        }
+    }
+}

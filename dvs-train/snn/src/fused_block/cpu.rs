@@ -1,0 +1,315 @@
+//! Batch norm, neurons and max pooling on the CPU, in one pass over the convolution's output.
+//!
+//! Threads share out planes, the cells of one sample and channel over all time steps, and go through each a few rows
+//! of cells at a time, so that what lies between the convolution and the pooled spikes never leaves the cache.
+
+use burn::backend::flex::FlexTensor;
+use multiversion::multiversion;
+use rayon::prelude::*;
+
+use super::FusedBlock;
+use crate::backend::cpu::{columns, map, tensor, values, zeros};
+use crate::batch_norm::cpu::{Slope, Sums};
+use crate::batch_norm::{Affine, Saved};
+use crate::neuron::cpu::NeuronDynamics;
+
+/// Cells that are worked on at a time, about.
+const CELLS: usize = 1024;
+
+/// Pooled spikes of neurons that receive `x` times a scale, plus a shift.
+pub fn forward(
+    x: &FlexTensor,
+    affine: &Affine<FlexTensor>,
+    w: Option<&FlexTensor>,
+    block: &FusedBlock,
+) -> FlexTensor {
+    forward_into(x, affine, w, block, &mut [])
+}
+
+/// As [`forward`], and the spikes of each neuron, summed over steps and samples.
+pub fn forward_count(
+    x: &FlexTensor,
+    affine: &Affine<FlexTensor>,
+    w: Option<&FlexTensor>,
+    block: &FusedBlock,
+) -> (FlexTensor, FlexTensor) {
+    let [n, c, height, width] = block.shape;
+    let neurons = c * height * width;
+    let mut counts = vec![0.0; n / block.steps * neurons];
+    let out = forward_into(x, affine, w, block, &mut counts);
+    let (sum, samples) = counts.split_at_mut(neurons);
+    for sample in samples.chunks_exact(neurons) {
+        sum.iter_mut().zip(sample).for_each(|(sum, n)| *sum += n);
+    }
+    counts.truncate(neurons);
+    (out, tensor(counts, [neurons]))
+}
+
+/// `counts` gets the spikes of each sample's neurons, unless it is empty.
+fn forward_into(
+    x: &FlexTensor,
+    affine: &Affine<FlexTensor>,
+    w: Option<&FlexTensor>,
+    block: &FusedBlock,
+    counts: &mut [f32],
+) -> FlexTensor {
+    let [n, c, height, width] = block.shape;
+    let (x, scale, shift) = (values(x), values(&affine.scale), values(&affine.shift));
+    let work = Work::new(&x, w, block);
+    let pooled = work.cells / 4;
+    let mut out = zeros(n * c * pooled);
+    let mut counts = counts.chunks_exact_mut(work.cells);
+    let counts: Vec<_> = (0..work.planes).map(|_| counts.next()).collect();
+    columns(&mut out, work.planes * pooled, pooled)
+        .into_par_iter()
+        .zip(counts)
+        .enumerate()
+        .for_each_init(
+            || Scratch::new(&work),
+            |scratch, (at, (mut out, counts))| {
+                let plane = Plane {
+                    at,
+                    scale: scale[at % c],
+                    shift: shift[at % c],
+                };
+                forward_plane(&work, &plane, scratch, &mut out, counts);
+            },
+        );
+    tensor(out, [n, c, height / 2, width / 2])
+}
+
+/// Gradients of x, gamma, beta and w.
+pub fn backward(
+    grad: &FlexTensor,
+    x: &FlexTensor,
+    affine: &Affine<FlexTensor>,
+    saved: &Saved<FlexTensor>,
+    w: Option<&FlexTensor>,
+    block: &FusedBlock,
+) -> [Option<FlexTensor>; 4] {
+    let [n, c, height, width] = block.shape;
+    let (grad, x) = (values(grad), values(x));
+    let (scale, shift, mean) = (
+        values(&affine.scale),
+        values(&affine.shift),
+        values(&saved.mean),
+    );
+    let work = Work::new(&x, w, block);
+    // First the gradient of what is normalised, then, once its sums over the batch are known, that of x.
+    let mut dx = zeros(n * c * work.cells);
+    let partial: Vec<(Sums, f64)> = columns(&mut dx, work.planes * work.cells, work.cells)
+        .into_par_iter()
+        .enumerate()
+        .map_init(
+            || Scratch::new(&work),
+            |scratch, (at, mut dy)| {
+                let plane = Plane {
+                    at,
+                    scale: scale[at % c],
+                    shift: shift[at % c],
+                };
+                backward_plane(&work, &plane, mean[at % c], &grad, scratch, &mut dy)
+            },
+        )
+        .collect();
+    let (sums, drate): (Vec<Sums>, Vec<f64>) = partial.into_iter().unzip();
+    let (slopes, [dgamma, dbeta]) = Slope::of(&sums, n * work.cells, saved);
+    dx.par_chunks_mut(work.cells)
+        .zip(x.par_chunks(work.cells))
+        .enumerate()
+        .for_each(|(at, (d, x))| slopes[at % c].apply_in_place(x, d));
+    let dw = work.rule.weight_gradient(drate.iter().sum());
+    [
+        Some(tensor(dx, [n, c, height, width])),
+        Some(dgamma),
+        Some(dbeta),
+        w.map(|_| tensor(vec![dw], [1])),
+    ]
+}
+
+/// What all planes have in common.
+struct Work<'a> {
+    x: &'a [f32],
+    rule: NeuronDynamics,
+    steps: usize,
+    /// Samples times channels.
+    planes: usize,
+    /// Cells of a plane at one step.
+    cells: usize,
+    width: usize,
+    /// Cells at a time: some pairs of rows.
+    group: usize,
+}
+
+impl<'a> Work<'a> {
+    fn new(x: &'a [f32], w: Option<&FlexTensor>, block: &FusedBlock) -> Self {
+        let [n, c, height, width] = block.shape;
+        Self {
+            x,
+            rule: NeuronDynamics::new(&block.neuron, w),
+            steps: block.steps,
+            planes: n * c / block.steps,
+            cells: height * width,
+            width,
+            group: (CELLS / (2 * width)).clamp(1, height / 2) * 2 * width,
+        }
+    }
+
+    /// Cells of a plane at step `t`, a `share`th of those that the convolution has, of the group from `from`.
+    #[inline(always)]
+    fn part<'b>(&self, of: &'b [f32], t: usize, at: usize, from: usize, share: usize) -> &'b [f32] {
+        let plane = (t * self.planes + at) * self.cells;
+        let to = self.cells.min(from + self.group);
+        &of[(plane + from) / share..(plane + to) / share]
+    }
+}
+
+/// One sample and channel.
+struct Plane {
+    at: usize,
+    scale: f32,
+    shift: f32,
+}
+
+impl Plane {
+    #[inline(always)]
+    fn normalise(&self, x: &[f32], y: &mut [f32]) {
+        let (scale, shift) = (self.scale, self.shift);
+        map(y, x, |x| x * scale + shift);
+    }
+}
+
+/// Values of a group of cells.
+struct Scratch {
+    y: Vec<f32>,
+    v: Vec<f32>,
+    h: Vec<f32>,
+    spikes: Vec<f32>,
+    slope: Vec<f32>,
+    /// h at all steps.
+    past: Vec<f32>,
+}
+
+impl Scratch {
+    fn new(work: &Work<'_>) -> Self {
+        let group = || vec![0.0; work.group];
+        Self {
+            y: group(),
+            v: group(),
+            h: group(),
+            spikes: group(),
+            slope: group(),
+            past: vec![0.0; work.steps * work.group],
+        }
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+fn forward_plane(
+    work: &Work<'_>,
+    plane: &Plane,
+    scratch: &mut Scratch,
+    out: &mut [&mut [f32]],
+    mut counts: Option<&mut [f32]>,
+) {
+    for from in (0..work.cells).step_by(work.group) {
+        let size = work.group.min(work.cells - from);
+        let (y, v) = (&mut scratch.y[..size], &mut scratch.v[..size]);
+        let (h, spikes) = (&mut scratch.h[..size], &mut scratch.spikes[..size]);
+        v.fill(work.rule.rest);
+        for (t, out) in out.iter_mut().enumerate() {
+            plane.normalise(work.part(work.x, t, plane.at, from, 1), y);
+            work.rule.charge(y, v, h);
+            work.rule.fire(h, spikes);
+            work.rule.reset(h, v);
+            if let Some(counts) = &mut counts {
+                let counts = &mut counts[from..from + size];
+                counts.iter_mut().zip(&*spikes).for_each(|(n, s)| *n += s);
+            }
+            pool(spikes, work.width, &mut out[from / 4..(from + size) / 4]);
+        }
+    }
+}
+
+/// Fills `dy` with the gradient of what is normalised; returns its sums and the gradient of 1 / tau.
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+fn backward_plane(
+    work: &Work<'_>,
+    plane: &Plane,
+    mean: f32,
+    grad: &[f32],
+    scratch: &mut Scratch,
+    dy: &mut [&mut [f32]],
+) -> (Sums, f64) {
+    let (mut sums, mut drate) = (Sums::default(), 0.0);
+    let rule = &work.rule;
+    for from in (0..work.cells).step_by(work.group) {
+        let size = work.group.min(work.cells - from);
+        let (y, v) = (&mut scratch.y[..size], &mut scratch.v[..size]);
+        let (ds, slope) = (&mut scratch.spikes[..size], &mut scratch.slope[..size]);
+        let dv = &mut scratch.h[..size];
+        v.fill(rule.rest);
+        for (t, h) in scratch.past.chunks_exact_mut(work.group).enumerate() {
+            let h = &mut h[..size];
+            plane.normalise(work.part(work.x, t, plane.at, from, 1), y);
+            rule.charge(y, v, h);
+            rule.reset(h, v);
+        }
+        dv.fill(0.0);
+        for (t, dy) in dy.iter_mut().enumerate().rev() {
+            let h = |t: usize| &scratch.past[t * work.group..][..size];
+            let x = work.part(work.x, t, plane.at, from, 1);
+            let dy = &mut dy[from..from + size];
+            rule.fire(h(t), ds);
+            unpool(work.part(grad, t, plane.at, from, 4), work.width, ds);
+            rule.surrogate.slope_at(h(t), rule.threshold, slope);
+            rule.potential_gradient(ds, h(t), slope, dv);
+            if rule.learns() {
+                plane.normalise(x, y);
+                match t.checked_sub(1) {
+                    Some(before) => rule.reset(h(before), v),
+                    None => v.fill(rule.rest),
+                }
+                drate += rule.rate_gradient(dv, y, v);
+            }
+            rule.input_gradient(dv, dy);
+            sums.add(dy, x, mean);
+        }
+    }
+    (sums, drate)
+}
+
+/// Whether any cell of a window of 2 x 2 spiked.
+#[inline(always)]
+fn pool(spikes: &[f32], width: usize, out: &mut [f32]) {
+    let larger = |a: f32, b: f32| if a > b { a } else { b };
+    let pairs = spikes.chunks_exact(2 * width);
+    for (pair, out) in pairs.zip(out.chunks_exact_mut(width / 2)) {
+        let (top, bottom) = pair.split_at(width);
+        let (top, bottom) = (top.as_chunks::<2>().0, bottom.as_chunks::<2>().0);
+        for ((out, [a, b]), [c, d]) in out.iter_mut().zip(top).zip(bottom) {
+            *out = larger(larger(*a, *b), larger(*c, *d));
+        }
+    }
+}
+
+/// The gradient of spikes, in their place: each window's goes to the first cell that spiked, as in PyTorch; to the
+/// first of all where none did.
+#[inline(always)]
+fn unpool(grad: &[f32], width: usize, spikes: &mut [f32]) {
+    let pairs = spikes.chunks_exact_mut(2 * width);
+    for (pair, grad) in pairs.zip(grad.chunks_exact(width / 2)) {
+        let (top, bottom) = pair.split_at_mut(width);
+        let (top, bottom) = (top.as_chunks_mut::<2>().0, bottom.as_chunks_mut::<2>().0);
+        for ((&grad, [a, b]), [c, d]) in grad.iter().zip(top).zip(bottom) {
+            let second = (1.0 - *a) * *b;
+            let none_above = (1.0 - *a) * (1.0 - *b);
+            let third = none_above * *c;
+            let fourth = none_above * (1.0 - *c) * *d;
+            *a = grad * (1.0 - second - third - fourth);
+            *b = grad * second;
+            *c = grad * third;
+            *d = grad * fourth;
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Fused batch norm, neurons and pooling on the CubeCL backends.
+//!
+//! Forward, the convolution's output is read once for its moments and once to normalise, integrate, fire and pool;
+//! only the pooled spikes are written. Backward, it is read once for the sums that batch norm's gradient needs and
+//! once for the gradient, which is written; what lies between is computed twice, because that is cheaper than to
+//! write and read it.
+
+use burn::tensor::DType;
+use burn::tensor::ops::FloatTensor;
+use burn_cubecl::tensor::CubeTensor;
+use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
+
+use super::gpu_kernels::{
+    MOST_STEPS, WindowsLaunch, forward_kernel, input_gradient_kernel, sums_kernel,
+};
+use super::{BlockBackend, FusedBlock, unfused};
+use crate::backend::gpu::{
+    ColumnSums, channels_last, channels_second, cubes, empty, single, width,
+};
+use crate::backend::primitive::{primitive, tensor};
+use crate::batch_norm::gpu::{parameter_gradients, sums};
+use crate::batch_norm::{Affine, Saved};
+use crate::neuron::gpu::{rate, weight_gradient};
+use crate::neuron::gpu_dynamics::{KernelConfig, kernel_params};
+
+/// Bytes of a convolution's output that the backward pass keeps in a thread's registers, at most, where it can choose.
+const BYTES_IN_REGISTERS: usize = 256;
+
+impl<R, F, I, BT> BlockBackend for CubeBackend<R, F, I, BT>
+where
+    R: CubeRuntime,
+    F: FloatElement,
+    I: IntElement,
+    BT: BoolElement,
+{
+    fn fire_pool(
+        x: FloatTensor<Self>,
+        affine: Affine<FloatTensor<Self>>,
+        w: Option<FloatTensor<Self>>,
+        block: &FusedBlock,
+    ) -> FloatTensor<Self> {
+        match block.is_whole() {
+            true => forward(x, affine, w.map(rate::<Self>), block, None),
+            false => unfused::fire_pool::<Self>(x, affine, w, block),
+        }
+    }
+
+    fn fire_pool_count(
+        x: FloatTensor<Self>,
+        affine: Affine<FloatTensor<Self>>,
+        w: Option<FloatTensor<Self>>,
+        block: &FusedBlock,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        if !block.is_whole() {
+            return unfused::fire_pool_count::<Self>(x, affine, w, block);
+        }
+        let [n, c, height, width] = block.shape;
+        let (samples, cells) = (n / block.steps, height * width);
+        let counts = empty(&x, [samples, cells * c], DType::F32);
+        let rate = w.map(rate::<Self>);
+        let spikes = forward(x, affine, rate, block, Some(counts.clone()));
+        let counts = tensor::<Self, 2>(counts).sum_dim(0); // [1, H * W * C]
+        let counts = counts.reshape([cells, c]).swap_dims(0, 1);
+        (spikes, primitive(counts.reshape([c * cells])))
+    }
+
+    fn norm_fire_pool_backward(
+        grad: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        affine: Affine<FloatTensor<Self>>,
+        saved: Saved<FloatTensor<Self>>,
+        w: Option<FloatTensor<Self>>,
+        block: &FusedBlock,
+    ) -> [Option<FloatTensor<Self>>; 4] {
+        if !block.is_whole() || block.steps > MOST_STEPS {
+            return unfused::backward::<Self>(grad, x, affine, saved, w, block);
+        }
+        let rate = w.map(rate::<Self>);
+        let given = Given::new(grad, x, affine, saved, rate.clone(), block);
+        let [dy, centred, drate] = sums::<Self, 3>(given.sums(block));
+        let (sums, [dgamma, dbeta]) = parameter_gradients::<Self>([dy, centred], &given.saved);
+        let drate = drate.into_primitive().tensor();
+        [
+            Some(given.input_gradient(sums, block)),
+            Some(dgamma),
+            Some(dbeta),
+            rate.map(|rate| weight_gradient::<Self>(drate, rate)),
+        ]
+    }
+}
+
+/// Pooled spikes of neurons that receive `x` times a scale, plus a shift. `counts` gets each neuron's spikes at all steps,
+/// `[B, H, W, C]`.
+fn forward<R: CubeRuntime>(
+    x: CubeTensor<R>,
+    affine: Affine<CubeTensor<R>>,
+    rate: Option<CubeTensor<R>>,
+    block: &FusedBlock,
+    counts: Option<CubeTensor<R>>,
+) -> CubeTensor<R> {
+    let [n, c, height, width_] = block.shape;
+    let x = channels_last(x);
+    let count = counts.is_some();
+    // A kernel has all its arguments, those that it does not use too.
+    let counts = counts.unwrap_or_else(|| empty(&x, [4], DType::F32));
+    let out = empty(&x, [n, height / 2, width_ / 2, c], x.dtype);
+    let width = width(c, 4);
+    let (cubes, dim) = cubes(
+        &x,
+        n / block.steps * (height / 2) * (width_ / 2) * (c / width),
+    );
+    // SAFETY: a thread stops unless it is one of the windows and vectors of channels at a step; its four cells at all
+    // steps lie within x, those at one step within counts where it counts, and its pooled spikes within out, because
+    // block.shape is x's and its height and width are even.
+    unsafe {
+        forward_kernel::launch_unchecked(
+            &out.client,
+            cubes,
+            dim,
+            x.required_address_type(),
+            width,
+            x.clone().into_array_arg(),
+            single(affine.scale).into_array_arg(),
+            single(affine.shift).into_array_arg(),
+            rate.map(|rate| single(rate).into_array_arg()).into(),
+            out.clone().into_array_arg(),
+            counts.into_array_arg(),
+            windows(block, width),
+            kernel_params(&block.neuron),
+            count,
+            block.steps,
+            KernelConfig::new(&block.neuron),
+            x.dtype.into(),
+        );
+    }
+    channels_second(out)
+}
+
+fn windows<R: CubeRuntime>(block: &FusedBlock, vector: usize) -> WindowsLaunch<R> {
+    let [n, c, height, width] = block.shape;
+    let number = n / block.steps * (height / 2) * (width / 2);
+    WindowsLaunch::new(number, width / 2, c / vector)
+}
+
+/// What the backward pass takes, as its kernels want it.
+struct Given<R: CubeRuntime> {
+    grad: CubeTensor<R>,
+    x: CubeTensor<R>,
+    affine: Affine<CubeTensor<R>>,
+    saved: Saved<CubeTensor<R>>,
+    rate: Option<CubeTensor<R>>,
+    /// Channels that a thread has.
+    width: usize,
+    /// Windows at a step.
+    number: usize,
+}
+
+impl<R: CubeRuntime> Given<R> {
+    fn new(
+        grad: CubeTensor<R>,
+        x: CubeTensor<R>,
+        affine: Affine<CubeTensor<R>>,
+        saved: Saved<CubeTensor<R>>,
+        rate: Option<CubeTensor<R>>,
+        block: &FusedBlock,
+    ) -> Self {
+        let [n, c, height, width_] = block.shape;
+        let most = BYTES_IN_REGISTERS / (4 * block.steps * x.dtype.size());
+        Self {
+            grad: channels_last(grad),
+            x: channels_last(x),
+            affine: Affine {
+                scale: single(affine.scale),
+                shift: single(affine.shift),
+            },
+            saved: Saved {
+                gamma: single(saved.gamma),
+                mean: single(saved.mean),
+                inverse: single(saved.inverse),
+            },
+            rate: rate.map(single),
+            width: width(c, most),
+            number: n / block.steps * (height / 2) * (width_ / 2),
+        }
+    }
+
+    /// See [`sums_kernel()`].
+    fn sums(&self, block: &FusedBlock) -> CubeTensor<R> {
+        let c = block.shape[1];
+        let work = ColumnSums::new(self.number, c / self.width, 1);
+        let parts = empty(&self.x, [work.parts as usize, 3, c], DType::F32);
+        let (count, dim) = work.cubes();
+        let rate = self.rate.clone();
+        // SAFETY: as in `forward`, for windows and columns below their number; grad has the shape of the pooled
+        // spikes, parts three rows for every cube that shares the windows.
+        unsafe {
+            sums_kernel::launch_unchecked(
+                &parts.client,
+                count,
+                dim,
+                self.x.required_address_type(),
+                self.width,
+                self.grad.clone().into_array_arg(),
+                self.x.clone().into_array_arg(),
+                self.affine.scale.clone().into_array_arg(),
+                self.affine.shift.clone().into_array_arg(),
+                self.saved.mean.clone().into_array_arg(),
+                rate.map(CubeTensor::into_array_arg).into(),
+                parts.clone().into_array_arg(),
+                windows(block, self.width),
+                kernel_params(&block.neuron),
+                work.lanes,
+                block.steps,
+                KernelConfig::new(&block.neuron),
+                self.x.dtype.into(),
+            );
+        }
+        parts
+    }
+
+    /// dx, from the sums over all windows.
+    fn input_gradient(self, sums: CubeTensor<R>, block: &FusedBlock) -> CubeTensor<R> {
+        let [n, c, height, width] = block.shape;
+        let dx = empty(&self.x, [n, height, width, c], self.x.dtype);
+        let (count, dim) = cubes(&dx, self.number * (c / self.width));
+        // SAFETY: as in `forward`; dx has the shape of x.
+        unsafe {
+            input_gradient_kernel::launch_unchecked(
+                &dx.client,
+                count,
+                dim,
+                self.x.required_address_type(),
+                self.width,
+                self.grad.into_array_arg(),
+                self.x.clone().into_array_arg(),
+                self.affine.scale.into_array_arg(),
+                self.affine.shift.into_array_arg(),
+                self.saved.gamma.into_array_arg(),
+                self.saved.mean.into_array_arg(),
+                self.saved.inverse.into_array_arg(),
+                single(sums).into_array_arg(),
+                self.rate.map(CubeTensor::into_array_arg).into(),
+                dx.clone().into_array_arg(),
+                windows(block, self.width),
+                kernel_params(&block.neuron),
+                1.0 / (n * height * width) as f32,
+                block.steps,
+                KernelConfig::new(&block.neuron),
+                self.x.dtype.into(),
+            );
+        }
+        channels_second(dx)
+    }
+}

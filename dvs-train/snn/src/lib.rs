@@ -1,0 +1,44 @@
+//! Spiking layers for [burn](https://burn.dev).
+//!
+//! * [`neuron`]: LIF, PLIF and IF neurons with surrogate gradients, as a layer ([`Neurons`]) over all time steps at once.
+//! * [`mod@batch_norm`]: batch norm of a convolution's output over time, samples and pixels ([`BatchNorm`]).
+//! * [`fused_block`]: batch norm, neurons and 2 x 2 max pooling as one operation ([`norm_fire_pool`]), which keeps a
+//!   quarter of the memory.
+//! * [`convolution`]: a 3 x 3 convolution that passes over inputs without spikes ([`convolve`]).
+//!
+//! Every operation is a trait that a backend implements. Flex (the CPU) and the CubeCL backends (CUDA, Vulkan) have kernels of
+//! their own; each kernel is tested against a reference in plain tensor operations, its output and every gradient.
+//!
+//! Tensors are `[T, ...]`, time first, or `[T * B, C, H, W]` for images: all time steps of all samples of a batch.
+//!
+//! ```
+//! use burn::backend::{Autodiff, Flex};
+//! use burn::tensor::Tensor;
+//! use burn_snn::{Neuron, Neurons};
+//!
+//! type B = Autodiff<Flex>;
+//! let device = Default::default();
+//! let lif = Neurons::<B>::new(Neuron::LIF, &device);
+//! // A current of 1.5 for four steps: h = 0.75, then 1.125, which spikes and resets the potential.
+//! let current = Tensor::<B, 2>::full([4, 1], 1.5, &device).require_grad();
+//! let spikes = lif.forward(current.clone()); // [T, N]
+//! assert_eq!(spikes.clone().into_data().to_vec::<f32>().unwrap(), [0.0, 1.0, 0.0, 1.0]);
+//! let gradients = spikes.sum().backward();
+//! assert!(current.grad(&gradients).is_some());
+//! ```
+
+#[cfg(all(test, not(feature = "vulkan")))]
+compile_error!("GPU kernels are tested through Vulkan: test with --features vulkan");
+
+pub mod backend;
+pub mod batch_norm;
+pub mod convolution;
+pub mod fused_block;
+pub mod neuron;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use batch_norm::{BatchNorm, BatchNormBackend};
+pub use convolution::{ConvolutionBackend, convolve};
+pub use fused_block::{BlockBackend, norm_fire_pool, norm_fire_pool_count, pool};
+pub use neuron::{Charge, Neuron, NeuronBackend, Neurons, Potentials, Surrogate, SurrogateShape};

@@ -1,0 +1,278 @@
+//! Neurons on the CubeCL backends: one kernel forward, one backward, each over all time steps.
+//!
+//! A thread has a few neighbouring neurons and goes through their steps with the potentials in registers. Forward it
+//! reads the current and writes the spikes, once each; backward it reads the current and the gradient of the spikes
+//! and writes the gradient of the current.
+
+use burn::tensor::DType;
+use burn::tensor::activation::sigmoid;
+use burn::tensor::backend::Backend;
+use burn::tensor::ops::FloatTensor;
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::tensor::CubeTensor;
+use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
+use cubecl::prelude::*;
+
+use super::backend::NeuronBackend;
+use super::gpu_dynamics::{KernelConfig, KernelParams, NeuronDynamics, kernel_params};
+use super::model::Layer;
+use crate::backend::gpu::{cubes, dims, empty, single, width};
+use crate::backend::primitive::{primitive, tensor};
+
+/// Most steps whose potentials the backward pass keeps in registers; those of more lie in memory meanwhile.
+const STEPS_IN_REGISTERS: usize = 32;
+/// Values in registers, at most.
+const REGISTERS: usize = 64;
+
+impl<R, F, I, BT> NeuronBackend for CubeBackend<R, F, I, BT>
+where
+    R: CubeRuntime,
+    F: FloatElement,
+    I: IntElement,
+    BT: BoolElement,
+{
+    fn neurons(
+        x: FloatTensor<Self>,
+        v: Option<FloatTensor<Self>>,
+        w: Option<FloatTensor<Self>>,
+        layer: &Layer,
+    ) -> FloatTensor<Self> {
+        forward(x, v, w.map(rate::<Self>), layer)
+    }
+
+    fn neurons_backward(
+        grad: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        v: Option<FloatTensor<Self>>,
+        w: Option<FloatTensor<Self>>,
+        layer: &Layer,
+    ) -> [Option<FloatTensor<Self>>; 3] {
+        let rate = w.map(rate::<Self>);
+        let given_v = v.is_some();
+        let (dx, dv, drate) = backward(grad, x, v, rate.clone(), layer);
+        let dw = rate
+            .zip(drate)
+            .map(|(rate, drate)| weight_gradient::<Self>(drate, rate));
+        [Some(dx), given_v.then_some(dv), dw]
+    }
+}
+
+/// 1 / tau of PLIF's weight, `[1]`.
+pub fn rate<B: Backend>(w: FloatTensor<B>) -> FloatTensor<B> {
+    primitive(sigmoid(tensor::<B, 1>(w)))
+}
+
+/// The gradient of PLIF's weight from that of 1 / tau, whose parts `drate` are.
+pub fn weight_gradient<B: Backend>(drate: FloatTensor<B>, rate: FloatTensor<B>) -> FloatTensor<B> {
+    let (drate, rate) = (tensor::<B, 1>(drate), tensor::<B, 1>(rate));
+    primitive(drate.sum() * rate.clone() * rate.neg().add_scalar(1.0))
+}
+
+/// Spikes and, where they are kept, the last potentials.
+fn forward<R: CubeRuntime>(
+    x: CubeTensor<R>,
+    v: Option<CubeTensor<R>>,
+    rate: Option<CubeTensor<R>>,
+    layer: &Layer,
+) -> CubeTensor<R> {
+    let [steps, n] = dims(&x);
+    let (x, v) = (into_contiguous(x), v.map(into_contiguous));
+    let out = empty(&x, [steps + usize::from(layer.keep_potential), n], x.dtype);
+    if steps * n == 0 {
+        return out;
+    }
+    let width = width(n, 4);
+    let (count, dim) = cubes(&x, n / width);
+    // SAFETY: a thread stops unless it is one of n / width, and takes its vector of each of the rows that x, v and
+    // out have by their shapes.
+    unsafe {
+        forward_kernel::launch_unchecked(
+            &out.client,
+            count,
+            dim,
+            out.required_address_type(),
+            width,
+            x.clone().into_array_arg(),
+            v.map(CubeTensor::into_array_arg).into(),
+            rate.map(|rate| single(rate).into_array_arg()).into(),
+            out.clone().into_array_arg(),
+            n / width,
+            kernel_params(&layer.neuron),
+            steps,
+            layer.keep_potential,
+            KernelConfig::new(&layer.neuron),
+            x.dtype.into(),
+        );
+    }
+    out
+}
+
+/// Gradients of x and v, and each neuron's part of that of 1 / tau where it is learnt.
+fn backward<R: CubeRuntime>(
+    grad: CubeTensor<R>,
+    x: CubeTensor<R>,
+    v: Option<CubeTensor<R>>,
+    rate: Option<CubeTensor<R>>,
+    layer: &Layer,
+) -> (CubeTensor<R>, CubeTensor<R>, Option<CubeTensor<R>>) {
+    let [steps, n] = dims(&x);
+    let (grad, x) = (into_contiguous(grad), into_contiguous(x));
+    let v = v.map(into_contiguous);
+    let dx = empty(&x, [steps, n], x.dtype);
+    let dv = empty(&x, [1, n], x.dtype);
+    let drate = rate.is_some().then(|| empty(&x, [n], DType::F32));
+    if steps * n == 0 {
+        return (dx, dv, drate);
+    }
+    let in_registers = steps <= STEPS_IN_REGISTERS;
+    let width = width(n, if in_registers { REGISTERS / steps } else { 4 });
+    let past = (!in_registers).then(|| empty(&x, [steps, n], DType::F32).into_array_arg());
+    let (count, dim) = cubes(&x, n / width);
+    // SAFETY: as in `forward`; grad has a row more where potentials are kept, and is read there only then.
+    unsafe {
+        backward_kernel::launch_unchecked(
+            &dx.client,
+            count,
+            dim,
+            grad.required_address_type(),
+            width,
+            grad.clone().into_array_arg(),
+            x.clone().into_array_arg(),
+            v.map(CubeTensor::into_array_arg).into(),
+            rate.map(|rate| single(rate).into_array_arg()).into(),
+            dx.clone().into_array_arg(),
+            dv.clone().into_array_arg(),
+            drate.clone().map(CubeTensor::into_array_arg).into(),
+            past.into(),
+            n / width,
+            kernel_params(&layer.neuron),
+            steps,
+            layer.keep_potential,
+            KernelConfig::new(&layer.neuron),
+            x.dtype.into(),
+        );
+    }
+    (dx, dv, drate)
+}
+
+#[cube(launch_unchecked, address_type = "dynamic")]
+fn forward_kernel<F: Float, N: Size>(
+    x: &Array<Vector<F, N>>,
+    v: &ComptimeOption<Array<Vector<F, N>>>,
+    rate: &ComptimeOption<Array<f32>>,
+    out: &mut Array<Vector<F, N>>,
+    neurons: usize,
+    numbers: &KernelParams,
+    #[comptime] steps: usize,
+    #[comptime] keep_potential: bool,
+    #[comptime] form: KernelConfig,
+    #[define(F)] _dtype: StorageType,
+) {
+    let at = ABSOLUTE_POS;
+    if at >= neurons {
+        terminate!();
+    }
+    let rule = NeuronDynamics::<N>::new(rate, numbers, form);
+    let mut v = start(&rule, v, at);
+    #[unroll(steps <= STEPS_IN_REGISTERS)]
+    for t in 0..steps {
+        let h = rule.charge(Vector::cast_from(x[t * neurons + at]), v);
+        out[t * neurons + at] = Vector::cast_from(rule.fire(h));
+        v = rule.reset(h);
+    }
+    if keep_potential {
+        out[steps * neurons + at] = Vector::cast_from(v);
+    }
+}
+
+#[cube(launch_unchecked, address_type = "dynamic")]
+fn backward_kernel<F: Float, N: Size>(
+    grad: &Array<Vector<F, N>>,
+    x: &Array<Vector<F, N>>,
+    v: &ComptimeOption<Array<Vector<F, N>>>,
+    rate: &ComptimeOption<Array<f32>>,
+    dx: &mut Array<Vector<F, N>>,
+    dv: &mut Array<Vector<F, N>>,
+    drate: &mut ComptimeOption<Array<Vector<f32, N>>>,
+    past: &mut ComptimeOption<Array<Vector<f32, N>>>,
+    neurons: usize,
+    numbers: &KernelParams,
+    #[comptime] steps: usize,
+    #[comptime] keep_potential: bool,
+    #[comptime] form: KernelConfig,
+    #[define(F)] _dtype: StorageType,
+) {
+    let at = ABSOLUTE_POS;
+    if at >= neurons {
+        terminate!();
+    }
+    let rule = NeuronDynamics::<N>::new(rate, numbers, form);
+    let rest = start(&rule, v, at);
+    let mut potential = rest;
+    let mut kept = Array::<Vector<f32, N>>::new(comptime![if steps <= STEPS_IN_REGISTERS {
+        steps
+    } else {
+        1
+    }]);
+    #[unroll(steps <= STEPS_IN_REGISTERS)]
+    for t in 0..steps {
+        let h = rule.charge(Vector::cast_from(x[t * neurons + at]), potential);
+        #[comptime]
+        match past {
+            ComptimeOption::Some(past) => past[t * neurons + at] = h,
+            ComptimeOption::None => kept[t] = h,
+        }
+        potential = rule.reset(h);
+    }
+    let mut dpotential = Vector::<f32, N>::new(0.0f32);
+    if keep_potential {
+        dpotential = Vector::cast_from(grad[steps * neurons + at]);
+    }
+    let mut sum = Vector::<f32, N>::new(0.0f32);
+    #[unroll(steps <= STEPS_IN_REGISTERS)]
+    for back in 0..steps {
+        let t = steps - 1 - back;
+        #[comptime]
+        let h = match past {
+            ComptimeOption::Some(past) => past[t * neurons + at],
+            ComptimeOption::None => kept[t],
+        };
+        let dh = rule.potential_gradient(Vector::cast_from(grad[t * neurons + at]), h, dpotential);
+        if form.learns {
+            let mut before = rest;
+            if t > 0 {
+                // At least 0 also where this is not reached, because kernels are checked as they are unrolled.
+                let earlier = max(t, 1) - 1;
+                #[comptime]
+                let h = match past {
+                    ComptimeOption::Some(past) => past[earlier * neurons + at],
+                    ComptimeOption::None => kept[earlier],
+                };
+                before = rule.reset(h);
+            }
+            sum += rule.rate_gradient(dh, Vector::cast_from(x[t * neurons + at]), before);
+        }
+        dx[t * neurons + at] = Vector::cast_from(rule.input_gradient(dh));
+        dpotential = rule.past_gradient(dh);
+    }
+    dv[at] = Vector::cast_from(dpotential);
+    #[comptime]
+    match drate {
+        ComptimeOption::Some(drate) => drate[at] = sum,
+        ComptimeOption::None => {}
+    }
+}
+
+/// The potentials before the first step.
+#[cube]
+fn start<F: Float, N: Size>(
+    rule: &NeuronDynamics<N>,
+    v: &ComptimeOption<Array<Vector<F, N>>>,
+    at: usize,
+) -> Vector<f32, N> {
+    #[comptime]
+    match v {
+        ComptimeOption::Some(v) => Vector::cast_from(v[at]),
+        ComptimeOption::None => rule.rest,
+    }
+}

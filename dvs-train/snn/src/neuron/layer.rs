@@ -1,0 +1,82 @@
+//! A layer of neurons.
+
+use burn::module::{Module, Param};
+use burn::tensor::backend::Backend;
+use burn::tensor::ops::FloatTensor;
+use burn::tensor::{Tensor, TensorPrimitive};
+
+use super::backend::NeuronBackend;
+use super::model::{Charge, Layer, Neuron};
+
+use crate::backend::primitive::primitive;
+
+/// A layer of neurons, all alike.
+#[derive(Module, Debug)]
+pub struct Neurons<B: Backend> {
+    /// PLIF's weight `[1]`: 1 / tau = sigmoid(w).
+    pub w: Option<Param<Tensor<B, 1>>>,
+    #[module(skip)]
+    neuron: Neuron,
+}
+
+/// Potentials of a layer between two steps, `[1, N]`; none before the first.
+pub type Potentials<B> = Option<Tensor<B, 2>>;
+
+impl<B: NeuronBackend> Neurons<B> {
+    /// Neurons at rest.
+    pub fn new(neuron: Neuron, device: &B::Device) -> Self {
+        let w = match neuron.charge {
+            Charge::Learnt { initial_tau, .. } => {
+                let w = Tensor::full([1], -(initial_tau - 1.0).ln(), device);
+                Some(Param::from_tensor(w))
+            }
+            Charge::Leaky { .. } | Charge::Integrate => None,
+        };
+        Self { w, neuron }
+    }
+
+    /// What the layer's neurons are like.
+    pub fn neuron(&self) -> Neuron {
+        self.neuron
+    }
+
+    /// tau `[1]` as learnt so far; none where it is given.
+    pub fn learnt_tau(&self) -> Option<Tensor<B, 1>> {
+        let w = self.w.as_ref()?.val();
+        Some(w.neg().exp().add_scalar(1.0)) // 1 / sigmoid(w)
+    }
+
+    /// The weight, for a backend's operations.
+    pub fn weight(&self) -> Option<FloatTensor<B>> {
+        self.w.as_ref().map(|w| primitive(w.val()))
+    }
+
+    /// Spikes, exactly 0 or 1, of neurons at rest that receive the current `x`. The first dimension is time.
+    pub fn forward<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
+        let shape = x.shape(); // [T, ...]
+        let steps = shape[0];
+        let neurons = shape.num_elements() / steps.max(1);
+        let x = x.reshape([steps, neurons]); // [T, N]
+        self.fire(x, None, false).reshape(shape) // [T, ...]
+    }
+
+    /// Spikes of neurons that go on from the potentials `v`, which then are those after the last step.
+    pub fn go_on<const D: usize>(&self, x: Tensor<B, D>, v: &mut Potentials<B>) -> Tensor<B, D> {
+        let shape = x.shape(); // [T, ...]
+        let steps = shape[0];
+        let neurons = shape.num_elements() / steps.max(1);
+        let x = x.reshape([steps, neurons]); // [T, N]
+        let both = self.fire(x, v.take(), true); // [T + 1, N]
+        *v = Some(both.clone().narrow(0, steps, 1));
+        both.narrow(0, 0, steps).reshape(shape) // [T, ...]
+    }
+
+    fn fire(&self, x: Tensor<B, 2>, v: Potentials<B>, keep_potential: bool) -> Tensor<B, 2> {
+        let layer = Layer {
+            neuron: self.neuron,
+            keep_potential,
+        };
+        let out = B::neurons(primitive(x), v.map(primitive), self.weight(), &layer);
+        Tensor::from_primitive(TensorPrimitive::Float(out))
+    }
+}

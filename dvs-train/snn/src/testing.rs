@@ -1,0 +1,119 @@
+//! What tests of spiking layers share: SpikingJelly 2.0's numbers, and the same operation on several backends.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::env;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use burn::backend::Flex;
+use burn::backend::wgpu::WgpuDevice;
+use burn::tensor::backend::Backend;
+use burn::tensor::ops::FloatTensor;
+use burn::tensor::{Tensor, TensorData};
+use ndarray::{ArrayD, OwnedRepr};
+use ndarray_npy::{NpzReader, ReadableElement};
+
+use crate::backend::primitive::{self, primitive};
+
+/// An open archive.
+pub struct Npz(NpzReader<File>);
+
+impl Npz {
+    pub fn open(name: &str) -> Self {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data");
+        Self(NpzReader::new(File::open(dir.join(name)).unwrap()).unwrap())
+    }
+
+    pub fn array<T: ReadableElement>(&mut self, key: &str) -> ArrayD<T> {
+        self.0.by_name::<OwnedRepr<T>, _>(key).unwrap()
+    }
+
+    pub fn values(&mut self, key: &str) -> Vec<f32> {
+        self.array(key).into_raw_vec_and_offset().0
+    }
+
+    pub fn tensor<B: Backend, const D: usize>(
+        &mut self,
+        key: &str,
+        device: &B::Device,
+    ) -> Tensor<B, D> {
+        let array = self.array::<f32>(key);
+        let shape = array.shape().to_vec();
+        let values = array.into_raw_vec_and_offset().0;
+        Tensor::from_data(TensorData::new(values, shape), device)
+    }
+}
+
+/// The values of a tensor.
+pub fn values<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Vec<f32> {
+    tensor.into_data().to_vec().unwrap()
+}
+
+/// A tensor's values on another backend, for its operations.
+pub fn there<K: Backend, const D: usize>(
+    tensor: &Tensor<Flex, D>,
+    device: &K::Device,
+) -> FloatTensor<K> {
+    primitive(Tensor::<K, D>::from_data(tensor.to_data(), device))
+}
+
+/// The values of what such an operation gave.
+pub fn back<K: Backend, const D: usize>(tensor: FloatTensor<K>) -> Vec<f32> {
+    values(primitive::tensor::<K, D>(tensor))
+}
+
+/// The first Vulkan device, on which what GPUs run is tested; a software one will do. Without any, the test says so and
+/// passes, or fails if $DVS_REQUIRE_VULKAN is 1.
+pub fn vulkan() -> Option<WgpuDevice> {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends: wgpu::Backends::VULKAN,
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    });
+    let adapters = cubecl::future::block_on(instance.enumerate_adapters(wgpu::Backends::VULKAN));
+    let device = |adapter: &wgpu::Adapter| match adapter.get_info().device_type {
+        wgpu::DeviceType::DiscreteGpu => Some(WgpuDevice::DiscreteGpu(0)),
+        wgpu::DeviceType::IntegratedGpu => Some(WgpuDevice::IntegratedGpu(0)),
+        wgpu::DeviceType::VirtualGpu => Some(WgpuDevice::VirtualGpu(0)),
+        wgpu::DeviceType::Cpu => Some(WgpuDevice::Cpu),
+        wgpu::DeviceType::Other => None,
+    };
+    let found = adapters.iter().find_map(device);
+    if found.is_none() {
+        let required = env::var_os("DVS_REQUIRE_VULKAN").is_some_and(|value| value == "1");
+        assert!(
+            !required,
+            "there is no Vulkan device, and DVS_REQUIRE_VULKAN is 1"
+        );
+        // Not through eprintln, which the test harness hides.
+        let _ = writeln!(
+            io::stderr(),
+            "SKIPPED: a test of GPU kernels, for lack of a Vulkan device (Debian: mesa-vulkan-drivers)"
+        );
+    }
+    found
+}
+
+/// Largest difference.
+pub fn distance(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    let differences = a.iter().zip(b).map(|(a, b)| (a - b).abs());
+    differences.fold(0.0, |max, d| if d > max || d.is_nan() { d } else { max })
+}
+
+/// A smooth sequence that repeats nothing, within -1 and 1.
+pub fn wave<B: Backend, const D: usize>(
+    shape: [usize; D],
+    step: f32,
+    device: &B::Device,
+) -> Tensor<B, D> {
+    let values = (0..shape.iter().product()).map(|i: usize| (i as f32 * step).sin());
+    Tensor::from_data(TensorData::new(values.collect::<Vec<_>>(), shape), device)
+}
+
+/// Held by tests that draw from burn's random numbers, which all threads of a process share.
+pub fn own_random_numbers() -> MutexGuard<'static, ()> {
+    static OWNER: Mutex<()> = Mutex::new(());
+    OWNER.lock().unwrap_or_else(PoisonError::into_inner)
+}
