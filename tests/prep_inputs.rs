@@ -53,8 +53,8 @@ fn spikingjellys_events_and_ready_frames_give_the_frames_of_the_recordings() {
     }
     assert_eq!(
         recognised(&at("sj/events_np"), NUMBER),
-        "SpikingJelly's events, npz: 128 x 128 pixels, as DVS128 Gesture has, since the files do not say; --sensor says \
-         another size"
+        "SpikingJelly's events, npz: 128 x 128 pixels, as DVS128 Gesture has, since the files do not say \
+         (--sensor says another size); y counts from the top; polarity 1 is ON"
     );
     assert_eq!(
         recognised(&at("sj/duration_20000"), &[]),
@@ -214,7 +214,7 @@ fn ready_frames_must_have_been_made_as_asked_for() {
         said.contains("train/0/user01_led_0.npz holds ready frames; say how"),
         "{said}"
     );
-    let said = fail(&["-i", text(&unnamed), "--frames=5"]);
+    let said = fail(&["-i", text(&unnamed), "--frames=5", "--split=number"]);
     assert!(said.contains("it has 4 frames, not 5"), "{said}");
     assert_eq!(prepared(&unnamed, NUMBER).len(), 6);
     let said = fail(&[&["-i", text(&unnamed), "--sensor=64x64"], NUMBER].concat());
@@ -553,7 +553,7 @@ fn what_samples_claim_is_never_believed() {
     let at = lie.windows(4).position(|w| w == b"PK\x01\x02").unwrap();
     lie[at + 24..at + 28].copy_from_slice(&u32::MAX.to_le_bytes());
     write(&place.join("train/0/lie_0.npz"), &lie);
-    let run = support::measured(&["-i", text(&place), "--frames=4"]);
+    let run = support::measured(&["-i", text(&place), "--frames=4", "--split=number"]);
     let said = stderr(&run.output);
     for part in [
         "many_0.npz: event 8388608: there are more than",

@@ -125,7 +125,7 @@ fn predict_takes_one_sample_in_every_form() {
     );
     let words = run(&network.line(&alone, &[]));
     assert!(
-        words.contains("recognised events in npz: 128 x 128 pixels"),
+        words.contains("recognised SpikingJelly's events, npz: 128 x 128 pixels"),
         "{words}"
     );
 }
@@ -281,7 +281,7 @@ fn validation_holds_out_users_by_name_or_whole_recordings() {
             "no samples of a user eve; it has those of anna, ben, carl, dora",
         ),
         ("users:4", "hold out at most 3"),
-        ("users:anna,ben,carl,dora", "leave nobody to train on"),
+        ("users:anna,ben,carl,dora", "leave nothing to train on"),
     ] {
         let said = train(&cache, "refused", how).unwrap_err();
         assert!(said.contains(reason), "{said}");
@@ -290,7 +290,7 @@ fn validation_holds_out_users_by_name_or_whole_recordings() {
     let cache = cache_of(&place, &["anna_1", "anna_2", "anna_3"], 4);
     let said = train(&cache, "one", "users:1").unwrap_err();
     assert!(
-        said.contains("all training samples are of one, anna"),
+        said.contains("all training samples are of one, \"anna\""),
         "{said}"
     );
     assert!(said.contains("--validation recordings:0.2"), "{said}");

@@ -93,7 +93,12 @@ pub struct SplitArgs {
 impl SplitArgs {
     /// Whether any of them is given.
     pub fn given(&self) -> bool {
-        self.frames.is_some() || self.split.is_some() || self.duration.is_some()
+        self.frames.is_some() || self.say_how()
+    }
+
+    /// Whether they say how frames are made. Their number alone does not.
+    pub fn say_how(&self) -> bool {
+        self.split.is_some() || self.duration.is_some()
     }
 }
 

@@ -194,14 +194,15 @@ pub enum Problem {
         listed: usize,
     },
     /// No sample has any event.
-    #[error("none of the {samples} samples has an event{}", .invalid.map_or(String::new(), |invalid| format!(
-        ": {} in their recordings have a clear valid bit, which --keep-invalid counts", counted(invalid, "event")
-    )))]
+    #[error("{}", match .first {
+        None => "no label file names a sample".to_owned(),
+        Some(first) => format!("none of the {} has an event. The first: {first}", counted(*.samples as u64, "sample")),
+    })]
     NoEventsAtAll {
         /// How many there are.
         samples: usize,
-        /// Events with a clear valid bit, if there are some.
-        invalid: Option<u64>,
+        /// Why the first has none.
+        first: Option<String>,
     },
     /// More is damaged than a cache can say.
     #[error("{damaged} recordings are damaged, beyond the {limit} that --skip-damaged leaves out")]

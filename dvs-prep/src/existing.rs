@@ -222,6 +222,12 @@ fn other_options(cache: &CacheFile, settings: &Settings) -> Vec<String> {
     if cache.header.split != split {
         differences.push(format!("it holds {}, not {split}", cache.header.split));
     }
+    if sensor.is_none() && cache.header.sensor_said {
+        let held = cache.header.sensor;
+        differences.push(format!(
+            "it was made with --sensor {held}, not without --sensor"
+        ));
+    }
     let flag = |name: &str, given: bool| match given {
         true => format!("with --{name}"),
         false => format!("without --{name}"),
@@ -232,7 +238,7 @@ fn other_options(cache: &CacheFile, settings: &Settings) -> Vec<String> {
     };
     let header = &cache.header;
     let layout_name = |layout: Option<AddressLayout>| layout.map(|l| l.name().to_owned());
-    let number = |stream: Option<u16>| stream.map(|n| n.to_string());
+    let number = |stream: Option<i32>| stream.map(|n| n.to_string());
     for (held, asked) in [
         (
             flag("keep-invalid", header.keep_invalid),

@@ -180,12 +180,10 @@ pub fn resolve(args: &PrepareArgs) -> Result<Options> {
     };
     let archive = find_archive(&place, &args.read)?;
     let named = SplitMode::of_path(&archive.path);
-    let said = args.split.given();
     let split = match named {
-        Some(named) if !said => named,
+        Some(named) if !args.split.given() => named,
         _ => asked,
     };
-    let split_said = said || named.is_some();
     if let Some(named) = named.filter(|&n| n != split) {
         misuse(
             ErrorKind::ArgumentConflict,
@@ -218,7 +216,7 @@ pub fn resolve(args: &PrepareArgs) -> Result<Options> {
         settings: Settings {
             split,
             read: args.read.options(),
-            split_said,
+            split_said: args.split.say_how() || named.is_some(),
             skip_damaged: args.skip_damaged,
             jobs,
             memory,

@@ -169,10 +169,9 @@ fn run(
     let prepared = work.into_prepared(intake, skipped, left_out.collect());
     let samples = || prepared.sets.iter().flatten();
     if samples().all(|(_, sample)| sample.events == 0) {
-        let counts = prepared.tally.counts;
         let problem = Problem::NoEventsAtAll {
             samples: samples().count(),
-            invalid: Some(counts.invalid).filter(|&n| n > 0 && counts.kept == 0),
+            first: prepared.first_empty,
         };
         return Err(problem.into());
     }

@@ -38,7 +38,7 @@ pub struct Contents {
     /// What --layout said; `null` without it.
     address_layout: Option<&'static str>,
     /// What --stream said; `null` without it.
-    stream: Option<u16>,
+    stream: Option<i32>,
     /// Recordings that --skip-damaged left out.
     skipped: Vec<String>,
     count_type: PerSet<&'static str>,

@@ -196,6 +196,18 @@ pub struct Resumed {
     pub changed: Vec<String>,
 }
 
+/// A flag's value as part of a folder's name. A long one is cut and told from others by its CRC-32: file systems have room for
+/// 255 bytes.
+fn in_a_name(value: &str) -> String {
+    const LONGEST: usize = 60;
+    let plain = value.replace([':', '/'], "_");
+    if plain.len() <= LONGEST {
+        return plain;
+    }
+    let start: String = plain.chars().take(LONGEST / 4).collect();
+    format!("{start}_{:08x}", crc32fast::hash(value.as_bytes()))
+}
+
 /// Flags that have a place of their own in the name of a run's folder.
 const NAMED: [&str; 4] = ["frames", "channels", "opt", "split"];
 
@@ -230,7 +242,7 @@ pub fn folder_name(options: &TrainOptions) -> Result<String> {
     for (flag, value) in by_name(&options.args)? {
         let elsewhere = NAMED.contains(&flag.as_str()) || CHANGEABLE.contains(&flag.as_str());
         if !elsewhere && usual.get(&flag) != Some(&value) {
-            name += &format!("_{flag}_{}", as_typed(&value).replace([':', '/'], "_"));
+            name += &format!("_{flag}_{}", in_a_name(&as_typed(&value)));
         }
     }
     Ok(name)

@@ -57,9 +57,18 @@ impl Validation {
         let owners: Vec<&str> = samples.iter().map(|sample| owner(&sample.name)).collect();
         let all: BTreeSet<&str> = owners.iter().copied().collect();
         let all: Vec<&str> = all.into_iter().collect();
+        self.more_than_one(&all)?;
         let held_out = match self {
             Self::Named(names) => self.named(names, &all)?,
-            Self::Users(number) => self.drawn(*number, all, seed)?,
+            Self::Users(number) => {
+                let name = number.to_string();
+                ensure!(
+                    !all.contains(&name.as_str()),
+                    "--validation {self} may mean {number} of the users or the user called {name}; write users:{name}, (with \
+                     a comma) for that user, or a share such as 0.2"
+                );
+                self.drawn(*number, all, seed)?
+            }
             Self::Share(share) | Self::Recordings(share) => {
                 let number = ((all.len() as f64 * share).round() as usize).max(1);
                 self.drawn(number, all, seed)?
@@ -73,29 +82,37 @@ impl Validation {
         })
     }
 
-    /// So many of `all`, drawn from `seed`, in order.
-    fn drawn<'a>(&self, number: usize, mut all: Vec<&'a str>, seed: u64) -> Result<Vec<&'a str>> {
-        let what = match self {
+    /// What is held out whole.
+    fn what(&self) -> &'static str {
+        match self {
             Self::Recordings(_) => "recording",
             _ => "user",
-        };
-        match (all.as_slice(), self) {
+        }
+    }
+
+    /// Refuses a training set of one user or recording.
+    fn more_than_one(&self, all: &[&str]) -> Result<()> {
+        match (all, self) {
             ([only], Self::Recordings(_)) => bail!(
-                "--validation {self} holds out whole recordings, and all training samples are of one, {only}: windows of one \
-                 recording resemble each other too much to choose a network on. Record more, or leave --validation out"
+                "--validation {self} holds out whole recordings, and all training samples are of one, {only:?}: windows of \
+                 one recording resemble each other too much to choose a network on. Record more, or leave --validation out"
             ),
             ([only], _) => bail!(
-                "--validation {self} holds out whole users, and all training samples are of one, {only} (what stands before \
+                "--validation {self} holds out whole users, and all training samples are of one, {only:?} (what stands before \
                  the first _ of a recording's name is its user); hold out some of the recordings instead, as with \
                  --validation recordings:0.2"
             ),
-            _ => {}
+            _ => Ok(()),
         }
+    }
+
+    /// So many of `all`, drawn from `seed`, in order.
+    fn drawn<'a>(&self, number: usize, mut all: Vec<&'a str>, seed: u64) -> Result<Vec<&'a str>> {
         ensure!(
             number < all.len(),
-            "--validation {self} would hold out {number} of the training set's {} and leave nobody to train \
-             on; hold out at most {}",
-            counted(all.len() as u64, what),
+            "--validation {self} would hold out {number} of the training set's {} and leave nothing to train on; hold out at \
+             most {}",
+            counted(all.len() as u64, self.what()),
             all.len().saturating_sub(1)
         );
         let mut rng = Pcg64::seed_from_u64(seed);
@@ -124,7 +141,7 @@ impl Validation {
             .collect();
         ensure!(
             named.len() < all.len(),
-            "--validation {self} would hold out every user of the training set and leave nobody to train on"
+            "--validation {self} would hold out every user of the training set and leave nothing to train on"
         );
         Ok(named)
     }
@@ -135,10 +152,13 @@ fn user(name: &str) -> &str {
     name.split_once('_').map_or(name, |(user, _)| user)
 }
 
-/// The recording a sample is of: its name without its number.
+/// The recording a sample is of: its name without its number, if it ends in one.
 fn recording(name: &str) -> &str {
-    name.rsplit_once('_')
-        .map_or(name, |(recording, _)| recording)
+    let numbered = |(_, number): &(&str, &str)| {
+        !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())
+    };
+    let parts = name.rsplit_once('_').filter(numbered);
+    parts.map_or(name, |(recording, _)| recording)
 }
 
 impl FromStr for Validation {
@@ -169,6 +189,8 @@ impl FromStr for Validation {
             ensure!(number > 0, "users:0 holds nobody out");
             return Ok(Self::Users(number));
         }
+        // A comma behind the last name tells a user called 4 from four users.
+        let users = users.strip_suffix(',').unwrap_or(users);
         let names: Vec<String> = users
             .split(',')
             .map(|name| name.trim().to_owned())
@@ -186,6 +208,10 @@ impl fmt::Display for Validation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Users(number) => write!(f, "users:{number}"),
+            // Alone, a name that is a number would be taken for a number of users.
+            Self::Named(names) if names.len() == 1 && names[0].parse::<usize>().is_ok() => {
+                write!(f, "users:{},", names[0])
+            }
             Self::Named(names) => write!(f, "users:{}", names.join(",")),
             Self::Share(share) => write!(f, "{share}"),
             Self::Recordings(share) => write!(f, "recordings:{share}"),
@@ -224,6 +250,9 @@ mod tests {
         let named = Validation::Named(vec!["anna".to_owned(), "ben".to_owned()]);
         assert_eq!(parse("users:anna, ben").unwrap(), named);
         assert_eq!(named.to_string(), "users:anna,ben");
+        let one = Validation::Named(vec!["4".to_owned()]);
+        assert_eq!(parse("users:4,").unwrap(), one);
+        assert_eq!(parse(&one.to_string()).unwrap(), one);
         for text in [
             "",
             "users",
@@ -253,6 +282,7 @@ mod tests {
         );
         assert_eq!((user("p00_3"), recording("p00_3")), ("p00", "p00"));
         assert_eq!(user("alone"), "alone");
+        assert_eq!(recording("anna_walk"), "anna_walk");
     }
 
     #[test]
@@ -275,13 +305,17 @@ mod tests {
             "{unknown}"
         );
         let every = said(how("users:a,b").named(&["b".into(), "a".into()], &["a", "b"]));
-        assert!(every.contains("leave nobody"), "{every}");
-        let one = said(how("users:1").drawn(1, vec!["anna"], 0));
+        assert!(every.contains("leave nothing"), "{every}");
+        let said = |how: &str, all: &[&str]| {
+            let how: Validation = how.parse().unwrap();
+            how.more_than_one(all).unwrap_err().to_string()
+        };
+        let one = said("users:anna", &["anna"]);
         assert!(
-            one.contains("are of one, anna") && one.contains("recordings:0.2"),
+            one.contains("are of one, \"anna\"") && one.contains("recordings:0.2"),
             "{one}"
         );
-        let one = said(how("recordings:0.5").drawn(1, vec!["anna_1"], 0));
+        let one = said("recordings:0.5", &["anna_1"]);
         assert!(one.contains("windows of one recording"), "{one}");
     }
 }

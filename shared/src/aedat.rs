@@ -25,7 +25,7 @@ use std::collections::BTreeSet;
 
 use self::cut::cut_short;
 pub use self::error::AedatError;
-pub(crate) use self::error::outside;
+pub(crate) use self::error::{outside, outside_camera};
 pub use self::header::{FIRST_LINES, FileHeader, Source, Version};
 pub use self::layout::{EVENT_BYTES, PACKET_HEADER, POLARITY_EVENT};
 use self::layout::{FIRST_OWN_TYPE, LAST_DEFINED_TYPE};
@@ -35,6 +35,7 @@ pub use self::rewrite::{Rewrite, rewrite};
 pub use self::stretch::Stretch;
 use self::survey::survey;
 use crate::SensorSize;
+use crate::words::counted;
 
 /// Bytes after which a block of packets is ended. A block takes 64 bytes of memory, so the index of a recording stays
 /// below a fiftieth of it, however few events its packets have.
@@ -71,6 +72,38 @@ pub struct EventCounts {
 }
 
 impl EventCounts {
+    /// What was left out that a user should know of, in words; `None` if nothing was.
+    pub fn left_out(&self) -> Option<String> {
+        let parts = [
+            (self.outside, "outside the sensor"),
+            (
+                self.unexplained,
+                "with addresses or types that the format does not have",
+            ),
+        ];
+        let parts: Vec<String> = parts
+            .iter()
+            .filter(|(number, _)| *number > 0)
+            .map(|(number, what)| format!("{} {what}", counted(*number, "event")))
+            .collect();
+        (!parts.is_empty()).then(|| format!("left out {}", parts.join(" and ")))
+    }
+
+    /// What a recording holds, as words that follow "the recording", for the case that none of its events are in a window.
+    pub fn why_empty(&self, span: Option<(i64, i64)>) -> String {
+        if let Some((first, last)) = span {
+            return format!("has events from {first} to {last} us");
+        }
+        match (self.invalid, self.left_out()) {
+            (0, None) => "has no events at all".to_owned(),
+            (0, Some(left_out)) => format!("has no others: {left_out}"),
+            (invalid, _) => format!(
+                "has {}, all with a clear valid bit: --keep-invalid counts them",
+                counted(invalid, "event")
+            ),
+        }
+    }
+
     /// Adds what was seen elsewhere.
     pub fn add(&mut self, other: &Self) {
         let Self {
@@ -148,6 +181,8 @@ pub fn index(
         }
         at += PACKET_HEADER + header.bytes().min(left as u64) as usize;
         if header.event_type != POLARITY_EVENT {
+            // Events without bytes are none.
+            number = if header.size == 0 { 0 } else { number };
             if header.number > header.capacity && index.cut_short.is_none() {
                 return Err(number_beyond_capacity(offset, &header));
             }

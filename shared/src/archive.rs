@@ -15,7 +15,7 @@ mod zip;
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use self::counted::Counted;
@@ -23,7 +23,7 @@ pub use self::error::{ArchiveError, GivenUp};
 use self::error::{invalid, read_error};
 pub use self::member::{Member, SampleId, SampleLayout};
 pub use self::visitor::{Content, Entry, Visitor};
-use self::visitor::{Named, Strict, WithoutMapping};
+use self::visitor::{Named, NotesMapping, Strict, WithoutMapping};
 
 const BUFFER: usize = 1 << 18;
 
@@ -49,6 +49,8 @@ pub struct Archive {
     pub parts: Vec<Part>,
     /// A file of class names that goes before the input's own.
     pub mapping: Option<PathBuf>,
+    /// A file of class names beside the input, which is used if it has none.
+    pub mapping_beside: Option<PathBuf>,
 }
 
 /// A file or folder that is read.
@@ -66,7 +68,8 @@ impl Archive {
     /// # Errors
     /// Where the folder cannot be listed.
     pub fn files(&self) -> Result<Vec<PathBuf>, ArchiveError> {
-        let mut files: Vec<PathBuf> = self.mapping.iter().cloned().collect();
+        let mappings = self.mapping.iter().chain(&self.mapping_beside);
+        let mut files: Vec<PathBuf> = mappings.cloned().collect();
         for part in &self.parts {
             match part.container {
                 Container::Folder => files.extend(
@@ -130,25 +133,35 @@ impl Archive {
         read: &AtomicU64,
         visitor: &mut dyn Visitor,
     ) -> Result<(), ArchiveError> {
-        let Some(mapping) = &self.mapping else {
-            return self
-                .parts
-                .iter()
-                .try_for_each(|part| part.visit(read, visitor));
+        let mut parts = self.parts.iter();
+        if let Some(mapping) = &self.mapping {
+            visit_mapping(mapping, visitor)?;
+            let mut others = WithoutMapping(visitor);
+            return parts.try_for_each(|part| part.visit(read, &mut others));
+        }
+        let mut noting = NotesMapping {
+            visitor,
+            mapping: false,
         };
-        let given = std::fs::metadata(mapping).and_then(|metadata| {
-            visitor.member(Entry {
-                member: Member::Mapping,
-                size: metadata.len(),
-                content: Content::File(mapping.clone()),
-            })
-        });
-        given.map_err(|source| read_error(mapping, "", source))?;
-        let mut others = WithoutMapping(visitor);
-        self.parts
-            .iter()
-            .try_for_each(|part| part.visit(read, &mut others))
+        let result = parts.try_for_each(|part| part.visit(read, &mut noting));
+        // Also if the archive ends too soon: what was read of it may still be used.
+        if let Some(mapping) = self.mapping_beside.as_ref().filter(|_| !noting.mapping) {
+            visit_mapping(mapping, visitor)?;
+        }
+        result
     }
+}
+
+/// Hands a file of class names to `visitor`.
+fn visit_mapping(path: &Path, visitor: &mut dyn Visitor) -> Result<(), ArchiveError> {
+    let given = std::fs::metadata(path).and_then(|metadata| {
+        visitor.member(Entry {
+            member: Member::Mapping,
+            size: metadata.len(),
+            content: Content::File(path.to_owned()),
+        })
+    });
+    given.map_err(|source| read_error(path, "", source))
 }
 
 impl Part {

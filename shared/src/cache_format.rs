@@ -40,6 +40,8 @@ pub mod attr {
     pub const KEEP_INVALID: &str = "keep_invalid";
     /// Events outside the sensor that were left out; absent if such events were an error.
     pub const EVENTS_OUTSIDE: &str = "events_outside";
+    /// 1 if a user said the size of the sensor; else absent.
+    pub const SENSOR_SAID: &str = "sensor_said";
     /// How AEDAT 2's addresses were read, if a user said it; else absent.
     pub const ADDRESS_LAYOUT: &str = "address_layout";
     /// The event stream or camera that was read of each recording, if a user said it; else absent.
@@ -119,10 +121,12 @@ pub struct CacheHeader {
     pub keep_invalid: bool,
     /// Events that were left out because they lie outside the sensor; `None` if such events were an error.
     pub events_outside: Option<u64>,
+    /// Whether a user said the size of the sensor.
+    pub sensor_said: bool,
     /// How AEDAT 2's addresses were read, if a user said it.
     pub layout: Option<AddressLayout>,
     /// Which event stream or camera of a recording was read, if a user said it.
-    pub stream: Option<u16>,
+    pub stream: Option<i32>,
     /// Program and version that wrote the cache.
     pub created_by: String,
     /// SHA-256, in hexadecimal, of the list of the input's files and their SHA-256
@@ -147,14 +151,15 @@ impl CacheHeader {
         }
     }
 
-    /// How recordings were read, as far as a user said it: the attributes `events_outside`, `address_layout` and `stream`
-    /// that there are, as `stream=1`.
+    /// How recordings were read, as far as a user said it: the attributes `events_outside`, `sensor_said`, `address_layout`
+    /// and `stream` that there are, as `stream=1`.
     pub fn reading(&self) -> Vec<String> {
         let said = [
             (
                 attr::EVENTS_OUTSIDE,
                 self.events_outside.map(|n| n.to_string()),
             ),
+            (attr::SENSOR_SAID, self.sensor_said.then(|| "1".to_owned())),
             (
                 attr::ADDRESS_LAYOUT,
                 self.layout.map(|l| l.name().to_owned()),
@@ -176,6 +181,7 @@ impl CacheHeader {
             sensor,
             keep_invalid,
             events_outside: _,
+            sensor_said: _,
             layout: _,
             stream: _,
             created_by,

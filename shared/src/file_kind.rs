@@ -30,6 +30,9 @@ pub fn irregular(path: &Path) -> io::Result<Option<&'static str>> {
     })
 }
 
+/// Bytes of a file that are looked through for what it is.
+pub const FIRST: usize = 512;
+
 /// What a file is that was saved in place of data, told by its first bytes: a verb and what follows it. `None` for
 /// anything else.
 pub fn foreign(start: &[u8]) -> Option<&'static str> {
@@ -46,10 +49,22 @@ pub fn foreign(start: &[u8]) -> Option<&'static str> {
         let start = text.get(..with.len());
         start.is_some_and(|start| start.eq_ignore_ascii_case(with))
     };
-    if begins(b"<!doctype html") || begins(b"<html") || begins(b"<head") {
+    let holds = |part: &[u8]| {
+        let start = &text[..text.len().min(FIRST)];
+        start
+            .windows(part.len())
+            .any(|w| w.eq_ignore_ascii_case(part))
+    };
+    let is_markup = text.starts_with(b"<");
+    if is_markup && (holds(b"<!doctype html") || holds(b"<html") || begins(b"<head")) {
         return Some(
             "is an HTML page, as a server sends it in place of a file that needs a login or a browser; download the file \
              again",
+        );
+    }
+    if begins(b"<?xml") || begins(b"{\"") {
+        return Some(
+            "is an XML or JSON document, as a server sends it in place of a file that it refuses; download the file again",
         );
     }
     None
@@ -86,6 +101,8 @@ mod tests {
         assert!(named(b"\n <!DOCTYPE HTML PUBLIC>").contains("HTML page"));
         assert!(named(b"\xef\xbb\xbf<html lang=en>").contains("HTML page"));
         assert!(named(b"version https://git-lfs.github.com/spec/v1\noid").contains("Git LFS"));
+        assert!(named(b"<?xml version='1.0'?><!-- a page --><html>").contains("HTML page"));
+        assert!(named(b"{\"error\": \"denied\"}").contains("JSON document"));
         assert_eq!(named(b""), "is empty");
         assert_eq!(foreign(b"#!AER-DAT3.1"), None);
         assert_eq!(

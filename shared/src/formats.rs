@@ -19,8 +19,8 @@ pub use self::camera::AddressLayout;
 pub use self::npy::{NpyError, write_header as write_npy_header};
 pub use self::packets::EventError;
 pub use self::samples::{
-    ReadyFrames, SampleError, SampleEvents, TimePrecision, events_npy, events_npz, frames_npz,
-    holds_frames,
+    EVENTS_NPY, EVENTS_NPZ, FRAMES_NPZ, ReadyFrames, SampleError, SampleEvents, TimePrecision,
+    events_npy, events_npz, frames_npz, holds_frames,
 };
 use crate::SensorSize;
 use crate::aedat::{AedatError, CutShort, EVENT_BYTES, EventCounts};
@@ -67,11 +67,33 @@ pub struct ReadOptions {
     /// How AEDAT 2's addresses are packed, which goes before the camera's name.
     pub layout: Option<AddressLayout>,
     /// Which of several event streams (AEDAT 4) or cameras (AEDAT 3) is read, by its number.
-    pub stream: Option<u16>,
+    pub stream: Option<i32>,
     /// Whether events with a clear valid bit count.
     pub keep_invalid: bool,
     /// Whether events outside the sensor are left out and counted, instead of being an error.
     pub ignore_outside: bool,
+}
+
+impl ReadOptions {
+    /// Refuses options that say nothing of a file of this format: another one is meant, or another file.
+    ///
+    /// # Errors
+    /// If there is such an option.
+    pub fn check(&self, format: Format) -> Result<(), FormatError> {
+        let unused = |option, wanted| FormatError::Unused {
+            option,
+            wanted,
+            found: format,
+        };
+        let has_streams = matches!(format, Format::Aedat3 | Format::Aedat30 | Format::Aedat4);
+        if self.layout.is_some() && format != Format::Aedat2 {
+            return Err(unused("--layout", "AEDAT 2"));
+        }
+        if self.stream.is_some() && !has_streams {
+            return Err(unused("--stream", "AEDAT 3 and AEDAT 4"));
+        }
+        Ok(())
+    }
 }
 
 /// A recording as it is indexed.
@@ -104,6 +126,16 @@ pub enum FormatError {
     /// A sample's file.
     #[error(transparent)]
     Sample(#[from] SampleError),
+    /// An option that says nothing of this format.
+    #[error("{option} is for {wanted}, and this is {found}; leave it out")]
+    Unused {
+        /// The option.
+        option: &'static str,
+        /// The formats that it is for.
+        wanted: &'static str,
+        /// What the file is.
+        found: Format,
+    },
 }
 
 impl Format {
@@ -178,6 +210,7 @@ pub fn decode<'a>(
     options: &ReadOptions,
     floor: u64,
 ) -> Result<Decoded<'a>, FormatError> {
+    options.check(format)?;
     let limit = format.max_events(recording.len() as u64, floor);
     Ok(match format {
         Format::Aedat2 => aedat2::decode(recording, options, limit)?,

@@ -19,8 +19,8 @@ pub struct ReadArgs {
     #[arg(long, value_name = "LAYOUT")]
     pub layout: Option<AddressLayout>,
     /// The event stream (AEDAT 4) or camera (AEDAT 3) to read, by its number, if a recording holds several
-    #[arg(long, value_name = "N")]
-    pub stream: Option<u16>,
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub stream: Option<i32>,
     /// Names of the classes: a CSV file with rows like `hand_clapping,1` [default: gesture_mapping.csv of the input, else
     /// the eleven gestures]
     #[arg(long, value_name = "FILE")]

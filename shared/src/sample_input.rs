@@ -18,7 +18,6 @@ use crate::archive::{Archive, ArchiveError, Member, SampleId};
 use crate::cache_format::HDF5_SIGNATURE;
 use crate::classes::{MappingFileError, read_mapping, read_mapping_file};
 use crate::formats::{FIRST_AEDAT, Format, FormatError, ReadOptions};
-use crate::labels::gestures;
 use crate::samples::{Ending, LABELS_SUFFIX, ListError, MAPPING_NAME, MAX_LIST_BYTES, read_labels};
 use crate::select::{ChoiceError, Listed, Wanted};
 use crate::{CacheError, CacheFile, Set};
@@ -30,6 +29,8 @@ pub struct InputOptions {
     pub read: ReadOptions,
     /// A file of class names that goes before the input's own.
     pub classes: Option<PathBuf>,
+    /// Names of the classes if neither that file nor the input names them.
+    pub default_names: Vec<String>,
     /// First microsecond, and first microsecond after, of the part of a recording that is wanted instead of its labelled
     /// samples.
     pub span: Option<(i64, i64)>,
@@ -104,20 +105,38 @@ pub enum InputError {
     #[error("--start-us {0} is not before --end-us {1}")]
     Span(i64, i64),
     /// A file is too large to be read.
-    #[error("{file} has more than {limit} bytes, the limit that --memory raises")]
+    #[error("{file} has more than {limit} bytes, the limit{}", if *.is_list { "" } else { ", which --memory raises" })]
     TooLarge {
         /// Its name.
         file: String,
         /// The limit.
         limit: u64,
+        /// Whether it is a list or a label file, whose limit is fixed.
+        is_list: bool,
+    },
+    /// Recordings with trial lists and samples in folders, together.
+    #[error(
+        "{path} holds samples in folders of their own and recordings too; name the folder or archive of one of both"
+    )]
+    Mixed {
+        /// The input.
+        path: PathBuf,
+    },
+    /// Two files of one name.
+    #[error("{file} stands in the archive twice")]
+    Doubled {
+        /// Its name.
+        file: String,
     },
     /// The sample that is wanted is not there.
-    #[error("cannot choose a sample of {path}: {reason}")]
+    #[error("cannot choose a sample of {path}: {reason}{}", .left_out.first().map_or(String::new(), |note| format!("; {note}")))]
     Choice {
         /// The input.
         path: PathBuf,
         /// Why.
         reason: ChoiceError,
+        /// What was left out, if anything was.
+        left_out: Vec<String>,
     },
 }
 
@@ -158,8 +177,15 @@ impl SampleInput {
             path: path.to_owned(),
             reason,
         };
+        let metadata = fs::metadata(path).map_err(read_error)?;
+        if !metadata.is_file() && !metadata.is_dir() {
+            // A pipe would keep whoever opens it waiting.
+            return Err(InputError::Archive(ArchiveError::NotAFile {
+                path: path.to_owned(),
+            }));
+        }
         let mut start = Vec::new();
-        if fs::metadata(path).map_err(read_error)?.is_file() {
+        if metadata.is_file() {
             File::open(path)
                 .and_then(|file| file.take(16).read_to_end(&mut start))
                 .map_err(read_error)?;
@@ -194,10 +220,10 @@ impl SampleInput {
                 _ => path.to_owned(),
             },
             kind,
+            label_names: options.default_names.clone(),
             options,
             listed: Vec::new(),
             places: Vec::new(),
-            label_names: gestures(),
             names_are_said: false,
             notes: Vec::new(),
         };
@@ -266,6 +292,8 @@ impl SampleInput {
     /// # Errors
     /// If there is no such sample, or if the input cannot be read.
     pub fn find(&mut self, wanted: &Wanted, read: &AtomicU64) -> Result<Vec<usize>, InputError> {
+        self.listed.clear();
+        self.places.clear();
         match &self.kind {
             Kind::Cache(cache) => {
                 for set in Set::ALL {
@@ -293,7 +321,7 @@ impl SampleInput {
                 self.places.push(Place::File);
             }
             Kind::Dataset(archive) => {
-                let lists = Lists::read(archive, wanted, self.options.classes.is_some(), read)?;
+                let lists = Lists::read(archive, wanted, &self.label_names, read)?;
                 self.notes.extend(lists.notes.iter().cloned());
                 if let Some(names) = lists.mapping() {
                     (self.label_names, self.names_are_said) = (names.to_vec(), true);
@@ -301,12 +329,13 @@ impl SampleInput {
                 (self.listed, self.places) = lists.samples(wanted, &self.label_names);
             }
         }
-        wanted
-            .choose(&self.listed, &self.label_names)
-            .map_err(|reason| InputError::Choice {
-                path: self.path.clone(),
-                reason,
-            })
+        let chosen = wanted.choose(&self.listed, &self.label_names);
+        chosen.map_err(|reason| InputError::Choice {
+            path: self.path.clone(),
+            reason,
+            // What was left out may be what is missing.
+            left_out: std::mem::take(&mut self.notes),
+        })
     }
 
     /// The samples of one recording: those that its label file names, or the part that is asked for, or else all of it.
@@ -365,8 +394,17 @@ impl SampleInput {
             return Ok(());
         }
         // The names of a dataset's classes are among its files.
-        let beside = match self.kind {
+        let beside = match &self.kind {
             Kind::Recording => self.path.with_file_name(MAPPING_NAME),
+            // The folder that holds the sets.
+            Kind::Sample(_, Some(_)) => {
+                let path = self
+                    .path
+                    .canonicalize()
+                    .unwrap_or_else(|_| self.path.clone());
+                let folder = path.ancestors().nth(3).unwrap_or(&path);
+                folder.join(MAPPING_NAME)
+            }
             _ => return Ok(()),
         };
         if beside.is_file() {
@@ -380,7 +418,7 @@ impl SampleInput {
 }
 
 /// What is said of a mapping that says nothing.
-pub(crate) fn mapping_not_used(error: &impl std::fmt::Display) -> String {
+pub fn mapping_not_used(error: &impl std::fmt::Display) -> String {
     format!("{MAPPING_NAME} is not used, and the classes are called as the dataset's: {error}")
 }
 
@@ -420,6 +458,7 @@ fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, InputError> {
     bytes.ok_or_else(|| InputError::TooLarge {
         file: path.display().to_string(),
         limit,
+        is_list: limit == MAX_LIST_BYTES,
     })
 }
 

@@ -34,11 +34,15 @@ impl Ending {
         }
     }
 
-    /// The recording that a file of this name holds, and the name's ending.
+    /// The recording that a file of this name holds, and the name's ending, in capitals or not.
     pub fn split(name: &str) -> Option<(&str, Self)> {
-        Self::ALL
-            .into_iter()
-            .find_map(|ending| Some((name.strip_suffix(ending.suffix())?, ending)))
+        Self::ALL.into_iter().find_map(|ending| {
+            let at = name.len().checked_sub(ending.suffix().len())?;
+            let (recording, found) = name.split_at_checked(at)?;
+            found
+                .eq_ignore_ascii_case(ending.suffix())
+                .then_some((recording, ending))
+        })
     }
 }
 
@@ -123,8 +127,12 @@ pub enum ListError {
     },
     /// A class beyond those of the dataset.
     #[error(
-        "line {line}: class {found} is unknown; classes run from 1 to {classes}. gesture_mapping.csv beside the recordings \
-         or --classes names others"
+        "line {line}: class {found} is unknown; classes run from 1 to {classes}{}",
+        if *.classes < MAX_CLASSES && *.found > 0 {
+            ". gesture_mapping.csv beside the recordings or --classes names others"
+        } else {
+            ""
+        }
     )]
     Class {
         /// The line.

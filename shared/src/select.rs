@@ -112,6 +112,12 @@ impl Wanted {
     pub fn choose(&self, samples: &[Listed], names: &[String]) -> Result<Vec<usize>, ChoiceError> {
         let label = self.label.as_deref().map(|text| label(text, names));
         let label = label.transpose()?;
+        if let (Some(set), true) = (self.set, samples.iter().any(|s| s.set.is_none())) {
+            refuse!(
+                "a recording or sample alone is of no set; leave --set {} out",
+                set.name()
+            );
+        }
         let fits = |sample: &Listed| {
             // A recording alone is of no set.
             let set = sample.set.is_none() || self.set().is_none_or(|set| sample.set == Some(set));
@@ -225,11 +231,11 @@ impl Wanted {
         });
         let numbers = |n: usize| match n {
             0 => "none".to_owned(),
-            1 => "1, number 0".to_owned(),
+            1 => "one, number 0".to_owned(),
             n => format!("{n}, numbers 0 to {}", n - 1),
         };
         if samples.iter().all(|s| s.set.is_none()) {
-            return format!(": the recording has {}{of}", numbers(count(None)));
+            return format!(": there are {}{of}", numbers(count(None)));
         }
         let [train, test] = Set::ALL.map(|set| numbers(count(Some(set))));
         format!(": the training set has {train}{of}, the test set (--set test) {test}")
@@ -245,6 +251,15 @@ fn label(text: &str, names: &[String]) -> Result<u8, ChoiceError> {
     let by_name = names
         .iter()
         .position(|name| name.eq_ignore_ascii_case(text));
+    if let (Some(number), Some(named)) = (by_number, by_name)
+        && number != named
+    {
+        refuse!(
+            "{text} is the name of label {named}, and the number of label {number}, which is called {}; say which with the \
+             other's number",
+            names[number]
+        );
+    }
     if let Some(label) = by_number.or(by_name) {
         return Ok(label as u8);
     }

@@ -18,6 +18,17 @@ pub fn some_of<T: AsRef<str>>(names: &[T], most: usize) -> String {
     }
 }
 
+/// As much of a text from a file as a message has room for, without characters that a terminal would obey.
+pub fn printable(text: &str, most: usize) -> String {
+    let shown = text.chars().take(most);
+    shown
+        .map(|c| match c.is_control() {
+            true => char::REPLACEMENT_CHARACTER,
+            false => c,
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -26,6 +37,11 @@ mod tests {
     fn one_thing_is_no_things() {
         assert_eq!(counted(1, "event"), "1 event");
         assert_eq!(counted(0, "event"), "0 events");
+    }
+
+    #[test]
+    fn a_terminal_gets_nothing_to_obey() {
+        assert_eq!(printable("\u{1b}[2JDVS128", 6), "\u{fffd}[2JDV");
     }
 
     #[test]

@@ -43,13 +43,15 @@ impl Intake<'_> {
 
     /// Whether the input is files of one sample each.
     pub fn holds_samples(&self) -> bool {
-        !self.samples.is_empty()
+        let is_stray = |member: &Member| matches!(member, Member::Stray(_));
+        !self.samples.is_empty() || self.seen.iter().any(is_stray)
     }
 
     /// Lists the samples that have files of their own, where no trial list lists recordings: once everything has been
     /// read. They stand in order of their names, then of their labels.
     pub fn list_samples(&mut self) {
-        if self.samples.is_empty() {
+        let has_recordings = |m: &Member| matches!(m, Member::Trials(_) | Member::Recording(..));
+        if self.samples.is_empty() && self.seen.iter().any(has_recordings) {
             return;
         }
         let strays = std::mem::take(&mut self.strays);
@@ -57,10 +59,10 @@ impl Intake<'_> {
             .into_iter()
             .map(|file| (None, Problem::Stray { file }));
         self.problems.extend(strays);
-        let others = self
-            .seen
-            .iter()
-            .filter(|m| matches!(m, Member::Trials(_) | Member::Recording(..)));
+        if self.samples.is_empty() {
+            return;
+        }
+        let others = self.seen.iter().filter(|m| has_recordings(m));
         if let Some(recordings) = others.min() {
             let (samples, recordings) = (self.samples.len(), recordings.file_name());
             let problem = Problem::Mixed {

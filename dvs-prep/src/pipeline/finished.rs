@@ -4,7 +4,7 @@ use std::fmt;
 
 use dvs_shared::SensorSize;
 use dvs_shared::aedat::{CutShort, EventCounts};
-use dvs_shared::formats::TimePrecision;
+use dvs_shared::formats::{EVENTS_NPY, EVENTS_NPZ, FRAMES_NPZ, TimePrecision};
 use dvs_shared::samples::Window;
 use dvs_shared::words::counted;
 
@@ -47,9 +47,9 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Recordings => f.write_str("recordings with label files"),
-            Self::Events => f.write_str("SpikingJelly's events, npz"),
-            Self::Frames => f.write_str("SpikingJelly's ready frames, npz"),
-            Self::Figshare => f.write_str("figshare's events, npy in milliseconds"),
+            Self::Events => f.write_str(EVENTS_NPZ),
+            Self::Frames => f.write_str(FRAMES_NPZ),
+            Self::Figshare => f.write_str(EVENTS_NPY),
         }
     }
 }
@@ -82,42 +82,31 @@ impl Finished {
                 "{name} gives no samples: its label file has no rows"
             ));
         }
-        let span = match self.span {
-            None if self.kind == Kind::Frames => "was counted elsewhere".to_owned(),
-            Some((first, last)) => format!("spans {first} to {last} us"),
-            None if self.counts.invalid > 0 => format!(
-                "has {}, all with a clear valid bit: --keep-invalid counts them",
-                counted(self.counts.invalid, "event")
-            ),
-            None => "has no events at all".to_owned(),
-        };
-        for (number, what) in [
-            (self.counts.outside, "outside the sensor"),
-            (
-                self.counts.unexplained,
-                "that neither its format nor its camera explains",
-            ),
-        ] {
-            if number > 0 {
-                warnings.push(format!(
-                    "{}: left out {} {what}",
-                    self.file,
-                    counted(number, "event")
-                ));
-            }
+        if let Some(left_out) = self.counts.left_out() {
+            warnings.push(format!("{}: {left_out}", self.file));
         }
-        for sample in self.samples.iter().filter(|s| s.events == 0) {
+        warnings.extend(self.empty_samples());
+    }
+
+    /// Samples without events, each with the reason.
+    pub fn empty_samples(&self) -> impl Iterator<Item = String> {
+        let span = match self.kind {
+            Kind::Frames => "was counted elsewhere".to_owned(),
+            _ => self.counts.why_empty(self.span),
+        };
+        let empty = self.samples.iter().filter(|s| s.events == 0);
+        empty.map(move |sample| {
             let Window {
                 label,
                 start_us,
                 end_us,
                 ..
             } = sample.window;
-            warnings.push(format!(
+            format!(
                 "{} (label {label}): no events from {start_us} to {end_us} us, so its frames are empty; the \
                  recording {span}",
                 sample.name
-            ));
-        }
+            )
+        })
     }
 }

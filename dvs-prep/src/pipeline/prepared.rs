@@ -56,6 +56,8 @@ pub struct Prepared {
     pub skipped: Vec<String>,
     /// What was seen of it.
     pub tally: Tally,
+    /// The first sample without events, and why it has none.
+    pub first_empty: Option<String>,
     /// What a user should know: samples without events, windows outside a recording, times going backwards.
     pub warnings: Vec<String>,
     /// Time spent.
@@ -84,6 +86,7 @@ impl Work<'_> {
             list.retain(|r| !left_out.contains(r));
         }
         let mut tally = Tally::default();
+        let mut first_empty = None;
         let mut sets = [Vec::new(), Vec::new()];
         for (list, set) in lists.iter().zip(&mut sets) {
             for name in list {
@@ -93,6 +96,7 @@ impl Work<'_> {
                 tally.add(&recording);
                 sensor.get_or_insert(recording.sensor);
                 recording.warn(name, &mut warnings);
+                first_empty = first_empty.or_else(|| recording.empty_samples().next());
                 set.extend(recording.samples.into_iter().map(|s| (s.name.clone(), s)));
             }
         }
@@ -114,6 +118,7 @@ impl Work<'_> {
             staging: self.staging,
             skipped,
             tally,
+            first_empty,
             warnings,
             times: self.times,
         }

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::error::ErrorKind;
 use dvs_prep::pipeline::Progress;
 use dvs_prep::view::Timing;
 use dvs_shared::frames::{MAX_FRAMES_BY_DURATION, frame_count, integrate, time_spans};
+use dvs_shared::labels::gestures;
 use dvs_shared::sample_input::{EventSample, InputOptions, SampleContent, SampleInput};
 use dvs_shared::select::{Listed, Wanted, Which};
 use dvs_shared::{CacheFile, ChunkCodec, Frames, Set, SplitMode};
@@ -47,6 +48,7 @@ pub fn read(args: &ViewArgs, max_frames: usize) -> Result<Shown> {
         read: args.read.options(),
         classes: args.read.classes.clone(),
         span: args.start_us.zip(args.end_us),
+        default_names: gestures(),
         memory: options::memory(args.memory),
     };
     let mut input = SampleInput::open(&path, options)?;
@@ -63,7 +65,7 @@ pub fn read(args: &ViewArgs, max_frames: usize) -> Result<Shown> {
     let label_names = input.label_names().to_vec();
     let mut viewing = Viewing {
         split,
-        split_is_said: args.split.given(),
+        split_is_said: args.split.say_how(),
         max_frames,
         samples: places.len(),
         codec: ChunkCodec::default(),
@@ -170,13 +172,21 @@ impl Viewing {
                 recognised,
             } => {
                 self.recognise(recognised);
+                let name = listed.full_name();
                 let said = self.split_is_said.then_some(self.split);
-                let split = split.or(said).ok_or_else(|| {
-                    anyhow!(
-                        "{} has ready frames; say how they were made, with --frames and --split or --duration",
-                        listed.full_name()
-                    )
+                let split = split.or(said).with_context(|| {
+                    format!("{name} has ready frames; say how they were made, with --frames and --split or --duration")
                 })?;
+                if let Some(said) = said.filter(|&said| said != split) {
+                    bail!(
+                        "{name} has {split}, and {said} are asked for; leave --frames, --split and --duration out"
+                    );
+                }
+                ensure!(
+                    [0, frames].contains(&(split.frames() as usize)),
+                    "{name} has {frames} frames, not {}, as its folder or --frames says",
+                    split.frames()
+                );
                 let mut collector = Collector::new(sensor, frames, self.max_frames, self.samples);
                 for frame in counts.chunks_exact(sensor.frame_cells()) {
                     collector.push(frame.iter().copied());
@@ -193,10 +203,8 @@ impl Viewing {
     }
 
     fn of_events(&self, sample: &EventSample<'_>, listed: &Listed) -> Result<Viewed> {
-        let (start, end) = sample.span;
         if let Some(why) = sample.why_empty() {
-            let name = listed.full_name();
-            eprintln!("dvs-prep: warning: {name} has no events from {start} to {end} us; {why}");
+            eprintln!("dvs-prep: warning: {} has {why}", listed.full_name());
         }
         let (events, split) = (&sample.events, self.split);
         let frames = frame_count(events, split).map_err(|frames| {

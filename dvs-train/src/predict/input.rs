@@ -57,6 +57,7 @@ pub fn read(
         read: options,
         classes: args.read.classes.clone(),
         span: args.start_us.zip(args.end_us),
+        default_names: shape.label_names.to_vec(),
         memory: args.memory.saturating_mul(1 << 20),
     };
     let wanted = Wanted {
@@ -79,7 +80,11 @@ pub fn read(
     ensure!(
         !input.names_are_said() || input.label_names() == shape.label_names,
         "{} holds other classes than the network tells apart: {}, not {}",
-        input.path().display(),
+        args.read
+            .classes
+            .as_deref()
+            .unwrap_or(input.path())
+            .display(),
         listed(input.label_names()),
         listed(shape.label_names)
     );
@@ -136,11 +141,10 @@ impl Shape<'_> {
     }
 
     fn of_events(&self, sample: &EventSample<'_>, listed: &Listed) -> Result<Input> {
-        let (events, (start, end)) = (&sample.events, sample.span);
+        let events = &sample.events;
         self.check_size(events.sensor(), listed)?;
         if let Some(why) = sample.why_empty() {
-            let name = listed.full_name();
-            bail!("{name} has no events from {start} to {end} us; {why}");
+            bail!("{} has {why}", listed.full_name());
         }
         let frames = self.split.frames() as usize;
         let mut counts = Vec::with_capacity(frames * self.sensor.frame_cells());

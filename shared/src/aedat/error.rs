@@ -11,6 +11,9 @@ use crate::words::counted;
 /// some thousands. One that claims more has a damaged header.
 pub(super) const MAX_CUT_EVENTS: u32 = 1 << 20;
 
+/// The most bytes of a header; real ones have some hundred.
+pub(super) const MAX_HEADER: usize = 1 << 20;
+
 /// Where a recording departs from the format. Byte offsets count from the start of the recording.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum AedatError {
@@ -42,10 +45,13 @@ pub enum AedatError {
         /// Where a line does not begin with `#`.
         offset: usize,
     },
+    /// The header is longer than any.
+    #[error("its header goes on after {MAX_HEADER} bytes, the limit")]
+    HeaderTooLong,
     /// The header names no camera whose size is known.
     #[error(
-        "how many pixels the camera has is not known, because its header names {}; say it with --sensor, as in \
-         --sensor 128x128", named(.found)
+        "the camera's size is not known, because the header names {}; say it with --sensor, as in --sensor 128x128",
+        named(.found)
     )]
     NoSensor {
         /// The cameras that it names.
@@ -53,7 +59,7 @@ pub enum AedatError {
     },
     /// Events of several cameras.
     #[error(
-        "it holds events of several cameras, {found}; --stream chooses one by its number, as --stream {example}"
+        "it holds events of several cameras: {found}. --stream chooses one by its number, as --stream {example}"
     )]
     Sources {
         /// Their numbers and names.
@@ -67,7 +73,7 @@ pub enum AedatError {
     )]
     NoSuchSource {
         /// The camera's number.
-        asked: u16,
+        asked: i32,
         /// The numbers and names of those there are.
         found: String,
     },
@@ -128,6 +134,22 @@ pub enum AedatError {
         /// Start of that packet.
         offset: usize,
     },
+    /// Events of AEDAT 3.0 outside the camera, whose y counts from its last row.
+    #[error("the event at byte {offset} lies at x = {x}, y = {y} from the bottom, {}", outside_camera(*.camera, *.number, *.of))]
+    OutsideCamera {
+        /// Start of the first such event.
+        offset: usize,
+        /// Its column.
+        x: u16,
+        /// Its row, from the bottom.
+        y: u16,
+        /// The camera.
+        camera: SensorSize,
+        /// How many lie outside.
+        number: u64,
+        /// Events that there are.
+        of: u64,
+    },
     /// Events outside the sensor.
     #[error("the event at byte {offset} lies at x = {x}, y = {y}, {}", outside(*.sensor, *.number, *.of))]
     OutsideSensor {
@@ -153,7 +175,7 @@ impl AedatError {
             Some(kind) => format!("it {kind}"),
             None => {
                 let start = String::from_utf8_lossy(&bytes[..bytes.len().min(16)]);
-                format!("it begins with {start:?}, not \"#!AER-DAT3.1\"")
+                format!("it begins with {start:?}; AEDAT 2.0, 3.0, 3.1 and 4.0 are read")
             }
         };
         Self::NotAedat3 { found }
@@ -163,8 +185,16 @@ impl AedatError {
 /// What is wrong with events outside a sensor, and what to do about it.
 pub(crate) fn outside(sensor: SensorSize, number: u64, of: u64) -> String {
     format!(
-        "beyond the sensor's {sensor} pixels ({number} of {} there); --sensor names another size, --ignore-outside leaves \
+        "beyond the sensor's {sensor} pixels, as {number} of its {}; --sensor names another size, --ignore-outside leaves \
          such events out and counts them",
+        counted(of, "event")
+    )
+}
+
+/// The same of events outside the camera that recorded them, for which no frames are large enough.
+pub(crate) fn outside_camera(camera: SensorSize, number: u64, of: u64) -> String {
+    format!(
+        "beyond the camera's {camera} pixels, as {number} of its {}; --ignore-outside leaves such events out and counts them",
         counted(of, "event")
     )
 }

@@ -3,13 +3,17 @@
 use std::collections::BTreeSet;
 
 use super::AedatError;
+use super::error::MAX_HEADER;
+use crate::words::{printable, some_of};
 
 const FIRST_LINE: &[u8] = b"#!AER-DAT3.";
 const LAST_LINE: &[u8] = b"#!END-HEADER";
-const FORMAT: &str = "#Format:";
-const SOURCE: &str = "#Source ";
+const FORMAT: &str = "format";
+const SOURCE: &str = "source";
 /// A camera whose events were recorded once before: the program that wrote them again kept its line.
-const FORMER_SOURCE: &str = "#-Source ";
+const FORMER_SOURCE: &str = "-source";
+/// Characters of a name that a message has room for.
+const SHOWN: usize = 40;
 /// The one encoding that is read: packets as they are, without compression.
 const RAW: &str = "RAW";
 
@@ -26,33 +30,33 @@ pub enum Version {
 }
 
 /// A line that names a camera, as `#Source 1: DVS128`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Source<'a> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
     /// The number by which packets name it, if it is a number.
     pub number: Option<u16>,
-    /// What it is called.
-    pub name: &'a str,
+    /// What it is called, as far as a message has room for it.
+    pub name: String,
     /// Whether the events come from a file, which in turn came from this camera.
     pub former: bool,
 }
 
 /// What a header says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileHeader<'a> {
+pub struct FileHeader {
     /// The version.
     pub version: Version,
     /// The cameras it names.
-    pub sources: Vec<Source<'a>>,
+    pub sources: Vec<Source>,
     /// Byte after it.
     pub end: usize,
 }
 
-impl<'a> FileHeader<'a> {
+impl FileHeader {
     /// Reads the header of `recording`.
     ///
     /// # Errors
     /// If it is not AEDAT 3.0 or 3.1, if its packets are encoded, or if it does not end.
-    pub fn read(recording: &'a [u8]) -> Result<Self, AedatError> {
+    pub fn read(recording: &[u8]) -> Result<Self, AedatError> {
         let version = version(recording)?;
         let mut sources = Vec::new();
         let mut at = 0;
@@ -77,6 +81,9 @@ impl<'a> FileHeader<'a> {
                 };
             };
             at += line.len();
+            if at > MAX_HEADER {
+                return Err(AedatError::HeaderTooLong);
+            }
             let line = line.trim_ascii_end();
             if line == LAST_LINE {
                 return Ok(Self {
@@ -85,30 +92,33 @@ impl<'a> FileHeader<'a> {
                     end: at,
                 });
             }
-            let line = std::str::from_utf8(line).unwrap_or_default();
-            if let Some(format) = line.strip_prefix(FORMAT).map(str::trim)
-                && format != RAW
+            let line = String::from_utf8_lossy(line);
+            if let Some(format) = value_of(&line, FORMAT)
+                && !format.eq_ignore_ascii_case(RAW)
             {
                 return Err(AedatError::Encoding {
-                    found: shown(format),
+                    found: printable(format, SHOWN),
                 });
             }
-            sources.extend(source(line));
+            sources.extend(source(&line));
         }
     }
 }
 
-impl FileHeader<'_> {
+impl FileHeader {
     /// Cameras by number and, if the header tells it, by name, as `1 (DVS128), 2`.
     pub fn names_of(&self, cameras: &BTreeSet<u16>) -> String {
+        const MOST: usize = 10;
         let name = |&number: &u16| {
             let source = self.sources.iter().find(|s| s.number == Some(number));
             match source {
-                Some(source) => format!("{number} ({})", shown(source.name)),
+                Some(source) => format!("{number} ({})", source.name),
                 None => number.to_string(),
             }
         };
-        cameras.iter().map(name).collect::<Vec<_>>().join(", ")
+        let mut names: Vec<String> = cameras.iter().take(MOST).map(name).collect();
+        names.resize(cameras.len(), String::new());
+        some_of(&names, MOST)
     }
 }
 
@@ -121,7 +131,7 @@ fn version(recording: &[u8]) -> Result<Version, AedatError> {
         b"0" => Ok(Version::V30),
         b"1" => Ok(Version::V31),
         other => Err(AedatError::Version {
-            found: format!("3.{}", shown(&String::from_utf8_lossy(other))),
+            found: format!("3.{}", printable(&String::from_utf8_lossy(other), SHOWN)),
         }),
     }
 }
@@ -131,23 +141,27 @@ fn is_text(line: &[u8]) -> bool {
     line.iter().all(|&b| b >= b' ' || b"\t\r\n".contains(&b))
 }
 
+/// What a line says under the name `key`, as `#Format: RAW` under `format`. Programs differ in case and in blanks.
+fn value_of<'a>(line: &'a str, key: &str) -> Option<&'a str> {
+    let text = line.strip_prefix('#')?.trim_start();
+    let (start, rest) = text.split_at_checked(key.len())?;
+    let separated = rest.starts_with([':', ' ', '\t']);
+    let value = rest.trim_start_matches([':', ' ', '\t']).trim_end();
+    (start.eq_ignore_ascii_case(key) && separated).then_some(value)
+}
+
 /// What a line says of a camera.
-fn source(line: &str) -> Option<Source<'_>> {
-    let (rest, former) = match line.strip_prefix(SOURCE) {
+fn source(line: &str) -> Option<Source> {
+    let (rest, former) = match value_of(line, SOURCE) {
         Some(rest) => (rest, false),
-        None => (line.strip_prefix(FORMER_SOURCE)?, true),
+        None => (value_of(line, FORMER_SOURCE)?, true),
     };
     let (number, name) = rest.split_once(':')?;
     Some(Source {
         number: number.trim().parse().ok(),
-        name: name.trim(),
+        name: printable(name.trim(), SHOWN),
         former,
     })
-}
-
-/// As much of a text as a message has room for.
-fn shown(text: &str) -> String {
-    text.chars().take(40).collect()
 }
 
 #[cfg(test)]
@@ -161,7 +175,9 @@ mod tests {
         let header = FileHeader::read(text).unwrap();
         assert_eq!((header.version, header.end), (Version::V31, text.len() - 1));
         let sources = header.sources.iter();
-        let sources: Vec<_> = sources.map(|s| (s.number, s.name, s.former)).collect();
+        let sources: Vec<_> = sources
+            .map(|s| (s.number, s.name.as_str(), s.former))
+            .collect();
         assert_eq!(
             sources,
             [(Some(1), "DVS128", false), (Some(0), "DAVIS240C", true)]
@@ -190,6 +206,15 @@ mod tests {
             serialized.contains("SerializedTS,PNGFrames"),
             "{serialized}"
         );
+        for other in [
+            "# Format: SerializedTS",
+            "#format:SerializedTS",
+            "#Format SerializedTS",
+            "#Format : SerializedTS",
+        ] {
+            let text = format!("#!AER-DAT3.1\r\n{other}\r\n#!END-HEADER\r\n");
+            assert!(said(text.as_bytes()).contains("SerializedTS"), "{other}");
+        }
         let version = said(b"#!AER-DAT3.2\r\n#!END-HEADER\r\n");
         assert!(version.contains("AEDAT 3.2"), "{version}");
         assert!(said(b"#!AER-DAT3.1\r\n#Format: RAW\r\nx").contains("before byte 28"));

@@ -29,6 +29,16 @@ pub enum ArchiveError {
         /// What lies there instead.
         lies_there: Vec<String>,
     },
+    /// More folders than are looked into.
+    #[error(
+        "no dataset was found in the first {limit} folders within {folder}; name the archive or the folder itself"
+    )]
+    TooManyFolders {
+        /// Where it was looked for.
+        folder: PathBuf,
+        /// How many folders are looked into.
+        limit: usize,
+    },
     /// Several things of which each may be meant.
     #[error("several datasets or archives lie in {folder}; name one of them: {}", paths(.found))]
     Several {

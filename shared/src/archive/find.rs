@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::error::read_error;
 use super::member::{FIGSHARE, TRAIN_LIST};
+use super::nothing::{has_ending, is_hidden};
 use super::{Archive, ArchiveError, Container, Part, folder};
-use crate::Set;
+use crate::samples::MAPPING_NAME;
+use crate::{Set, file_kind};
 
 /// Where a folder is looked through for the dataset, in this order. The last three are where SpikingJelly keeps it.
 const CONVENTIONS: [&str; 9] = [
@@ -50,10 +52,21 @@ impl Archive {
         if !metadata.is_dir() {
             return Self::recognise(path);
         }
-        if let Some(archive) = Self::in_folder(path)? {
-            return Ok(archive);
+        match Self::in_folder(path)? {
+            Some(archive) if archive.path != path => Ok(archive.with_mapping_beside()),
+            Some(archive) => Ok(archive),
+            None => Self::further_down(path),
         }
-        Self::further_down(path)
+    }
+
+    /// Takes the names of the classes that lie beside the archive or folder that was found, for the case that it has none:
+    /// in a `.zip` of the same files they would be found too.
+    fn with_mapping_beside(self) -> Self {
+        let beside = self.path.with_file_name(MAPPING_NAME);
+        Self {
+            mapping_beside: Some(beside).filter(|path| path.is_file()),
+            ..self
+        }
     }
 
     /// The dataset in a folder, if it lies there itself or by a name that it has by convention.
@@ -97,24 +110,33 @@ impl Archive {
     fn further_down(path: &Path) -> Result<Self, ArchiveError> {
         let mut level = vec![path.to_owned()];
         let mut looked_into = 0;
+        let mut broken = None;
         for _ in 0..MAX_DEPTH {
             let mut next = Vec::new();
             for folder in &level {
-                next.extend(entries(folder)?.filter(|path| path.is_dir() && !is_hidden(path)));
+                // What cannot be listed is not it.
+                let folders = entries(folder).into_iter().flatten();
+                next.extend(folders.filter(|path| path.is_dir() && !is_hidden(path)));
             }
             next.sort();
             looked_into += next.len();
             if looked_into > MAX_FOLDERS {
-                break;
+                return Err(ArchiveError::TooManyFolders {
+                    folder: path.to_owned(),
+                    limit: MAX_FOLDERS,
+                });
             }
             let mut found = Vec::new();
             for folder in &next {
-                // What cannot be listed is not it.
-                found.extend(Self::in_folder(folder).unwrap_or(None));
+                match Self::in_folder(folder) {
+                    Ok(archive) => found.extend(archive),
+                    Err(ArchiveError::Read { .. }) => {}
+                    Err(error) => broken = broken.or(Some(error)),
+                }
             }
             match found.len() {
                 0 => level = next,
-                1 => return Ok(found.swap_remove(0)),
+                1 => return Ok(found.swap_remove(0).with_mapping_beside()),
                 _ => {
                     return Err(ArchiveError::Several {
                         folder: path.to_owned(),
@@ -122,6 +144,10 @@ impl Archive {
                     });
                 }
             }
+        }
+        // An archive by the dataset's name that is none explains why nothing is found.
+        if let Some(error) = broken {
+            return Err(error);
         }
         let mut lies_there: Vec<String> = entries(path)?
             .filter(|path| !is_hidden(path))
@@ -157,6 +183,7 @@ impl Archive {
             path: path.to_owned(),
             parts,
             mapping: None,
+            mapping_beside: None,
         }
     }
 
@@ -202,8 +229,10 @@ impl Archive {
         File::open(path)
             .and_then(|f| f.take(512).read_to_end(&mut start))
             .map_err(|source| read_error(path, "", source))?;
+        let foreign = file_kind::foreign(&start).is_some();
         if let Some(ending) = ["npz", "npy"]
             .into_iter()
+            .filter(|_| !foreign)
             .find(|e| path.extension().is_some_and(|x| x == *e))
         {
             return Err(ArchiveError::OneSample {
@@ -240,21 +269,21 @@ fn entries(folder: &Path) -> Result<impl Iterator<Item = PathBuf>, ArchiveError>
 
 /// Whether a file is called as archives are that can be read.
 fn has_archive_ending(path: &Path) -> bool {
-    let name = path.to_string_lossy();
-    !is_hidden(path)
-        && [".zip", ".tar.gz", ".tgz", ".tar"]
-            .iter()
-            .any(|e| name.ends_with(e))
+    !is_hidden(path) && has_ending(path, &[".zip", ".tar.gz", ".tgz", ".tar"])
 }
 
-fn is_hidden(path: &Path) -> bool {
-    path.file_name()
-        .is_none_or(|name| name.as_encoded_bytes().starts_with(b"."))
-}
-
-/// Whether a folder holds SpikingJelly's samples.
+/// Whether a folder holds SpikingJelly's samples: a set's folder, and in it `.npz` files, or folders with some.
 fn holds_samples(folder: &Path) -> bool {
-    Set::ALL.iter().any(|set| folder.join(set.name()).is_dir())
+    let is_npz = |path: &Path| has_ending(path, &[".npz"]) && path.is_file();
+    let holds_npz = |folder: &Path| {
+        let mut files = entries(folder).into_iter().flatten();
+        files.any(|path| is_npz(&path))
+    };
+    Set::ALL.iter().any(|set| {
+        let set = folder.join(set.name());
+        let mut inside = entries(&set).into_iter().flatten();
+        inside.any(|path| is_npz(&path) || path.is_dir() && holds_npz(&path))
+    })
 }
 
 /// Whether a file or folder is called as one of figshare's archives.

@@ -114,7 +114,14 @@ impl Member {
             Component::Normal(name) => name.to_str(),
             _ => None,
         });
-        let (inner, outer) = (folders.next()??, folders.next()??);
+        let (inner, outer) = (
+            folders.next()??,
+            folders.next().flatten().unwrap_or_default(),
+        );
+        let is_set = |name: &str| Set::ALL.iter().any(|set| set.name() == name);
+        if file.ends_with(NPZ) && is_set(inner) && !is_set(outer) {
+            return Some(Self::Stray(format!("{inner}/{file}")));
+        }
         let set_of = |names: [&str; 2]| names.iter().position(|&n| n == outer).map(|i| Set::ALL[i]);
         let (set, name, label, layout) = if let Some(name) = file.strip_suffix(NPZ) {
             let set = set_of(Set::ALL.map(Set::name))?;
@@ -231,6 +238,7 @@ mod tests {
             "test/01/x.npz",
             "test/256/x.npz",
             "ibmGestureTest/u/a.npy",
+            "train/x.npz",
         ] {
             assert_eq!(of(stray), Some(Member::Stray(stray.to_owned())));
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 use thiserror::Error;
 
 use super::Member;
-use crate::words::counted;
+use crate::words::{counted, printable};
 
 /// Names that a message shows at most.
 const SHOWN: usize = 5;
@@ -74,12 +74,7 @@ impl Names {
     fn push(&mut self, path: &Path) {
         self.number += 1;
         if self.first.len() < SHOWN {
-            let name = path.to_string_lossy();
-            let name = name.chars().take(80).map(|c| match c.is_control() {
-                true => char::REPLACEMENT_CHARACTER,
-                false => c,
-            });
-            self.first.push(name.collect());
+            self.first.push(printable(&path.to_string_lossy(), 80));
         }
     }
 
@@ -97,12 +92,25 @@ fn is_archive(path: &Path) -> bool {
     const ENDINGS: [&str; 9] = [
         ".tar.gz", ".tgz", ".tar", ".zip", ".7z", ".rar", ".tar.xz", ".tar.bz2", ".tar.zst",
     ];
+    has_ending(path, &ENDINGS)
+}
+
+/// Whether a file's name has one of these endings, in capitals or not.
+pub(super) fn has_ending(path: &Path, endings: &[&str]) -> bool {
     let name = path.to_string_lossy().to_ascii_lowercase();
-    ENDINGS.iter().any(|ending| name.ends_with(ending))
+    endings.iter().any(|ending| name.ends_with(ending))
+}
+
+/// The last part of a path in which a backslash may separate folders too.
+pub(super) fn file_name(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    path.rsplit(['/', '\\'])
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// Whether a file's name begins with a dot, as those of macOS's shadows do.
-fn is_hidden(path: &Path) -> bool {
-    path.file_name()
-        .is_none_or(|name| name.to_string_lossy().starts_with('.'))
+pub(super) fn is_hidden(path: &Path) -> bool {
+    file_name(path).starts_with('.')
 }

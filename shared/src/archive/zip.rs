@@ -8,11 +8,17 @@ use zip::ZipArchive;
 
 use super::gzip::Gunzip;
 use super::member::FIGSHARE;
-use super::nothing::Others;
+use super::nothing::{Others, file_name, has_ending, is_hidden};
 use super::visitor::NotesMapping;
 use super::{BUFFER, Content, Entry, Member, Visitor, invalid, tar};
+use crate::file_kind;
 use crate::rationed::Rationed;
+use crate::words::{printable, some_of};
 
+/// Endings of archives that can be read within the archive.
+const ARCHIVES: [&str; 3] = [".tar.gz", ".tgz", ".tar"];
+/// Archives that a message names at most.
+const SHOWN: usize = 10;
 /// The most bytes that are read to find out which entries there are. The directory is held in memory, and an entry of
 /// 46 bytes takes ten times as many there.
 const MAX_DIRECTORY: u64 = 4 << 20;
@@ -47,8 +53,10 @@ pub(super) fn visit(
             None => {}
         }
     }
-    let has_data = members.iter().any(|(member, _)| member.is_data());
-    if !has_data && !nested.is_empty() {
+    // A stray recording beside an archive makes no dataset.
+    let is_dataset = |member: &Member| matches!(member, Member::Trials(_) | Member::Sample(_));
+    let has_dataset = members.iter().any(|(member, _)| is_dataset(member));
+    if !has_dataset && !nested.is_empty() {
         return visit_nested(&mut archive, &members, &nested, visitor);
     }
     others.refuse_if_alone()?;
@@ -88,17 +96,10 @@ fn visit_nested(
         visitor,
         mapping: false,
     };
-    for i in the_archives(nested)? {
-        let inner = BufReader::with_capacity(BUFFER, zip.by_index(i)?);
-        if nested
-            .iter()
-            .any(|(path, at)| *at == i && ends_with(path, ".tar"))
-        {
-            tar::visit(inner, None, &mut named)?;
-        } else {
-            tar::visit(Gunzip::new(inner), None, &mut named)?;
-        }
-    }
+    let result = the_archives(nested)?
+        .into_iter()
+        .try_for_each(|(path, i)| visit_archive(zip.by_index(i)?, path, &mut named));
+    // Also if the archive ends too soon: what was read of it may still be used.
     let mapping = members
         .iter()
         .find(|(member, _)| *member == Member::Mapping);
@@ -110,47 +111,66 @@ fn visit_nested(
             content: Content::Stream(&mut entry),
         })?;
     }
-    Ok(())
+    result
+}
+
+/// Visits the `.tar.gz` or `.tar` at `path` in the `.zip`. Its first bytes tell which it is: names lie.
+fn visit_archive(entry: impl Read, path: &Path, visitor: &mut dyn Visitor) -> io::Result<()> {
+    let mut inner = BufReader::with_capacity(BUFFER, entry);
+    let start = inner.fill_buf()?;
+    if start.starts_with(b"\x1f\x8b") {
+        return tar::visit(Gunzip::new(inner), None, visitor);
+    }
+    if start.get(257..262) == Some(b"ustar") {
+        return tar::visit(inner, None, visitor);
+    }
+    let kind = file_kind::by_content(&start[..start.len().min(file_kind::FIRST)]);
+    let kind = kind.unwrap_or("is neither a .tar.gz nor a .tar");
+    let name = printable(&path.to_string_lossy(), 80);
+    Err(invalid(format!("{name} in it {kind}")))
 }
 
 /// Which of the archives within the archive are meant: IBM's, or figshare's two.
-fn the_archives(nested: &[(PathBuf, usize)]) -> io::Result<Vec<usize>> {
-    let place = |name: &str| {
-        nested
-            .iter()
-            .find(|(path, _)| path.to_string_lossy().rsplit(['/', '\\']).next() == Some(name))
-            .map(|(_, i)| *i)
-    };
-    let [train, test] = FIGSHARE.map(|name| place(&format!("{name}.tar.gz")));
-    match (place("DvsGesture.tar.gz"), train.zip(test), nested) {
-        (Some(i), _, _) => Ok(vec![i]),
-        (None, None, [(_, i)]) => Ok(vec![*i]),
-        (None, Some((train, test)), _) => Ok(vec![train, test]),
-        (None, None, _) => {
-            let names: Vec<_> = nested
+fn the_archives(nested: &[(PathBuf, usize)]) -> io::Result<Vec<(&Path, usize)>> {
+    let called = |stem: &str| -> Vec<(&Path, usize)> {
+        let is_called = |path: &Path| {
+            let name = file_name(path).to_ascii_lowercase();
+            ARCHIVES
                 .iter()
-                .take(10)
-                .map(|(path, _)| path.display().to_string())
-                .collect();
-            Err(invalid(format!(
-                "it holds {} archives, none of them DvsGesture.tar.gz: {}",
-                nested.len(),
-                names.join(", ")
-            )))
-        }
+                .any(|ending| name == stem.to_ascii_lowercase() + ending)
+        };
+        let found = nested.iter().filter(|(path, _)| is_called(path));
+        found.map(|(path, i)| (path.as_path(), *i)).collect()
+    };
+    let refuse = |which: &str| {
+        let names: Vec<String> = nested
+            .iter()
+            .map(|(path, _)| printable(&path.to_string_lossy(), 80))
+            .collect();
+        Err(invalid(format!(
+            "it holds {} archives, {which}: {}. Unpack it, and name one of them",
+            nested.len(),
+            some_of(&names, SHOWN)
+        )))
+    };
+    let [train, test] = FIGSHARE.map(called);
+    match (
+        called("DvsGesture").as_slice(),
+        train.as_slice(),
+        test.as_slice(),
+        nested,
+    ) {
+        (&[one], ..) => Ok(vec![one]),
+        ([], _, _, [(path, i)]) => Ok(vec![(path, *i)]),
+        ([], &[train], &[test], _) => Ok(vec![train, test]),
+        ([], ..) => refuse("none of them DvsGesture.tar.gz"),
+        _ => refuse("several of them DvsGesture.tar.gz"),
     }
 }
 
 /// Whether a file is an archive that can be read within the archive. Files beginning with a dot are macOS's shadows.
 fn is_tar(path: &Path) -> bool {
-    let endings = [".tar.gz", ".tgz", ".tar"];
-    let file = path.to_string_lossy();
-    let name = file.rsplit(['/', '\\']).next().unwrap_or_default();
-    !name.starts_with('.') && endings.iter().any(|ending| name.ends_with(ending))
-}
-
-fn ends_with(path: &Path, ending: &str) -> bool {
-    path.to_string_lossy().ends_with(ending)
+    !is_hidden(path) && has_ending(path, &ARCHIVES)
 }
 
 /// Says it where the ration was what ended the search.

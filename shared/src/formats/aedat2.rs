@@ -17,13 +17,17 @@ use super::camera::{self, Address, AddressLayout};
 use super::packets::{EventError, Packets};
 use super::{Decoded, FIRST_AEDAT2, ReadOptions};
 use crate::SensorSize;
-use crate::aedat::{CutShort, EventCounts, too_many_unexplained};
+use crate::aedat::{CutShort, EventCounts, outside_camera, too_many_unexplained};
+use crate::words::printable;
 
 /// The last line of newer headers.
 const LAST_LINE: &[u8] = b"#End Of ASCII Header";
-const CHIP: &[u8] = b"AEChip:";
+/// What the camera's name follows, in whatever case.
+const CHIP: &[u8] = b"aechip";
 /// What the first comment of a recording by v2e says.
 const V2E: &[u8] = b"created by AEDat2Output in v2e";
+/// What it says if it marked noise events, `v2ecore/output/aedat2_output.py`.
+const NOISE_LABELS: &[u8] = b"noise events are labeled as addressed external input events";
 /// The sizes of the DAVIS cameras that v2e writes, the smaller first.
 const V2E_SIZES: [SensorSize; 2] = [
     SensorSize {
@@ -45,6 +49,15 @@ pub enum Aedat2Error {
     /// A version that is not known.
     #[error("it is AEDAT {0:?}; 2.0 is known")]
     Version(String),
+    /// The first line does not end.
+    #[error("its first line does not end")]
+    FirstLine,
+    /// Addresses in which v2e marked noise, over a bit of x.
+    #[error(
+        "its header says that v2e marked noise events in their addresses, and in those of a DVS640 that mark takes the place \
+         of a bit of x; simulate again without --label_signal_noise"
+    )]
+    NoiseLabels,
     /// A camera whose addresses are not known.
     #[error(
         "its header names the camera {0:?}, whose addresses are not known; say with --layout how to read them: dvs128, \
@@ -53,22 +66,25 @@ pub enum Aedat2Error {
     Camera(String),
     /// No camera is named, and several layouts or none explain the addresses.
     #[error(
-        "its header names no camera, and its addresses do not tell which it was; say with --layout how to read them: \
-         dvs128, davis or dvs640"
+        "its header names no camera, and its addresses do not tell which it was{}; say with --layout how to read them: \
+         dvs128, davis or dvs640", if *.sensor_given { " on a sensor of the size that --sensor says" } else { "" }
     )]
-    Layout,
+    Layout {
+        /// Whether a size was asked for, which rules layouts out.
+        sensor_given: bool,
+    },
     /// A layout that cameras of several sizes have.
     #[error(
-        "how many pixels the camera has is not known: its addresses are a DAVIS's and reach column {x} and row {y}, and \
-         its header names no camera; say it with --sensor, as in --sensor {example}"
+        "the camera's size is not known: the addresses are a DAVIS's and reach column {x} and row {y}, and nothing says how \
+         many there are; say it with --sensor{}", .example.map_or(String::new(), |size| format!(", as in --sensor {size}"))
     )]
     Size {
         /// The highest column.
         x: u32,
         /// The highest row.
         y: u32,
-        /// The smallest camera that has them, as the command line takes it.
-        example: &'static str,
+        /// The smallest camera that has them, as the command line takes it, if one has.
+        example: Option<&'static str>,
     },
     /// Addresses that the camera does not have.
     #[error(
@@ -95,6 +111,24 @@ pub enum Aedat2Error {
         /// Why.
         reason: EventError,
     },
+    /// Events outside the camera, from whose last row and column coordinates count.
+    #[error(
+        "the event at byte {offset} has column {x} and row {y} in its address, {}", outside_camera(*.camera, *.number, *.of)
+    )]
+    OutsideCamera {
+        /// Start of the first such event.
+        offset: u64,
+        /// Its column in the address.
+        x: i64,
+        /// Its row in the address.
+        y: i64,
+        /// The camera.
+        camera: SensorSize,
+        /// How many lie outside.
+        number: u64,
+        /// Events that there are.
+        of: u64,
+    },
 }
 
 /// What the header says.
@@ -105,6 +139,8 @@ struct Header {
     chip: Option<String>,
     /// Whether v2e wrote it.
     v2e: bool,
+    /// Whether v2e marked noise.
+    noise_labels: bool,
 }
 
 /// How the addresses of a recording are read, and what decided that.
@@ -170,7 +206,7 @@ pub(super) fn decode(
     }
     let packed = packets
         .finish(options.ignore_outside)
-        .map_err(|(offset, reason)| Aedat2Error::Event { offset, reason })?;
+        .map_err(|(offset, reason)| outside(offset, reason, camera))?;
     seen.outside = packed.outside;
     Ok(Decoded {
         packets: packed.packets.into(),
@@ -184,6 +220,23 @@ pub(super) fn decode(
             events: 0,
         }),
     })
+}
+
+/// The error of events outside. Of those outside the camera, it says what their addresses say.
+fn outside(offset: u64, reason: EventError, camera: SensorSize) -> Aedat2Error {
+    match reason {
+        EventError::OutsideSensor {
+            x, y, number, of, ..
+        } if x < 0 || y < 0 => Aedat2Error::OutsideCamera {
+            offset,
+            x: i64::from(camera.width) - 1 - x,
+            y: i64::from(camera.height) - 1 - y,
+            camera,
+            number,
+            of,
+        },
+        reason => Aedat2Error::Event { offset, reason },
+    }
 }
 
 /// Address and time of an event.
@@ -209,15 +262,17 @@ struct Clock {
 }
 
 impl Clock {
-    /// The time whose lower 32 bits are `time`. If it is half the range earlier than the one before, the bits have
-    /// wrapped around; if it is that much later and they had wrapped before, it is an event from just before that, out of
-    /// order.
+    /// The time whose lower 32 bits are `time`. A time more than half the range below the last one means that the bits
+    /// have wrapped around. If one from the last minute of the range follows one from the first minute after a wrap, the
+    /// event is from before that wrap and comes out of order.
     fn time(&mut self, time: u32) -> i64 {
         const HALF: i64 = WRAP / 2;
+        const MINUTE: u32 = 60_000_000;
         let step = i64::from(time) - i64::from(self.last);
+        let near = self.last < MINUTE && time > u32::MAX - MINUTE;
         if step < -HALF {
             self.lost += WRAP;
-        } else if step > HALF && self.lost > 0 {
+        } else if near && self.lost > 0 {
             self.lost -= WRAP;
         }
         self.last = time;
@@ -232,6 +287,7 @@ impl Header {
             end: 0,
             chip: None,
             v2e: false,
+            noise_labels: false,
         };
         while let Some(line) = header_line(&recording[header.end..]) {
             let text = line.trim_ascii_end();
@@ -242,17 +298,18 @@ impl Header {
             }
             header.end += line.len();
             header.v2e |= find(text, V2E).is_some();
-            if let Some(place) = find(text, CHIP) {
+            header.noise_labels |= find(text, NOISE_LABELS).is_some();
+            if let Some(place) = find(&text.to_ascii_lowercase(), CHIP) {
                 let name = String::from_utf8_lossy(&text[place + CHIP.len()..]);
-                let name = name.trim().chars().take(80).collect();
-                header.chip.get_or_insert(name);
+                let name = name.trim_start_matches([':', ' ', '\t']).trim();
+                header.chip.get_or_insert(printable(name, 80));
             }
             if text == LAST_LINE {
                 break;
             }
         }
         match header.end {
-            0 => Err(Aedat2Error::Version("2.?".to_owned())),
+            0 => Err(Aedat2Error::FirstLine),
             _ => Ok(header),
         }
     }
@@ -274,8 +331,14 @@ fn find(text: &[u8], part: &[u8]) -> Option<usize> {
 /// What a layout makes of a recording's addresses.
 #[derive(Clone, Copy, Default)]
 struct Explained {
+    /// Changes of brightness.
+    polarity: u64,
+    /// Frames, measurements and pulses.
+    special: u64,
     /// Events that it does not explain.
     not: u64,
+    /// Changes of brightness that lie outside the size that was asked about.
+    outside: u64,
     /// The highest column.
     x: u32,
     /// The highest row.
@@ -283,15 +346,18 @@ struct Explained {
 }
 
 impl Explained {
-    fn by(layout: AddressLayout, events: &[[u8; EVENT]]) -> Self {
+    fn by(layout: AddressLayout, size: Option<SensorSize>, events: &[[u8; EVENT]]) -> Self {
         let mut all = Self::default();
         for event in events {
             match layout.read(parts(event).0) {
                 Address::Polarity { x, y, .. } => {
+                    all.polarity += 1;
+                    let inside = |size: SensorSize| x < size.width && y < size.height;
+                    all.outside += u64::from(size.is_some_and(|size| !inside(size)));
                     (all.x, all.y) = (all.x.max(x), all.y.max(y));
                 }
                 Address::Unexplained => all.not += 1,
-                Address::Special => {}
+                Address::Special => all.special += 1,
             }
         }
         all
@@ -318,13 +384,16 @@ impl Reading {
             (None, Some(None), Some(chip)) => return Err(Aedat2Error::Camera(chip.clone())),
             _ => by_addresses(header, events, options)?,
         };
+        if layout == AddressLayout::Dvs640 && header.noise_labels {
+            return Err(Aedat2Error::NoiseLabels);
+        }
         let camera = named.flatten().filter(|camera| camera.layout == layout);
         let known = match (camera, layout.sensor()) {
             (Some(camera), _) => Some((camera.sensor, "as that camera has".to_owned())),
             (None, Some(sensor)) => Some((sensor, format!("as a {layout} has"))),
             (None, None) if header.v2e => {
                 let [_, larger] = V2E_SIZES;
-                let found = Explained::by(layout, events);
+                let found = Explained::by(layout, None, events);
                 // Of the two sizes that v2e writes, the larger is certain if the smaller has no room.
                 let certain = !found.fits(V2E_SIZES[0]) && found.fits(larger);
                 certain.then(|| (larger, "the size of v2e that has room for them".to_owned()))
@@ -335,11 +404,12 @@ impl Reading {
             (Some(sensor), _) => (sensor, "as --sensor says".to_owned()),
             (None, Some(known)) => known.clone(),
             (None, None) => {
-                let Explained { x, y, .. } = Explained::by(layout, events);
+                let Explained { x, y, .. } = Explained::by(layout, None, events);
                 let example = match (x, y) {
-                    (..240, ..180) => "240x180",
-                    (..346, ..260) => "346x260",
-                    _ => "640x480",
+                    (..240, ..180) => Some("240x180"),
+                    (..346, ..260) => Some("346x260"),
+                    (..640, ..480) => Some("640x480"),
+                    _ => None,
                 };
                 return Err(Aedat2Error::Size { x, y, example });
             }
@@ -360,29 +430,40 @@ fn by_addresses(
     events: &[[u8; EVENT]],
     options: &ReadOptions,
 ) -> Result<(AddressLayout, String), Aedat2Error> {
+    let all = events.len() as u64;
     let possible = |layout: &AddressLayout| {
-        let found = Explained::by(*layout, events);
-        let sizes = [options.sensor, layout.sensor()];
-        !too_many_unexplained(found.not, events.len() as u64)
-            && sizes.into_iter().flatten().all(|size| found.fits(size))
-            // v2e simulates no DVS128.
-            && !(header.v2e && *layout == AddressLayout::Dvs128)
+        // On a sensor of the size that is asked for, or of the only size that the camera has.
+        let size = options.sensor.or(layout.sensor());
+        let found = Explained::by(*layout, size, events);
+        let outside = if options.ignore_outside {
+            0
+        } else {
+            found.outside
+        };
+        let strange = match layout {
+            // v2e simulates no DVS128, and pulses are few.
+            AddressLayout::Dvs128 if header.v2e => return false,
+            AddressLayout::Dvs128 => found.not + outside + found.special,
+            _ => found.not + outside,
+        };
+        !too_many_unexplained(strange, all) && (found.polarity > 0 || all == 0)
     };
     let possible: Vec<AddressLayout> = AddressLayout::ALL.into_iter().filter(possible).collect();
-    let asks_for_another =
-        options.sensor.is_some() && options.sensor == AddressLayout::Dvs640.sensor();
+    let named = |why: &str| why.to_owned();
     match possible.as_slice() {
-        // There was no other camera when recordings named none, and v2e alone leaves the name of a DVS640 out.
-        [AddressLayout::Dvs128, ..] if !asks_for_another => Ok((
+        // Only v2e leaves the name of a DVS640 out.
+        [AddressLayout::Dvs128, ..] if options.sensor != AddressLayout::Dvs640.sensor() => Ok((
             AddressLayout::Dvs128,
-            "as they have 16 bits and no camera is named".to_owned(),
+            named("as they have 16 bits and no camera is named"),
         )),
-        [layout] if header.v2e => Ok((*layout, "as v2e writes them".to_owned())),
+        [layout] if header.v2e => Ok((*layout, named("as v2e writes them"))),
         [layout] => Ok((
             *layout,
-            "the only one that explains every address, as no camera is named".to_owned(),
+            named("the only one that explains the addresses, as no camera is named"),
         )),
-        _ => Err(Aedat2Error::Layout),
+        _ => Err(Aedat2Error::Layout {
+            sensor_given: options.sensor.is_some(),
+        }),
     }
 }
 
@@ -391,13 +472,17 @@ impl std::fmt::Display for Reading {
         let Self {
             layout,
             layout_by,
+            camera,
             sensor,
             sensor_by,
-            ..
         } = self;
+        let on = match camera == sensor {
+            true => String::new(),
+            false => format!(", for a camera of {camera}"),
+        };
         write!(
             f,
-            "AEDAT 2.0: addresses of a {layout}, {layout_by}; {sensor} pixels, {sensor_by}; x and y count from the lower \
+            "AEDAT 2.0: addresses of a {layout}, {layout_by}; {sensor} pixels, {sensor_by}{on}; x and y count from the lower \
              right and are turned; {}",
             layout.polarity()
         )
@@ -442,15 +527,12 @@ mod tests {
 
     #[test]
     fn a_dvs128_counts_from_the_other_corner_and_off_is_1() {
-        let all = [
-            (0, 5),
-            (127 << 8 | 126 << 1 | 1, 7),
-            (DVS128_SYNC, 8),
-            (2, 6),
-        ];
-        for chip in ["", "eu.seebetter.ini.chips.DVS128"] {
-            let decoded = decoded(&recording(chip, &all));
-            assert_eq!((decoded.sensor, decoded.seen.other_types), (DVS128, 1));
+        let plain = [(0, 5), (127 << 8 | 126 << 1 | 1, 7), (2, 6)];
+        let pulse = [&plain[..2], &[(DVS128_SYNC, 8)], &plain[2..]].concat();
+        let named = "eu.seebetter.ini.chips.DVS128";
+        for (chip, all, pulses) in [("", &plain[..], 0), (named, &pulse, 1)] {
+            let decoded = decoded(&recording(chip, all));
+            assert_eq!((decoded.sensor, decoded.seen.other_types), (DVS128, pulses));
             let on = 128 * 128;
             assert_eq!(
                 events(&decoded),
@@ -486,7 +568,7 @@ mod tests {
         let davis = "Davis346red";
         let beyond = recording(davis, &[(300 << 22, 1)]);
         let place = beyond.len() - 8;
-        assert!(said(&beyond, 9).contains(&format!("byte {place}: x = 345, y = -41")));
+        assert!(said(&beyond, 9).contains(&format!("byte {place} has column 0 and row 300")));
         assert!(said(&recording("ATIS", &[]), 9).contains("\"ATIS\""));
         assert!(said(&recording("", &[(0, 1), (0, 2)]), 1).contains("more than 1 events"));
     }

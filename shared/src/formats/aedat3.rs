@@ -1,5 +1,5 @@
-//! AEDAT 3, as cAER records: version 3.1 is indexed where it lies. Of version 3.0, whose y counts from the bottom, y is
-//! turned; where one of several cameras is chosen, or events outside the sensor are left out, a copy is made too.
+//! AEDAT 3, as cAER records. Version 3.1 is indexed where it lies. A copy is made to turn y (version 3.0), to choose one of
+//! several cameras, or to leave out events outside the sensor.
 //!
 //! Source: <https://docs.inivation.com/software/software-advanced-usage/file-formats/aedat-3.0.html>.
 
@@ -21,43 +21,40 @@ pub(super) fn decode<'a>(
     let header = FileHeader::read(recording)?;
     let named = camera_of(&header, recording, options)?;
     let camera = named.and_then(|name| Some((name, camera::named(name)?.sensor)));
+    let source = options.stream.and_then(|stream| u16::try_from(stream).ok());
     let sensor = match (options.sensor, camera) {
         (Some(sensor), _) | (None, Some((_, sensor))) => sensor,
         (None, None) => {
-            let names: Vec<&str> = header.sources.iter().map(|s| s.name).collect();
             return Err(AedatError::NoSensor {
-                found: names.join(", ").chars().take(80).collect(),
+                found: named.unwrap_or_default().to_owned(),
             });
         }
     };
     // Rows are turned on the camera that recorded them, whatever size the frames are to have.
-    let rows = camera.map_or(sensor, |(_, size)| size).height;
+    let size = camera.map_or(sensor, |(_, size)| size);
     let changes = Rewrite {
-        turn_y: (header.version == Version::V30).then_some(rows),
-        source: options.stream,
+        turn_y: (header.version == Version::V30).then_some(size),
+        source,
         inside: options.ignore_outside.then_some(sensor),
         keep_invalid: options.keep_invalid,
     };
-    let (packets, outside) = match changes {
+    let (packets, seen) = match changes {
         Rewrite {
             turn_y: None,
             source: None,
             inside: None,
             ..
-        } => (Cow::Borrowed(recording), 0),
+        } => (Cow::Borrowed(recording), EventCounts::default()),
         _ => {
-            let (copy, outside) = aedat::rewrite(recording, changes)?;
-            (Cow::Owned(copy), outside)
+            let (copy, seen) = aedat::rewrite(recording, changes)?;
+            (Cow::Owned(copy), seen)
         }
     };
     Ok(Decoded {
         packets,
         sensor,
-        recognised: recognised(header.version, sensor, options.sensor, camera),
-        seen: EventCounts {
-            outside,
-            ..EventCounts::default()
-        },
+        recognised: recognised(header.version, sensor, options, camera),
+        seen,
         cut_short: None,
     })
 }
@@ -65,21 +62,23 @@ pub(super) fn decode<'a>(
 /// The name of the camera whose events are read, if the header tells it. A file that was recorded from another says which
 /// camera that came from.
 fn camera_of<'a>(
-    header: &FileHeader<'a>,
+    header: &'a FileHeader,
     recording: &[u8],
     options: &ReadOptions,
 ) -> Result<Option<&'a str>, AedatError> {
-    let sources: Vec<&Source<'a>> = header.sources.iter().filter(|s| !s.former).collect();
+    let sources: Vec<&Source> = header.sources.iter().filter(|s| !s.former).collect();
     let number = match (options.stream, sources.as_slice()) {
         // Which of them the events are of, their packets tell.
         (Some(_), _) | (None, [_, _, ..]) => {
             let cameras = aedat::cameras(recording)?;
-            if let Some(asked) = options.stream.filter(|asked| !cameras.contains(asked)) {
+            let is_there = |asked: &i32| cameras.iter().any(|&camera| i32::from(camera) == *asked);
+            if let Some(asked) = options.stream.filter(|asked| !is_there(asked)) {
                 let found = header.names_of(&cameras);
                 return Err(AedatError::NoSuchSource { asked, found });
             }
             // Several are refused when the recording is indexed.
-            options.stream.or_else(|| cameras.first().copied())
+            let asked = options.stream.and_then(|stream| u16::try_from(stream).ok());
+            asked.or_else(|| cameras.first().copied())
         }
         _ => None,
     };
@@ -90,29 +89,35 @@ fn camera_of<'a>(
         (Some(source), _) | (None, [source]) => source,
         _ => return Ok(None),
     };
-    let former: Vec<&Source<'a>> = header.sources.iter().filter(|s| s.former).collect();
-    Ok(Some(
-        match (camera::named(source.name), former.as_slice()) {
-            (None, [former]) => former.name,
-            _ => source.name,
-        },
-    ))
+    let former: Vec<&Source> = header.sources.iter().filter(|s| s.former).collect();
+    let known = camera::named(&source.name);
+    Ok(Some(match (known, former.as_slice()) {
+        (None, [former]) => &former.name,
+        _ => &source.name,
+    }))
 }
 
 /// What decided how the recording is read.
 fn recognised(
     version: Version,
     sensor: SensorSize,
-    asked: Option<SensorSize>,
+    options: &ReadOptions,
     camera: Option<(&str, SensorSize)>,
 ) -> String {
     let (version, y) = match version {
         Version::V30 => ("3.0", "y counts from the bottom and is turned"),
         Version::V31 => ("3.1", "y counts from the top"),
     };
-    let by = match (asked, camera) {
+    let which = match options.stream {
+        Some(number) => format!("camera {number}, as --stream says; "),
+        None => String::new(),
+    };
+    let by = match (options.sensor, camera) {
         (None, Some((name, _))) => format!("as its source {name} has"),
+        (_, Some((name, size))) if size != sensor => {
+            format!("as --sensor says, for a {name} of {size}")
+        }
         _ => "as --sensor says".to_owned(),
     };
-    format!("AEDAT {version}: {sensor} pixels, {by}; {y}; bit 1 is 1 for ON")
+    format!("AEDAT {version}: {which}{sensor} pixels, {by}; {y}; bit 1 is 1 for ON")
 }

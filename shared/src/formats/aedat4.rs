@@ -20,6 +20,7 @@ use super::packets::{EventError, Packets};
 use super::{Decoded, ReadOptions};
 use crate::SensorSize;
 use crate::aedat::{CutShort, EventCounts, too_many_unexplained};
+use crate::words::printable;
 
 const FIRST_LINE: &[u8] = b"#!AER-DAT4.0\r\n";
 /// The most bytes of the header; real ones have some thousands.
@@ -34,6 +35,14 @@ const INDEX_BITS: u32 = 21;
 /// What is wrong with a recording. Byte offsets count from its start.
 #[derive(Debug, Error)]
 pub enum Aedat4Error {
+    /// A version that is not known.
+    #[error("it is AEDAT {0}; 4.0 is known")]
+    Version(String),
+    /// No size of the sensor.
+    #[error(
+        "the camera's size is not known, because the header does not say it; say it with --sensor, as in --sensor 346x260"
+    )]
+    NoSensor,
     /// The header is broken.
     #[error("its header is broken: {0}")]
     Header(String),
@@ -45,7 +54,7 @@ pub enum Aedat4Error {
     NoStream,
     /// Several streams of events.
     #[error(
-        "it holds several streams of events, {found}; --stream chooses one by its number, as --stream {example}"
+        "it holds several streams of events: {found}. --stream chooses one by its number, as --stream {example}"
     )]
     Streams {
         /// Their numbers, cameras and sizes.
@@ -57,20 +66,21 @@ pub enum Aedat4Error {
     #[error("it holds no stream of events {asked}, which --stream asks for; it holds {found}")]
     NoSuchStream {
         /// The number.
-        asked: u16,
+        asked: i32,
         /// The numbers, cameras and sizes of those there are.
         found: String,
     },
-    /// Packets and events that the header does not explain.
+    /// Packets or events that the header does not explain.
     #[error(
-        "{number} of its {of} packets and events are of streams that its header does not name, or have a polarity that is \
-         neither 0 nor 1, the first in the packet at byte {offset}; at most 1 % may. It is damaged"
+        "{number} of its {of} {what}, the first in the packet at byte {offset}; at most 1 % may. It is damaged"
     )]
     Unexplained {
         /// How many.
         number: u64,
         /// How many there are.
         of: u64,
+        /// What is wrong with them.
+        what: &'static str,
         /// Start of the first such packet.
         offset: usize,
     },
@@ -135,15 +145,13 @@ pub(super) fn decode(
 ) -> Result<Decoded<'static>, Aedat4Error> {
     let header = Header::read(recording)?;
     let stream = header.streams.choose(options.stream)?;
-    let sensor = options.sensor.or(stream.sensor).ok_or_else(|| {
-        Aedat4Error::Header("it does not say the size of the sensor; --sensor does".to_owned())
-    })?;
+    let sensor = options.sensor.or(stream.sensor);
+    let sensor = sensor.ok_or(Aedat4Error::NoSensor)?;
     let mut packets = Packets::new(sensor, limit, 0);
     let mut inflated = Vec::new();
     let mut seen = EventCounts::default();
-    let mut first_unexplained = None;
-    // Events of the stream, and packets of streams that the header does not name.
-    let mut all = 0;
+    // Packets of streams that the header does not name, and events whose polarity is neither 0 nor 1.
+    let (mut unnamed, mut neither) = (Unexplained::default(), Unexplained::default());
     let (mut at, mut cut_short) = (header.end, None);
     while at < header.packets_end {
         let left = header.packets_end - at;
@@ -179,9 +187,9 @@ pub(super) fn decode(
             for (index, event) in events.iter().enumerate() {
                 let [t @ .., _, _, _, _, _, _, _, _] = *event;
                 let [.., x0, x1, y0, y1, polarity, _, _, _] = *event;
+                neither.of += 1;
                 if polarity > 1 {
-                    seen.unexplained += 1;
-                    first_unexplained.get_or_insert(at);
+                    neither.add(at);
                     continue;
                 }
                 let place = (
@@ -201,23 +209,17 @@ pub(super) fn decode(
                         reason,
                     })?;
             }
-            all += events.len() as u64;
         } else if header.streams.has(id) {
             seen.other_types += 1;
         } else {
-            all += 1;
-            seen.unexplained += 1;
-            first_unexplained.get_or_insert(at);
+            unnamed.add(at);
         }
+        unnamed.of += 1;
         at += PACKET_HEADER + size;
     }
-    let of = all + seen.other_types;
-    if let Some(offset) = first_unexplained
-        && too_many_unexplained(seen.unexplained, of)
-    {
-        let number = seen.unexplained;
-        return Err(Aedat4Error::Unexplained { number, of, offset });
-    }
+    unnamed.hold("packets are of streams that its header does not name")?;
+    neither.hold("events have a polarity that is neither 0 nor 1")?;
+    seen.unexplained = unnamed.number + neither.number;
     let packed = packets
         .finish(options.ignore_outside)
         .map_err(|(place, reason)| Aedat4Error::Event {
@@ -238,6 +240,37 @@ pub(super) fn decode(
             events: 0,
         }),
     })
+}
+
+/// What nothing explains, so far.
+#[derive(Default)]
+struct Unexplained {
+    number: u64,
+    /// How many there are of the kind, explained or not.
+    of: u64,
+    /// Start of the first packet with any.
+    first: Option<usize>,
+}
+
+impl Unexplained {
+    fn add(&mut self, packet: usize) {
+        self.number += 1;
+        self.first.get_or_insert(packet);
+    }
+
+    /// Refuses more than may be left out; `what` says what is wrong with them.
+    fn hold(&self, what: &'static str) -> Result<(), Aedat4Error> {
+        let Self { number, of, .. } = *self;
+        match self.first {
+            Some(offset) if too_many_unexplained(number, of) => Err(Aedat4Error::Unexplained {
+                number,
+                of,
+                what,
+                offset,
+            }),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// What decided how the recording is read.
@@ -271,9 +304,15 @@ struct Header {
 impl Header {
     fn read(recording: &[u8]) -> Result<Self, Aedat4Error> {
         let broken = |what: &str| Aedat4Error::Header(what.to_owned());
-        let rest = recording
-            .strip_prefix(FIRST_LINE)
-            .ok_or_else(|| broken("its first line is not #!AER-DAT4.0"))?;
+        let rest = recording.strip_prefix(FIRST_LINE).ok_or_else(|| {
+            let line = recording.split(|&b| b == b'\n').next().unwrap_or_default();
+            let version = String::from_utf8_lossy(line);
+            let version = version.trim_start_matches("#!AER-DAT").trim();
+            match version {
+                "4.0" => broken("its first line does not end in a carriage return and a line feed"),
+                other => Aedat4Error::Version(printable(other, 16)),
+            }
+        })?;
         let (size, rest) = rest
             .split_first_chunk()
             .ok_or_else(|| broken("it ends early"))?;

@@ -11,6 +11,8 @@ use crate::event::DVS128;
 
 /// Marks what jAER calls special events, and in a DAVIS's addresses frames and inertial measurements.
 const SPECIAL: u32 = 1 << 31;
+/// Bits that no address of a DVS128 has.
+const DVS128_UNUSED: u32 = 0x7fff_0000;
 /// Marks a synchronisation pulse of a DVS128.
 const DVS128_SYNC: u32 = 1 << 15;
 /// Marks what came in at a DAVIS's external input.
@@ -85,6 +87,8 @@ impl AddressLayout {
     #[inline]
     pub(super) fn read(self, address: u32) -> Address {
         let special = match self {
+            // Its addresses have 16 bits, those of pulses too.
+            Self::Dvs128 if address & DVS128_UNUSED != 0 => return Address::Unexplained,
             Self::Dvs128 => SPECIAL | DVS128_SYNC,
             Self::Davis => SPECIAL | DAVIS_EXTERNAL,
             Self::Dvs640 => SPECIAL,
@@ -200,7 +204,9 @@ mod tests {
         let polarity = |x, y, on| Address::Polarity { x, y, on };
         assert_eq!(Dvs128.read(127 << 8 | 5 << 1), polarity(5, 127, true));
         assert_eq!(Dvs128.read(1 << 15), Address::Special);
-        assert_eq!(Dvs128.read(1 << 16), Address::Unexplained);
+        for beyond in [1 << 16, 1 << 15 | 1 << 20, 1 << 31 | 1 << 30] {
+            assert_eq!(Dvs128.read(beyond), Address::Unexplained);
+        }
         assert_eq!(
             Davis.read(259 << 22 | 345 << 12 | 1 << 11),
             polarity(345, 259, true)

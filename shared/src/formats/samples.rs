@@ -85,6 +85,13 @@ pub enum SampleError {
     },
 }
 
+/// What files of samples are called in summaries: SpikingJelly's events, figshare's, and ready frames.
+pub const EVENTS_NPZ: &str = "SpikingJelly's events, npz";
+/// See [`EVENTS_NPZ`].
+pub const EVENTS_NPY: &str = "figshare's events, npy in milliseconds";
+/// See [`EVENTS_NPZ`].
+pub const FRAMES_NPZ: &str = "SpikingJelly's ready frames, npz";
+
 /// How exact the times in figshare's arrays are.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TimePrecision {
@@ -100,7 +107,7 @@ pub struct SampleEvents {
     pub packets: Vec<u8>,
     /// Size of the frames.
     pub sensor: SensorSize,
-    /// What decided that: the end of a line for people.
+    /// What decided that, and what else was recognised: the end of a line for people.
     pub recognised: &'static str,
     /// How many there are.
     pub number: u64,

@@ -1,6 +1,6 @@
 //! Which samples a dataset has: its trial lists, its label files and its files of samples, as far as they must be read.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
@@ -10,10 +10,12 @@ use super::{InputError, bounded, mapping_not_used};
 use crate::Set;
 use crate::archive::{Archive, Container, Content, Entry, Member, SampleId};
 use crate::classes::read_mapping;
-use crate::labels::gestures;
-use crate::samples::{MAX_LIST_BYTES, Window, read_labels, read_trials};
-use crate::select::{Listed, Wanted};
+use crate::samples::{Ending, MAX_LIST_BYTES, Window, read_labels, read_trials};
+use crate::select::{Listed, Wanted, Which};
+use crate::words::some_of;
 
+/// Recordings that a message names at most.
+const SHOWN: usize = 5;
 /// Rows of all label files of a dataset, and files of samples; the real one has 1,464.
 const MAX_ROWS: usize = 1 << 18;
 
@@ -41,6 +43,10 @@ pub(super) struct Lists {
     rows: usize,
     /// Files of one sample each.
     samples: Vec<SampleId>,
+    /// Whether there are recordings.
+    has_recordings: bool,
+    /// Every member so far.
+    seen: HashSet<Member>,
     mapping: Option<Vec<String>>,
     /// Whether names of classes were found, though perhaps none that can be used.
     mapping_seen: bool,
@@ -53,11 +59,12 @@ impl Lists {
     pub(super) fn read(
         archive: &Archive,
         wanted: &Wanted,
-        classes_are_given: bool,
+        default_names: &[String],
         read: &AtomicU64,
     ) -> Result<Self, InputError> {
         let mut lists = Self::default();
         let mut failed = None;
+        let mut at_the_end = true;
         // What is found is looked through now and then: each time would be too often in an archive made for it.
         let mut looked_through = 0;
         // A folder's files are known from the start. Elsewhere names of classes may come last.
@@ -73,15 +80,16 @@ impl Lists {
                 return Ok(ControlFlow::Break(()));
             }
             let more = lists.rows > looked_through + looked_through / 8;
-            let names_may_come = is_stream && !classes_are_given && !lists.mapping_seen;
+            let names_may_come = is_stream && !lists.mapping_seen;
             let lists_may_come = lists.trials.iter().any(Option::is_none);
             if names_may_come || lists_may_come || !(more || found) {
                 return Ok(ControlFlow::Continue(()));
             }
             looked_through = lists.rows;
-            Ok(match lists.tell(wanted) {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
+            at_the_end = !lists.tell(wanted, default_names);
+            Ok(match at_the_end {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
             })
         })?;
         if let Some(error) = failed {
@@ -90,7 +98,22 @@ impl Lists {
         let missing = Set::ALL
             .into_iter()
             .find(|&set| lists.trials[set as usize].is_none());
+        // Read to the end, so that what is not there is missing.
+        let listed = lists.trials.iter().flatten().flatten();
+        let missing_labels = listed.filter(|r| !lists.labels.contains_key(*r));
+        let missing_labels: Vec<&str> = missing_labels.map(String::as_str).collect();
+        if at_the_end && lists.notes.is_empty() && !missing_labels.is_empty() {
+            let note = format!(
+                "there are no label files of {}",
+                some_of(&missing_labels, SHOWN)
+            );
+            lists.notes.push(note);
+        }
+        let has_recordings = lists.trials.iter().any(Option::is_some) || lists.has_recordings;
         match missing {
+            _ if has_recordings && !lists.samples.is_empty() => Err(InputError::Mixed {
+                path: archive.path.clone(),
+            }),
             Some(set) if lists.samples.is_empty() => Err(InputError::ListMissing {
                 path: archive.path.clone(),
                 file: Member::Trials(set).file_name(),
@@ -105,12 +128,12 @@ impl Lists {
     }
 
     /// Whether all that is `wanted` is known.
-    fn tell(&self, wanted: &Wanted) -> bool {
-        let names = self.mapping.clone().unwrap_or_else(gestures);
+    fn tell(&self, wanted: &Wanted, default_names: &[String]) -> bool {
+        let names = self.mapping.as_deref().unwrap_or(default_names);
         let (listed, _) = self.listed(wanted.recording(), false);
-        let chosen = wanted.choose(&listed, &names);
+        let chosen = wanted.choose(&listed, names);
         // The only one of many is known only at the end.
-        wanted.sample != crate::select::Which::Only
+        wanted.sample != Which::Only
             && chosen.is_ok_and(|chosen| !wanted.each_class || chosen.len() == names.len())
     }
 
@@ -186,8 +209,19 @@ impl Lists {
             Ok(content(entry, limit)?.ok_or(InputError::TooLarge {
                 file: file.clone(),
                 limit,
+                is_list: true,
             }))
         };
+        // A recording has one name, whatever its file's ending.
+        let twin = match &member {
+            Member::Recording(name, _) => Ending::ALL
+                .into_iter()
+                .any(|ending| self.seen.contains(&Member::Recording(name.clone(), ending))),
+            _ => false,
+        };
+        if !self.seen.insert(member.clone()) || twin {
+            return Ok(Err(InputError::Doubled { file: file.clone() }));
+        }
         match member {
             Member::Trials(set) => match text()?.map(|text| read_trials(&text)) {
                 Ok(Ok(list)) => self.trials[set as usize] = Some(list),
@@ -216,10 +250,9 @@ impl Lists {
             Member::Stray(path) => self.notes.push(format!(
                 "left out: {path} lies where samples do, but its folders name no label from 0 to 255"
             )),
-            Member::Recording(..) => {}
+            Member::Recording(..) => self.has_recordings = true,
         }
-        let most = self.rows.max(self.labels.len()).max(self.samples.len());
-        Ok(match most > MAX_ROWS || self.notes.len() > MAX_ROWS {
+        Ok(match self.rows.max(self.seen.len()) > MAX_ROWS {
             true => Err(InputError::TooManyRows(MAX_ROWS)),
             false => Ok(()),
         })

@@ -9,12 +9,11 @@ use super::{InputError, Kind, SampleInput, read_file, recording_name};
 use crate::aedat::EventCounts;
 use crate::archive::{Member, SampleId, SampleLayout};
 use crate::formats::{
-    Format, FormatError, ReadOptions, ReadyFrames, SampleError, decode, events_npy, events_npz,
-    frames_npz, holds_frames,
+    EVENTS_NPY, EVENTS_NPZ, FRAMES_NPZ, Format, FormatError, ReadOptions, ReadyFrames, SampleError,
+    decode, events_npy, events_npz, frames_npz, holds_frames,
 };
 use crate::frames::MAX_FRAMES_BY_DURATION;
 use crate::recording::{Recording, WindowEvents};
-use crate::words::counted;
 use crate::{CacheFile, SensorSize, Set, SplitMode};
 
 /// The part of the memory that a file may take, and the part that is allowed at least to what is inflated.
@@ -37,8 +36,8 @@ pub enum SampleContent<'a> {
         sensor: SensorSize,
         /// How they were made, if their folder says it.
         split: Option<SplitMode>,
-        /// What they were recognised as.
-        recognised: &'static str,
+        /// What they were recognised as, and what decided that.
+        recognised: &'a str,
     },
 }
 
@@ -46,6 +45,8 @@ pub enum SampleContent<'a> {
 pub struct EventSample<'a> {
     /// The recording, or the file of the sample.
     recording: &'a Recording<'a>,
+    /// What was seen of it.
+    counts: EventCounts,
     /// They.
     pub events: WindowEvents<'a>,
     /// First microsecond, and first microsecond after: of the label's window, or of all events.
@@ -55,24 +56,16 @@ pub struct EventSample<'a> {
 }
 
 impl EventSample<'_> {
-    /// Why there are no events, in words that follow a semicolon; `None` if there are some.
+    /// Why there are no events, in words; `None` if there are some.
     pub fn why_empty(&self) -> Option<String> {
-        let counts = self.recording.counts();
+        let (start, end) = self.span;
         (self.events.number == 0).then(|| match self.recording.span() {
-            Some((first, last)) => format!("the recording has events from {first} to {last} us"),
-            None => why_empty(&counts),
+            Some(_) => format!(
+                "no events from {start} to {end} us; the recording {}",
+                self.counts.why_empty(self.recording.span())
+            ),
+            None => format!("no events; the recording {}", self.counts.why_empty(None)),
         })
-    }
-}
-
-/// Why a recording has no events, in words.
-pub fn why_empty(counts: &EventCounts) -> String {
-    match counts {
-        EventCounts { invalid: 0, .. } => "the recording has no events".to_owned(),
-        EventCounts { invalid, .. } => format!(
-            "the recording has {}, all with a clear valid bit: --keep-invalid counts them",
-            counted(*invalid, "event")
-        ),
     }
 }
 
@@ -115,7 +108,8 @@ impl SampleInput {
             }
             Kind::Sample(format, _) => {
                 let bytes = read_file(&self.path, limit)?;
-                let folder = self.path.ancestors().nth(3);
+                let path = self.path.canonicalize();
+                let folder = path.as_ref().ok().and_then(|path| path.ancestors().nth(3));
                 let split = folder.and_then(SplitMode::of_path);
                 let file = self.path.display().to_string();
                 places.iter().try_for_each(|&at| {
@@ -136,7 +130,12 @@ impl SampleInput {
                         }
                         let (member, file) = (entry.member.clone(), entry.member.file_name());
                         let result = match content(entry, limit)? {
-                            None => Err(InputError::TooLarge { file, limit }.into()),
+                            None => Err(InputError::TooLarge {
+                                file,
+                                limit,
+                                is_list: false,
+                            }
+                            .into()),
                             Some(bytes) => match &member {
                                 Member::Sample(id) => of_member.iter().try_for_each(|&at| {
                                     let mut take = |content: SampleContent<'_>| take(at, content);
@@ -226,6 +225,7 @@ impl SampleInput {
             let (start, end) = span.unwrap_or(all);
             let sample = EventSample {
                 recording: &recording,
+                counts,
                 events: recording.window(start, end),
                 span: (start, end),
                 recognised: &decoded.recognised,
@@ -251,6 +251,7 @@ impl SampleInput {
         };
         let of_sample = |reason: SampleError| wrong(reason.into());
         let options = &self.options.read;
+        options.check(format).map_err(wrong)?;
         if format == Format::Npz && holds_frames(bytes).map_err(of_sample)? {
             let room = self.options.memory / FILE_SHARE;
             let ready = Frames::read(bytes, options, room).map_err(of_sample)?;
@@ -259,7 +260,7 @@ impl SampleInput {
                 frames: ready.frames,
                 sensor: ready.sensor,
                 split,
-                recognised: "SpikingJelly's ready frames, npz",
+                recognised: &format!("{FRAMES_NPZ}: {} pixels, as they have", ready.sensor),
             });
         }
         let limit = format.max_events(bytes.len() as u64, self.options.memory / INFLATED_SHARE);
@@ -278,11 +279,17 @@ impl SampleInput {
             .map_or((0, 0), |(first, last)| (first, last + 1));
         take(SampleContent::Events(EventSample {
             recording: &recording,
+            counts,
             events: recording.window(i64::MIN, i64::MAX),
             span,
             recognised: &format!(
-                "events in {format}: {} pixels, {}",
-                read.sensor, read.recognised
+                "{}: {} pixels, {}",
+                match format {
+                    Format::Npy => EVENTS_NPY,
+                    _ => EVENTS_NPZ,
+                },
+                read.sensor,
+                read.recognised
             ),
         }))
     }
@@ -297,16 +304,7 @@ fn format_of(sample: &SampleId) -> Format {
 
 /// What was left out of a file, if anything was that a user should know.
 fn left_out(file: &str, counts: &EventCounts) -> Option<String> {
-    let parts = [
-        (counts.outside, "outside the sensor"),
-        (counts.unexplained, "that nothing explains"),
-    ];
-    let parts: Vec<String> = parts
-        .iter()
-        .filter(|(number, _)| *number > 0)
-        .map(|(number, what)| format!("{} {what}", counted(*number, "event")))
-        .collect();
-    (!parts.is_empty()).then(|| format!("{file}: left out {}", parts.join(" and ")))
+    Some(format!("{file}: {}", counts.left_out()?))
 }
 
 /// Ready frames in memory.

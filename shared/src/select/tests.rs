@@ -66,7 +66,7 @@ fn what_is_not_there_is_said_with_what_is() {
     for (said, parts) in [
         (
             said(None, "5", None),
-            &["number 5", "5, numbers 0 to 4", "test set", "1, number 0"][..],
+            &["number 5", "5, numbers 0 to 4", "test set", "one, number 0"][..],
         ),
         (
             said(None, "", Some("7")),

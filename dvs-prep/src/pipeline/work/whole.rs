@@ -33,10 +33,14 @@ impl Work<'_> {
             file: file.clone(),
             reason: reason.into(),
         };
+        let options = &self.settings.read;
+        options.check(format).map_err(|reason| Problem::Format {
+            file: file.clone(),
+            reason,
+        })?;
         if format == Format::Npz && holds_frames(bytes).map_err(wrong)? {
             return self.ready_frames(id, bytes);
         }
-        let options = &self.settings.read;
         let limit = format.max_events(bytes.len() as u64, self.settings.inflated());
         let start = Instant::now();
         let (events, kind) = match format {

@@ -6,7 +6,7 @@ use roxmltree::{Document, Node, ParsingOptions};
 
 use super::Aedat4Error;
 use crate::SensorSize;
-use crate::words::some_of;
+use crate::words::{printable, some_of};
 
 const MAX_NODES: u32 = 20_000;
 
@@ -65,9 +65,9 @@ impl Streams {
     }
 
     /// The stream of events that is asked for by its number, or else the only one.
-    pub(super) fn choose(&self, asked: Option<u16>) -> Result<&Stream, Aedat4Error> {
+    pub(super) fn choose(&self, asked: Option<i32>) -> Result<&Stream, Aedat4Error> {
         if let Some(asked) = asked {
-            let found = self.events.iter().find(|s| s.id == i32::from(asked));
+            let found = self.events.iter().find(|s| s.id == asked);
             return found.ok_or_else(|| Aedat4Error::NoSuchStream {
                 asked,
                 found: self.in_words(),
@@ -112,11 +112,10 @@ impl Stream {
         let sensor = pixels("sizeX")
             .zip(pixels("sizeY"))
             .and_then(|(x, y)| SensorSize::checked(x, y));
-        let printable = |text: &str| text.chars().filter(|c| !c.is_control()).take(40).collect();
         Self {
             id,
             sensor,
-            source: info("source").map(printable),
+            source: info("source").map(|name| printable(name, 40)),
         }
     }
 

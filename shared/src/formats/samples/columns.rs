@@ -9,8 +9,8 @@ use crate::formats::packets::{EventError, Packets};
 /// What is known of each event so far.
 pub(super) struct Columns {
     times: Vec<i64>,
-    x: Vec<u16>,
-    y: Vec<u16>,
+    x: Vec<i32>,
+    y: Vec<i32>,
     polarity: Vec<bool>,
     limit: usize,
 }
@@ -84,7 +84,7 @@ impl Columns {
                 expected,
             })
         };
-        let pixel = || u16::try_from(value).map_err(|_| wrong("a pixel, from 0 to 65535"));
+        let pixel = || i32::try_from(value).map_err(|_| wrong("a coordinate of a pixel"));
         let at = event as usize;
         match column {
             "t" => put(&mut self.times, at, value),
@@ -106,10 +106,14 @@ impl Columns {
         let event_error = |(index, reason)| SampleError::Event { index, reason };
         // These files do not say their sensor. The datasets that come in them are of the DVS128.
         let (sensor, recognised) = match options.sensor {
-            Some(sensor) => (sensor, "as --sensor says"),
+            Some(sensor) => (
+                sensor,
+                "as --sensor says; y counts from the top; polarity 1 is ON",
+            ),
             None => (
                 DVS128,
-                "as DVS128 Gesture has, since the files do not say; --sensor says another size",
+                "as DVS128 Gesture has, since the files do not say (--sensor says another size); y counts from the top; \
+                 polarity 1 is ON",
             ),
         };
         let mut packets = Packets::new(sensor, self.limit, self.times.len());
