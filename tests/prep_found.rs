@@ -130,6 +130,26 @@ fn an_archive_within_an_archive_and_one_without_the_dataset_are_named() {
     fs::write(at("several.zip"), zip(&several)).unwrap();
     let said = fail(&["-i", text(&at("several.zip"))]);
     assert!(said.contains("a.tar.gz, b.tar.gz"), "{said}");
+    // Two of the right name: which one is meant, nothing tells.
+    let inner = gzip(&tar(&dataset()));
+    let twice = [
+        file("a/DvsGesture.tar.gz", &inner),
+        file("b/DvsGesture.tar.gz", &inner),
+    ];
+    fs::write(at("twice.zip"), zip(&twice)).unwrap();
+    let said = fail(&["-i", text(&at("twice.zip"))]);
+    assert!(
+        said.contains("a/DvsGesture.tar.gz") && said.contains("b/DvsGesture.tar.gz"),
+        "{said}"
+    );
+    // What a browser saved under an archive's name is told from an archive.
+    let page = [file("x/DvsGesture.tar.gz", b"<!DOCTYPE html><title>Box")];
+    fs::write(at("page.zip"), zip(&page)).unwrap();
+    let said = fail(&["-i", text(&at("page.zip"))]);
+    assert!(
+        said.contains("x/DvsGesture.tar.gz") && said.contains("HTML page"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -197,6 +217,72 @@ fn the_only_dataset_further_down_is_meant() {
     write(&nothing.join("notes.txt"), b"");
     let said = fail(&["-i", text(&nothing)]);
     assert!(said.contains("which holds notes.txt"), "{said}");
+}
+
+#[test]
+fn names_of_classes_beside_what_was_found_are_used_as_in_a_zip() {
+    let folder = tempfile::tempdir().unwrap();
+    let names: String = (1..=11).map(|i| format!("own{i},{i}\n")).collect();
+    let inner = gzip(&tar(&dataset()));
+    let files = vec![
+        file("x/DvsGesture.tar.gz", &inner),
+        file("x/gesture_mapping.csv", names.as_bytes()),
+    ];
+    let zipped = folder.path().join("x.zip");
+    fs::write(&zipped, zip(&files)).unwrap();
+    let unpacked = folder.path().join("unpacked");
+    unpack(&unpacked, &files);
+    let further = folder.path().join("further");
+    unpack(&further.join("x/DvsGesture"), &dataset());
+    write(&further.join("x/gesture_mapping.csv"), names.as_bytes());
+    let key = |input: &Path| run(&["key", "-i", text(input)]).stdout;
+    for (n, input) in [&zipped, &unpacked, &further].into_iter().enumerate() {
+        let cache = folder.path().join(format!("{n}.h5"));
+        prepare(input, &cache, &["-T", "2"]);
+        let names = CacheFile::open(&cache).unwrap().header.label_names.clone();
+        assert_eq!(names[0], "own1", "{}", input.display());
+        assert_eq!(key(input), key(&zipped), "{}", input.display());
+    }
+}
+
+#[test]
+fn the_search_further_down_says_what_it_could_not_look_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("place");
+    write(&place.join("a/DvsGesture.tar.gz"), b"\x1f\x8b broken");
+    let said = fail(&["-i", text(&place)]);
+    assert!(said.contains("a/DvsGesture.tar.gz"), "{said}");
+    // Folders named as sets or classes are no samples without files of samples.
+    let code = folder.path().join("code");
+    write(&code.join("train/main.py"), b"import this");
+    write(&code.join("test/main.py"), b"import this");
+    let said = fail(&["-i", text(&code)]);
+    assert!(said.contains("no DVS128 Gesture archive"), "{said}");
+    unpack(&code.join("data"), &dataset());
+    is_the_dataset(&code);
+}
+
+#[test]
+fn a_sample_alone_has_the_names_of_the_classes_that_its_folder_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("events_np");
+    let one = place.join("train/1/anna_0.npz");
+    write(&one, &events_npz(&events(20, 50, 3)));
+    write(
+        &place.join("gesture_mapping.csv"),
+        b"action,label\nrock,1\npaper,2\n",
+    );
+    for input in [&one, &place] {
+        let shown = json(&["view", text(input)]);
+        assert_eq!(shown["samples"][0]["label_name"], "paper");
+    }
+    // A number is a label, whatever the classes are called, if both would differ.
+    write(
+        &place.join("gesture_mapping.csv"),
+        b"action,label\n1,1\n0,2\n",
+    );
+    let said = fail(&["view", text(&place), "--label", "0"]);
+    assert!(said.contains("0"), "{said}");
 }
 
 #[test]

@@ -519,3 +519,121 @@ fn events_that_are_all_invalid_are_said_to_be() {
     );
     assert!(!Path::exists(&empty.cache()));
 }
+
+#[test]
+fn events_of_a_dvs128_have_no_bits_beyond_its_15() {
+    let events = events_on(1000, DVS128);
+    let header = "# AEChip: DVS128\r\n";
+    // The lowest bits say where an event is; bit 15 marks a pulse and bit 31 one from elsewhere.
+    for strange in [1 << 16, 1 << 30 | 1 << 15, 1 << 31 | 1 << 20] {
+        let mut addresses = addressed(&events, dvs128);
+        addresses.extend((0..500).map(|i| (strange | i, 11_000)));
+        let said = Dataset::new(&aedat2(header, &addresses)).fail(&[]);
+        assert!(said.contains("500 of its 1500 events"), "{said}");
+    }
+    // A file of another camera that names none and whose addresses happen to have 16 bits is no DVS128's.
+    let mut pulses = addressed(&events, dvs128);
+    pulses.extend((0..500).map(|i| (1 << 15 | i, 11_000)));
+    let said = Dataset::new(&aedat2("", &pulses)).fail(&[]);
+    assert!(said.contains("--layout"), "{said}");
+    let named = Dataset::new(&aedat2(header, &pulses)).summary(&[]);
+    assert_eq!(named["events_left_out"]["other_types"], 1000);
+}
+
+#[test]
+fn v2e_events_beyond_the_sensor_and_v2e_noise_are_no_guess() {
+    let events = events_on(4000, SIZE_346);
+    let mut addresses = addressed(&events, |e| davis(e, SIZE_346));
+    addresses.insert(100, (400 << 12 | 7 << 22, events[100].t as u32));
+    let dataset = Dataset::new(&aedat2(V2E, &addresses));
+    let sensor = ["--sensor", "346x260"];
+    let said = dataset.fail(&sensor);
+    assert!(said.contains("1 of its 4001 events"), "{said}");
+    let ignored = [&sensor[..], &["--ignore-outside"]].concat();
+    let summary = dataset.summary(&ignored);
+    assert_eq!(summary["events_left_out"]["outside_sensor"], 2);
+    assert_eq!(dataset.samples(&ignored), expected(&events, SIZE_346));
+    let noise = format!("{V2E}# noise events are labeled as addressed external input events\r\n");
+    let large = addressed(&events_on(4000, SIZE_640), dvs640);
+    let said = Dataset::new(&aedat2(&noise, &large)).fail(&[]);
+    assert!(said.contains("--label_signal_noise"), "{said}");
+}
+
+#[test]
+fn what_a_header_says_reaches_no_terminal_raw() {
+    let events = events_on(50, DVS128);
+    let source = "#Source 1: \u{1b}[2J\u{7}camera\r\n#!END-HEADER\r\n";
+    let three = aedat3("3.1", source, 1, &events);
+    let two = aedat2("# AEChip: \u{1b}[2Jcamera\r\n", &addressed(&events, dvs128));
+    for bytes in [three, two] {
+        let dataset = Dataset::new(&bytes);
+        let view = fail(&["view", text(&dataset.input().join("a.aedat"))]);
+        for said in [dataset.fail(&[]), view] {
+            assert!(
+                !said.contains('\u{1b}') && !said.contains('\u{7}'),
+                "{said:?}"
+            );
+            assert!(said.contains("camera"), "{said}");
+        }
+    }
+}
+
+#[test]
+fn options_that_no_recording_has_a_use_for_are_refused() {
+    let events = events_on(300, DVS128);
+    let dataset = Dataset::new(&aedat3("3.1", SOURCE, 1, &events));
+    let path = dataset.input().join("a.aedat");
+    for option in [&["--layout", "davis"][..], &["--stream", "7"]] {
+        let view = fail(&[&["view", text(&path)], option].concat());
+        for said in [dataset.fail(option), view] {
+            assert!(said.contains(option[0]), "{said}");
+        }
+        assert!(!Path::exists(&dataset.cache()));
+    }
+    let two = Dataset::new(&aedat2("# AEChip: DVS128\r\n", &addressed(&events, dvs128)));
+    let said = two.fail(&["--stream", "0"]);
+    assert!(said.contains("--stream"), "{said}");
+    // A cache of another number of pixels, and one whose size was said, is another cache.
+    dataset.summary(&["--sensor", "128x128"]);
+    let said = dataset.fail(&[]);
+    assert!(
+        said.contains("--sensor 128 x 128") && said.contains("--force"),
+        "{said}"
+    );
+}
+
+#[test]
+fn view_shows_the_frames_that_prepare_makes() {
+    let events = events_on(997, SIZE_346);
+    let bytes = aedat2(V2E, &addressed(&events, |e| davis(e, SIZE_346)));
+    let dataset = Dataset::new(&bytes);
+    let sizes: &[&[&str]] = &[
+        &["--sensor", "346x260"],
+        &["--sensor", "200x150", "--ignore-outside"],
+    ];
+    for args in sizes {
+        dataset.summary(args);
+        let args = [*args, &["-T", "4"]].concat();
+        let of_cache = run(&["view", text(&dataset.cache()), "--json"]).stdout;
+        let of_cache: Value = serde_json::from_slice(&of_cache).unwrap();
+        let frames = |shown: &Value| {
+            let frames = shown["samples"][0]["frames"].as_array().unwrap();
+            let counts = |f: &Value| (f["events_off"].clone(), f["events_on"].clone());
+            frames.iter().map(counts).collect::<Vec<_>>()
+        };
+        assert_eq!(frames(&dataset.view(&args)), frames(&of_cache));
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_pipe_without_an_end_is_no_recording() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pipe.aedat");
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.unwrap().success());
+    for line in [&["view"][..], &["-i"], &["key", "-i"]] {
+        let said = fail(&[line, &[text(&path)]].concat());
+        assert!(said.contains("pipe.aedat"), "{said}");
+    }
+}
