@@ -201,7 +201,7 @@ impl Slope {
         plane(self, dy, x, dx);
     }
 
-    /// As [`apply`](Self::apply), with `d` first dy, then dx.
+    /// As `apply`, with `d` first dy, then dx.
     pub fn apply_in_place(&self, x: &[f32], d: &mut [f32]) {
         #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
         fn plane(slope: &Slope, x: &[f32], d: &mut [f32]) {
