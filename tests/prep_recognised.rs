@@ -175,6 +175,17 @@ fn an_unknown_camera_is_read_by_the_layout_that_the_user_names() {
         run(&[&["key", "-i", text(&input)], args].concat()).stdout
     };
     assert_ne!(key(&told), key(&["--sensor", "346x260"]));
+    // The header may name a smaller camera than the one that recorded the events.
+    let large = events_on(800, SIZE_640);
+    let addresses = addressed(&large, |e| davis(e, SIZE_640));
+    let lies = Dataset::new(&aedat2("# AEChip: Davis346red\r\n", &addresses));
+    let told = ["--sensor", "640x480"];
+    for args in [&[][..], &told] {
+        let said = lies.fail(args);
+        assert!(said.contains("say so with --layout and --sensor"), "{said}");
+    }
+    let told = ["--layout", "davis", "--sensor", "640x480"];
+    assert_eq!(lies.samples(&told), expected(&large, SIZE_640));
     let said = dataset.fail(&["--layout", "dvs640", "--sensor", "346x260"]);
     assert!(
         said.contains("with --layout davis, not with --layout dvs640"),

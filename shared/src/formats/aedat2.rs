@@ -113,7 +113,13 @@ pub enum Aedat2Error {
     },
     /// Events outside the camera, from whose last row and column coordinates count.
     #[error(
-        "the event at byte {offset} has column {x} and row {y} in its address, {}", outside_camera(*.camera, *.number, *.of)
+        "the event at byte {offset} has column {x} and row {y} in its address, {}{}",
+        outside_camera(*.camera, *.number, *.of),
+        if too_many_unexplained(*.number, *.of) {
+            ". If another camera recorded it, say so with --layout and --sensor"
+        } else {
+            ""
+        }
     )]
     OutsideCamera {
         /// Start of the first such event.
@@ -387,7 +393,8 @@ impl Reading {
         if layout == AddressLayout::Dvs640 && header.noise_labels {
             return Err(Aedat2Error::NoiseLabels);
         }
-        let camera = named.flatten().filter(|camera| camera.layout == layout);
+        // A user who says the layout does not believe the header's camera, nor its size.
+        let camera = named.flatten().filter(|_| options.layout.is_none());
         let known = match (camera, layout.sensor()) {
             (Some(camera), _) => Some((camera.sensor, "as that camera has".to_owned())),
             (None, Some(sensor)) => Some((sensor, format!("as a {layout} has"))),
