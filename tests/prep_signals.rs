@@ -13,8 +13,8 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dvs_prep::output_lock::OutputLock;
-use dvs_prep::temporary::remove_all;
+use dvs_shared::output::OutputLock;
+use dvs_shared::output::temporary::remove_all;
 use running::*;
 use support::*;
 

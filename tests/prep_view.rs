@@ -11,7 +11,7 @@ use std::io::BufReader;
 use std::path::Path;
 use std::time::Duration;
 
-use dvs_prep::view::{Animation, Background, Clip, Colours, Scheme, Style, contact_sheet};
+use dvs_shared::view::{Animation, Background, Clip, Colours, Scheme, Style, contact_sheet};
 use dvs_shared::{Event, SensorSize};
 use serde_json::Value;
 use support::*;

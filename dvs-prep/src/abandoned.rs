@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use dvs_prep::output_lock::OutputLock;
-use dvs_prep::unfinished;
+use dvs_shared::output::{OutputLock, remove_abandoned, unfinished_of};
 
 /// Removes what killed runs left of the locked output and of files `beside` it. That it cannot be removed is no reason
 /// to stop.
@@ -14,7 +13,7 @@ pub fn clear_up(lock: &OutputLock, beside: &[&Path]) {
             "dvs-prep: warning: {output} cannot be locked here ({reason}); see to it that no other run makes it now"
         );
     }
-    match unfinished::remove_abandoned(lock, beside) {
+    match remove_abandoned(lock, beside) {
         Ok(removed) => {
             for file in removed {
                 eprintln!(
@@ -31,7 +30,7 @@ pub fn clear_up(lock: &OutputLock, beside: &[&Path]) {
 
 /// The same where the lock was not needed for anything else, should there be something and nobody be at work on it.
 pub fn clear_up_unlocked(output: &Path, beside: &[&Path]) {
-    let unfinished = unfinished::unfinished_of(output, beside);
+    let unfinished = unfinished_of(output, beside);
     if (OutputLock::has_file(output) || unfinished.is_ok_and(|files| !files.is_empty()))
         && let Ok(Some(lock)) = OutputLock::try_acquire(output)
     {

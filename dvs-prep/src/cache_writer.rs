@@ -8,6 +8,7 @@ use dvs_shared::cache_format::{
     FORMAT, FORMAT_VERSION, NAME_BYTES, ROWS_CRC32, attr, dataset, frame_bytes, frames_shape,
 };
 use dvs_shared::event::POLARITIES;
+use dvs_shared::output::AtomicFile;
 use dvs_shared::{CacheHeader, ChunkCodec, CountType, Set, SetRows};
 use hdf5::types::{FixedUnicode, VarLenUnicode};
 use hdf5::{Dataset, Group, H5Type};
@@ -17,7 +18,6 @@ use rayon::prelude::*;
 use thiserror::Error;
 
 use crate::staging::{StagedChunk, StagedSample, Staging};
-use crate::unfinished::Unfinished;
 
 /// Chunks encoded ahead of the one being written, where their counts must be widened.
 const AHEAD: usize = 32;
@@ -54,7 +54,7 @@ pub type NamedSample = (String, StagedSample);
 /// See [`WriteError`].
 pub fn write(
     path: &Path,
-    unfinished: Unfinished<'_>,
+    unfinished: AtomicFile<'_>,
     header: &CacheHeader,
     sets: &[Vec<NamedSample>; 2],
     staging: &Staging,

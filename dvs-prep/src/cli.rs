@@ -5,8 +5,8 @@ mod view;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use dvs_prep::manual::Shell;
 use dvs_prep::synth::Light;
+use dvs_shared::manual::Shell;
 use dvs_shared::read_args::ReadArgs;
 
 pub use self::view::{Colour, Delay, ViewArgs};

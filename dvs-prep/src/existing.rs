@@ -12,11 +12,11 @@ use dvs_shared::archive::Archive;
 use dvs_shared::cache_format::HDF5_SIGNATURE;
 use dvs_shared::file_kind::irregular;
 use dvs_shared::formats::{AddressLayout, ReadOptions};
+use dvs_shared::output::OutputLock;
 use dvs_shared::{CacheError, CacheFile, CacheHeader};
 use thiserror::Error;
 
 use crate::file_stamp::FileStamp;
-use crate::output_lock::OutputLock;
 use crate::pipeline::Settings;
 use crate::source_note::{self, SourceError};
 

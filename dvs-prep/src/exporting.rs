@@ -9,11 +9,9 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::error::ErrorKind;
 use dvs_prep::export::{EventFiles, write_npy, write_npz};
 use dvs_prep::file_stamp::FileStamp;
-use dvs_prep::output_lock::OutputLock;
 use dvs_prep::pipeline::{self, Progress, Settings};
 use dvs_prep::source_note;
-use dvs_prep::unfinished::folder_of;
-use dvs_prep::unfinished_folder::UnfinishedFolder;
+use dvs_shared::output::{AtomicFolder, OutputLock, folder_of};
 use dvs_shared::{CacheFile, SplitMode};
 use serde::Serialize;
 
@@ -94,7 +92,7 @@ fn frames(args: &ExportArgs) -> Result<Exported> {
     let place = place(args, folder_of(&args.input))?;
     let folder = place.join(name);
     let lock = locked(&folder)?;
-    let unfinished = UnfinishedFolder::create(&lock)
+    let unfinished = AtomicFolder::create(&lock)
         .with_context(|| format!("cannot write {}", folder.display()))?;
     let mut notes = Vec::new();
     let samples = if npz {
@@ -154,7 +152,7 @@ fn events(args: &ExportArgs) -> Result<Exported> {
     let place = place(args, &default_folder(&args.input, &archive))?;
     let folder = place.join(EVENTS_FOLDER);
     let lock = locked(&folder)?;
-    let unfinished = UnfinishedFolder::create(&lock)
+    let unfinished = AtomicFolder::create(&lock)
         .with_context(|| format!("cannot write {}", folder.display()))?;
     let files = EventFiles::new(unfinished)?;
     let pool = rayon::ThreadPoolBuilder::new()

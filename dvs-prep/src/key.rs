@@ -6,10 +6,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use dvs_prep::cache_key::cache_key;
 use dvs_prep::file_stamp::FileStamp;
-use dvs_prep::output_lock::OutputLock;
 use dvs_prep::pipeline::Progress;
 use dvs_prep::source_note;
 use dvs_shared::cache_format::FORMAT_VERSION;
+use dvs_shared::output::OutputLock;
 use serde::Serialize;
 
 use crate::options::Options;

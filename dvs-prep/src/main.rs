@@ -18,9 +18,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser};
-use dvs_prep::manual;
 use dvs_prep::synth::write_archive;
 use dvs_shared::CacheFile;
+use dvs_shared::manual;
 
 use crate::cli::{
     Cli, Command, CompletionsArgs, ExportArgs, InfoArgs, ManArgs, PrepareArgs, SynthArgs,

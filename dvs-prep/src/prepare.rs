@@ -7,11 +7,10 @@ use anyhow::{Context, Result};
 use dvs_prep::cache_writer;
 use dvs_prep::existing;
 use dvs_prep::file_stamp::FileStamp;
-use dvs_prep::output_lock::OutputLock;
 use dvs_prep::pipeline::{self, Prepared, Progress};
 use dvs_prep::source_note;
 use dvs_prep::step_times::Step;
-use dvs_prep::unfinished::{Unfinished, folder_of};
+use dvs_shared::output::{AtomicFile, OutputLock, folder_of};
 use dvs_shared::{CacheFile, CacheHeader};
 
 use crate::abandoned;
@@ -55,7 +54,7 @@ pub fn prepare(options: &Options) -> Result<Summary> {
         }
     }
     let lock = lock.context("no cache can be made there")?;
-    let unfinished = Unfinished::create(&lock, output)
+    let unfinished = AtomicFile::create(&lock, output)
         .with_context(|| format!("cannot write the cache {}", output.display()))?;
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(settings.workers())

@@ -11,14 +11,13 @@ use std::sync::atomic::AtomicU64;
 
 use dvs_shared::archive::Archive;
 use dvs_shared::file_kind::irregular;
+use dvs_shared::output::{AtomicFile, OutputLock};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::error::Problems;
 use crate::file_stamp::{FileStamp, change_since};
 use crate::fingerprint;
-use crate::output_lock::OutputLock;
-use crate::unfinished::Unfinished;
 
 /// The most bytes of a note that are read. One of a real dataset's folder has some 50 KB.
 const MAX_NOTE: u64 = 1 << 24;
@@ -131,7 +130,7 @@ pub fn write(
     };
     let mut json = serde_json::to_vec_pretty(&note)?;
     json.push(b'\n');
-    let unfinished = Unfinished::create(lock, &path(lock.output()))?;
+    let unfinished = AtomicFile::create(lock, &path(lock.output()))?;
     File::options()
         .write(true)
         .open(unfinished.path())?

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::error::ErrorKind;
-use dvs_prep::view::terminal::{self, Paint};
-use dvs_prep::view::{Animation, Colours, Style, contact_sheet, plot};
+use dvs_shared::view::terminal::{self, Paint};
+use dvs_shared::view::{Animation, Colours, Style, contact_sheet, plot};
 
 use self::said::{Said, Written};
 use self::sample::Viewed;

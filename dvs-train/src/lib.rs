@@ -65,7 +65,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use burn::backend::Autodiff;
 use clap::CommandFactory;
-use dvs_prep::manual;
+use dvs_shared::manual;
 
 use crate::cli::{Cli, Command, CompletionsArgs, ManArgs, TrainArgs, Typed};
 use crate::device::on_device;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use burn::backend::Flex;
 use burn::tensor::{Tensor, TensorData};
-use dvs_prep::view::{
+use dvs_shared::view::{
     Animation, Background, Clip, Colours, Scheme, Style, Timing, caption, contact_sheet,
 };
 use dvs_shared::{CacheFile, ChunkCodec, Frames, Set};

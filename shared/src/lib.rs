@@ -10,6 +10,10 @@
 //! What the frame cache is: [`cache_format`] has its names, types and chunk encoding, [`cache_file`] opens, checks and reads
 //! one. [`labels`], [`event`] and [`split_mode`] are what both speak of, and [`words`] how messages say it.
 //!
+//! [`output`] writes files that are whole or not there. `view` makes pictures of frames, with the feature of that name;
+//! `read_args` has the options that both programs have, and `manual` their man pages and completions, with the feature
+//! `cli`.
+//!
 //! Nothing here decides where files lie, what is printed or how many threads run.
 
 pub mod aedat;
@@ -22,6 +26,9 @@ pub mod file_kind;
 pub mod formats;
 pub mod frames;
 pub mod labels;
+#[cfg(feature = "cli")]
+pub mod manual;
+pub mod output;
 pub mod rationed;
 #[cfg(feature = "cli")]
 pub mod read_args;
@@ -30,6 +37,8 @@ pub mod sample_input;
 pub mod samples;
 pub mod select;
 pub mod split_mode;
+#[cfg(feature = "view")]
+pub mod view;
 pub mod words;
 
 pub use cache_file::{CacheError, CacheFile, CacheSet, Frames, Sample};

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use dvs_prep::view::{Background, Scale, Scheme};
 use dvs_shared::Set;
 use dvs_shared::read_args::ReadArgs;
+use dvs_shared::view::{Background, Scale, Scheme};
 
 use super::{SplitArgs, parse_duration_us};
 

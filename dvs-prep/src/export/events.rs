@@ -5,20 +5,20 @@ use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
 use dvs_shared::Set;
+use dvs_shared::output::AtomicFolder;
 use dvs_shared::recording::WindowEvents;
 
 use super::numpy::{Array, WriteTo, write_npz};
 use super::{EventSink, ExportError};
 use crate::cache_writer::NamedSample;
 use crate::error::Problem;
-use crate::unfinished_folder::UnfinishedFolder;
 
 /// Where samples wait until it is known which set they belong to: trial lists may come last.
 const UNSORTED: &str = "unsorted";
 
 /// Files of events that are being written.
 pub struct EventFiles<'a> {
-    folder: UnfinishedFolder<'a>,
+    folder: AtomicFolder<'a>,
 }
 
 impl<'a> EventFiles<'a> {
@@ -26,7 +26,7 @@ impl<'a> EventFiles<'a> {
     ///
     /// # Errors
     /// Where the folder cannot be written.
-    pub fn new(folder: UnfinishedFolder<'a>) -> Result<Self, ExportError> {
+    pub fn new(folder: AtomicFolder<'a>) -> Result<Self, ExportError> {
         let unsorted = folder.path().join(UNSORTED);
         fs::create_dir(&unsorted).map_err(ExportError::write(&unsorted))?;
         Ok(Self { folder })

@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 
+use dvs_shared::output::AtomicFolder;
 use dvs_shared::{CacheFile, ChunkCodec, CountType, Frames, Set, SplitMode};
 use rayon::prelude::*;
 
 use super::numpy::{Array, Npy, write_npz as write_arrays};
 use super::{ExportError, is_file_name};
-use crate::unfinished_folder::UnfinishedFolder;
 
 /// NumPy's name of a type of counts.
 fn descr(counts: CountType) -> &'static str {
@@ -24,7 +24,7 @@ fn descr(counts: CountType) -> &'static str {
 ///
 /// # Errors
 /// See [`ExportError`].
-pub fn write_npz(cache: &CacheFile, folder: UnfinishedFolder<'_>) -> Result<usize, ExportError> {
+pub fn write_npz(cache: &CacheFile, folder: AtomicFolder<'_>) -> Result<usize, ExportError> {
     let by_duration = matches!(cache.header.split, SplitMode::Duration { .. });
     let mut samples = 0;
     for set in Set::ALL {
@@ -78,7 +78,7 @@ fn shape(cache: &CacheFile, first: &[usize]) -> Vec<usize> {
 ///
 /// # Errors
 /// See [`ExportError`].
-pub fn write_npy(cache: &CacheFile, folder: UnfinishedFolder<'_>) -> Result<usize, ExportError> {
+pub fn write_npy(cache: &CacheFile, folder: AtomicFolder<'_>) -> Result<usize, ExportError> {
     let mut all = 0;
     let (mut codec, mut frames) = (ChunkCodec::default(), Frames::default());
     let at = |name: String| folder.path().join(name);

@@ -3,9 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use dvs_shared::output::LockError;
 use thiserror::Error;
-
-use crate::output_lock::LockError;
 
 /// Why no archive was written.
 #[derive(Debug, Error)]

@@ -24,6 +24,7 @@ use std::sync::mpsc;
 
 use dvs_shared::file_kind::irregular;
 use dvs_shared::labels::LABEL_NAMES;
+use dvs_shared::output::{AtomicFile, OutputLock};
 pub use error::SynthError;
 use flate2::Compression;
 pub use options::{
@@ -34,9 +35,6 @@ use options::{Trial, check, compression, expected_events, trials};
 use rayon::ThreadPoolBuilder;
 use recording::{ROWS, Recording};
 use tarball::{Part, TarWriter, member};
-
-use crate::output_lock::OutputLock;
-use crate::unfinished::Unfinished;
 
 /// Bytes that recordings may hold in memory before they are written.
 const MEMORY: f64 = 300e6;
@@ -118,7 +116,7 @@ pub fn write_archive(
     };
 
     let lock = OutputLock::try_acquire(path)?.ok_or(SynthError::Busy { path: path.into() })?;
-    let unfinished = Unfinished::create(&lock, path).map_err(io_error)?;
+    let unfinished = AtomicFile::create(&lock, path).map_err(io_error)?;
     let file = File::options()
         .write(true)
         .open(unfinished.path())

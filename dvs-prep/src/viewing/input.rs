@@ -7,11 +7,11 @@ use std::sync::atomic::Ordering;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::error::ErrorKind;
 use dvs_prep::pipeline::Progress;
-use dvs_prep::view::Timing;
 use dvs_shared::frames::{MAX_FRAMES_BY_DURATION, frame_count, integrate, time_spans};
 use dvs_shared::labels::gestures;
 use dvs_shared::sample_input::{EventSample, InputOptions, SampleContent, SampleInput};
 use dvs_shared::select::{Listed, Wanted, Which};
+use dvs_shared::view::Timing;
 use dvs_shared::{CacheFile, ChunkCodec, Frames, Set, SplitMode};
 
 use super::sample::{Collector, Viewed};

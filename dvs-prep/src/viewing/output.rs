@@ -5,9 +5,8 @@ use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use dvs_prep::output_lock::OutputLock;
-use dvs_prep::unfinished::Unfinished;
-use dvs_prep::view::ViewError;
+use dvs_shared::output::{AtomicFile, OutputLock};
+use dvs_shared::view::ViewError;
 
 use crate::abandoned;
 
@@ -57,7 +56,7 @@ pub fn write(
     let cannot = || format!("cannot write {}", path.display());
     let lock = OutputLock::acquire(&path, || ())?;
     abandoned::clear_up(&lock, &[]);
-    let unfinished = Unfinished::create(&lock, &path).with_context(cannot)?;
+    let unfinished = AtomicFile::create(&lock, &path).with_context(cannot)?;
     let file = File::options().write(true).open(unfinished.path());
     let mut file = BufWriter::new(file.with_context(cannot)?);
     write(&mut file).with_context(cannot)?;

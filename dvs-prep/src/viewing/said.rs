@@ -4,10 +4,10 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
-use dvs_prep::view::Timing;
-use dvs_prep::view::terminal::visible;
 use dvs_shared::Set;
 use dvs_shared::select::name_of;
+use dvs_shared::view::Timing;
+use dvs_shared::view::terminal::visible;
 use dvs_shared::words::counted;
 use serde::Serialize;
 

@@ -1,9 +1,9 @@
 //! One sample as it is shown: some of its frames, and the events and time of all.
 
-use dvs_prep::view::{Clip, Timing, ViewError, caption, duration};
 use dvs_shared::SplitMode;
 use dvs_shared::event::SensorSize;
 use dvs_shared::select::{Listed, name_of};
+use dvs_shared::view::{Clip, Timing, ViewError, caption, duration};
 
 use super::Kind;
 use crate::report::grouped;

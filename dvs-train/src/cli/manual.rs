@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use dvs_prep::manual::Shell;
+use dvs_shared::manual::Shell;
 
 /// Flags of `completions`.
 #[derive(Args, Clone, Debug)]

@@ -2,7 +2,6 @@
 
 use std::sync::Once;
 
-use dvs_shared::event::POLARITIES;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -11,6 +10,7 @@ use plotters::style::{FontStyle, register_font};
 use super::picture::RgbPicture;
 use super::timing::Timing;
 use super::{Colours, ViewError};
+use crate::event::POLARITIES;
 
 const FONT: &str = "sans-serif";
 /// Width and height.

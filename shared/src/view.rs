@@ -18,6 +18,8 @@ pub mod terminal;
 mod text;
 mod timing;
 
+use std::io;
+
 pub use animation::Animation;
 pub use clip::Clip;
 pub use colours::{Background, Colours, Scheme};
@@ -25,11 +27,8 @@ pub use picture::{MAX_PIXELS, MAX_SIDE, Picture, RgbPicture};
 pub use plot::plot;
 pub use scale::Scale;
 pub use sheet::contact_sheet;
-pub use timing::{Timing, caption, duration};
-
-use std::io;
-
 use thiserror::Error;
+pub use timing::{Timing, caption, duration};
 
 /// How pictures look.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use dvs_shared::event::SensorSize;
+use crate::event::SensorSize;
 
 /// The largest factor either way.
 const MAX_FACTOR: u32 = 64;

@@ -6,13 +6,12 @@
 
 use std::fmt::Write;
 
-use dvs_shared::event::POLARITIES;
-
 use super::clip::{Clip, Scaled};
 use super::colours::levels;
 use super::scale::Scale;
 use super::timing::{Timing, duration};
 use super::{Colours, ViewError};
+use crate::event::POLARITIES;
 
 /// Characters a frame has at least, where the terminal is wide enough for more than one.
 const LEAST: usize = 32;
@@ -233,7 +232,7 @@ pub fn visible(c: char) -> char {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use dvs_shared::event::SensorSize;
+    use crate::event::SensorSize;
 
     use super::super::{Background, Scheme};
     use super::*;

@@ -5,23 +5,23 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::output_lock::OutputLock;
-use crate::temporary::Temporary;
+use super::lock::OutputLock;
+use super::temporary::Temporary;
 
 const SUFFIX: &str = ".unfinished";
 /// Random characters between the target's name and the suffix.
 const RANDOM: usize = 6;
 
-/// A file that is being made. Dropped before [`Unfinished::finish`], it leaves nothing.
+/// A file that is being made. Dropped before [`AtomicFile::finish`], it leaves nothing.
 #[derive(Debug)]
-pub struct Unfinished<'a> {
+pub struct AtomicFile<'a> {
     target: PathBuf,
     temporary: Temporary,
     // While it is there, whoever clears up after killed runs is kept away.
     _lock: &'a OutputLock,
 }
 
-impl<'a> Unfinished<'a> {
+impl<'a> AtomicFile<'a> {
     /// Begins the file `target`, the output that is locked or something beside it.
     ///
     /// # Errors
@@ -69,7 +69,7 @@ pub(crate) fn builder(prefix: &str) -> tempfile::Builder<'_, 'static> {
     builder
 }
 
-/// Unfinished files of `output` and of the files `beside` it, whether somebody is at work on them or was killed.
+/// AtomicFile files of `output` and of the files `beside` it, whether somebody is at work on them or was killed.
 ///
 /// # Errors
 /// Where the folder cannot be listed.

@@ -1,10 +1,9 @@
 //! What is to be seen of one sample.
 
-use dvs_shared::event::{POLARITIES, SensorSize};
-
 use super::ViewError;
 use super::colours::{cell, level, level_of_square};
 use super::scale::Scale;
+use crate::event::{POLARITIES, SensorSize};
 
 /// The share of the cells with events that are shown in full, in percent: a few hot pixels must not dim all others.
 const FULL_PERCENT: u64 = 1;

@@ -136,7 +136,7 @@ impl<'a, 'c, C: Copy + Into<u32>> Block<'a, 'c, C> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use dvs_shared::event::SensorSize;
+    use crate::event::SensorSize;
 
     use super::super::{Background, Colours, Scheme};
     use super::*;

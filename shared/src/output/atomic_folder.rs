@@ -1,23 +1,23 @@
-//! A folder that is being made, beside its final name: whole or not at all, as [`unfinished`](crate::unfinished) files are.
+//! A folder that is being made, beside its final name: whole or not at all, as an [`AtomicFile`](super::AtomicFile) are.
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::output_lock::OutputLock;
-use crate::temporary::TemporaryFolder;
-use crate::unfinished::{builder, folder_of, prefix};
+use super::atomic_file::{builder, folder_of, prefix};
+use super::lock::OutputLock;
+use super::temporary::TemporaryFolder;
 
-/// A folder that is being made. Dropped before [`UnfinishedFolder::finish`], it leaves nothing.
+/// A folder that is being made. Dropped before [`AtomicFolder::finish`], it leaves nothing.
 #[derive(Debug)]
-pub struct UnfinishedFolder<'a> {
+pub struct AtomicFolder<'a> {
     target: PathBuf,
     temporary: TemporaryFolder,
     // While it is there, whoever clears up after killed runs is kept away.
     _lock: &'a OutputLock,
 }
 
-impl<'a> UnfinishedFolder<'a> {
+impl<'a> AtomicFolder<'a> {
     /// Begins the folder that is locked.
     ///
     /// # Errors

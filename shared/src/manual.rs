@@ -9,8 +9,7 @@ pub use clap_complete::Shell;
 use clap_mangen::Man;
 use thiserror::Error;
 
-use crate::output_lock::{LockError, OutputLock};
-use crate::unfinished::Unfinished;
+use crate::output::{AtomicFile, LockError, OutputLock};
 
 /// Why a page was not written. Those before it were.
 #[derive(Debug, Error)]
@@ -56,7 +55,7 @@ pub fn write_man_pages(command: Command, folder: &Path) -> Result<Vec<PathBuf>, 
         let mut text = Vec::new();
         page.render(&mut text).map_err(error(&path))?;
         let lock = OutputLock::acquire(&path, || ())?;
-        let unfinished = Unfinished::create(&lock, &path).map_err(error(&path))?;
+        let unfinished = AtomicFile::create(&lock, &path).map_err(error(&path))?;
         fs::write(unfinished.path(), text)
             .and_then(|()| unfinished.finish(true))
             .map_err(error(&path))?;

@@ -187,7 +187,7 @@ fn io_error(error: EncodingError) -> ViewError {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use dvs_shared::event::SensorSize;
+    use crate::event::SensorSize;
 
     use super::super::{Background, Colours, Scheme};
     use super::*;

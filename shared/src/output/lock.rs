@@ -21,12 +21,12 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use dvs_shared::file_kind::irregular;
 use rustix::io::Errno;
 use tempfile::TempPath;
 use thiserror::Error;
 
-use crate::temporary::Temporary;
+use super::temporary::Temporary;
+use crate::file_kind::irregular;
 
 /// Why the lock cannot be had.
 #[derive(Debug, Error)]
