@@ -1,16 +1,12 @@
-//! The command line as it is typed. What it means on this machine is for [`crate::options`] to find out.
+//! The command line as it is typed. What it means on this machine is for [`crate::config::options`] to find out.
 
-mod augment;
-mod device;
+pub mod argparse_compat;
 mod manual;
 mod models;
-pub mod neuron;
 mod preview;
 mod profile;
 mod report;
-mod train;
 
-use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -19,15 +15,17 @@ use clap::{Args, CommandFactory, FromArgMatches, Id, Parser, Subcommand, ValueEn
 use dvs_shared::Set;
 use dvs_shared::read_args::ReadArgs;
 
-pub use self::augment::AugmentArgs;
-pub use self::device::DeviceName;
 pub use self::manual::{CompletionsArgs, ManArgs};
 pub use self::models::{ExportArgs, ImportArgs, ModelFormat};
-use self::neuron::NeuronArgs;
 pub use self::preview::PreviewArgs;
 pub use self::profile::ProfileArgs;
 pub use self::report::ReportArgs;
-pub use self::train::{Half, OptimizerName, SchedulerName, Split, StepMode, TrainArgs};
+use crate::config::Typed;
+use crate::config::neuron_args::NeuronArgs;
+use crate::config::train_args::TrainArgs;
+use crate::device::DeviceName;
+use crate::nn::network::StepMode;
+use crate::optim::AmpDtype;
 
 /// Trains spiking neural networks on the frame cache that dvs-prep makes.
 #[derive(Debug, Parser)]
@@ -71,9 +69,6 @@ pub enum Command {
     /// For man to find them: dvs-train man ~/.local/share/man/man1
     Man(ManArgs),
 }
-
-/// Names of the flags that were typed, so that those with a default can be told from those left out.
-pub type Typed = HashSet<String>;
 
 impl Cli {
     /// Reads a command line. Where it is none, ends the program with a usage message and exit status 2.
@@ -201,7 +196,7 @@ pub struct BenchArgs {
 
     /// Automatic mixed precision, as in training
     #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "bf16", value_name = "TYPE")]
-    pub amp: Option<Half>,
+    pub amp: Option<AmpDtype>,
 
     /// Steps to time; their median counts
     #[arg(long, default_value_t = 5, value_name = "N")]

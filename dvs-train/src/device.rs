@@ -5,6 +5,7 @@
 
 #[cfg(feature = "cuda")]
 pub mod cuda;
+mod name;
 #[cfg(feature = "vulkan")]
 pub mod vulkan;
 
@@ -18,7 +19,7 @@ use burn::backend::cuda::CudaDevice;
 #[cfg(feature = "vulkan")]
 use burn::backend::wgpu::WgpuDevice;
 
-use crate::cli::DeviceName;
+pub use self::name::DeviceName;
 
 /// Where to compute.
 #[derive(Clone, Debug, PartialEq, Eq)]

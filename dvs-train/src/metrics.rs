@@ -1,5 +1,7 @@
 //! Loss and accuracy of an epoch, summed on the device so that no step waits for the one before it.
 
+pub mod confusion;
+
 use anyhow::{Context, Result};
 use burn::tensor::backend::Backend;
 use burn::tensor::{ElementConversion, Int, Tensor};
@@ -57,7 +59,7 @@ impl<B: Backend> Running<B> {
         }
     }
 
-    /// Adds a batch: its mean `loss`, firing rates `[B, 11]` and labels `[B]`.
+    /// Adds a batch: its mean `loss`, firing rates `[B, classes]` and labels `[B]`.
     pub fn add(self, loss: Tensor<B, 1>, rate: Tensor<B, 2>, labels: Tensor<B, 1, Int>) -> Self {
         let size = labels.dims()[0];
         let guess = rate.argmax(1).reshape([size]);
@@ -80,6 +82,12 @@ impl<B: Backend> Running<B> {
             samples: self.samples,
         })
     }
+}
+
+/// Mean over samples and classes of the squared difference.
+pub fn mean_squared_error<B: Backend>(rate: Tensor<B, 2>, target: Tensor<B, 2>) -> Tensor<B, 1> {
+    let difference = rate - target; // [B, classes]
+    (difference.clone() * difference).mean()
 }
 
 #[cfg(test)]

@@ -3,16 +3,16 @@
 
 #![allow(dead_code, clippy::unwrap_used, clippy::panic)]
 
-use dvs_train::readers;
+use dvs_train::fuzzing;
 
 /// A checkpoint: what is accepted is written, and read again, as the same.
 pub fn checkpoint(bytes: &[u8]) -> bool {
-    settles(bytes, readers::checkpoint)
+    settles(bytes, fuzzing::checkpoint)
 }
 
 /// A `.pth`: likewise.
 pub fn pth(bytes: &[u8]) -> bool {
-    settles(bytes, readers::pth)
+    settles(bytes, fuzzing::pth)
 }
 
 /// Whether `read` accepts the bytes; if it does, it must accept what it makes of them, and change it no more.

@@ -5,10 +5,10 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 
-use super::Split;
-use crate::cli::neuron::NeuronArgs;
-use crate::models::label_order::LabelOrder;
-use crate::models::naming::Naming;
+use crate::config::neuron_args::NeuronArgs;
+use crate::config::train_args::Split;
+use crate::interop::label_order::LabelOrder;
+use crate::interop::naming::Naming;
 
 /// Flags of `import`.
 #[derive(Args, Clone, Debug)]

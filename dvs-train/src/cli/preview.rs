@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{AugmentArgs, Split};
+use crate::config::train_args::Split;
+use crate::data::augment::AugmentArgs;
 
 /// Flags of `preview`.
 #[derive(Args, Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::EvalArgs;
+use crate::cli::EvalArgs;
 
 /// Flags of `profile`.
 #[derive(Args, Clone, Debug)]

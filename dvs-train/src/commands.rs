@@ -1,0 +1,12 @@
+//! One file a command.
+
+pub mod bench;
+pub mod eval;
+pub mod export;
+pub mod import;
+pub mod manual;
+pub mod predict;
+pub mod preview;
+pub mod profile;
+pub mod report;
+pub mod train;

@@ -1,0 +1,318 @@
+//! The parts of a step, each timed alone, and what the device could do at best: copy values and multiply matrices.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use burn::tensor::backend::Backend;
+use burn::tensor::{Distribution, FloatDType, Tensor};
+use burn_snn::backend::primitive::primitive;
+use burn_snn::batch_norm::{BatchNorm, affine};
+use burn_snn::fused_block::FusedBlock;
+use burn_snn::neuron::Neurons;
+use burn_snn::neuron::model::Layer;
+use dvs_shared::event::{DVS128, POLARITIES};
+use serde_json::{Value, json};
+
+use crate::cli::BenchArgs;
+use crate::nn::network::{BLOCKS, NetworkConfig, SnnBackend};
+
+/// How long a part is repeated, in seconds; it is at least twice.
+const LONG_ENOUGH: f64 = 0.2;
+/// Share of the inputs of a convolution that are not zero: of the first one's frames, and of the others' spikes.
+const DENSITY: f64 = 0.1;
+
+/// A part of a step.
+pub struct Part {
+    name: String,
+    seconds: f64,
+    /// Bytes that it must move at least.
+    bytes: Option<usize>,
+    /// Additions and multiplications of the plain algorithm.
+    operations: Option<usize>,
+}
+
+/// All parts; the first two are copying and multiplying matrices.
+pub struct Parts(Vec<Part>);
+
+/// Times every part of a training step of the network of `config` with the sizes of `args`, in the type that it computes
+/// in.
+///
+/// # Errors
+/// Where the device fails.
+pub fn time<B: SnnBackend>(
+    args: &BenchArgs,
+    config: &NetworkConfig,
+    device: &B::Device,
+) -> Result<Parts> {
+    let made = Maker::<B> {
+        half: config.half,
+        device,
+    };
+    let neuron = config.neuron;
+    let mut parts = Vec::new();
+    let (steps, n, c) = (args.frames, args.frames * args.batch_size, args.channels);
+    let [mut height, mut width] = [DVS128.height as usize, DVS128.width as usize];
+    let values = n * c * height * width;
+
+    let x = made.random::<2>([n, values / n]);
+    parts.push(Part {
+        name: "copy".to_owned(),
+        seconds: seconds::<B>(made.device, || drop(x.clone().mul_scalar(1.0)))?,
+        bytes: Some(2 * made.bytes() * values),
+        operations: None,
+    });
+    drop(x);
+    parts.push(matmul(&made)?);
+    let neurons = Neurons::<B>::new(neuron, device);
+    parts.extend(layer(&made, &neurons, steps, values / steps)?);
+
+    let mut inputs = POLARITIES as usize;
+    for number in 1..=BLOCKS {
+        let block = FusedBlock {
+            neuron,
+            steps,
+            shape: [n, c, height, width],
+        };
+        parts.extend(convolution(&made, number, inputs, &block)?);
+        parts.extend(fused(&made, number, &neurons, &block)?);
+        (inputs, height, width) = (c, height / 2, width / 2);
+    }
+    Ok(Parts(parts))
+}
+
+fn matmul<B: SnnBackend>(made: &Maker<'_, B>) -> Result<Part> {
+    // As large as the device makes sense of: a processor would take minutes for what fills a GPU.
+    let mut part = None;
+    for size in [1024, 4096, 8192] {
+        let [a, b] = [(); 2].map(|()| made.random::<2>([size, size]));
+        let found = Part {
+            name: format!("matrices of {size} x {size}"),
+            seconds: seconds::<B>(made.device, || drop(a.clone().matmul(b.clone())))?,
+            bytes: None,
+            operations: Some(2 * size * size * size),
+        };
+        let slow = found.seconds > 0.005;
+        part = Some(found);
+        if slow {
+            break;
+        }
+    }
+    part.context("no size was tried")
+}
+
+/// Neurons alone, of the size of the largest layer.
+fn layer<B: SnnBackend>(
+    made: &Maker<'_, B>,
+    neurons: &Neurons<B>,
+    steps: usize,
+    number: usize,
+) -> Result<[Part; 2]> {
+    let x = primitive(made.random::<2>([steps, number]));
+    let grad = primitive(made.random::<2>([steps, number]));
+    let (w, bytes) = (neurons.weight(), made.bytes() * steps * number);
+    let layer = Layer {
+        neuron: neurons.neuron(),
+        keep_potential: false,
+    };
+    let forward = seconds::<B>(made.device, || {
+        drop(B::neurons(x.clone(), None, w.clone(), &layer));
+    })?;
+    let backward = seconds::<B>(made.device, || {
+        drop(B::neurons_backward(
+            grad.clone(),
+            x.clone(),
+            None,
+            w.clone(),
+            &layer,
+        ));
+    })?;
+    let part = |name: &str, seconds, bytes| Part {
+        name: format!("neurons {name}"),
+        seconds,
+        bytes: Some(bytes),
+        operations: None,
+    };
+    Ok([
+        part("forward", forward, 2 * bytes),
+        part("backward", backward, 3 * bytes),
+    ])
+}
+
+fn convolution<B: SnnBackend>(
+    made: &Maker<'_, B>,
+    number: usize,
+    inputs: usize,
+    block: &FusedBlock,
+) -> Result<Vec<Part>> {
+    let [n, c, height, width] = block.shape;
+    let x = primitive(made.some::<4>(Distribution::Bernoulli(DENSITY), [n, inputs, height, width]));
+    let w = primitive(made.random::<4>([c, inputs, 3, 3]));
+    let grad = primitive(made.random::<4>(block.shape));
+    let operations = 2 * 9 * inputs * c * n * height * width;
+    let part = |name: &str, seconds| Part {
+        name: format!("conv{number} {name}"),
+        seconds,
+        bytes: None,
+        operations: Some(operations),
+    };
+    let forward = seconds::<B>(made.device, || drop(B::convolve(x.clone(), w.clone())))?;
+    let by_weight = seconds::<B>(made.device, || {
+        drop(B::weight_gradient(grad.clone(), x.clone(), w.clone()));
+    })?;
+    let mut parts = vec![
+        part("forward", forward),
+        part("gradient of weights", by_weight),
+    ];
+    // Nothing asks for the gradient of the frames.
+    if number > 1 {
+        let by_input = seconds::<B>(made.device, || {
+            drop(B::input_gradient(grad.clone(), x.clone(), w.clone()));
+        })?;
+        parts.push(part("gradient of inputs", by_input));
+    }
+    Ok(parts)
+}
+
+/// Batch norm, neurons and pooling. Forward, the convolution's output is read for its moments and once more; backward,
+/// it and the gradient of the pooled spikes are read for the sums and once more.
+fn fused<B: SnnBackend>(
+    made: &Maker<'_, B>,
+    number: usize,
+    neurons: &Neurons<B>,
+    block: &FusedBlock,
+) -> Result<[Part; 2]> {
+    let [n, c, height, width] = block.shape;
+    let bytes = made.bytes() * n * c * height * width;
+    let x = primitive(made.random::<4>(block.shape));
+    let grad = primitive(made.random::<4>([n, c, height / 2, width / 2]));
+    let (w, parameters) = (
+        neurons.weight(),
+        BatchNorm::<B>::new(c, made.device).parameters(),
+    );
+    let forward = seconds::<B>(made.device, || {
+        let spikes = B::norm_fire_pool(x.clone(), parameters.clone(), w.clone(), block);
+        drop(spikes);
+    })?;
+    let (affine, saved) = affine::<B>(&parameters, &B::moments(x.clone()));
+    let backward = seconds::<B>(made.device, || {
+        drop(B::norm_fire_pool_backward(
+            grad.clone(),
+            x.clone(),
+            affine.clone(),
+            saved.clone(),
+            w.clone(),
+            block,
+        ));
+    })?;
+    let part = |name: &str, seconds, bytes| Part {
+        name: format!("block{number} {name}"),
+        seconds,
+        bytes: Some(bytes),
+        operations: None,
+    };
+    Ok([
+        part("forward", forward, 2 * bytes + bytes / 4),
+        part("backward", backward, 3 * bytes + bytes / 2),
+    ])
+}
+
+/// Makes tensors of the type that a network computes in.
+struct Maker<'a, B: Backend> {
+    half: Option<FloatDType>,
+    device: &'a B::Device,
+}
+
+impl<B: Backend> Maker<'_, B> {
+    fn random<const D: usize>(&self, shape: [usize; D]) -> Tensor<B, D> {
+        self.some(Distribution::Normal(0.0, 1.0), shape)
+    }
+
+    fn some<const D: usize>(&self, of: Distribution, shape: [usize; D]) -> Tensor<B, D> {
+        let tensor = Tensor::<B, D>::random(shape, of, self.device);
+        match self.half {
+            Some(half) => tensor.cast(half),
+            None => tensor,
+        }
+    }
+
+    /// Bytes of a value.
+    fn bytes(&self) -> usize {
+        if self.half.is_some() { 2 } else { 4 }
+    }
+}
+
+/// Mean time of `work` on the device, which works on while more of it is handed over.
+fn seconds<B: Backend>(device: &B::Device, mut work: impl FnMut()) -> Result<f64> {
+    let mut timed = |rounds: u32| -> Result<f64> {
+        let start = Instant::now();
+        for _ in 0..rounds {
+            work();
+        }
+        B::sync(device).context("the device failed while it computed")?;
+        Ok(start.elapsed().as_secs_f64() / f64::from(rounds))
+    };
+    // Kernels are compiled, and the fastest of several found, when they are first used.
+    timed(2)?;
+    let once = timed(1)?;
+    timed((LONG_ENOUGH / once.max(1e-6)).clamp(2.0, 100.0) as u32)
+}
+
+impl Parts {
+    /// A table for people.
+    pub fn in_words(&self) -> String {
+        let mut text = format!(
+            "{:<28}{:>10}{:>9}{:>9}{:>10}{:>11}\n",
+            "part", "ms", "GB/s", "of copy", "TFLOP/s", "of matmul"
+        );
+        for part in &self.0 {
+            let ms = 1e3 * part.seconds;
+            text += &format!("{:<28}{ms:>10.3}", part.name);
+            if let Some(speed) = part.gigabytes() {
+                let share = speed / self.copy();
+                text += &format!("{speed:>9.1}{share:>9.2}");
+            }
+            if let Some(speed) = part.teraflops() {
+                let share = speed / self.matmul();
+                text += &format!("{:>18}{speed:>10.3}{share:>11.2}", "");
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    /// An object for each part.
+    pub fn in_json(&self) -> Value {
+        let part = |part: &Part| {
+            let (bytes, operations) = (part.gigabytes(), part.teraflops());
+            json!({
+                "name": part.name,
+                "seconds": part.seconds,
+                "gb_per_s": bytes,
+                "share_of_copy": bytes.map(|speed| speed / self.copy()),
+                "tflop_per_s": operations,
+                "share_of_matmul": operations.map(|speed| speed / self.matmul()),
+            })
+        };
+        self.0.iter().map(part).collect()
+    }
+
+    fn copy(&self) -> f64 {
+        let copies = self.0.iter().find_map(Part::gigabytes);
+        copies.unwrap_or(f64::NAN)
+    }
+
+    fn matmul(&self) -> f64 {
+        let products = self.0.iter().find_map(Part::teraflops);
+        products.unwrap_or(f64::NAN)
+    }
+}
+
+impl Part {
+    fn gigabytes(&self) -> Option<f64> {
+        Some(self.bytes? as f64 / self.seconds / 1e9)
+    }
+
+    fn teraflops(&self) -> Option<f64> {
+        Some(self.operations? as f64 / self.seconds / 1e12)
+    }
+}

@@ -1,0 +1,159 @@
+//! `dvs-train eval`: a checkpoint judged on a set of a cache.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use dvs_shared::{CacheFile, Set};
+use serde_json::{Map, Value, json};
+
+use crate::cli::EvalArgs;
+use crate::config::options::within;
+use crate::console::interrupt::Interrupt;
+use crate::console::print;
+use crate::data::data_loader::test_batches;
+use crate::data::dataset::{CacheSamples, FramesIn};
+use crate::data::device_loader::DeviceLoader;
+use crate::device::{self, on_device};
+use crate::nn::network::{LAYERS, SnnBackend};
+use crate::nn::spike_stats::Observer;
+use crate::run_dir::loaded_model::LoadedModel;
+use crate::train::evaluate::{EvalResult, evaluate};
+
+/// Judges as `args` ask for and prints what was found.
+///
+/// # Errors
+/// Where the checkpoint or the cache cannot be used or do not fit together, or the device fails.
+pub fn run(args: &EvalArgs) -> Result<()> {
+    check(args)?;
+    let device = device::resolve(args.device)?;
+    on_device!(&device, |B, device| run_on::<B>(args, device))
+}
+
+/// Sees that the flags are within their limits.
+///
+/// # Errors
+/// Where one is not.
+pub fn check(args: &EvalArgs) -> Result<()> {
+    within("--batch-size", args.batch_size, 1..=1 << 16)?;
+    within("--jobs", args.jobs, 1..=256)
+}
+
+fn run_on<B: SnnBackend>(args: &EvalArgs, device: &B::Device) -> Result<()> {
+    let judged = judged::<B>(args, &mut (), device)?;
+    print(&if args.json {
+        format!("{}\n", in_json(&judged))
+    } else {
+        in_words(&judged)
+    })
+}
+
+/// A checkpoint that was judged, and on what.
+pub struct Judged<B: SnnBackend> {
+    /// The checkpoint.
+    pub trained: LoadedModel<B>,
+    /// The cache.
+    pub cache: PathBuf,
+    /// The set of it.
+    pub set: Set,
+    /// What was found.
+    pub evaluation: EvalResult,
+}
+
+/// Judges the checkpoint that `args` name on the set that they name; `also` looks on.
+///
+/// # Errors
+/// As [`run`].
+pub fn judged<B: SnnBackend>(
+    args: &EvalArgs,
+    also: &mut impl Observer<B>,
+    device: &B::Device,
+) -> Result<Judged<B>> {
+    let trained = LoadedModel::<B>::load(&args.checkpoint, device)?;
+    let path = args.cache.as_ref().or(trained.args.cache.as_ref());
+    let path = path.context("the checkpoint names no cache; name one with --cache")?;
+    let cache = CacheFile::open(path)?;
+    trained.check(&cache)?;
+    let set = Set::from(args.set);
+    let samples = CacheSamples::all(&Arc::new(cache), set, FramesIn::Stream);
+    let feeder = DeviceLoader::new(samples, args.jobs, &Interrupt::default(), device);
+    let number = feeder.len();
+    ensure!(
+        number > 0,
+        "{} has no {} samples",
+        path.display(),
+        set.name()
+    );
+    let feed = feeder.feed(test_batches(number, args.batch_size), None)?;
+    let name = set.name().to_owned();
+    let evaluation = evaluate(&trained.network, feed, number, name, also, device)?;
+    Ok(Judged {
+        cache: path.clone(),
+        set,
+        evaluation,
+        trained,
+    })
+}
+
+impl<B: SnnBackend> Judged<B> {
+    /// What was judged on what, by name.
+    pub fn head(&self) -> [(&'static str, String); 3] {
+        [
+            ("checkpoint", self.trained.file.display().to_string()),
+            ("cache", self.cache.display().to_string()),
+            ("set", self.set.name().to_owned()),
+        ]
+    }
+
+    /// The same as the beginning of a line.
+    pub fn head_in_words(&self) -> String {
+        let head = self.head().map(|(key, value)| format!("{key}={value}"));
+        format!("{}, epoch={}", head.join(", "), self.trained.state.epoch)
+    }
+}
+
+fn in_words<B: SnnBackend>(found: &Judged<B>) -> String {
+    let judged = &found.evaluation;
+    let names = &found.trained.state.settings.label_names;
+    let firing = LAYERS.iter().zip(&judged.firing.rates);
+    let firing: Vec<String> = firing
+        .map(|(layer, rate)| format!("{layer}={rate:.4}"))
+        .collect();
+    format!(
+        "{}, samples={}, loss={}, acc={}\n{}spikes a neuron and step: {}; neurons that never fired: {:.1} %\n",
+        found.head_in_words(),
+        judged.metrics.samples,
+        judged.metrics.loss,
+        judged.metrics.accuracy,
+        judged.confusion.in_words(names),
+        firing.join(", "),
+        100.0 * judged.firing.silent
+    )
+}
+
+fn in_json<B: SnnBackend>(found: &Judged<B>) -> Value {
+    let judged = &found.evaluation;
+    let names = &found.trained.state.settings.label_names;
+    let recall: Vec<Option<f64>> = (0..names.len())
+        .map(|label| judged.confusion.recall(label))
+        .collect();
+    let firing = LAYERS.iter().zip(&judged.firing.rates);
+    let firing: Map<String, Value> = firing
+        .map(|(layer, rate)| ((*layer).to_owned(), json!(rate)))
+        .collect();
+    let mut object = json!({
+        "epoch": found.trained.state.epoch,
+        "samples": judged.metrics.samples,
+        "loss": judged.metrics.loss,
+        "accuracy": judged.metrics.accuracy,
+        "label_names": names,
+        "recall": recall,
+        "confusion": judged.confusion,
+        "firing_rates": firing,
+        "silent_neurons": judged.firing.silent,
+    });
+    for (key, value) in found.head() {
+        object[key] = json!(value);
+    }
+    object
+}

@@ -1,0 +1,117 @@
+//! `dvs-train export`: a network for other programs.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use dvs_shared::labels::CLASSES;
+use serde_json::json;
+
+use crate::cli::{ExportArgs, ModelFormat};
+use crate::config::train_args::Split;
+use crate::console::print;
+use crate::interop::label_order::LabelOrder;
+use crate::interop::naming::Naming;
+use crate::interop::nir::{self, Graph};
+use crate::interop::pytorch::write as pth;
+use crate::interop::safetensors;
+use crate::interop::state_dict::state_dict;
+use crate::run_dir::checkpoint::{self, Checkpoint, MAX};
+use crate::run_dir::weight_layout::{Form, Weights};
+
+/// Neurons that the hidden layer of SpikingJelly's `DVSGestureNet` has.
+const PEER_HIDDEN: usize = 512;
+/// Height and width of the frames that it takes.
+const PEER_SIZE: [usize; 2] = [128, 128];
+
+/// Exports as `args` ask for and prints what was written.
+///
+/// # Errors
+/// Where the checkpoint cannot be used, the format cannot hold the network, or the file cannot be written.
+pub fn run(args: &ExportArgs) -> Result<()> {
+    checkpoint::refuse_existing(&args.output, args.force)?;
+    let file = checkpoint::find(&args.checkpoint, MAX)?;
+    let Checkpoint { state, tensors } = Checkpoint::read(&file)?;
+    let of_file = || format!("cannot export the network in {}", file.display());
+    let train = state.settings.args().with_context(of_file)?;
+    let config = state
+        .settings
+        .network_config(&train)
+        .with_context(of_file)?;
+    let weights = Weights::of_checkpoint(&tensors, Form::of(&config)).with_context(of_file)?;
+    let order = args.label_order.unwrap_or(match args.to {
+        ModelFormat::Pytorch => LabelOrder::Folder,
+        ModelFormat::Safetensors | ModelFormat::Nir => LabelOrder::Plain,
+    });
+    let split = match train.split {
+        Some(Split::Time) => "time",
+        _ => "number",
+    };
+    let frames = train.frames.unwrap_or_default();
+    let names = &state.settings.label_names;
+    let labels = order.labels(names.len()).into_iter();
+    let labels: Vec<&str> = labels.map(|label| names[label].as_str()).collect();
+    let mut facts = vec![
+        (
+            "created_by",
+            format!("dvs-train {}", env!("CARGO_PKG_VERSION")),
+        ),
+        ("frames", format!("{frames}, split by {split}")),
+        ("labels", labels.join(", ")),
+        ("neuron", config.neuron.to_string()),
+    ];
+    let dict = || state_dict(&weights, args.names, order, state.steps).with_context(of_file);
+    match args.to {
+        ModelFormat::Safetensors => {
+            let facts: BTreeMap<_, _> = facts.into_iter().collect();
+            // One entry, because a file's entries have no order, and the same network shall give the same bytes.
+            write_bytes(
+                &args.output,
+                &safetensors::encode(&dict()?, &json!(facts).to_string())?,
+            )?;
+        }
+        ModelFormat::Pytorch => write_bytes(&args.output, &pth::state_dict(&dict()?)?)?,
+        ModelFormat::Nir => {
+            let graph =
+                Graph::of(&weights, &config.neuron, order, args.dt).with_context(of_file)?;
+            facts.push(("dt", format!("{} s a time step, forward Euler", args.dt)));
+            let write = |path: &Path| nir::write(path, &graph, &facts);
+            checkpoint::write_whole_by(&args.output, write)
+                .with_context(|| cannot_write(&args.output))?;
+        }
+    }
+    print(&in_words(args, &file, &weights.form, order))
+}
+
+fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
+    checkpoint::write_whole(path, bytes).with_context(|| cannot_write(path))
+}
+
+fn cannot_write(path: &Path) -> String {
+    format!("cannot write {}", path.display())
+}
+
+fn in_words(args: &ExportArgs, file: &Path, form: &Form, order: LabelOrder) -> String {
+    let output = args.output.display();
+    let mut text = format!("{}: written to {output}, ", file.display());
+    text += &match args.to {
+        ModelFormat::Nir => format!("a NIR graph whose steps take {} s\n", args.dt),
+        ModelFormat::Safetensors | ModelFormat::Pytorch => format!("named as {}\n", args.names),
+    };
+    let labels = order.in_words(form.classes);
+    text += &format!("  its outputs stand for the labels {labels}\n");
+    if args.to != ModelFormat::Nir && args.names == Naming::Model {
+        if !form.linear_bias {
+            text += "  its linear layers have no bias, so those of DVSGestureNet are 0\n";
+        }
+        let [features, hidden] = form.linear(0);
+        let [_, outputs] = form.linear(1);
+        if form.hidden != PEER_HIDDEN || form.size != PEER_SIZE || form.classes != CLASSES {
+            text += &format!(
+                "  DVSGestureNet has {PEER_HIDDEN} hidden neurons, frames of 128 x 128 and {CLASSES} classes; before loading: \
+                 net.conv_fc[22] = layer.Linear({features}, {hidden}); net.conv_fc[25] = layer.Linear({hidden}, {outputs})\n"
+            );
+        }
+    }
+    text
+}

@@ -1,0 +1,189 @@
+//! `dvs-train import`: a network that SpikingJelly trained, as a checkpoint of this program.
+
+use anyhow::{Context, Result, bail};
+use burn_snn::neuron::Neuron;
+use burn_snn::neuron::model::Charge;
+use dvs_shared::labels::CLASSES;
+use dvs_shared::split_mode::MAX_FRAMES;
+
+use crate::cli::ImportArgs;
+use crate::config::Typed;
+use crate::config::neuron_args::{NeuronArgs, NeuronName};
+use crate::config::options::{network_config, within};
+use crate::config::settings::Settings;
+use crate::config::train_args::Split;
+use crate::config::train_args::TrainArgs;
+use crate::console::print;
+use crate::interop::label_order::LabelOrder;
+use crate::interop::naming::Naming;
+use crate::interop::pytorch::Pth;
+use crate::interop::state_dict::recognise;
+use crate::run_dir::checkpoint::{self, Checkpoint, State};
+use crate::run_dir::weight_layout::Weights;
+
+/// T of SpikingJelly's example where it is not told otherwise.
+const USUAL_FRAMES: u32 = 16;
+
+/// A network out of a `.pth`.
+#[derive(Debug)]
+pub struct Imported {
+    /// Whose names its weights had.
+    pub naming: Naming,
+    /// The weights; outputs stand for the labels 0 to 10.
+    pub weights: Weights,
+    /// Names of those that were rounded to 32 bits.
+    pub rounded: Vec<String>,
+    /// The epoch after which the checkpoint was written, from 0.
+    pub epoch: Option<u32>,
+    /// The best test accuracy until then.
+    pub max_test_acc: Option<f64>,
+    /// T, where the file says it.
+    pub frames: Option<u32>,
+}
+
+impl Imported {
+    /// Finds a network in the bytes of a `.pth`. Its outputs are in `order`, its frames of `size`.
+    ///
+    /// # Errors
+    /// Where the bytes are no such file or damaged, or hold a network that this program has not; names the weights.
+    pub fn read(bytes: &[u8], order: LabelOrder, size: [usize; 2]) -> Result<Self> {
+        let pth = Pth::read(bytes)?;
+        let (naming, weights) = recognise(&pth.tensors, order, size)?;
+        let parts = weights
+            .form
+            .parts()
+            .into_iter()
+            .map(|part| naming.name(part));
+        let rounded = parts.filter(|name| {
+            pth.tensors
+                .get(name.as_str())
+                .is_some_and(|t| t.is_double())
+        });
+        Ok(Self {
+            rounded: rounded.collect(),
+            naming,
+            weights,
+            epoch: pth.epoch,
+            max_test_acc: pth.max_test_acc,
+            frames: pth.frames,
+        })
+    }
+}
+
+/// Imports as `args` ask for and prints what was found.
+///
+/// # Errors
+/// Where the file cannot be read or used, or the checkpoint cannot be written.
+pub fn run(args: &ImportArgs, typed: &Typed) -> Result<()> {
+    let shown = args.checkpoint.display();
+    checkpoint::refuse_existing(&args.output, args.force)?;
+    let bytes = checkpoint::read_bounded(&args.checkpoint)
+        .with_context(|| format!("cannot read {shown}"))?;
+    let size = args.size.0;
+    let imported = Imported::read(&bytes, args.label_order, size);
+    let imported = imported.with_context(|| format!("cannot import {shown}"))?;
+    drop(bytes);
+    if !imported.rounded.is_empty() {
+        let number = imported.rounded.len();
+        eprintln!(
+            "dvs-train: {number} weights of {shown} have 64 bits, and were rounded to the 32 that this program has"
+        );
+    }
+    let frames = args.frames.or(imported.frames).unwrap_or(USUAL_FRAMES);
+    within("-T", frames as usize, 1..=MAX_FRAMES as usize)?;
+    let form = imported.weights.form;
+    let train_args = TrainArgs {
+        frames: Some(frames),
+        split: Some(args.split),
+        channels: form.channels,
+        // As usual where it is, so that a run which goes on is named as any other.
+        hidden: Some(form.hidden).filter(|hidden| *hidden != 4 * form.channels),
+        linear_bias: form.linear_bias,
+        neuron: neuron(&args.neuron, typed, form.learnt_tau)
+            .with_context(|| format!("cannot import {shown}"))?,
+        ..TrainArgs::usual()?
+    };
+    let config = network_config(&train_args, size, CLASSES)?;
+    let words = in_words(args, &imported, &train_args, &config.neuron);
+    let checkpoint = Checkpoint {
+        state: State {
+            settings: Settings::of_import(&train_args, size)?,
+            epoch: imported.epoch.unwrap_or(0),
+            begun: None,
+            steps: 0,
+            best: None,
+            loss_scale: None,
+        },
+        tensors: imported.weights.into_checkpoint(),
+    };
+    checkpoint.write(&args.output)?;
+    print(&words)
+}
+
+/// The neurons, of which a state dict has PLIF's weights and nothing else; `learnt_tau` says whether it has those.
+fn neuron(args: &NeuronArgs, typed: &Typed, learnt_tau: bool) -> Result<NeuronArgs> {
+    let mut neuron = args.clone();
+    match (args.neuron, learnt_tau) {
+        (NeuronName::Lif, true) if !typed.contains("neuron") => neuron.neuron = NeuronName::Plif,
+        (NeuronName::Plif, false) => {
+            bail!("it has no weights of PLIF neurons; leave --neuron plif out")
+        }
+        (NeuronName::Lif | NeuronName::If, true) => {
+            bail!("it has weights of PLIF neurons; leave --neuron out, or make it plif")
+        }
+        _ => {}
+    }
+    Ok(neuron)
+}
+
+fn in_words(args: &ImportArgs, imported: &Imported, train: &TrainArgs, neuron: &Neuron) -> String {
+    let form = imported.weights.form;
+    let [height, width] = form.size;
+    let bias = if form.linear_bias { "with" } else { "without" };
+    let mut text = format!(
+        "{}: {}, {} channels, {} hidden neurons, linear layers {bias} a bias, frames of {height} x {width}",
+        args.checkpoint.display(),
+        imported.naming,
+        form.channels,
+        form.hidden
+    );
+    if let Some(epoch) = imported.epoch {
+        text += &format!(", epoch={epoch}");
+    }
+    if let Some(accuracy) = imported.max_test_acc {
+        text += &format!(", max_test_acc={accuracy}");
+    }
+    let from = match neuron.charge {
+        Charge::Learnt { .. } => "the file has each layer's tau, the flags say the rest",
+        _ => "the file does not say, the flags do",
+    };
+    text += &format!("\n  {neuron}; {from}\n");
+    text += &match args.label_order {
+        LabelOrder::Folder => format!(
+            "  its outputs stand for the labels {}, as SpikingJelly sorts its folders; they were put in the order 0 to 10\n",
+            LabelOrder::Folder.in_words(CLASSES)
+        ),
+        LabelOrder::Plain => "  its outputs stand for the labels 0 to 10\n".to_owned(),
+    };
+    let output = args.output.display();
+    let assumed = match args.frames.or(imported.frames) {
+        Some(_) => "",
+        None => " (the example's; -T says another)",
+    };
+    text += &format!(
+        "checkpoint={output}, T={}{assumed}, split={}; judge it: dvs-train eval --checkpoint {output} --cache CACHE\n",
+        train.frames.unwrap_or_default(),
+        split_name(args.split)
+    );
+    text
+}
+
+fn split_name(split: Split) -> &'static str {
+    match split {
+        Split::Number => "number",
+        Split::Time => "time",
+    }
+}
+
+#[cfg(test)]
+mod tests;

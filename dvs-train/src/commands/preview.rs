@@ -1,0 +1,158 @@
+//! `dvs-train preview`: training samples beside what augmentation makes of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use burn::backend::Flex;
+use burn::tensor::{Tensor, TensorData};
+use dvs_shared::view::{
+    Animation, Background, Clip, Colours, Scheme, Style, Timing, caption, contact_sheet,
+};
+use dvs_shared::{CacheFile, ChunkCodec, Frames, Set};
+
+use crate::cli::PreviewArgs;
+use crate::config::options::{open_cache, within};
+use crate::config::train_args::TrainArgs;
+use crate::console::print;
+use crate::data::augment::{Augmentation, EpochTransforms, alter};
+use crate::run_dir::checkpoint::write_whole;
+
+/// How long an animation shows a frame.
+const DELAY: Duration = Duration::from_millis(150);
+
+/// Frames of a sample, and what is said of them.
+struct Shown {
+    counts: Vec<u32>,
+    title: Vec<String>,
+    captions: Vec<Vec<String>>,
+}
+
+/// Makes the picture that `args` ask for and says where it is.
+///
+/// # Errors
+/// Where the cache cannot be used, nothing is asked for, or the file cannot be written.
+pub fn run(args: &PreviewArgs) -> Result<()> {
+    within("--samples", args.samples, 1..=64)?;
+    within("--epochs", args.epochs as usize, 1..=64)?;
+    let cache = Arc::new(open_cache(&TrainArgs {
+        data_dir: args.data_dir.clone(),
+        cache: args.cache.clone(),
+        frames: args.frames,
+        split: args.split,
+        ..TrainArgs::usual()?
+    })?);
+    let (steps, sensor) = (cache.header.split.frames() as usize, cache.header.sensor);
+    let size = [sensor.height as usize, sensor.width as usize];
+    let augmentation = Augmentation::new(&args.augment, steps, size, &cache.header.label_names)?
+        .context(
+            "there is no augmentation to show; ask for some, as --flip 0.5 --rotate 10 --shift 8",
+        )?;
+    let mut shown = Vec::new();
+    for sample in choose(&cache, args.samples)? {
+        let frames = read(&cache, sample)?;
+        shown.push(as_it_is(&cache, sample, &frames, steps));
+        for epoch in 0..args.epochs {
+            let draws = augmentation.epoch(args.seed, epoch);
+            shown.push(altered(&cache, sample, &frames, &draws, epoch, size));
+        }
+    }
+    let clips = shown.iter().map(|shown| {
+        let (title, captions) = (shown.title.clone(), shown.captions.clone());
+        Clip::new(&shown.counts, sensor, title, captions)
+    });
+    let clips = clips.collect::<Result<Vec<_>, _>>()?;
+    let style = Style {
+        colours: Colours::new(Background::default(), Scheme::default()),
+        scale: None,
+    };
+    let mut picture = Vec::new();
+    let ending = args.output.extension().unwrap_or_default();
+    if ending.eq_ignore_ascii_case("gif") {
+        Animation::new(&clips, &style)?.write_gif(&mut picture, |_| DELAY)?;
+    } else {
+        contact_sheet(&clips, &style)?.write_png(&mut picture)?;
+    }
+    let path = args.output.display();
+    write_whole(&args.output, &picture).with_context(|| format!("cannot write {path}"))?;
+    print(&format!(
+        "{path}: samples={}, epochs={}, {augmentation}\n",
+        clips.len() / (1 + args.epochs as usize),
+        args.epochs
+    ))
+}
+
+/// Places of so many training samples, of different classes as far as there are.
+fn choose(cache: &CacheFile, number: usize) -> Result<Vec<usize>> {
+    let samples = &cache.set(Set::Train).samples;
+    ensure!(
+        !samples.is_empty(),
+        "{} has no training samples",
+        cache.path().display()
+    );
+    let mut places: Vec<usize> = (0..samples.len()).collect();
+    // The first of each class, then the second of each, and so on.
+    let mut seen = vec![0_usize; cache.header.label_names.len()];
+    places.sort_by_cached_key(|&place| {
+        let label = samples[place].label;
+        let seen = &mut seen[usize::from(label)];
+        *seen += 1;
+        (*seen, label)
+    });
+    places.truncate(number);
+    Ok(places)
+}
+
+/// Counts `[T, 2, H, W]` of a training sample.
+fn read(cache: &CacheFile, sample: usize) -> Result<Vec<u32>> {
+    let (mut codec, mut frames) = (ChunkCodec::default(), Frames::default());
+    cache.read(Set::Train, sample, &mut codec, &mut frames)?;
+    Ok(frames.counts(cache.set(Set::Train).counts).collect())
+}
+
+fn as_it_is(cache: &CacheFile, sample: usize, counts: &[u32], steps: usize) -> Shown {
+    let of = &cache.set(Set::Train).samples[sample];
+    let name = &cache.header.label_names[usize::from(of.label)];
+    let all: Vec<u32> = (0..steps as u32).collect();
+    Shown {
+        captions: captions(counts, &all, steps),
+        counts: counts.to_vec(),
+        title: vec![of.name.clone(), format!("{} {name}", of.label)],
+    }
+}
+
+fn altered(
+    cache: &CacheFile,
+    sample: usize,
+    counts: &[u32],
+    draws: &EpochTransforms,
+    epoch: u32,
+    [height, width]: [usize; 2],
+) -> Shown {
+    let of = &cache.set(Set::Train).samples[sample];
+    let steps = counts.len() / (2 * height * width);
+    // As if a batch began with it.
+    let plan = draws.plan(&[sample], &mut [of.label]);
+    let frames: Vec<f32> = counts.iter().map(|&count| count as f32).collect();
+    let frames = TensorData::new(frames, [steps, 1, 2, height, width]);
+    let frames = alter::<Flex>(Tensor::from_data(frames, &Default::default()), &plan);
+    let counts: Vec<u32> = frames.into_data().iter::<u32>().collect();
+    let mut title = vec![format!("epoch {epoch}")];
+    title.extend(draws.sample(sample).in_words(of.label));
+    Shown {
+        captions: captions(&counts, &plan.steps, steps),
+        counts,
+        title,
+    }
+}
+
+/// What is said of each frame: which of how many it is, and its events.
+fn captions(counts: &[u32], kept: &[u32], steps: usize) -> Vec<Vec<String>> {
+    let cells = counts.len() / kept.len().max(1);
+    let frames = kept.iter().zip(counts.chunks(cells.max(1)));
+    let captions = frames.map(|(&step, frame)| {
+        let events = frame.iter().map(|&count| u64::from(count)).sum();
+        caption(step as usize, steps, events, &Timing::Unknown)
+    });
+    captions.collect()
+}

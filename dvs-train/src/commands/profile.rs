@@ -1,0 +1,270 @@
+//! `dvs-train profile`: what a network costs, from how it fires on a set.
+
+mod cost;
+mod synapses;
+
+use std::fmt::Write;
+
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+
+pub use self::cost::{Cost, Energy};
+use self::cost::{LayerCost, per_sample};
+use self::synapses::InputCounter;
+use crate::cli::{ProfileArgs, SetName};
+use crate::commands::eval::{self, Judged};
+use crate::console::print;
+use crate::device::{self, on_device};
+use crate::nn::network::{LAYERS, SnnBackend};
+use crate::run_dir::checkpoint::write_whole;
+use crate::run_dir::run_folder::PROFILE;
+
+/// What was found, as `--json` prints it and a run's folder keeps it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Profile {
+    /// The checkpoint's file.
+    pub checkpoint: String,
+    /// The cache.
+    pub cache: String,
+    /// Its set.
+    pub set: String,
+    /// The checkpoint's epoch, from 0.
+    pub epoch: u32,
+    /// Samples.
+    pub samples: usize,
+    /// Share of them that was recognised.
+    pub accuracy: f64,
+    /// What one of them costs.
+    #[serde(flatten)]
+    pub cost: Cost,
+}
+
+/// Profiles as `args` ask for and prints what was found. Of a run's folder and the test set it is kept there too, for the
+/// run's report.
+///
+/// # Errors
+/// Where the checkpoint or the cache cannot be used or do not fit together, or the device fails.
+pub fn run(args: &ProfileArgs) -> Result<()> {
+    for (flag, pj) in [("--mac-pj", args.mac_pj), ("--ac-pj", args.ac_pj)] {
+        ensure!(
+            (0.0..=1e6).contains(&pj),
+            "{flag} {pj} is not within 0 and 1000000"
+        );
+    }
+    eval::check(&args.eval)?;
+    let device = device::resolve(args.eval.device)?;
+    let profile = on_device!(&device, |B, device| profile::<B>(args, device))?;
+    let json = serde_json::to_string(&profile)? + "\n";
+    print(&if args.eval.json {
+        json.clone()
+    } else {
+        profile.in_words()
+    })?;
+    let folder = &args.eval.checkpoint;
+    if folder.is_dir() && args.eval.set == SetName::Test {
+        let path = folder.join(PROFILE);
+        if let Err(error) = write_whole(&path, json.as_bytes()) {
+            eprintln!(
+                "dvs-train: {} could not be written, so the run's report will not show this: {error}",
+                path.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+fn profile<B: SnnBackend>(args: &ProfileArgs, device: &B::Device) -> Result<Profile> {
+    let mut inputs = InputCounter::<B>::new();
+    let judged = eval::judged::<B>(&args.eval, &mut inputs, device)?;
+    let Judged {
+        trained,
+        evaluation,
+        cache,
+        set,
+    } = &judged;
+    let (network, size) = (&trained.network, trained.state.settings.size);
+    let synapses = inputs.finish(network, size)?;
+    let steps = trained.split.frames() as usize;
+    let neurons = evaluation.firing.neurons.iter();
+    let each = LAYERS.iter().zip(&synapses).zip(network.layers(size));
+    let each = each
+        .zip(evaluation.firing.rates.iter().zip(neurons))
+        .enumerate();
+    let layers = each.map(|(at, (((name, synapses), layer), (&rate, &neurons)))| {
+        LayerCost::new(
+            name,
+            at == 0,
+            synapses,
+            steps,
+            rate,
+            neurons,
+            layer.parameters,
+        )
+    });
+    let layers = layers.collect();
+    let event_acs = synapses.first();
+    let event_acs = event_acs.map_or(0.0, |first| per_sample(first.by_events, first, steps));
+    let statistics = network.blocks.iter();
+    let statistics = statistics
+        .map(|block| 2 * block.conv.weight.dims()[0])
+        .sum();
+    let energy = Energy {
+        mac_pj: args.mac_pj,
+        ac_pj: args.ac_pj,
+    };
+    Ok(Profile {
+        checkpoint: trained.file.display().to_string(),
+        cache: cache.display().to_string(),
+        set: set.name().to_owned(),
+        epoch: trained.state.epoch,
+        samples: evaluation.metrics.samples,
+        accuracy: evaluation.metrics.accuracy,
+        cost: Cost::new(steps, layers, event_acs, statistics, energy),
+    })
+}
+
+impl Profile {
+    fn in_words(&self) -> String {
+        let cost = &self.cost;
+        let steps = cost.steps as f64;
+        let mut text = format!(
+            "checkpoint={}, cache={}, set={}, epoch={}, samples={}, acc={}\n\
+             a sample of {} steps, on the average\n\
+             {:<6}{:>15}{:>13}{:>10}{:>12}{:>10}{:>10}{:>15}{:>11}\n",
+            self.checkpoint,
+            self.cache,
+            self.set,
+            self.epoch,
+            self.samples,
+            self.accuracy,
+            cost.steps,
+            "layer",
+            "active inputs",
+            "firing rate",
+            "neurons",
+            "parameters",
+            "MAC",
+            "AC",
+            "MAC if dense",
+            "energy"
+        );
+        // Writing to a string cannot fail.
+        for layer in &cost.layers {
+            let _ = writeln!(
+                text,
+                "{:<6}{:>13.2} %{:>13.4}{:>10}{:>12}{:>10}{:>10}{:>15}{:>11}",
+                layer.layer,
+                100.0 * layer.active_inputs,
+                layer.firing_rate,
+                layer.neurons,
+                layer.parameters,
+                number(layer.macs),
+                number(layer.acs),
+                number(layer.dense_macs_per_frame as f64 * steps),
+                joules(cost.energy.microjoules(layer.macs, layer.acs))
+            );
+        }
+        let dense = cost.dense_macs_per_frame as f64;
+        let _ = writeln!(
+            text,
+            "{:<34}{:>10}{:>12}{:>10}{:>10}{:>15}{:>11}",
+            "total",
+            cost.neurons,
+            cost.parameters,
+            number(cost.macs),
+            number(cost.acs),
+            number(dense * steps),
+            joules(cost.energy_uj)
+        );
+        let one_frame = cost.energy.microjoules(dense, 0.0);
+        let _ = write!(
+            text,
+            "energy: {}; the dense network {} for all {} frames, {} for one\n  \
+             {} pJ a MAC, {} pJ an AC: {ENERGY_SOURCE}\n  \
+             {ENERGY_LIMITS}\n\
+             first layer: its inputs are counts of events, so each cell with events is a MAC at every synapse; event by \
+             event it would be {} AC\n\
+             memory: {} of parameters, {} of batch norm's statistics, {} of potentials for one sample, 32 bits each\n",
+            joules(cost.energy_uj),
+            joules(cost.dense_energy_uj),
+            cost.steps,
+            joules(one_frame),
+            cost.energy.mac_pj,
+            cost.energy.ac_pj,
+            number(cost.event_acs),
+            bytes(cost.parameter_bytes),
+            bytes(cost.statistics_bytes),
+            bytes(cost.potential_bytes)
+        );
+        text
+    }
+}
+
+/// Where the energies that are assumed unless others are given come from.
+pub const ENERGY_SOURCE: &str =
+    "32-bit floating point in 45 nm is 4.6 and 0.9 (Horowitz, ISSCC 2014)";
+/// What the estimate leaves out.
+pub const ENERGY_LIMITS: &str = "arithmetic of the synapses alone: moving data, updating neurons, batch norm (which folds into the weights) and \
+     pooling are left out";
+
+/// A number of operations, to three digits.
+pub fn number(count: f64) -> String {
+    scaled(count, &["", " k", " M", " G", " T"], 1000.0)
+}
+
+/// An energy in microjoules, to three digits.
+pub fn joules(micro: f64) -> String {
+    match micro {
+        0.0 => "0".to_owned(),
+        small if small < 1.0 => scaled(small * 1e6, &[" pJ", " nJ"], 1000.0),
+        large => scaled(large, &[" uJ", " mJ", " J"], 1000.0),
+    }
+}
+
+/// Bytes, to three digits.
+pub fn bytes(number: usize) -> String {
+    scaled(number as f64, &[" B", " KiB", " MiB", " GiB"], 1024.0)
+}
+
+fn scaled(mut number: f64, units: &[&str], step: f64) -> String {
+    let mut unit = 0;
+    // What would be rounded to four digits takes the next unit.
+    while number >= step - 0.5 && unit + 1 < units.len() {
+        number /= step;
+        unit += 1;
+    }
+    let digits = match number {
+        n if n == n.trunc() && unit == 0 => 0,
+        n if n < 10.0 => 2,
+        n if n < 100.0 => 1,
+        _ => 0,
+    };
+    format!("{number:.digits$}{}", units[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_three_digits_and_a_unit() {
+        for (count, text) in [
+            (0.0, "0"),
+            (7.0, "7"),
+            (7.5, "7.50"),
+            (999.0, "999"),
+            (999.7, "1.00 k"),
+            (1234.0, "1.23 k"),
+            (45_600_000.0, "45.6 M"),
+            (1e13, "10.0 T"),
+            (1e17, "100000 T"),
+        ] {
+            assert_eq!(number(count), text);
+        }
+        assert_eq!(joules(0.0), "0");
+        assert_eq!(joules(0.000_9), "900 pJ");
+        assert_eq!(joules(0.25), "250 nJ");
+        assert_eq!(joules(1234.0), "1.23 mJ");
+        assert_eq!(bytes(1536), "1.50 KiB");
+    }
+}

@@ -1,0 +1,33 @@
+//! `dvs-train report`: a run's folder as one page that needs nothing else, neither files nor the network.
+
+mod chart;
+mod page;
+mod run_files;
+mod samples;
+mod tables;
+
+use anyhow::{Context, Result};
+
+use self::run_files::RunFiles;
+use crate::cli::ReportArgs;
+use crate::console::print;
+use crate::run_dir::checkpoint::write_whole;
+use crate::run_dir::run_folder::REPORT;
+
+/// Writes the page that `args` ask for and says where it is.
+///
+/// # Errors
+/// Where the folder is no run's, a file of it cannot be read, or the page cannot be written.
+pub fn run(args: &ReportArgs) -> Result<()> {
+    let run = RunFiles::read(&args.run)?;
+    let samples = samples::pictures(&run.settings, args.cache.as_deref());
+    if let Err(reason) = &samples {
+        eprintln!("dvs-train: the report shows no samples: {reason:#}");
+    }
+    let page = page::page(&run, samples.as_ref()).into_string();
+    let path = args.output.clone();
+    let path = path.unwrap_or_else(|| args.run.join(REPORT));
+    write_whole(&path, page.as_bytes())
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    print(&format!("{}\n", path.display()))
+}

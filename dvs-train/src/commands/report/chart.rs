@@ -1,0 +1,165 @@
+//! Curves as SVG that stands in the page.
+
+use std::fmt::Write;
+
+use maud::{Markup, html};
+
+use crate::run_dir::plots::panels::{Line, Panel, tick};
+
+/// The drawing's units, which are pixels where the page has room.
+const WIDTH: f64 = 440.0;
+const HEIGHT: f64 = 250.0;
+/// Around the curves.
+const LEFT: f64 = 52.0;
+const RIGHT: f64 = 12.0;
+const TOP: f64 = 10.0;
+const BELOW: f64 = 40.0;
+/// Points of a line up to which each is marked, and most that are drawn.
+const MARKED: usize = 40;
+const MOST: usize = 500;
+/// Lines are told apart by more than their colour.
+const DASHES: [&str; 4] = ["none", "7 3", "2 3", "9 3 2 3"];
+
+/// A figure of the panel's curves with their names and last values.
+pub fn chart(panel: &Panel) -> Markup {
+    let (first, last) = panel.epochs();
+    let x = |epoch: f64| LEFT + (WIDTH - LEFT - RIGHT) * (epoch - first) / (last - first);
+    let y = |value: f64| HEIGHT - BELOW - (HEIGHT - TOP - BELOW) * value / panel.top;
+    html! {
+        figure {
+            figcaption { (panel.title) }
+            @if panel.lines.is_empty() {
+                p.note { "No epoch has ended yet." }
+            } @else {
+                svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(in_words(panel)) {
+                    @for value in ticks(0.0, panel.top, 5) {
+                        line.grid x1=(LEFT) x2=(WIDTH - RIGHT) y1=(round(y(value))) y2=(round(y(value))) {}
+                        text x=(LEFT - 7.0) y=(round(y(value) + 4.0)) text-anchor="end" { (tick(value)) }
+                    }
+                    @for epoch in ticks(first, last, 8).filter(|epoch| epoch.fract() == 0.0) {
+                        text x=(round(x(epoch))) y=(HEIGHT - BELOW + 17.0) text-anchor="middle" { (epoch) }
+                    }
+                    line.axis x1=(LEFT) x2=(WIDTH - RIGHT) y1=(HEIGHT - BELOW) y2=(HEIGHT - BELOW) {}
+                    text x=(round((LEFT + WIDTH - RIGHT) / 2.0)) y=(HEIGHT - 5.0) text-anchor="middle" { "epoch" }
+                    @for (at, line) in panel.lines.iter().enumerate() {
+                        g class=(colour(at)) {
+                            path.curve d=(path(line, x, y)) stroke-dasharray=(dash(at)) {}
+                            @if line.points.len() <= MARKED {
+                                @for &(epoch, value) in &line.points {
+                                    circle cx=(round(x(epoch))) cy=(round(y(value))) r="3" {
+                                        title { (line.name) ", epoch " (epoch) ": " (digits(value)) }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+                ul.legend {
+                    @for (at, line) in panel.lines.iter().enumerate() {
+                        li {
+                            svg.key viewBox="0 0 28 8" aria-hidden="true" {
+                                g class=(colour(at)) { path.curve d="M0 4H28" stroke-dasharray=(dash(at)) {} }
+                            }
+                            (line.name) " "
+                            @if let Some((_, value)) = line.points.last() { b { (digits(*value)) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn colour(at: usize) -> String {
+    format!("c{}", at % 7)
+}
+
+fn dash(at: usize) -> &'static str {
+    DASHES[at % DASHES.len()]
+}
+
+/// What the curves show, for those who cannot see them.
+fn in_words(panel: &Panel) -> String {
+    let lines = panel.lines.iter().filter_map(|line| {
+        let ((first, from), (last, to)) = (line.points.first()?, line.points.last()?);
+        let (from, to) = (digits(*from), digits(*to));
+        Some(format!(
+            "{} from {from} in epoch {first} to {to} in epoch {last}",
+            line.name
+        ))
+    });
+    let lines: Vec<String> = lines.collect();
+    format!("{} by epoch: {}", panel.title, lines.join("; "))
+}
+
+/// The line's way, of as many of its points as can be told apart.
+fn path(line: &Line, x: impl Fn(f64) -> f64, y: impl Fn(f64) -> f64) -> String {
+    let every = line.points.len().div_ceil(MOST).max(1);
+    let mut path = String::new();
+    let last = line.points.len().saturating_sub(1);
+    for (at, &(epoch, value)) in line.points.iter().enumerate() {
+        if at.is_multiple_of(every) || at == last {
+            let command = if path.is_empty() { 'M' } else { 'L' };
+            // Writing to a string cannot fail.
+            let _ = write!(path, "{command}{} {}", round(x(epoch)), round(y(value)));
+        }
+    }
+    path
+}
+
+/// A tenth of a pixel is enough.
+fn round(place: f64) -> f64 {
+    (10.0 * place).round() / 10.0
+}
+
+/// A value in a few digits.
+pub fn digits(value: f64) -> String {
+    if value != 0.0 && value.abs() < 0.001 {
+        return format!("{value:.2e}");
+    }
+    let text = format!("{value:.4}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Round numbers from `first` to `last`, about as many as `wanted`.
+fn ticks(first: f64, last: f64, wanted: usize) -> impl Iterator<Item = f64> {
+    let least = (last - first).max(f64::MIN_POSITIVE) / wanted.max(1) as f64;
+    let power = 10.0_f64.powf(least.log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0].map(|times| times * power);
+    // What is round but for the last bits is round.
+    let step = step.into_iter().find(|&step| step >= least * (1.0 - 1e-9));
+    let step = step.unwrap_or(10.0 * power);
+    let from = (first / step - 1e-9).ceil() as i64;
+    let to = (last / step + 1e-9).floor() as i64;
+    (from..=to).map(move |at| {
+        // As a person would write it: 3 x 0.1 is 0.3.
+        let digits = (-step.log10().floor()).max(0.0) as usize;
+        let text = format!("{:.digits$}", at as f64 * step);
+        text.parse().unwrap_or(at as f64 * step)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round_numbers_within_the_axis() {
+        let found = |first, last, wanted| ticks(first, last, wanted).collect::<Vec<_>>();
+        assert_eq!(found(0.0, 1.04, 5), [0.0, 0.5, 1.0]);
+        assert_eq!(found(0.0, 0.32, 5), [0.0, 0.1, 0.2, 0.3]);
+        assert_eq!(
+            found(0.0, 63.0, 8),
+            (0..7).map(|i| f64::from(i) * 10.0).collect::<Vec<_>>()
+        );
+        assert_eq!(found(3.0, 5.0, 8), [3.0, 3.5, 4.0, 4.5, 5.0]);
+        assert_eq!(
+            found(2.5, 3.5, 8)
+                .iter()
+                .filter(|at| at.fract() == 0.0)
+                .count(),
+            1
+        );
+        assert_eq!(found(0.0, 2e-5, 4), [0.0, 5e-6, 1e-5, 1.5e-5, 2e-5]);
+    }
+}

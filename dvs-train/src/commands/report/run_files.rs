@@ -1,0 +1,97 @@
+//! What a run's folder says of the run.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use serde::de::DeserializeOwned;
+
+use crate::commands::profile::Profile;
+use crate::config::settings::Settings;
+use crate::run_dir::checkpoint::MAX;
+use crate::run_dir::epoch_log::{Columns, parse_columns};
+use crate::run_dir::run_folder::{METRICS, PROFILE, SETTINGS, SUMMARY};
+use crate::train::summary::Summary;
+
+/// Bytes of the largest file that is read: a row of every epoch that may be asked for fits.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// A run as its folder has it.
+#[derive(Debug)]
+pub struct RunFiles {
+    /// The folder's name.
+    pub name: String,
+    /// What the run was asked to be.
+    pub settings: Settings,
+    /// Its epochs.
+    pub columns: Columns,
+    /// What it came to, once it has ended.
+    pub summary: Option<Summary>,
+    /// What its best network costs, where that was asked.
+    pub profile: Option<Profile>,
+}
+
+impl RunFiles {
+    /// Reads the folder of a run, be it at its end or on the way there.
+    ///
+    /// # Errors
+    /// Where it is none, or a file of it cannot be read.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let shown = folder.display();
+        ensure!(folder.is_dir(), "{shown} is no folder; name that of a run");
+        let settings = read_json(&folder.join(SETTINGS))?;
+        let settings =
+            settings.ok_or_else(|| anyhow!("{shown} is no run's folder: it has no {SETTINGS}"))?;
+        let metrics = read_text(&folder.join(METRICS))?;
+        let summary: Option<Summary> = read_json(&folder.join(SUMMARY))?;
+        let profile: Option<Profile> = read_json(&folder.join(PROFILE))?;
+        // Of another checkpoint than the best, it would stand beside figures that are not its own.
+        let best = summary.as_ref().map(|summary| summary.best_epoch);
+        let profile = profile.filter(|profile| {
+            best == Some(profile.epoch) && Path::new(&profile.checkpoint).ends_with(MAX)
+        });
+        let real = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
+        let name = real.file_name().unwrap_or(real.as_os_str());
+        Ok(Self {
+            name: name.to_string_lossy().into_owned(),
+            settings,
+            columns: parse_columns(&metrics.unwrap_or_default()),
+            summary,
+            profile,
+        })
+    }
+
+    /// The numbers of a column; none where there is no such.
+    pub fn column(&self, name: &str) -> &[Option<f64>] {
+        let found = self.columns.iter().find(|(column, _)| column == name);
+        found.map_or(&[], |(_, numbers)| numbers)
+    }
+}
+
+/// The text of a file; `None` where there is none.
+fn read_text(path: &Path) -> Result<Option<String>> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        found => found.with_context(|| format!("cannot read {}", path.display()))?,
+    };
+    let mut text = String::new();
+    file.take(MAX_BYTES + 1)
+        .read_to_string(&mut text)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    if text.len() as u64 > MAX_BYTES {
+        bail!(
+            "{} is beyond the limit of {MAX_BYTES} bytes",
+            path.display()
+        );
+    }
+    Ok(Some(text))
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    let Some(text) = read_text(path)? else {
+        return Ok(None);
+    };
+    let value = serde_json::from_str(&text);
+    value.with_context(|| format!("{} is not as this version writes it", path.display()))
+}

@@ -1,0 +1,119 @@
+//! Pictures of samples, as they stand in the page.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use dvs_shared::view::{
+    Animation, Background, Clip, Colours, Scheme, Style, Timing, caption, contact_sheet,
+};
+use dvs_shared::{CacheFile, ChunkCodec, Frames, Set};
+
+use crate::config::settings::Settings;
+
+/// How long a frame is shown.
+const DELAY: Duration = Duration::from_millis(150);
+/// Most samples that are shown.
+const MOST_SAMPLES: usize = 16;
+/// Most frames of a contact sheet's row that a page has room for.
+const IN_ROW: usize = 8;
+
+/// Samples of the test set, one of each class as far as there is room, all at once.
+#[derive(Debug)]
+pub struct Pictures {
+    /// An animation, as a URL that holds it.
+    pub animation: String,
+    /// A contact sheet of some of their frames, likewise.
+    pub sheet: String,
+    /// Which samples they are.
+    pub names: Vec<String>,
+}
+
+/// Samples of the cache that the run was trained on, or of `cache`.
+///
+/// # Errors
+/// Where it is not there, or is another.
+pub fn pictures(settings: &Settings, cache: Option<&Path>) -> Result<Pictures> {
+    let trained_on = settings.flags.get("cache").and_then(|path| path.as_str());
+    let path = cache.map(Path::to_owned);
+    let path = path.or_else(|| trained_on.map(PathBuf::from));
+    let path = path.context("the run's settings name no cache; name it with --cache")?;
+    ensure!(
+        path.is_file(),
+        "there is no cache {}; name it with --cache",
+        path.display()
+    );
+    let cache = CacheFile::open(&path)?;
+    ensure!(
+        cache.header.source_sha256 == settings.source_sha256,
+        "{} was made from other data than the run was trained on",
+        path.display()
+    );
+    let (samples, sensor) = (&cache.set(Set::Test).samples, cache.header.sensor);
+    let first = |label| samples.iter().position(|of| usize::from(of.label) == label);
+    let names = &cache.header.label_names;
+    // More would make a page that browsers choke on.
+    let places = (0..names.len()).filter_map(first).take(MOST_SAMPLES);
+    let places: Vec<usize> = places.collect();
+    ensure!(!places.is_empty(), "{} has no test samples", path.display());
+    let (mut codec, mut frames) = (ChunkCodec::default(), Frames::default());
+    let mut read = |&place: &usize| -> Result<Vec<u32>> {
+        cache.read(Set::Test, place, &mut codec, &mut frames)?;
+        Ok(frames.counts(cache.set(Set::Test).counts).collect())
+    };
+    let counts = places.iter().map(&mut read).collect::<Result<Vec<_>>>()?;
+    let style = Style {
+        colours: Colours::new(Background::default(), Scheme::default()),
+        scale: None,
+    };
+    let cells = sensor.frame_cells();
+    // Frame by frame for the animation; the sheet takes some, evenly.
+    let clip = |counts, at: usize, kept: &[usize], steps| {
+        let of = &samples[places[at]];
+        let name = &names[usize::from(of.label)];
+        let captions = kept
+            .iter()
+            .map(|&step| caption(step, steps, 0, &Timing::Unknown));
+        // Its place alone: events would crowd a small tile.
+        let captions = captions.map(|parts| parts.into_iter().take(1).collect());
+        let title = vec![format!("{} {name}", of.label), of.name.clone()];
+        Clip::<u32>::new(counts, sensor, title, captions.collect())
+    };
+    let clips = counts.iter().enumerate().map(|(at, counts)| {
+        let steps = counts.len() / cells.max(1);
+        clip(counts, at, &(0..steps).collect::<Vec<_>>(), steps)
+    });
+    let clips = clips.collect::<Result<Vec<_>, _>>()?;
+    let mut gif = Vec::new();
+    Animation::new(&clips, &style)?.write_gif(&mut gif, |_| DELAY)?;
+
+    let some: Vec<(Vec<usize>, usize, Vec<u32>)> = counts
+        .iter()
+        .map(|counts| {
+            let steps = counts.len() / cells.max(1);
+            let kept = steps.min(IN_ROW);
+            let kept: Vec<usize> = (0..kept).map(|i| i * steps / kept).collect();
+            let frames = kept
+                .iter()
+                .flat_map(|&step| &counts[step * cells..][..cells]);
+            let frames = frames.copied().collect();
+            (kept, steps, frames)
+        })
+        .collect();
+    let clips = some.iter().enumerate();
+    let clips = clips.map(|(at, (kept, steps, frames))| clip(frames, at, kept, *steps));
+    let clips = clips.collect::<Result<Vec<_>, _>>()?;
+    let mut png = Vec::new();
+    contact_sheet(&clips, &style)?.write_png(&mut png)?;
+    let url = |kind, bytes: &[u8]| format!("data:image/{kind};base64,{}", STANDARD.encode(bytes));
+    Ok(Pictures {
+        animation: url("gif", &gif),
+        sheet: url("png", &png),
+        names: places
+            .iter()
+            .map(|&place| samples[place].name.clone())
+            .collect(),
+    })
+}

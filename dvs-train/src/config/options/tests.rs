@@ -1,0 +1,95 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use super::*;
+
+/// The error that a command line comes to.
+fn refused(args: &[&str]) -> String {
+    let args = TrainArgs::parsed(args);
+    format!("{:#}", TrainOptions::resolve(args).unwrap_err())
+}
+
+#[test]
+fn values_out_of_their_limits_are_named_with_them() {
+    for (args, message) in [
+        (["-b", "0"], "--batch-size 0 is not within 1 and 65536"),
+        (
+            ["--test-batch-size", "0"],
+            "--test-batch-size 0 is not within 1 and 65536",
+        ),
+        (["--epochs", "0"], "--epochs 0 is not within 1 and 1000000"),
+        (["-j", "1000"], "--jobs 1000 is not within 1 and 256"),
+        (["--channels", "0"], "--channels 0 is not within 1 and 4096"),
+        (["-T", "2000"], "-T 2000 is not within 1 and 1024"),
+        (["--lr", "0"], "--lr 0 is not within 0 (exclusive) and 10"),
+        (
+            ["--lr", "NaN"],
+            "--lr NaN is not within 0 (exclusive) and 10",
+        ),
+    ] {
+        assert_eq!(refused(&args), message);
+    }
+}
+
+#[test]
+fn frames_that_the_poolings_leave_nothing_of_are_refused() {
+    let usual = TrainArgs::usual().unwrap();
+    let refused = |size| network_config(&usual, size, 11).unwrap_err().to_string();
+    assert!(network_config(&usual, [32, 2048], 11).is_ok());
+    assert_eq!(
+        refused([31, 128]),
+        "frames of 31 x 128 do not fit the network, which takes 32 to 2048 pixels each way: it halves them 5 times"
+    );
+    refused([128, 1 << 40]);
+}
+
+#[test]
+fn a_device_that_is_not_there_is_named() {
+    let error = refused(&["--device", "cuda:900"]);
+    assert!(
+        error.starts_with("--device cuda:900 cannot be used: "),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_missing_cache_comes_with_the_command_that_makes_it() {
+    let dir = env!("CARGO_MANIFEST_DIR");
+    assert_eq!(
+        refused(&["--data-dir", dir, "-T", "8", "--split", "time"]),
+        format!(
+            "there is no frame cache {dir}/frames_number_8_split_by_time.h5; make it: \
+             dvs-prep --frames 8 --split time --input {dir} --output {dir}/frames_number_8_split_by_time.h5"
+        )
+    );
+    assert_eq!(
+        refused(&["--cache", "none.h5"]),
+        "there is no frame cache none.h5; make it: dvs-prep --frames 16 --split number --output none.h5"
+    );
+    let error = refused(&["--data-dir", "nowhere"]);
+    assert!(
+        error.starts_with("the data directory nowhere does not exist"),
+        "{error}"
+    );
+    assert!(error.contains("--data-dir or $DVS_DATA"), "{error}");
+}
+
+#[test]
+fn a_file_that_is_no_cache_is_refused() {
+    let error = refused(&[
+        "--cache",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
+    ]);
+    assert!(error.contains("Cargo.toml is not a frame cache"), "{error}");
+}
+
+#[test]
+fn the_data_directory_is_the_flag_then_the_variable_then_the_default() {
+    let (flag, variable) = (Path::new("a"), Some(PathBuf::from("b")));
+    assert_eq!(data_dir(Some(flag), variable.clone()), flag);
+    assert_eq!(data_dir(None, variable), Path::new("b"));
+    assert_eq!(
+        data_dir(None, Some(PathBuf::new())),
+        Path::new("DVS128Gesture")
+    );
+    assert_eq!(data_dir(None, None), Path::new("DVS128Gesture"));
+}

@@ -1,0 +1,275 @@
+//! Augmentation: training samples altered at random, so that a network learns what a gesture is and not the samples.
+//!
+//! - Mirroring, rotating, shifting: Li et al., Neuromorphic Data Augmentation for Training Spiking Neural Networks (ECCV
+//!   2022, arXiv:2203.06145). Cells are moved, never mixed: an event stays one event (see [`geometry`]).
+//! - Dropping events: Gu et al., EventDrop: Data Augmentation for Event-based Learning (IJCAI 2021, arXiv:2106.05836),
+//!   its random drop. Events that share a cell are dropped one by one (see [`event_drop`]).
+//! - Random temporal delete: Fang et al., Deep Residual Learning in Spiking Neural Networks (NeurIPS 2021,
+//!   arXiv:2102.04159), as SpikingJelly's `RandomTemporalDelete` does it to a batch: all its samples keep the same frames.
+//! - Exchanging the polarities: as if bright and dark were exchanged in the scene. Tonic's `RandomFlipPolarity` (Lenz et
+//!   al., 2021, doi:10.5281/zenodo.5079802) does it to single events, this to whole samples.
+//!
+//! What is done to a sample follows from the run's seed, the epoch and the sample alone, so that a run that goes on does
+//! what the one that was never stopped did. All is drawn whatever is asked for: one flag more leaves the others' draws as
+//! they were. The frames are altered on the device, in one pass.
+
+mod args;
+pub mod backend;
+mod cpu;
+mod event_drop;
+mod geometry;
+#[cfg(feature = "gpu")]
+mod gpu;
+
+use std::fmt;
+
+use anyhow::{Result, ensure};
+use burn::tensor::Tensor;
+use burn_snn::backend::primitive::{primitive, tensor};
+use dvs_shared::labels::{LABEL_NAMES, MIRRORED, is_gestures, listed};
+use rand::{Rng, SeedableRng};
+use rand_pcg::Pcg64;
+
+pub use self::args::AugmentArgs;
+use self::backend::AugmentBackend;
+use crate::data::seed::{Purpose, derive, derive_each};
+
+/// The largest angle in degrees.
+const MOST_DEGREES: f64 = 45.0;
+
+/// What may be done to samples.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Augmentation {
+    args: AugmentArgs,
+    steps: usize,
+    size: [usize; 2],
+}
+
+/// What is done to the samples of one epoch.
+#[derive(Clone, Copy, Debug)]
+pub struct EpochTransforms {
+    augmentation: Augmentation,
+    seed: u64,
+}
+
+/// What is done to one sample.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SampleTransform {
+    /// Whether it is mirrored, before it is rotated.
+    pub flip: bool,
+    /// Degrees, clockwise as it is seen.
+    pub degrees: f64,
+    /// Pixels to the right and down, after it was rotated.
+    pub shift: [i32; 2],
+    /// Whether its polarities are exchanged.
+    pub flip_polarity: bool,
+    /// Probability that an event is dropped.
+    pub drop: f64,
+    /// What decides which events are.
+    pub key: u32,
+}
+
+/// What is done to a batch, as backends take it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The frames that are kept, in order.
+    pub steps: Vec<u32>,
+    /// For each sample and cell `[B, H * W]` the cell that its events come from, or [`geometry::NOWHERE`].
+    pub sources: Vec<u32>,
+    /// For each sample [`NUMBERS`]: the key, the threshold below which an event's number drops it, and whether its
+    /// polarities are exchanged. `[B, 3]`
+    pub numbers: Vec<u32>,
+}
+
+/// Numbers of a sample in [`Plan::numbers`].
+pub const NUMBERS: usize = 3;
+
+impl Augmentation {
+    /// What `args` ask for, of samples of so many `steps` and this `size` (height and width), whose classes have these
+    /// names; none where it is nothing.
+    ///
+    /// # Errors
+    /// Where a value is out of its limits, or samples are to be mirrored whose labels in a mirror are not known.
+    pub fn new(
+        args: &AugmentArgs,
+        steps: usize,
+        size: [usize; 2],
+        label_names: &[String],
+    ) -> Result<Option<Self>> {
+        let share = |flag: &str, value: f64, limit: f64| {
+            ensure!(
+                (0.0..=limit).contains(&value),
+                "{flag} {value} is not within 0 and {limit}"
+            );
+            Ok(())
+        };
+        share("--flip", args.flip, 1.0)?;
+        ensure!(
+            args.flip == 0.0 || is_gestures(label_names),
+            "--flip exchanges the labels of right and left among the eleven gestures, and this cache has classes of its own: \
+             {}; leave --flip out",
+            listed(label_names)
+        );
+        share("--flip-polarity", args.flip_polarity, 1.0)?;
+        share("--rotate", args.rotate, MOST_DEGREES)?;
+        // A sample without events teaches nothing.
+        share("--drop-events", args.drop_events, 0.95)?;
+        let [height, width] = size;
+        ensure!(
+            (args.shift as usize) < height.min(width),
+            "--shift {} would move frames of {height} x {width} out of sight",
+            args.shift
+        );
+        if let Some(kept) = args.keep_frames {
+            ensure!(
+                (1..=steps).contains(&(kept as usize)),
+                "--keep-frames {kept} is not within 1 and the {steps} frames of a sample"
+            );
+        }
+        let augmentation = Self {
+            args: *args,
+            steps,
+            size,
+        };
+        Ok((*args != AugmentArgs::default()).then_some(augmentation))
+    }
+
+    /// What is done in an epoch of the run with this seed.
+    pub fn epoch(self, seed: u64, epoch: u32) -> EpochTransforms {
+        EpochTransforms {
+            augmentation: self,
+            seed: derive(seed, Purpose::Augmentation, epoch),
+        }
+    }
+}
+
+impl fmt::Display for Augmentation {
+    /// What may be done, in words.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let args = &self.args;
+        let percent = |share: f64| 100.0 * share;
+        let parts = [
+            (args.flip > 0.0).then(|| format!("mirror {} %", percent(args.flip))),
+            (args.rotate > 0.0).then(|| format!("rotate up to {} degrees", args.rotate)),
+            (args.shift > 0).then(|| format!("shift up to {} pixels", args.shift)),
+            (args.flip_polarity > 0.0)
+                .then(|| format!("exchange polarities of {} %", percent(args.flip_polarity))),
+            (args.drop_events > 0.0)
+                .then(|| format!("drop up to {} % of the events", percent(args.drop_events))),
+            args.keep_frames
+                .map(|kept| format!("keep {kept} of {} frames", self.steps)),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        f.write_str(&parts.join(", "))
+    }
+}
+
+impl EpochTransforms {
+    /// What is done to a sample.
+    pub fn sample(&self, sample: usize) -> SampleTransform {
+        let args = &self.augmentation.args;
+        let mut rng = Pcg64::seed_from_u64(derive_each(self.seed, sample as u64));
+        let flip = uniform(&mut rng) < args.flip;
+        let degrees = args.rotate * (2.0 * uniform(&mut rng) - 1.0);
+        let most = f64::from(args.shift);
+        let mut shift = || ((2.0 * most + 1.0) * uniform(&mut rng) - most).floor() as i32;
+        SampleTransform {
+            flip,
+            degrees,
+            shift: [shift(), shift()],
+            flip_polarity: uniform(&mut rng) < args.flip_polarity,
+            drop: args.drop_events * uniform(&mut rng),
+            key: rng.next_u32(),
+        }
+    }
+
+    /// The frames that the batch keeps which begins with this sample, in order.
+    pub fn steps(&self, first: usize) -> Vec<u32> {
+        let steps = self.augmentation.steps;
+        let mut all: Vec<u32> = (0..steps as u32).collect();
+        let Some(kept) = self.augmentation.args.keep_frames else {
+            return all;
+        };
+        // Not what the sample itself is altered by.
+        let seed = derive_each(self.seed, !(first as u64));
+        let mut rng = Pcg64::seed_from_u64(seed);
+        for place in 0..kept as usize {
+            let left = (steps - place) as f64;
+            all.swap(place, place + (left * uniform(&mut rng)) as usize);
+        }
+        all.truncate(kept as usize);
+        all.sort_unstable();
+        all
+    }
+
+    /// What is done to a batch of these samples, whose labels become those of what they are then.
+    pub fn plan(&self, batch: &[usize], labels: &mut [u8]) -> Plan {
+        let alterations: Vec<SampleTransform> = batch.iter().map(|&at| self.sample(at)).collect();
+        for (label, alteration) in labels.iter_mut().zip(&alterations) {
+            *label = alteration.label(*label);
+        }
+        let steps = self.steps(batch.first().copied().unwrap_or(0));
+        Plan::new(steps, &alterations, self.augmentation.size)
+    }
+}
+
+impl Plan {
+    /// Keeps `steps` of samples of this size (height and width) and alters each.
+    fn new(steps: Vec<u32>, alterations: &[SampleTransform], size: [usize; 2]) -> Self {
+        let sources = alterations
+            .iter()
+            .flat_map(|of| geometry::sources(of, size));
+        let numbers = alterations.iter().flat_map(|of| {
+            let threshold = (of.drop * 2.0_f64.powi(32)) as u32;
+            [of.key, threshold, u32::from(of.flip_polarity)]
+        });
+        Self {
+            steps,
+            sources: sources.collect(),
+            numbers: numbers.collect(),
+        }
+    }
+}
+
+impl SampleTransform {
+    /// The label that a sample of this label has afterwards.
+    pub fn label(&self, label: u8) -> u8 {
+        match MIRRORED.get(usize::from(label)) {
+            Some(&mirrored) if self.flip => mirrored,
+            _ => label,
+        }
+    }
+
+    /// What is done to a sample of this label, in words; empty where it is nothing.
+    pub fn in_words(&self, label: u8) -> Vec<String> {
+        let [right, down] = self.shift;
+        let mirrored = self.label(label);
+        let name = LABEL_NAMES.get(usize::from(mirrored)).copied();
+        let parts = [
+            self.flip.then(|| match name {
+                Some(name) if mirrored != label => format!("mirrored: {mirrored} {name}"),
+                _ => "mirrored".to_owned(),
+            }),
+            (self.degrees != 0.0).then(|| format!("rotated by {:.1} degrees", self.degrees)),
+            (self.shift != [0; 2]).then(|| format!("shifted by {right}, {down}")),
+            self.flip_polarity
+                .then(|| "polarities exchanged".to_owned()),
+            (self.drop > 0.0).then(|| format!("{:.1} % of its events dropped", 100.0 * self.drop)),
+        ];
+        parts.into_iter().flatten().collect()
+    }
+}
+
+/// Frames `[T, B, 2, H, W]` as `plan` alters them; T is then the number of frames that are kept.
+pub fn alter<B: AugmentBackend>(frames: Tensor<B, 5>, plan: &Plan) -> Tensor<B, 5> {
+    tensor(B::alter(primitive(frames), plan))
+}
+
+/// Within 0 and 1 (exclusive). Written out, because libraries change how they draw, and a seed must go on meaning the
+/// same.
+fn uniform(rng: &mut Pcg64) -> f64 {
+    (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests;

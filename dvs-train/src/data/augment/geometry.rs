@@ -1,0 +1,62 @@
+//! Where the events of each cell come from, when a sample is mirrored, rotated and shifted.
+//!
+//! Every cell is moved as a whole to one other, so no event is lost but those that leave the frame, and none is doubled.
+//! A rotation does so by three shears, each of which moves rows or columns by whole pixels (A. W. Paeth, A Fast Algorithm
+//! for General Raster Rotation, Graphics Interface 1986).
+
+use super::SampleTransform;
+
+/// The source of a cell whose events would come from beyond the frame.
+pub const NOWHERE: u32 = u32::MAX;
+
+/// For each cell of a frame of this size (height and width), row by row, the one that its events come from.
+pub fn sources(
+    alteration: &SampleTransform,
+    [height, width]: [usize; 2],
+) -> impl Iterator<Item = u32> {
+    let (height, width) = (height as i64, width as i64);
+    let radians = alteration.degrees.to_radians();
+    let along_x = Shear::new(-(radians / 2.0).tan(), height);
+    let along_y = Shear::new(radians.sin(), width);
+    let ([right, down], flip) = (alteration.shift.map(i64::from), alteration.flip);
+    // Everything backwards: the shift, the three shears, the mirror.
+    (0..height).flat_map(move |y| {
+        let y = y - down;
+        let first = right + along_x.at(y);
+        (0..width).map(move |x| {
+            let x = x - first;
+            let y = y - along_y.at(x);
+            let x = x - along_x.at(y);
+            let x = if flip { width - 1 - x } else { x };
+            let inside = (0..height).contains(&y) && (0..width).contains(&x);
+            if inside {
+                (y * width + x) as u32
+            } else {
+                NOWHERE
+            }
+        })
+    })
+}
+
+/// How far a shear moves the row or column at a place.
+#[derive(Clone, Copy)]
+struct Shear {
+    factor: f64,
+    middle: f64,
+}
+
+impl Shear {
+    fn new(factor: f64, length: i64) -> Self {
+        Self {
+            factor,
+            middle: (length - 1) as f64 / 2.0,
+        }
+    }
+
+    fn at(self, place: i64) -> i64 {
+        if self.factor == 0.0 {
+            return 0;
+        }
+        (self.factor * (place as f64 - self.middle)).round() as i64
+    }
+}

@@ -1,0 +1,154 @@
+//! From cache to batches: worker threads read and decode samples ahead of training.
+//!
+//! Batch k is made by worker `k % workers` and handed over in that worker's own channel, and the consumer takes
+//! the channels in turn: batches come in one order whatever the number of workers, and at most two a worker
+//! are in memory, one in its channel and one in its hands.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+
+use anyhow::{Context, Result, anyhow};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use rand::{Rng, SeedableRng};
+use rand_pcg::Pcg64;
+
+use crate::data::batch::HostBatch;
+use crate::data::dataset::{SampleSource, Scratch};
+
+/// The samples of each batch of an epoch, in order.
+pub type Batches = Vec<Vec<usize>>;
+
+/// Training: every sample in an order that `seed` decides; a last batch that would be short is left out.
+pub fn train_batches(samples: usize, batch_size: usize, seed: u64) -> Batches {
+    let mut order: Vec<usize> = (0..samples).collect();
+    let mut rng = Pcg64::seed_from_u64(seed);
+    // Fisher and Yates. The draw is written out (its bias is below 2^-32 for any real dataset) because
+    // libraries change how they draw, and a seed must go on meaning the same order.
+    for last in (1..samples).rev() {
+        let pick = ((u128::from(rng.next_u64()) * (last as u128 + 1)) >> 64) as usize;
+        order.swap(last, pick);
+    }
+    order.chunks_exact(batch_size).map(<[_]>::to_vec).collect()
+}
+
+/// Testing: every sample once, in the cache's order; the last batch may be short.
+pub fn test_batches(samples: usize, batch_size: usize) -> Batches {
+    let order: Vec<usize> = (0..samples).collect();
+    order.chunks(batch_size).map(<[_]>::to_vec).collect()
+}
+
+/// The batches of one epoch, as an iterator. After an error there are no more.
+pub struct BatchReader {
+    lanes: Vec<Receiver<Result<HostBatch>>>,
+    workers: Vec<JoinHandle<()>>,
+    batches: usize,
+    next: usize,
+}
+
+impl BatchReader {
+    /// Starts at most `workers` threads that read ahead.
+    ///
+    /// # Errors
+    /// Where the system starts no thread.
+    pub fn start<S: SampleSource>(
+        source: Arc<S>,
+        batches: Batches,
+        workers: usize,
+    ) -> io::Result<Self> {
+        let mut reader = Self {
+            lanes: Vec::new(),
+            workers: Vec::new(),
+            batches: batches.len(),
+            next: 0,
+        };
+        let batches = Arc::new(batches);
+        let workers = workers.clamp(1, batches.len().max(1));
+        for lane in 0..workers {
+            let (sender, receiver) = bounded(1);
+            let (source, batches) = (Arc::clone(&source), Arc::clone(&batches));
+            let worker = Builder::new()
+                .name(format!("reader-{lane}"))
+                .spawn(move || {
+                    read_lane(
+                        &*source,
+                        batches.iter().skip(lane).step_by(workers),
+                        &sender,
+                    );
+                })?;
+            reader.lanes.push(receiver);
+            reader.workers.push(worker);
+        }
+        Ok(reader)
+    }
+}
+
+impl Iterator for BatchReader {
+    type Item = Result<HostBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.next == self.batches {
+            return None;
+        }
+        let lane = self.lanes.get(self.next % self.lanes.len().max(1))?;
+        let batch = lane
+            .recv()
+            .unwrap_or_else(|_| Err(anyhow!("a reader thread ended before its last batch")));
+        self.next += 1;
+        if batch.is_err() {
+            self.lanes.clear();
+        }
+        Some(batch)
+    }
+}
+
+impl Drop for BatchReader {
+    fn drop(&mut self) {
+        // Without receivers every worker's next send fails, and it ends.
+        self.lanes.clear();
+        for worker in self.workers.drain(..) {
+            let _ = worker.join();
+        }
+    }
+}
+
+/// What a worker does: its batches in turn, until one cannot be read or nobody wants them.
+fn read_lane<'a>(
+    source: &impl SampleSource,
+    batches: impl Iterator<Item = &'a Vec<usize>>,
+    sender: &Sender<Result<HostBatch>>,
+) {
+    let mut scratch = Scratch::default();
+    for indices in batches {
+        let batch = read_batch(source, indices, &mut scratch);
+        let last = batch.is_err();
+        if sender.send(batch).is_err() || last {
+            return;
+        }
+    }
+}
+
+fn read_batch(
+    source: &impl SampleSource,
+    indices: &[usize],
+    scratch: &mut Scratch,
+) -> Result<HostBatch> {
+    let [height, width] = source.size();
+    let mut batch = HostBatch::new(
+        source.counts(),
+        source.steps(),
+        indices.len(),
+        height,
+        width,
+    );
+    for (place, &index) in indices.iter().enumerate() {
+        let frames = source.read(index, scratch)?;
+        batch
+            .put(place, frames, source.label(index))
+            .with_context(|| format!("sample {index}"))?;
+    }
+    Ok(batch)
+}
+
+#[cfg(test)]
+mod tests;

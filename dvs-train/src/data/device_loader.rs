@@ -1,0 +1,181 @@
+//! Batches on the device: read ahead and uploaded one by one, or gathered from a set that is there already; and altered
+//! there, where they are to be trained on.
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+use std::time::Duration;
+use std::vec;
+
+use anyhow::{Context, Result};
+use burn::tensor::backend::Backend;
+use burn::tensor::{Int, Tensor, TensorData};
+
+use crate::console::interrupt::Interrupt;
+use crate::console::progress::sample_bar;
+use crate::data::augment::backend::AugmentBackend;
+use crate::data::augment::{EpochTransforms, alter};
+use crate::data::batch::{Batch, DeviceCounts};
+use crate::data::data_loader::{BatchReader, Batches, test_batches};
+use crate::data::dataset::{CacheSamples, FramesIn, SampleSource};
+use crate::data::prefetch::Uploads;
+
+/// Samples that are uploaded together where a whole set goes to the device.
+const UPLOAD: usize = 16;
+
+/// A set of samples that batches are made of.
+pub struct DeviceLoader<B: Backend> {
+    samples: Arc<CacheSamples>,
+    /// All its frames, `[N, T, 2, H, W]`, where they are to be on the device and were asked for.
+    loaded: OnceCell<DeviceCounts<B>>,
+    workers: usize,
+    interrupt: Interrupt,
+    device: B::Device,
+}
+
+impl<B: Backend> DeviceLoader<B> {
+    /// Feeds `samples`, which `workers` threads read, to `device`, until `interrupt` asks to stop.
+    pub fn new(
+        samples: CacheSamples,
+        workers: usize,
+        interrupt: &Interrupt,
+        device: &B::Device,
+    ) -> Self {
+        Self {
+            samples: Arc::new(samples),
+            loaded: OnceCell::new(),
+            workers,
+            interrupt: interrupt.clone(),
+            device: device.clone(),
+        }
+    }
+
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.samples.len()
+    }
+
+    /// The batches of one epoch, their samples altered as `draws` says. All frames are loaded onto the device the first
+    /// time, where they are to be there.
+    ///
+    /// # Errors
+    /// Where a sample cannot be loaded, or the system starts no thread.
+    pub fn feed(
+        &self,
+        batches: Batches,
+        draws: Option<EpochTransforms>,
+    ) -> Result<EpochBatches<'_, B>> {
+        if self.samples.frames_in == FramesIn::Device && self.loaded.get().is_none() {
+            self.load()?;
+        }
+        let source = match self.loaded.get() {
+            Some(counts) => Source::Gather(counts),
+            None => {
+                let uploads = Uploads::start(self.read(batches.clone())?, &self.device)
+                    .context("cannot start the thread that uploads batches")?;
+                Source::Upload(uploads)
+            }
+        };
+        Ok(EpochBatches {
+            feeder: self,
+            source,
+            batches: batches.into_iter(),
+            draws,
+        })
+    }
+
+    /// Loads all frames onto the device, unless the run is asked to stop meanwhile.
+    fn load(&self) -> Result<()> {
+        let bar = sample_bar("frames onto the device".to_owned(), self.len());
+        let mut parts = Vec::new();
+        for batch in self.read(test_batches(self.len(), UPLOAD))? {
+            let batch = batch?;
+            bar.inc(batch.labels.len() as u64);
+            let counts = DeviceCounts::upload(batch, &self.device); // [T, 16, 2, H, W]
+            parts.push(counts.swap_steps_and_samples());
+            if self.interrupt.asked().is_some() {
+                break;
+            }
+        }
+        bar.finish_and_clear();
+        if self.interrupt.asked().is_none()
+            && let Some(counts) = DeviceCounts::cat(parts)
+        {
+            self.loaded.get_or_init(|| counts);
+        }
+        Ok(())
+    }
+
+    fn read(&self, batches: Batches) -> Result<BatchReader> {
+        BatchReader::start(Arc::clone(&self.samples), batches, self.workers)
+            .context("cannot start the reader's threads")
+    }
+}
+
+/// The batches of one epoch, as an iterator. After an error there are no more, nor once the run is asked to stop.
+pub struct EpochBatches<'a, B: Backend> {
+    feeder: &'a DeviceLoader<B>,
+    source: Source<'a, B>,
+    /// Which are left.
+    batches: vec::IntoIter<Vec<usize>>,
+    draws: Option<EpochTransforms>,
+}
+
+/// Where batches come from.
+enum Source<'a, B: Backend> {
+    /// Read and uploaded ahead.
+    Upload(Uploads<B>),
+    /// Gathered on the device, from all frames.
+    Gather(&'a DeviceCounts<B>),
+}
+
+impl<B: Backend> EpochBatches<'_, B> {
+    /// How long the consumer has waited for batches.
+    pub fn waited(&self) -> Duration {
+        match &self.source {
+            Source::Upload(uploads) => uploads.waited(),
+            Source::Gather(_) => Duration::ZERO,
+        }
+    }
+}
+
+impl<B: AugmentBackend> EpochBatches<'_, B> {
+    /// The next batch, of these samples.
+    fn batch(&mut self, samples: &[usize]) -> Option<Result<Batch<B>>> {
+        let (feeder, device) = (self.feeder, &self.feeder.device);
+        let (mut frames, mut labels) = match &mut self.source {
+            Source::Upload(uploads) => match uploads.next()? {
+                Ok(batch) => batch,
+                Err(error) => return Some(Err(error)),
+            },
+            Source::Gather(counts) => {
+                let labels = samples.iter().map(|&sample| feeder.samples.label(sample));
+                let places: Vec<i32> = samples.iter().map(|&sample| sample as i32).collect();
+                let places = TensorData::new(places, [samples.len()]);
+                let places = Tensor::<B, 1, Int>::from_data(places, device);
+                let counts = counts.select(places).swap_steps_and_samples(); // [T, B, 2, H, W]
+                (counts.float(), labels.collect())
+            }
+        };
+        if let Some(draws) = &self.draws {
+            frames = alter(frames, &draws.plan(samples, &mut labels));
+        }
+        Some(Ok(Batch::new(
+            frames,
+            &labels,
+            feeder.samples.classes(),
+            device,
+        )))
+    }
+}
+
+impl<B: AugmentBackend> Iterator for EpochBatches<'_, B> {
+    type Item = Result<Batch<B>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.feeder.interrupt.asked().is_some() {
+            return None;
+        }
+        let samples = self.batches.next()?;
+        self.batch(&samples)
+    }
+}

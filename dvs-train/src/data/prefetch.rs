@@ -1,0 +1,181 @@
+//! Uploads of batches to the device, in a thread of their own that is a batch ahead of training.
+//!
+//! A GPU backend gives each thread its own queue of work, so that a copy need not wait for the kernels of the step before.
+
+use std::io;
+use std::mem;
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow};
+use burn::tensor::Tensor;
+use burn::tensor::backend::Backend;
+use crossbeam_channel::{Receiver, bounded};
+
+use crate::data::batch::{DeviceCounts, HostBatch};
+
+/// Frames `[T, B, 2, H, W]` on the device, and the labels of their samples.
+pub type Uploaded<B> = (Tensor<B, 5>, Vec<u8>);
+
+/// Batches that a thread uploads, one ahead. After an error there are no more.
+pub struct Uploads<B: Backend> {
+    /// None once there are no more.
+    batches: Option<Receiver<Result<Uploaded<B>>>>,
+    thread: Option<JoinHandle<()>>,
+    waited: Duration,
+}
+
+impl<B: Backend> Uploads<B> {
+    /// Starts to upload `batches` to `device`.
+    ///
+    /// # Errors
+    /// Where the system starts no thread.
+    pub fn start(
+        batches: impl Iterator<Item = Result<HostBatch>> + Send + 'static,
+        device: &B::Device,
+    ) -> io::Result<Self> {
+        // No room: the batch that waits is in the thread's hands, and there are two on the device at most.
+        let (sender, receiver) = bounded(0);
+        let device = device.clone();
+        let upload = move || {
+            for batch in batches {
+                let batch = batch.map(|mut batch| {
+                    let labels = mem::take(&mut batch.labels);
+                    (DeviceCounts::upload(batch, &device).float(), labels)
+                });
+                if sender.send(batch).is_err() {
+                    return;
+                }
+            }
+        };
+        Ok(Self {
+            batches: Some(receiver),
+            thread: Some(Builder::new().name("upload".to_owned()).spawn(upload)?),
+            waited: Duration::ZERO,
+        })
+    }
+
+    /// How long the consumer has waited for batches.
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
+
+    /// Sees the thread end; whether it did its work.
+    fn end(&mut self) -> bool {
+        // Without a receiver the next send fails.
+        self.batches = None;
+        self.thread
+            .take()
+            .is_none_or(|thread| thread.join().is_ok())
+    }
+}
+
+impl<B: Backend> Iterator for Uploads<B> {
+    type Item = Result<Uploaded<B>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let start = Instant::now();
+        let batch = self.batches.as_ref()?.recv();
+        self.waited += start.elapsed();
+        match batch {
+            Ok(Ok(batch)) => Some(Ok(batch)),
+            Ok(Err(error)) => {
+                self.end();
+                Some(Err(error))
+            }
+            Err(_) if self.end() => None,
+            Err(_) => Some(Err(anyhow!("the thread that uploads batches failed"))),
+        }
+    }
+}
+
+impl<B: Backend> Drop for Uploads<B> {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use std::thread;
+
+    use std::sync::Arc;
+
+    use burn::backend::Flex;
+    use dvs_shared::CountType;
+
+    use super::*;
+
+    /// Uploads `count` batches, of which batch k has one sample with the label k.
+    fn uploads(count: u8, each: impl Fn(u8) -> Result<()> + Send + 'static) -> Uploads<Flex> {
+        let batches = (0..count).map(move |k| {
+            let mut batch = HostBatch::new(CountType::U8, 1, 1, 1, 1);
+            batch.labels[0] = k;
+            each(k).map(|()| batch)
+        });
+        Uploads::start(batches, &Default::default()).unwrap()
+    }
+
+    fn label((frames, labels): Uploaded<Flex>) -> u8 {
+        assert_eq!(frames.dims(), [1, 1, 2, 1, 1]);
+        labels[0]
+    }
+
+    #[test]
+    fn batches_come_in_order_and_waiting_for_them_is_measured() {
+        let slow = Duration::from_millis(2);
+        let mut uploads = uploads(5, move |_| {
+            thread::sleep(slow);
+            Ok(())
+        });
+        let labels: Vec<_> = (&mut uploads).map(|batch| label(batch.unwrap())).collect();
+        assert_eq!(labels, [0, 1, 2, 3, 4]);
+        assert!(uploads.waited > slow, "{:?}", uploads.waited);
+        assert!(uploads.next().is_none());
+    }
+
+    #[test]
+    fn an_error_or_a_panic_ends_them_and_is_told() {
+        let failing = |k| match k {
+            2 => Err(anyhow!("sample 2 is damaged")),
+            _ => Ok(()),
+        };
+        let panicking = |k| match k {
+            2 => panic!("the device is gone"),
+            _ => Ok(()),
+        };
+        for (mut uploads, reason) in [
+            (uploads(5, failing), "sample 2 is damaged"),
+            (
+                uploads(5, panicking),
+                "the thread that uploads batches failed",
+            ),
+        ] {
+            for k in 0..2 {
+                assert_eq!(label(uploads.next().unwrap().unwrap()), k);
+            }
+            let error = uploads.next().unwrap().unwrap_err();
+            assert_eq!(error.to_string(), reason);
+            assert!(uploads.next().is_none());
+        }
+    }
+
+    #[test]
+    fn no_more_than_one_is_ahead_and_none_is_begun_once_they_are_dropped() {
+        let begun = Arc::new(());
+        let each = Arc::clone(&begun);
+        let mut uploads = uploads(100, move |k| {
+            assert!(
+                k <= 2,
+                "one is asked for, one is held, and then the feed is gone"
+            );
+            let _ = &each;
+            Ok(())
+        });
+        uploads.next().unwrap().unwrap();
+        thread::sleep(Duration::from_millis(20));
+        drop(uploads);
+        assert_eq!(Arc::strong_count(&begun), 1);
+    }
+}

@@ -1,0 +1,12 @@
+//! Networks taken to other programs and from them.
+//!
+//! checkpoint <-> [`weight_layout`](crate::run_dir::weight_layout), a network's weights as PyTorch lays them out <->
+//! [`state_dict`] <-> [`pytorch`], [`safetensors`]; and weight layout -> [`nir`]. [`naming`] has the names of SpikingJelly's networks, [`label_order`] the order of their outputs.
+
+pub mod label_order;
+pub mod named;
+pub mod naming;
+pub mod nir;
+pub mod pytorch;
+pub mod safetensors;
+pub mod state_dict;

@@ -1,0 +1,123 @@
+//! The names that weights have in SpikingJelly's networks of this architecture.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use clap::ValueEnum;
+
+use crate::nn::network::BLOCKS;
+use crate::run_dir::weight_layout::{Form, Part};
+
+/// Batch norm's count of batches: no weight, and not needed.
+const COUNT: &str = "num_batches_tracked";
+/// A network of SpikingJelly's with names of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Naming {
+    /// `DVSGestureNet` of SpikingJelly's models since 0.0.0.0.13, as conv_fc.0.weight; its linear layers have a bias
+    #[value(name = "spikingjelly")]
+    Model,
+    /// The tutorial's network that works step by step, as conv.0.weight and fc.2.weight; no bias
+    #[value(name = "tutorial")]
+    Tutorial,
+    /// The tutorial's network that works layer by layer, as conv.0.0.weight
+    #[value(skip)]
+    LayerByLayer,
+    /// The same in versions whose containers have a field, as conv.0.module.0.weight
+    #[value(skip)]
+    Container,
+}
+
+impl fmt::Display for Naming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Model => "SpikingJelly's DVSGestureNet",
+            Self::Tutorial => "the tutorial's step-by-step network",
+            Self::LayerByLayer | Self::Container => "the tutorial's layer-by-layer network",
+        })
+    }
+}
+
+impl Naming {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::Model,
+        Self::Tutorial,
+        Self::LayerByLayer,
+        Self::Container,
+    ];
+
+    /// The name of a part.
+    pub fn name(self, part: Part) -> String {
+        match part {
+            Part::Kernel(block) => self.convolution(block) + ".weight",
+            Part::Gamma(block) => self.norm(block) + ".weight",
+            Part::Beta(block) => self.norm(block) + ".bias",
+            Part::Mean(block) => self.norm(block) + ".running_mean",
+            Part::Variance(block) => self.norm(block) + ".running_var",
+            Part::Matrix(layer) => self.linear(layer) + ".weight",
+            Part::Bias(layer) => self.linear(layer) + ".bias",
+            Part::Tau(layer) => self.neurons(layer) + ".w",
+        }
+    }
+
+    /// The name of the count of batches of a batch norm.
+    pub fn count(self, block: usize) -> String {
+        format!("{}.{COUNT}", self.norm(block))
+    }
+
+    /// A convolution, batch norm, neurons and pooling follow each other; the layer-by-layer network has the first two in
+    /// a container.
+    fn convolution(self, block: usize) -> String {
+        match self {
+            Self::Model => format!("conv_fc.{}", 4 * block),
+            Self::Tutorial => format!("conv.{}", 4 * block),
+            Self::LayerByLayer => format!("conv.{}.0", 3 * block),
+            Self::Container => format!("conv.{}.module.0", 3 * block),
+        }
+    }
+
+    fn norm(self, block: usize) -> String {
+        match self {
+            Self::Model => format!("conv_fc.{}", 4 * block + 1),
+            Self::Tutorial => format!("conv.{}", 4 * block + 1),
+            Self::LayerByLayer => format!("conv.{}.1", 3 * block),
+            Self::Container => format!("conv.{}.module.1", 3 * block),
+        }
+    }
+
+    /// Flatten, dropout, linear, neurons, dropout, linear, neurons.
+    fn linear(self, layer: usize) -> String {
+        match self {
+            Self::Model => format!("conv_fc.{}", 22 + 3 * layer),
+            Self::Tutorial => format!("fc.{}", 2 + 3 * layer),
+            Self::LayerByLayer => format!("fc.{}.0", 2 + 3 * layer),
+            Self::Container => format!("fc.{}.module", 2 + 3 * layer),
+        }
+    }
+
+    fn neurons(self, layer: usize) -> String {
+        match (self, layer.checked_sub(BLOCKS)) {
+            (Self::Model, None) => format!("conv_fc.{}", 4 * layer + 2),
+            (Self::Model, Some(layer)) => format!("conv_fc.{}", 23 + 3 * layer),
+            (Self::Tutorial, None) => format!("conv.{}", 4 * layer + 2),
+            (Self::LayerByLayer | Self::Container, None) => format!("conv.{}", 3 * layer + 1),
+            (_, Some(layer)) => format!("fc.{}", 3 + 3 * layer),
+        }
+    }
+
+    /// Every name that it has for anything.
+    pub fn all_names(self) -> BTreeSet<String> {
+        let form = Form {
+            channels: 1,
+            hidden: 1,
+            classes: 11,
+            size: [128, 128],
+            linear_bias: true,
+            learnt_tau: true,
+        };
+        form.parts()
+            .into_iter()
+            .map(|part| self.name(part))
+            .collect()
+    }
+}

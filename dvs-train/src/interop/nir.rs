@@ -1,0 +1,343 @@
+//! Networks as graphs of the Neuromorphic Intermediate Representation (Pedersen et al., Nature Communications 15, 8122,
+//! 2024; nodes as in the Python package `nir` 1.0.8).
+//!
+//! NIR describes neurons by differential equations. A step of this network is one of forward Euler of dt seconds, the
+//! convention of SpikingJelly's and snnTorch's exchange with NIR, dt being 0.0001 there unless told otherwise:
+//!
+//! ```text
+//! LIF  tau v' = (v_leak - v) + r I     v + dt / tau ((v_leak - v) + r I)     tau = dt times the steps here
+//! IF       v' = r I                    v + dt r I                            r = 1 / dt
+//! ```
+//!
+//! NIR's neurons spike above their threshold, these at it: the thresholds that are written are the numbers of 32 bits just
+//! below. Batch norm is part of the convolutions. Of binary spikes the maximum is 1 where the sum is above 0.5, so max
+//! pooling becomes sum pooling and integrate-and-fire neurons that spike above 0.5 and forget.
+
+mod hdf5;
+
+use anyhow::{Result, bail, ensure};
+use burn_snn::neuron::Neuron;
+use burn_snn::neuron::model::Charge;
+use dvs_shared::event::POLARITIES;
+
+pub use self::hdf5::write;
+use crate::interop::label_order::LabelOrder;
+use crate::nn::network::{BLOCKS, LAYERS, VOTERS};
+use crate::run_dir::weight_layout::{Part, Weights};
+
+/// What PyTorch adds to a variance before the square root.
+const EPSILON: f64 = 1e-5;
+
+/// A chain of nodes, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Graph {
+    /// The nodes and their names.
+    pub nodes: Vec<(String, Node)>,
+}
+
+/// A node; shapes are those of one sample at one step.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Node {
+    /// Where frames come in.
+    Input(Vec<usize>),
+    /// Where votes go out.
+    Output(Vec<usize>),
+    /// A 3x3 convolution of padding 1.
+    Conv2d {
+        /// Height and width.
+        size: [usize; 2],
+        /// Kernel `[outputs, inputs, 3, 3]`.
+        weight: Array,
+        /// Bias `[outputs]`.
+        bias: Array,
+    },
+    /// The sum over squares of 2 x 2.
+    SumPool2d,
+    /// All dimensions become one.
+    Flatten(Vec<usize>),
+    /// A matrix `[outputs, inputs]`.
+    Linear(Array),
+    /// A matrix and a bias.
+    Affine(Array, Array),
+    /// Integrate-and-fire neurons.
+    If(Vec<usize>, Parameters),
+    /// Leaky integrate-and-fire neurons and their tau in seconds.
+    Lif(Vec<usize>, f64, Parameters),
+}
+
+/// Numbers and their shape.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Array {
+    /// The shape.
+    pub shape: Vec<usize>,
+    /// The numbers, row by row.
+    pub values: Vec<f32>,
+}
+
+/// What all neurons of a layer share.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Parameters {
+    /// Resistance.
+    pub r: f64,
+    /// Potential that a neuron spikes above.
+    pub v_threshold: f64,
+    /// Potential after a spike; also the one that LIF neurons leak to.
+    pub v_reset: f64,
+}
+
+impl Graph {
+    /// The graph of a network whose neurons are all like `neuron`; its outputs are in `order`, its steps take `dt`
+    /// seconds.
+    ///
+    /// # Errors
+    /// Where NIR cannot represent a layer; says which and why.
+    pub fn of(weights: &Weights, neuron: &Neuron, order: LabelOrder, dt: f64) -> Result<Self> {
+        ensure!(
+            dt > 0.0 && dt <= 1e3,
+            "--dt {dt} is not within 0 (exclusive) and 1000 seconds"
+        );
+        let form = &weights.form;
+        let [mut height, mut width] = form.size;
+        let mut nodes = Vec::new();
+        let mut add = |name: &str, node| nodes.push((name.to_owned(), node));
+        add(
+            "input",
+            Node::Input(vec![POLARITIES as usize, height, width]),
+        );
+        for (block, layer) in LAYERS.into_iter().enumerate().take(BLOCKS) {
+            let (weight, bias) = folded(weights, block);
+            add(
+                layer,
+                Node::Conv2d {
+                    size: [height, width],
+                    weight,
+                    bias,
+                },
+            );
+            let shape = vec![form.channels, height, width];
+            add(
+                &format!("{layer}_neurons"),
+                neurons(weights, neuron, block, shape, dt)?,
+            );
+            (height, width) = (height / 2, width / 2);
+            add(&format!("{layer}_pool"), Node::SumPool2d);
+            let pool = Parameters {
+                r: 1.0 / dt,
+                v_threshold: 0.5,
+                v_reset: 0.0,
+            };
+            add(
+                &format!("{layer}_pool_neurons"),
+                Node::If(vec![form.channels, height, width], pool),
+            );
+        }
+        add("flatten", Node::Flatten(vec![form.channels, height, width]));
+        for (linear, layer) in LAYERS.into_iter().skip(BLOCKS).enumerate() {
+            let array = |part: Part| Array {
+                shape: part.shape(form),
+                values: weights.get(part).to_vec(),
+            };
+            let matrix = array(Part::Matrix(linear));
+            add(
+                layer,
+                match form.linear_bias {
+                    true => Node::Affine(matrix, array(Part::Bias(linear))),
+                    false => Node::Linear(matrix),
+                },
+            );
+            let shape = vec![form.linear(linear)[1]];
+            add(
+                &format!("{layer}_neurons"),
+                neurons(weights, neuron, BLOCKS + linear, shape, dt)?,
+            );
+        }
+        add("vote", Node::Linear(voting(form.classes, order)));
+        add("output", Node::Output(vec![form.classes]));
+        Ok(Self { nodes })
+    }
+}
+
+/// A convolution that normalises by the running statistics too.
+fn folded(weights: &Weights, block: usize) -> (Array, Array) {
+    let kernel = Part::Kernel(block);
+    let shape = kernel.shape(&weights.form);
+    let each = shape[1..].iter().product::<usize>().max(1);
+    let (mut values, mut bias) = (Vec::new(), Vec::new());
+    for (channel, kernel) in weights.get(kernel).chunks_exact(each).enumerate() {
+        let of = |part| f64::from(weights.get(part)[channel]);
+        let scale = of(Part::Gamma(block)) / (of(Part::Variance(block)) + EPSILON).sqrt();
+        values.extend(
+            kernel
+                .iter()
+                .map(|value| (f64::from(*value) * scale) as f32),
+        );
+        bias.push((of(Part::Beta(block)) - of(Part::Mean(block)) * scale) as f32);
+    }
+    let outputs = vec![weights.form.channels];
+    (
+        Array { shape, values },
+        Array {
+            shape: outputs,
+            values: bias,
+        },
+    )
+}
+
+/// A layer's neurons, of this shape.
+fn neurons(
+    weights: &Weights,
+    neuron: &Neuron,
+    layer: usize,
+    shape: Vec<usize>,
+    dt: f64,
+) -> Result<Node> {
+    let Some(reset) = neuron.reset else {
+        bail!(
+            "layer {}: its neurons subtract the threshold when they spike (soft reset, --v-reset none), and those of NIR \
+             fall to a given potential",
+            LAYERS[layer]
+        );
+    };
+    let parameters = |r| Parameters {
+        r,
+        v_threshold: f64::from((neuron.threshold as f32).next_down()),
+        v_reset: reset,
+    };
+    let leaky = |shape, tau: f64, decay_input| {
+        let r = if decay_input { 1.0 } else { tau };
+        Node::Lif(shape, tau * dt, parameters(r))
+    };
+    Ok(match neuron.charge {
+        Charge::Leaky { tau, decay_input } => leaky(shape, tau, decay_input),
+        Charge::Learnt { decay_input, .. } => {
+            let w = weights
+                .get(Part::Tau(layer))
+                .first()
+                .copied()
+                .unwrap_or_default();
+            leaky(shape, 1.0 + (-f64::from(w)).exp(), decay_input)
+        }
+        Charge::Integrate => Node::If(shape, parameters(1.0 / dt)),
+    })
+}
+
+/// The mean over each label's output neurons, as a matrix.
+fn voting(classes: usize, order: LabelOrder) -> Array {
+    let outputs = classes * VOTERS;
+    let labels = order.labels(classes).into_iter();
+    let all = labels.flat_map(|label| (0..outputs).map(move |neuron| neuron / VOTERS == label));
+    Array {
+        shape: vec![classes, outputs],
+        values: all
+            .map(|votes| if votes { 1.0 / VOTERS as f32 } else { 0.0 })
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::run_dir::weight_layout::Form;
+
+    const FORM: Form = Form {
+        channels: 1,
+        hidden: 2,
+        classes: 11,
+        size: [32, 32],
+        linear_bias: false,
+        learnt_tau: true,
+    };
+
+    fn weights() -> Weights {
+        let parts = FORM.parts().into_iter().map(|part| {
+            let count = part.shape(&FORM).iter().product();
+            (
+                part,
+                vec![
+                    if matches!(part, Part::Variance(_)) {
+                        4.0
+                    } else {
+                        2.0
+                    };
+                    count
+                ],
+            )
+        });
+        Weights {
+            form: FORM,
+            parts: parts.collect::<BTreeMap<_, _>>(),
+        }
+    }
+
+    fn graph(neuron: Neuron, dt: f64) -> Result<Graph> {
+        Graph::of(&weights(), &neuron, LabelOrder::Plain, dt)
+    }
+
+    fn neurons_of(graph: &Graph) -> &Node {
+        &graph
+            .nodes
+            .iter()
+            .find(|(name, _)| name == "fc1_neurons")
+            .unwrap()
+            .1
+    }
+
+    #[test]
+    fn batch_norm_is_in_the_convolutions() {
+        let (weight, bias) = folded(&weights(), 0);
+        let scale = 2.0 / (4.0 + 1e-5_f64).sqrt();
+        assert_eq!(weight.values, vec![(2.0 * scale) as f32; 18]);
+        assert_eq!(bias.values, [(2.0 - 2.0 * scale) as f32]);
+    }
+
+    #[test]
+    fn neurons_keep_their_step() {
+        let tau = 1.0 + (-2.0_f64).exp();
+        let learnt = |decay_input| Neuron {
+            charge: Charge::Learnt {
+                initial_tau: 2.0,
+                decay_input,
+            },
+            ..Neuron::LIF
+        };
+        let Node::Lif(shape, seconds, parameters) =
+            neurons_of(&graph(learnt(true), 1e-3).unwrap()).clone()
+        else {
+            panic!("no LIF");
+        };
+        assert_eq!((shape, seconds, parameters.r), (vec![2], tau * 1e-3, 1.0));
+        // Just below 1, so that above it is at 1.
+        assert_eq!(parameters.v_threshold as f32, 1.0 - f32::EPSILON / 2.0);
+        let Node::Lif(_, _, parameters) = neurons_of(&graph(learnt(false), 1e-3).unwrap()).clone()
+        else {
+            panic!("no LIF");
+        };
+        assert_eq!(parameters.r, tau);
+        let integrate = Neuron {
+            charge: Charge::Integrate,
+            ..Neuron::LIF
+        };
+        let Node::If(_, parameters) = neurons_of(&graph(integrate, 1e-3).unwrap()).clone() else {
+            panic!("no IF");
+        };
+        assert_eq!(parameters.r, 1000.0);
+    }
+
+    #[test]
+    fn what_nir_has_not_is_refused_with_its_layer() {
+        let error = graph(
+            Neuron {
+                reset: None,
+                ..Neuron::LIF
+            },
+            1e-4,
+        )
+        .unwrap_err();
+        assert!(error.to_string().starts_with("layer conv1: "), "{error}");
+        assert!(graph(Neuron::LIF, 0.0).is_err());
+        assert!(graph(Neuron::LIF, f64::NAN).is_err());
+    }
+}

@@ -1,0 +1,190 @@
+//! State dicts of SpikingJelly's networks: which network one is, and those of networks of this program.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result, bail, ensure};
+use dvs_shared::labels::CLASSES;
+use dvs_shared::words::some_of;
+
+use crate::config::options::{MAX_CHANNELS, MAX_HIDDEN, within};
+use crate::interop::label_order::LabelOrder;
+use crate::interop::named::{Named, Values};
+use crate::interop::naming::Naming;
+use crate::interop::pytorch::Tensor;
+use crate::nn::network::BLOCKS;
+use crate::run_dir::weight_layout::{Form, Part, Weights};
+
+/// Names of an error's list that are shown; the others are counted.
+const SHOWN: usize = 8;
+
+/// The network that `tensors` are, found by their names, and the naming it was found by. Its outputs are in `order`,
+/// its frames of `size`.
+///
+/// # Errors
+/// Names the tensors that are unknown, missing, or of another shape.
+pub fn recognise(
+    tensors: &BTreeMap<&str, Tensor<'_>>,
+    order: LabelOrder,
+    size: [usize; 2],
+) -> Result<(Naming, Weights)> {
+    let known = |naming: &Naming| {
+        let names = naming.all_names();
+        tensors.keys().filter(|name| names.contains(**name)).count()
+    };
+    let mut namings = Naming::ALL.to_vec();
+    // The first of those that know most: the sort keeps their order.
+    namings.sort_by_key(|naming| Reverse(known(naming)));
+    let naming = namings[0];
+    ensure!(known(&naming) > 0, "{}", unlike_any(tensors));
+    let form = form(naming, tensors, size)
+        .with_context(|| format!("its weights are most like those of {naming}"))?;
+    within("channels", form.channels, 1..=MAX_CHANNELS)?;
+    within("hidden neurons", form.hidden, 1..=MAX_HIDDEN)?;
+    let wanted: BTreeMap<String, Part> = form
+        .parts()
+        .into_iter()
+        .map(|part| (naming.name(part), part))
+        .collect();
+    let counts: BTreeSet<String> = (0..BLOCKS).map(|block| naming.count(block)).collect();
+    let unknown = tensors
+        .keys()
+        .filter(|name| !wanted.contains_key(**name) && !counts.contains(**name));
+    let unknown: Vec<&str> = unknown.copied().collect();
+    let missing = wanted
+        .keys()
+        .filter(|name| !tensors.contains_key(name.as_str()));
+    let missing: Vec<&str> = missing.map(String::as_str).collect();
+    if !unknown.is_empty() || !missing.is_empty() {
+        let mut problems = Vec::new();
+        if !unknown.is_empty() {
+            problems.push(format!("it has no {}", some_of(&unknown, SHOWN)));
+        }
+        if !missing.is_empty() {
+            problems.push(format!(
+                "{} missing",
+                some_of(&missing, SHOWN) + is_or_are(&missing)
+            ));
+        }
+        bail!(
+            "its weights are most like those of {naming}, but {}",
+            problems.join(", and ")
+        );
+    }
+    let shapes = wanted.iter().filter_map(|(name, part)| {
+        let (found, shape) = (&tensors.get(name.as_str())?.shape, part.shape(&form));
+        (*found != shape)
+            .then(|| format!("{name} has the shape {found:?} where {shape:?} is expected"))
+    });
+    let shapes: Vec<String> = shapes.collect();
+    if !shapes.is_empty() {
+        let [height, width] = size;
+        bail!(
+            "its weights do not go together, taken as {naming} for frames of {height} x {width} with {} channels and {} \
+             hidden neurons: {}",
+            form.channels,
+            form.hidden,
+            shapes.join("; ")
+        );
+    }
+    let mut parts = BTreeMap::new();
+    for (name, part) in wanted {
+        let Some(tensor) = tensors.get(name.as_str()) else {
+            continue;
+        };
+        let mut values = tensor
+            .values()
+            .with_context(|| format!("cannot use {name}"))?;
+        if part.is_of_output() {
+            values = order.to_plain(&values, form.classes);
+        }
+        parts.insert(part, values);
+    }
+    Ok((naming, Weights { form, parts }))
+}
+
+/// The form of the network that tensors of `naming`'s names make up. Frames are of `size`.
+fn form(naming: Naming, tensors: &BTreeMap<&str, Tensor<'_>>, size: [usize; 2]) -> Result<Form> {
+    let get = |part| {
+        let name = naming.name(part);
+        let tensor = tensors.get(name.as_str());
+        tensor.with_context(|| format!("{name} is missing"))
+    };
+    // The sizes that are free; whether they go together is seen when every shape is compared.
+    let first = |part| Ok::<_, anyhow::Error>(get(part)?.shape.first().copied().unwrap_or(0));
+    Ok(Form {
+        channels: first(Part::Kernel(0))?,
+        hidden: first(Part::Matrix(0))?,
+        // Only of the gestures do we know which output stands for which.
+        classes: CLASSES,
+        size,
+        linear_bias: get(Part::Bias(0)).is_ok(),
+        learnt_tau: get(Part::Tau(0)).is_ok(),
+    })
+}
+
+/// The state dict of a network under names of `naming`'s, outputs in `order`, in PyTorch's order. `batches` is what every
+/// batch norm says it has seen.
+///
+/// # Errors
+/// Where the network has a bias, and `naming`'s network none.
+pub fn state_dict(
+    weights: &Weights,
+    naming: Naming,
+    order: LabelOrder,
+    batches: u64,
+) -> Result<Vec<Named>> {
+    let mut form = weights.form;
+    ensure!(
+        naming == Naming::Model || !form.linear_bias,
+        "the linear layers have a bias, which {naming} has not; export with --names spikingjelly"
+    );
+    // DVSGestureNet always has a bias, and adding 0 changes nothing.
+    form.linear_bias = naming == Naming::Model;
+    let mut state = Vec::new();
+    for part in form.parts() {
+        let shape = part.shape(&form);
+        let values = match part {
+            Part::Bias(_) if !weights.form.linear_bias => vec![0.0; shape.iter().product()],
+            _ if part.is_of_output() => order.of_plain(weights.get(part), weights.form.classes),
+            _ => weights.get(part).to_vec(),
+        };
+        let name = naming.name(part);
+        state.push(Named {
+            name,
+            shape,
+            values: Values::Floats(values),
+        });
+        if let Part::Variance(block) = part {
+            let count = Values::Count(i64::try_from(batches).unwrap_or(i64::MAX));
+            state.push(Named {
+                name: naming.count(block),
+                shape: Vec::new(),
+                values: count,
+            });
+        }
+    }
+    Ok(state)
+}
+
+fn unlike_any(tensors: &BTreeMap<&str, Tensor<'_>>) -> String {
+    let there: Vec<&str> = tensors.keys().copied().collect();
+    let expected = Naming::ALL.map(|naming| {
+        format!(
+            "{}, {}, ... {} ({naming})",
+            naming.name(Part::Kernel(0)),
+            naming.name(Part::Gamma(0)),
+            naming.name(Part::Matrix(1))
+        )
+    });
+    format!(
+        "its {} weights have names of another network: {}; expected are {}",
+        there.len(),
+        some_of(&there, SHOWN),
+        expected.join(" or ")
+    )
+}
+
+fn is_or_are(names: &[&str]) -> &'static str {
+    if names.len() == 1 { " is" } else { " are" }
+}

@@ -1,0 +1,37 @@
+//! Types of automatic mixed precision.
+
+use std::fmt;
+
+use burn::tensor::FloatDType;
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+/// 16-bit types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AmpDtype {
+    /// bfloat16: the range of 32 bits, with fewer digits
+    Bf16,
+    /// Half precision: more digits, a small range, so that the loss is scaled as far as the gradients bear it
+    #[value(alias = "fp16")]
+    F16,
+}
+
+impl AmpDtype {
+    /// The type of a tensor's elements.
+    pub fn dtype(self) -> FloatDType {
+        match self {
+            Self::Bf16 => FloatDType::BF16,
+            Self::F16 => FloatDType::F16,
+        }
+    }
+}
+
+impl fmt::Display for AmpDtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.to_possible_value() {
+            Some(value) => f.write_str(value.get_name()),
+            None => write!(f, "{self:?}"),
+        }
+    }
+}

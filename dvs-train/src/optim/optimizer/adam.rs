@@ -1,0 +1,130 @@
+//! A step of Adam for one weight, as one operation of the backend.
+//!
+//! Written in a backend's operations it is some fourteen passes over memory, and as many launches on a GPU, for each of
+//! the network's 19 weights: more launches than the rest of a training step takes.
+
+use burn::backend::flex::{Flex, FlexTensor};
+use burn::tensor::Tensor;
+use burn::tensor::backend::Backend;
+use burn::tensor::ops::FloatTensor;
+use burn_snn::backend::cpu::{tensor, values, zeros};
+use burn_snn::backend::primitive::{self, primitive};
+use multiversion::multiversion;
+use rayon::prelude::*;
+
+/// Decay of the mean of gradients and of that of their squares; PyTorch's defaults, as all here.
+const BETAS: [f64; 2] = [0.9, 0.999];
+/// Added to the root of the mean square.
+const EPSILON: f64 = 1e-8;
+/// Values that a thread takes at once.
+const BLOCK: usize = 1 << 14;
+
+/// The numbers of one step, the same for every weight.
+///
+/// ```text
+/// mean   = beta_1 mean + (1 - beta_1) g
+/// square = beta_2 square + (1 - beta_2) g^2
+/// w      = w - (rate / lean_1) mean / (sqrt(square) / sqrt(lean_2) + epsilon)        lean = 1 - beta^steps
+/// ```
+///
+/// Early means lean towards the zero they began with; the factors of `lean` set them upright (Kingma and Ba 2015,
+/// algorithm 1, in the order in which PyTorch computes it).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamStep {
+    /// Learning rate / `lean_1`.
+    pub rate: f32,
+    /// sqrt(`lean_2`).
+    pub root_lean: f32,
+}
+
+impl AdamStep {
+    /// beta_1 and beta_2.
+    pub const KEPT: [f32; 2] = [BETAS[0] as f32, BETAS[1] as f32];
+    /// 1 - beta_1 and 1 - beta_2.
+    pub const NEW: [f32; 2] = [(1.0 - BETAS[0]) as f32, (1.0 - BETAS[1]) as f32];
+    /// Added to the root of the mean square.
+    pub const EPSILON: f32 = EPSILON as f32;
+
+    /// The step after which `steps` are done, the first being 1, with a learning rate of `rate`.
+    pub fn new(rate: f64, steps: u64) -> Self {
+        let lean = BETAS.map(|beta| 1.0 - beta.powf(steps as f64));
+        Self {
+            rate: (rate / lean[0]) as f32,
+            root_lean: lean[1].sqrt() as f32,
+        }
+    }
+}
+
+/// A backend that takes steps of Adam. What it does not replace with a kernel is the reference's.
+pub trait AdamBackend: Backend {
+    /// A weight after its step, the mean of its gradients and that of their squares, from those before. All `[N]`.
+    fn adam(
+        weight: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        kept: [FloatTensor<Self>; 2],
+        step: AdamStep,
+    ) -> [FloatTensor<Self>; 3] {
+        reference::<Self>(weight, gradient, kept, step)
+    }
+}
+
+/// The step in a backend's own operations.
+pub fn reference<B: Backend>(
+    weight: FloatTensor<B>,
+    gradient: FloatTensor<B>,
+    kept: [FloatTensor<B>; 2],
+    step: AdamStep,
+) -> [FloatTensor<B>; 3] {
+    let tensor = primitive::tensor::<B, 1>;
+    let (weight, gradient, [mean, square]) = (tensor(weight), tensor(gradient), kept.map(tensor));
+    let ([beta_1, beta_2], [new_1, new_2]) = (AdamStep::KEPT, AdamStep::NEW);
+    let mean = mean.mul_scalar(beta_1) + gradient.clone().mul_scalar(new_1);
+    let square = square.mul_scalar(beta_2) + (gradient.clone() * gradient).mul_scalar(new_2);
+    let scale = square.clone().sqrt().div_scalar(step.root_lean);
+    let towards = mean.clone() / scale.add_scalar(AdamStep::EPSILON);
+    let weight: Tensor<B, 1> = weight - towards.mul_scalar(step.rate);
+    [weight, mean, square].map(primitive)
+}
+
+impl AdamBackend for Flex {
+    fn adam(
+        weight: FlexTensor,
+        gradient: FlexTensor,
+        kept: [FlexTensor; 2],
+        step: AdamStep,
+    ) -> [FlexTensor; 3] {
+        let old = [&weight, &kept[0], &kept[1]].map(values);
+        let gradient = values(&gradient);
+        let length = gradient.len();
+        let [mut weights, mut means, mut squares] = std::array::from_fn(|_| zeros(length));
+        let old = old[0]
+            .par_chunks(BLOCK)
+            .zip(old[1].par_chunks(BLOCK))
+            .zip(old[2].par_chunks(BLOCK));
+        weights
+            .par_chunks_mut(BLOCK)
+            .zip(means.par_chunks_mut(BLOCK))
+            .zip(squares.par_chunks_mut(BLOCK))
+            .zip(gradient.par_chunks(BLOCK))
+            .zip(old)
+            .for_each(|((((w, m), s), g), ((old_w, old_m), old_s))| {
+                block([old_w, old_m, old_s], g, step, [w, m, s]);
+            });
+        [weights, means, squares].map(|values| tensor(values, [length]))
+    }
+}
+
+/// Weight, mean and square after a step from those before and the gradient.
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+fn block(old: [&[f32]; 3], gradient: &[f32], step: AdamStep, new: [&mut [f32]; 3]) {
+    let [old_w, old_m, old_s] = old;
+    let [w, m, s] = new;
+    let ([beta_1, beta_2], [new_1, new_2]) = (AdamStep::KEPT, AdamStep::NEW);
+    let old = old_w.iter().zip(old_m).zip(old_s);
+    let new = w.iter_mut().zip(m).zip(s);
+    for ((((w, m), s), &g), ((&old_w, &old_m), &old_s)) in new.zip(gradient).zip(old) {
+        *m = old_m * beta_1 + g * new_1;
+        *s = old_s * beta_2 + g * g * new_2;
+        *w = old_w - *m / (s.sqrt() / step.root_lean + AdamStep::EPSILON) * step.rate;
+    }
+}

@@ -1,0 +1,312 @@
+//! Checkpoints: everything a run needs to go on, in one file that is whole or not there.
+//!
+//! A file is a safetensors file, so that Python reads the weights without this program. Its metadata has one entry,
+//! [`KEY`], with a [`State`] in JSON. Random numbers need no state beyond the seed and the epoch: each epoch draws from a
+//! seed of its own.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
+
+use crate::config::settings::Settings;
+use crate::metrics::Sums;
+use crate::optim::loss_scale::LossScale;
+use crate::run_dir::weights::{Array, Tensors};
+
+/// How far an epoch of training has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EpochProgress {
+    /// Batches done.
+    pub batches: usize,
+    /// Loss and accuracy of their samples, each batch's before its step.
+    pub sums: Sums,
+}
+
+/// File name of the checkpoint of the last epoch, or of the batch after which the run was stopped.
+pub const LATEST: &str = "checkpoint_latest.safetensors";
+/// File name of the checkpoint of the best epoch.
+pub const MAX: &str = "checkpoint_max.safetensors";
+/// Version of what is written.
+const FORMAT_VERSION: u32 = 1;
+/// The metadata entry.
+const KEY: &str = "dvs_train_checkpoint";
+/// Bytes of the largest checkpoint that is read: the largest network that can be asked for stays far below.
+const MAX_BYTES: u64 = 64 << 30;
+
+/// A point in a run: the end of an epoch, or of a batch after which the run was interrupted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// All but the numbers.
+    pub state: State,
+    /// Weights and the optimizer's state.
+    pub tensors: Tensors,
+}
+
+/// What a checkpoint says of its run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// What the run was asked to be; the seed is in it.
+    pub settings: Settings,
+    /// The last epoch that is in the weights, from 0.
+    pub epoch: u32,
+    /// How far that epoch came, where it was interrupted.
+    #[serde(default)]
+    pub begun: Option<EpochProgress>,
+    /// Steps of the optimizer.
+    pub steps: u64,
+    /// The best epoch so far; none within the first.
+    pub best: Option<Best>,
+    /// The factor of the loss, where it is scaled.
+    #[serde(default)]
+    pub loss_scale: Option<LossScale>,
+}
+
+impl State {
+    /// Epochs that are done.
+    pub fn epochs_done(&self) -> u32 {
+        self.epoch + u32::from(self.begun.is_none())
+    }
+}
+
+/// The best epoch so far.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// Which, from 0.
+    pub epoch: u32,
+    /// Its accuracy on what the best is chosen on.
+    pub accuracy: f64,
+}
+
+/// The metadata entry.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    format_version: u32,
+    /// CRC-32 of the state and of all tensors in the order of their names: see [`crc`].
+    crc32: u32,
+    state: serde_json::Value,
+}
+
+impl Checkpoint {
+    /// Writes the checkpoint, in place of one that is there.
+    ///
+    /// # Errors
+    /// Where the file cannot be written; what was there before is then there still.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let context = || format!("cannot write the checkpoint {}", path.display());
+        write_whole(path, &self.encode().with_context(context)?).with_context(context)
+    }
+
+    /// The bytes of the file.
+    ///
+    /// # Errors
+    /// Where a tensor's numbers are not as many as its shape has.
+    pub fn encode(&self) -> Result<Vec<u8>> {
+        let tensors = &self.tensors.0;
+        let raw: Vec<(&str, &[usize], Vec<u8>)> = tensors
+            .iter()
+            .map(|(name, Array { shape, values })| {
+                let raw = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+                (name.as_str(), shape.as_slice(), raw)
+            })
+            .collect();
+        let state = serde_json::to_value(&self.state)?;
+        let parts = raw
+            .iter()
+            .map(|(name, shape, raw)| (*name, *shape, raw.as_slice()));
+        let header = Header {
+            format_version: FORMAT_VERSION,
+            crc32: crc(&state, parts),
+            state,
+        };
+        let views = raw.iter().map(|(name, shape, raw)| {
+            Ok((*name, TensorView::new(Dtype::F32, shape.to_vec(), raw)?))
+        });
+        let views = views.collect::<Result<Vec<_>>>()?;
+        let metadata = HashMap::from([(KEY.to_owned(), serde_json::to_string(&header)?)]);
+        Ok(safetensors::serialize(views, Some(metadata))?)
+    }
+
+    /// Reads a checkpoint and checks every byte of it.
+    ///
+    /// # Errors
+    /// Where the file cannot be read, is none of this program's, of another version, or damaged.
+    pub fn read(path: &Path) -> Result<Self> {
+        let bytes = read_bounded(path)
+            .with_context(|| format!("cannot read the checkpoint {}", path.display()))?;
+        Self::decode(&bytes)
+            .with_context(|| format!("cannot use {} as a checkpoint", path.display()))
+    }
+
+    /// Reads the bytes of a file and checks every one.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::read`].
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| {
+            anyhow!(
+                "it is no whole safetensors file ({error}): either another program's file or a damaged one"
+            )
+        })?;
+        let entry = metadata.metadata().as_ref().and_then(|map| map.get(KEY));
+        let entry = entry.with_context(|| {
+            format!("it is a safetensors file of another program: its metadata has no {KEY:?}")
+        })?;
+        let damaged = "its metadata is damaged";
+        let header: Header = serde_json::from_str(entry).context(damaged)?;
+        ensure!(
+            header.format_version == FORMAT_VERSION,
+            "it has checkpoint format version {}; this program reads version {FORMAT_VERSION}",
+            header.format_version
+        );
+        let views = SafeTensors::deserialize(bytes)?;
+        let mut tensors = Tensors::default();
+        for (name, view) in views.iter() {
+            ensure!(
+                view.dtype() == Dtype::F32,
+                "{name} is {:?}, not F32",
+                view.dtype()
+            );
+            let values = view.data().chunks_exact(4).map(|raw| {
+                let mut value = [0; 4];
+                value.copy_from_slice(raw);
+                f32::from_le_bytes(value)
+            });
+            let array = Array {
+                shape: view.shape().to_vec(),
+                values: values.collect(),
+            };
+            tensors.0.insert(name.to_owned(), array);
+        }
+        let raw = tensors.0.iter().map(|(name, array)| {
+            Ok((
+                name.as_str(),
+                array.shape.as_slice(),
+                views.tensor(name)?.data(),
+            ))
+        });
+        let found = crc(&header.state, raw.collect::<Result<Vec<_>>>()?.into_iter());
+        // Fuzzing would hardly ever find the sum that belongs to what it made.
+        ensure!(
+            found == header.crc32 || cfg!(fuzzing),
+            "it is damaged: its content has the CRC-32 {found:08x} where {:08x} was written; use another checkpoint \
+             of the run",
+            header.crc32
+        );
+        let state = serde_json::from_value(header.state).context(damaged)?;
+        Ok(Self { state, tensors })
+    }
+}
+
+/// The checkpoint that `path` means: a file, or the one of this name in a run's folder.
+///
+/// # Errors
+/// Where there is none.
+pub fn find(path: &Path, name: &str) -> Result<PathBuf> {
+    if !path.is_dir() {
+        ensure!(path.exists(), "there is no checkpoint {}", path.display());
+        // The folder of a bare name is looked into later.
+        let bare = path.parent() == Some(Path::new(""));
+        return Ok(if bare {
+            Path::new(".").join(path)
+        } else {
+            path.to_owned()
+        });
+    }
+    let file = path.join(name);
+    if !file.exists() {
+        bail!("there is no {name} in the folder {}", path.display());
+    }
+    Ok(file)
+}
+
+/// How the names of files begin while they are written.
+const HALF_WRITTEN: &str = ".dvs-train-";
+
+/// Whether a file of this name is one that [`write_whole`] did not come to the end of.
+pub fn is_half_written(name: &str) -> bool {
+    name.starts_with(HALF_WRITTEN)
+}
+
+/// Writes a file so that it is the old one or the new one, whole, whatever happens.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_whole_by(path, |path| Ok(fs::write(path, bytes)?))
+}
+
+/// As [`write_whole`]; `write` writes into the file of the name that it is given.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn write_whole_by(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    // `parent` of a bare name is the empty path.
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    let folder = folder.unwrap_or(Path::new("."));
+    let file = NamedTempFile::with_prefix_in(HALF_WRITTEN, folder)?;
+    write(file.path())?;
+    file.as_file().sync_all()?;
+    make_readable(file.as_file())?;
+    file.persist(path)?;
+    // The new name must last too.
+    File::open(folder)?.sync_all()?;
+    Ok(())
+}
+
+/// Temporary files are their owner's alone; these are for others too.
+fn make_readable(file: &File) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    Ok(file.set_permissions(fs::Permissions::from_mode(0o644))?)
+}
+
+/// Sees that no file is lost that was not meant to be.
+///
+/// # Errors
+/// Where `path` exists and `force` does not allow to replace it.
+pub fn refuse_existing(path: &Path, force: bool) -> Result<()> {
+    ensure!(
+        force || !path.exists(),
+        "{} exists; name another --output, or replace it with --force",
+        path.display()
+    );
+    Ok(())
+}
+
+/// The bytes of a file that holds a network.
+///
+/// # Errors
+/// Where it cannot be read or is larger than any network.
+pub fn read_bounded(path: &Path) -> Result<Vec<u8>> {
+    let metadata = fs::metadata(path)?;
+    ensure!(metadata.is_file(), "it is no regular file");
+    let size = metadata.len();
+    ensure!(
+        size <= MAX_BYTES,
+        "it has {size} bytes, beyond the limit of {MAX_BYTES}"
+    );
+    Ok(fs::read(path)?)
+}
+
+/// CRC-32 of the state and of each tensor's name, shape and numbers.
+fn crc<'a>(
+    state: &serde_json::Value,
+    tensors: impl Iterator<Item = (&'a str, &'a [usize], &'a [u8])>,
+) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    // Its members are in the order of their names, so the same state gives the same text.
+    hasher.update(state.to_string().as_bytes());
+    for (name, shape, raw) in tensors {
+        hasher.update(format!("{name}{shape:?}").as_bytes());
+        hasher.update(raw);
+    }
+    hasher.finalize()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,263 @@
+//! What is kept of each epoch: a row of `metrics.csv` and TensorBoard's scalars.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::nn::network::LAYERS;
+use crate::optim::loss_scale::LossScale;
+use crate::run_dir::checkpoint::write_whole;
+use crate::run_dir::run_folder::{METRICS, RunFolder};
+use crate::run_dir::tensorboard::EventFile;
+
+/// Columns of `metrics.csv` by name.
+pub type Columns = Vec<(String, Vec<Option<f64>>)>;
+
+/// The numbers of an epoch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EpochRecord {
+    /// From 0.
+    pub epoch: u32,
+    /// Mean loss of the training samples.
+    pub train_loss: f64,
+    /// Their accuracy.
+    pub train_acc: f64,
+    /// What the network was judged on after the epoch.
+    pub judged_on: JudgedOn,
+    /// Mean loss of that.
+    pub loss: f64,
+    /// Its accuracy.
+    pub acc: f64,
+    /// Its best accuracy so far.
+    pub max_acc: f64,
+    /// Learning rate.
+    pub lr: f64,
+    /// Training samples a second.
+    pub train_speed: f64,
+    /// Samples a second that were judged.
+    pub test_speed: f64,
+    /// Time of the epoch.
+    pub seconds: f64,
+    /// Share of it in which there was no batch to work on.
+    pub waiting: f64,
+    /// Share of the neurons that never fired while the network was judged.
+    pub silent: f64,
+    /// Spikes a neuron and step in each of [`LAYERS`].
+    pub firing: Vec<f64>,
+    /// tau of each of [`LAYERS`] after the epoch, where it is learnt.
+    pub taus: Vec<f64>,
+    /// The factor of the loss after the epoch, where it is scaled.
+    pub loss_scale: Option<LossScale>,
+}
+
+/// What a network is judged on after each epoch, and chosen by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JudgedOn {
+    /// The test set, as in the tutorial.
+    Test,
+    /// Users held out of the training set.
+    Validation,
+}
+
+impl JudgedOn {
+    /// Its name in the logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Test => "test",
+            Self::Validation => "validation",
+        }
+    }
+}
+
+impl EpochRecord {
+    /// Every number by its column, in order; `None` where this run has none.
+    pub fn columns(&self) -> Vec<(String, Option<f64>)> {
+        let of = |set, number| (self.judged_on == set).then_some(number);
+        let [test, validation] = [JudgedOn::Test, JudgedOn::Validation];
+        let fixed = [
+            ("train_loss", Some(self.train_loss)),
+            ("train_acc", Some(self.train_acc)),
+            ("test_loss", of(test, self.loss)),
+            ("test_acc", of(test, self.acc)),
+            ("max_test_acc", of(test, self.max_acc)),
+            ("lr", Some(self.lr)),
+            ("train_samples_per_s", Some(self.train_speed)),
+            ("test_samples_per_s", Some(self.test_speed)),
+            ("seconds", Some(self.seconds)),
+            ("validation_loss", of(validation, self.loss)),
+            ("validation_acc", of(validation, self.acc)),
+            ("max_validation_acc", of(validation, self.max_acc)),
+            ("waiting_for_data", Some(self.waiting)),
+            ("silent_neurons", Some(self.silent)),
+            ("loss_scale", self.loss_scale.map(|scale| scale.factor)),
+            (
+                "skipped_steps",
+                self.loss_scale.map(|scale| scale.skipped as f64),
+            ),
+        ];
+        let fixed = fixed.map(|(name, number)| (name.to_owned(), number));
+        let firing = LAYERS.iter().zip(&self.firing);
+        let firing = firing.map(|(layer, rate)| (format!("firing_rate_{layer}"), Some(*rate)));
+        let taus = LAYERS.iter().zip(&self.taus);
+        let taus = taus.map(|(layer, tau)| (format!("tau_{layer}"), Some(*tau)));
+        fixed.into_iter().chain(firing).chain(taus).collect()
+    }
+
+    /// The tutorial's line, then this program's own numbers.
+    pub fn line(&self) -> String {
+        let set = self.judged_on.name();
+        let mut line = format!(
+            "epoch={}, train_loss={}, train_acc={}, {set}_loss={}, {set}_acc={}, max_{set}_acc={}, \
+             total_time={:.3}, lr={}, train_samples_per_s={:.1}, test_samples_per_s={:.1}, \
+             waiting_for_data={:.1}%",
+            self.epoch,
+            self.train_loss,
+            self.train_acc,
+            self.loss,
+            self.acc,
+            self.max_acc,
+            self.seconds,
+            self.lr,
+            self.train_speed,
+            self.test_speed,
+            100.0 * self.waiting
+        );
+        if let Some(scale) = self.loss_scale {
+            line += &format!(
+                ", loss_scale={}, skipped_steps={}",
+                scale.factor, scale.skipped
+            );
+        }
+        line + "\n"
+    }
+}
+
+/// The logs of a run.
+#[derive(Debug)]
+pub struct EpochLog {
+    csv: File,
+    events: EventFile,
+}
+
+impl EpochLog {
+    /// Opens the logs in `folder` for epochs from `first` on, of a network that learns tau or not; rows of these epochs are dropped from earlier ones.
+    ///
+    /// # Errors
+    /// Where a file cannot be written, or `metrics.csv` has other columns than this version writes.
+    pub fn open(folder: &RunFolder, first: u32, learns_tau: bool) -> Result<Self> {
+        let path = folder.file(METRICS);
+        let header = header(learns_tau);
+        let kept = kept_rows(&path, &header, first)?;
+        let text = [header]
+            .into_iter()
+            .chain(kept)
+            .collect::<Vec<_>>()
+            .join("\n")
+            + "\n";
+        let cannot = || format!("cannot write {}", path.display());
+        write_whole(&path, text.as_bytes()).with_context(cannot)?;
+        let csv = OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .with_context(cannot)?;
+        let events = EventFile::create(folder.path(), first).with_context(|| {
+            format!("cannot write an event file in {}", folder.path().display())
+        })?;
+        Ok(Self { csv, events })
+    }
+
+    /// Adds an epoch; it is in the files when this returns.
+    ///
+    /// # Errors
+    /// Where a file cannot be written.
+    pub fn add(&mut self, record: &EpochRecord) -> io::Result<()> {
+        let columns = record.columns();
+        let mut row = record.epoch.to_string();
+        for (_, number) in &columns {
+            row.push(',');
+            if let Some(number) = number {
+                row += &number.to_string();
+            }
+        }
+        row.push('\n');
+        self.csv.write_all(row.as_bytes())?;
+        let there = columns
+            .into_iter()
+            .filter_map(|(name, number)| Some((name, number?)));
+        self.events.add(record.epoch, &there.collect::<Vec<_>>())
+    }
+}
+
+/// The first line of `metrics.csv`.
+fn header(learns_tau: bool) -> String {
+    let nothing = EpochRecord {
+        epoch: 0,
+        train_loss: 0.0,
+        train_acc: 0.0,
+        judged_on: JudgedOn::Test,
+        loss: 0.0,
+        acc: 0.0,
+        max_acc: 0.0,
+        lr: 0.0,
+        train_speed: 0.0,
+        test_speed: 0.0,
+        seconds: 0.0,
+        waiting: 0.0,
+        silent: 0.0,
+        firing: vec![0.0; LAYERS.len()],
+        taus: vec![0.0; if learns_tau { LAYERS.len() } else { 0 }],
+        loss_scale: None,
+    };
+    let columns = nothing.columns().into_iter().map(|(name, _)| name);
+    let names: Vec<String> = [String::from("epoch")].into_iter().chain(columns).collect();
+    names.join(",")
+}
+
+/// Rows of `path` for epochs before `first`; none where there is no file.
+fn kept_rows(path: &Path, header: &str, first: u32) -> Result<Vec<String>> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    let mut lines = text.lines();
+    let found = lines.next().unwrap_or_default();
+    ensure!(
+        found == header,
+        "{} has the columns {found:?}, not those that this version writes; move it away",
+        path.display()
+    );
+    let before = |row: &&str| {
+        let epoch = row
+            .split(',')
+            .next()
+            .and_then(|epoch| epoch.parse::<u32>().ok());
+        epoch.is_some_and(|epoch| epoch < first)
+    };
+    Ok(lines.filter(before).map(str::to_owned).collect())
+}
+
+/// The numbers of `metrics.csv` by column; a field that is empty or no number is `None`.
+///
+/// # Errors
+/// Where the file cannot be read.
+pub fn read_columns(path: &Path) -> Result<Columns> {
+    let text =
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(parse_columns(&text))
+}
+
+/// The numbers of the text of a `metrics.csv`, as [`read_columns`].
+pub fn parse_columns(text: &str) -> Columns {
+    let mut lines = text.lines();
+    let names = lines.next().unwrap_or_default().split(',');
+    let mut columns: Columns = names.map(|name| (name.to_owned(), Vec::new())).collect();
+    for row in lines {
+        for ((_, numbers), field) in columns.iter_mut().zip(row.split(',')) {
+            numbers.push(field.parse().ok());
+        }
+    }
+    columns
+}

@@ -1,0 +1,103 @@
+//! Which curves of a run belong together.
+
+use crate::run_dir::epoch_log::Columns;
+
+/// Curves that share their axes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Panel {
+    /// What they show.
+    pub title: &'static str,
+    /// They.
+    pub lines: Vec<Line>,
+    /// Where the axis from 0 on ends.
+    pub top: f64,
+}
+
+/// One curve.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    /// Its name.
+    pub name: String,
+    /// Epoch and number.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// Loss, accuracy, learning rate, firing rates, and tau where it is learnt; a panel may have no curve.
+pub fn panels(columns: &Columns) -> Vec<Panel> {
+    let lines = |picked: &dyn Fn(&str) -> Option<String>| -> Vec<Line> {
+        let epochs = columns.iter().find(|(name, _)| name == "epoch");
+        let picked = columns.iter().filter_map(|(column, numbers)| {
+            let name = picked(column)?;
+            let epochs = epochs?.1.iter();
+            let points = epochs.zip(numbers).filter_map(|(&x, &y)| Some((x?, y?)));
+            let points = points.filter(|(x, y)| x.is_finite() && y.is_finite());
+            Some(Line {
+                name,
+                points: points.collect(),
+            })
+        });
+        picked.filter(|line| !line.points.is_empty()).collect()
+    };
+    let ending = |end: &'static str| {
+        move |column: &str| {
+            let name = column.strip_suffix(end)?;
+            (!name.starts_with("max_")).then(|| name.to_owned())
+        }
+    };
+    let beginning =
+        |start: &'static str| move |column: &str| column.strip_prefix(start).map(str::to_owned);
+    let mut panels = vec![
+        Panel::new("loss (mean squared error)", lines(&ending("_loss")), None),
+        Panel::new("accuracy", lines(&ending("_acc")), Some(1.04)),
+        Panel::new(
+            "learning rate",
+            lines(&|column| (column == "lr").then(|| "lr".to_owned())),
+            None,
+        ),
+        Panel::new(
+            "spikes a neuron and step",
+            lines(&beginning("firing_rate_")),
+            None,
+        ),
+    ];
+    let taus = lines(&beginning("tau_"));
+    if !taus.is_empty() {
+        panels.push(Panel::new("tau (learnt)", taus, None));
+    }
+    panels
+}
+
+impl Panel {
+    fn new(title: &'static str, lines: Vec<Line>, top: Option<f64>) -> Self {
+        let all = lines.iter().flat_map(|line| &line.points);
+        let highest = all.map(|&(_, y)| y).fold(0.0, f64::max);
+        let fitting = if highest > 0.0 { 1.08 * highest } else { 1.0 };
+        Self {
+            title,
+            lines,
+            top: top.unwrap_or(fitting),
+        }
+    }
+
+    /// The first epoch and the last, or half of one on both sides of a single one.
+    pub fn epochs(&self) -> (f64, f64) {
+        let all = || self.lines.iter().flat_map(|line| &line.points);
+        let first = all().map(|&(x, _)| x).fold(f64::INFINITY, f64::min);
+        let last = all().map(|&(x, _)| x).fold(0.0, f64::max);
+        let first = if first.is_finite() { first } else { 0.0 };
+        if last > first {
+            (first, last)
+        } else {
+            (first - 0.5, first + 0.5)
+        }
+    }
+}
+
+/// A number at an axis: as few digits as tell it.
+pub fn tick(y: f64) -> String {
+    if y != 0.0 && y.abs() < 0.001 {
+        return format!("{y:.1e}");
+    }
+    let text = format!("{y:.4}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}

@@ -1,0 +1,267 @@
+//! A network's weights part by part, as PyTorch lays them out; what every format is made of.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, ensure};
+use burn_snn::neuron::model::Charge;
+use dvs_shared::event::POLARITIES;
+
+use crate::nn::network::{BLOCKS, NetworkConfig, VOTERS};
+use crate::run_dir::weights::{Array, Tensors};
+
+/// What decides which weights there are, and their shapes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Form {
+    /// Channels C of every convolution.
+    pub channels: usize,
+    /// Neurons of the hidden linear layer.
+    pub hidden: usize,
+    /// Classes that it tells apart.
+    pub classes: usize,
+    /// Height and width of a frame.
+    pub size: [usize; 2],
+    /// Whether the linear layers have a bias.
+    pub linear_bias: bool,
+    /// Whether each layer of neurons has learnt its time constant (PLIF).
+    pub learnt_tau: bool,
+}
+
+/// One weight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// A convolution's kernel `[C, inputs, 3, 3]`.
+    Kernel(usize),
+    /// Batch norm's scale `[C]`.
+    Gamma(usize),
+    /// Batch norm's shift `[C]`.
+    Beta(usize),
+    /// Batch norm's running mean `[C]`.
+    Mean(usize),
+    /// Batch norm's running variance `[C]`.
+    Variance(usize),
+    /// A linear layer's matrix `[outputs, inputs]`.
+    Matrix(usize),
+    /// A linear layer's bias `[outputs]`.
+    Bias(usize),
+    /// PLIF's weight of a layer of neurons, a scalar: 1 / tau = sigmoid(w).
+    Tau(usize),
+}
+
+/// Names of the linear layers among a checkpoint's.
+const LINEAR: [&str; 2] = ["hidden", "output"];
+
+impl Form {
+    /// The form of the network that `config` asks for.
+    pub fn of(config: &NetworkConfig) -> Self {
+        Self {
+            channels: config.channels,
+            hidden: config.hidden(),
+            classes: config.classes,
+            size: config.size,
+            linear_bias: config.linear_bias,
+            learnt_tau: matches!(config.neuron.charge, Charge::Learnt { .. }),
+        }
+    }
+
+    /// Features that the hidden layer takes.
+    pub fn features(&self) -> usize {
+        let [height, width] = self.size.map(|length| length >> BLOCKS);
+        self.channels * height * width
+    }
+
+    /// Inputs and outputs of a linear layer.
+    pub fn linear(&self, layer: usize) -> [usize; 2] {
+        match layer {
+            0 => [self.features(), self.hidden],
+            _ => [self.hidden, self.classes * VOTERS],
+        }
+    }
+
+    /// Sees that a checkpoint holds all the weights, before anything is made as large as its settings claim.
+    ///
+    /// # Errors
+    /// Names the weight that is missing or of another shape.
+    pub fn check(&self, tensors: &Tensors) -> Result<()> {
+        for part in self.parts() {
+            part.find(tensors, self)?;
+        }
+        Ok(())
+    }
+
+    /// The network's weights, in the order of its layers.
+    pub fn parts(&self) -> Vec<Part> {
+        let mut parts = Vec::new();
+        let tau = |layer| self.learnt_tau.then_some(Part::Tau(layer));
+        for block in 0..BLOCKS {
+            parts.extend([
+                Part::Kernel(block),
+                Part::Gamma(block),
+                Part::Beta(block),
+                Part::Mean(block),
+                Part::Variance(block),
+            ]);
+            parts.extend(tau(block));
+        }
+        for layer in 0..LINEAR.len() {
+            parts.push(Part::Matrix(layer));
+            parts.extend(self.linear_bias.then_some(Part::Bias(layer)));
+            parts.extend(tau(BLOCKS + layer));
+        }
+        parts
+    }
+}
+
+impl Part {
+    /// Its shape, as PyTorch has it.
+    pub fn shape(self, form: &Form) -> Vec<usize> {
+        let c = form.channels;
+        match self {
+            Self::Kernel(0) => vec![c, POLARITIES as usize, 3, 3],
+            Self::Kernel(_) => vec![c, c, 3, 3],
+            Self::Gamma(_) | Self::Beta(_) | Self::Mean(_) | Self::Variance(_) => vec![c],
+            Self::Matrix(layer) => {
+                let [inputs, outputs] = form.linear(layer);
+                vec![outputs, inputs]
+            }
+            Self::Bias(layer) => vec![form.linear(layer)[1]],
+            Self::Tau(_) => Vec::new(),
+        }
+    }
+
+    /// Whether it is one of the output layer, whose order is that of the labels.
+    pub fn is_of_output(self) -> bool {
+        matches!(self, Self::Matrix(1) | Self::Bias(1))
+    }
+
+    /// Its name in a checkpoint.
+    fn name(self) -> String {
+        let block = |block, rest| format!("network.blocks.{block}.{rest}");
+        match self {
+            Self::Kernel(b) => block(b, "conv.weight"),
+            Self::Gamma(b) => block(b, "norm.gamma"),
+            Self::Beta(b) => block(b, "norm.beta"),
+            Self::Mean(b) => block(b, "norm.running_mean"),
+            Self::Variance(b) => block(b, "norm.running_var"),
+            Self::Matrix(layer) => format!("network.{}.weight", LINEAR[layer]),
+            Self::Bias(layer) => format!("network.{}.bias", LINEAR[layer]),
+            Self::Tau(layer) if layer < BLOCKS => block(layer, "neurons.w"),
+            Self::Tau(layer) => format!("network.{}_neurons.w", LINEAR[layer - BLOCKS]),
+        }
+    }
+
+    /// Its numbers in a checkpoint.
+    fn find<'a>(self, tensors: &'a Tensors, form: &Form) -> Result<&'a Array> {
+        let (name, shape) = (self.name(), self.shape_in_checkpoint(form));
+        let array = tensors
+            .0
+            .get(&name)
+            .with_context(|| format!("{name} is missing"))?;
+        ensure!(
+            array.shape == shape,
+            "{name} has the shape {:?} where its network's has {shape:?}",
+            array.shape
+        );
+        Ok(array)
+    }
+
+    /// Its shape in a checkpoint.
+    fn shape_in_checkpoint(self, form: &Form) -> Vec<usize> {
+        let mut shape = self.shape(form);
+        match self {
+            Self::Matrix(_) => shape.reverse(),
+            Self::Tau(_) => shape.push(1),
+            _ => {}
+        }
+        shape
+    }
+}
+
+/// A network's weights, all that its form has.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Weights {
+    /// Their form.
+    pub form: Form,
+    /// The numbers, row by row, each as many as the part's shape has.
+    pub parts: BTreeMap<Part, Vec<f32>>,
+}
+
+impl Weights {
+    /// A part; its numbers are there for every part of the form.
+    pub fn get(&self, part: Part) -> &[f32] {
+        self.parts.get(&part).map_or(&[], Vec::as_slice)
+    }
+
+    /// Takes the network out of a checkpoint.
+    ///
+    /// # Errors
+    /// Names the weight that is missing or of another shape.
+    pub fn of_checkpoint(tensors: &Tensors, form: Form) -> Result<Self> {
+        let mut parts = BTreeMap::new();
+        for part in form.parts() {
+            let array = part.find(tensors, &form)?;
+            let values = match part {
+                Part::Matrix(_) => transposed(&array.values, array.shape[0]),
+                _ => array.values.clone(),
+            };
+            parts.insert(part, values);
+        }
+        Ok(Self { form, parts })
+    }
+
+    /// The network as a checkpoint holds it.
+    pub fn into_checkpoint(self) -> Tensors {
+        let form = self.form;
+        let arrays = self.parts.into_iter().map(|(part, values)| {
+            let shape = part.shape_in_checkpoint(&form);
+            let values = match part {
+                Part::Matrix(_) => transposed(&values, shape[1]),
+                _ => values,
+            };
+            (part.name(), Array { shape, values })
+        });
+        Tensors(arrays.collect())
+    }
+}
+
+/// The transpose of a matrix with so many rows.
+fn transposed(values: &[f32], rows: usize) -> Vec<f32> {
+    let columns = values.len() / rows.max(1);
+    let all = (0..columns).flat_map(|column| (0..rows).map(move |row| row * columns + column));
+    all.map(|at| values[at]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_holds_every_part_and_gives_it_back() {
+        let form = Form {
+            channels: 2,
+            hidden: 3,
+            classes: 11,
+            size: [32, 64],
+            linear_bias: true,
+            learnt_tau: true,
+        };
+        let parts = form.parts().into_iter().enumerate().map(|(i, part)| {
+            let count: usize = part.shape(&form).iter().product();
+            (part, (0..count).map(|k| (100 * i + k) as f32).collect())
+        });
+        let weights = Weights {
+            form,
+            parts: parts.collect(),
+        };
+        let mut tensors = weights.clone().into_checkpoint();
+        assert_eq!(tensors.0["network.hidden.weight"].shape, [4, 3]);
+        assert_eq!(
+            tensors.0["network.hidden.weight"].values[1],
+            weights.get(Part::Matrix(0))[4]
+        );
+        assert_eq!(Weights::of_checkpoint(&tensors, form).unwrap(), weights);
+        tensors.0.remove("network.output_neurons.w").unwrap();
+        let error = Weights::of_checkpoint(&tensors, form).unwrap_err();
+        assert_eq!(error.to_string(), "network.output_neurons.w is missing");
+    }
+}

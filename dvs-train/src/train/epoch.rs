@@ -1,0 +1,140 @@
+//! One epoch of training: batches through the network, a step of the optimizer for each.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
+use burn::tensor::backend::{AutodiffBackend, Backend};
+
+use crate::console::progress::sample_bar;
+use crate::data::batch::Batch;
+use crate::data::device_loader::EpochBatches;
+use crate::metrics::{Running, mean_squared_error};
+use crate::nn::network::{Network, SnnBackend};
+use crate::optim::gradients::{self, square_sum};
+use crate::optim::optimizer::Optimizer;
+use crate::optim::optimizer::adam::AdamBackend;
+use crate::run_dir::checkpoint::EpochProgress;
+
+/// What is left of an epoch of training.
+pub struct RemainingEpoch<'a, B: Backend> {
+    /// What is done of it.
+    pub begun: EpochProgress,
+    /// The batches that are left.
+    pub feed: EpochBatches<'a, B>,
+    /// Samples of the whole epoch, for its progress bar.
+    pub samples: usize,
+    /// What stands before the bar.
+    pub name: String,
+}
+
+/// What an epoch of training gave and took.
+#[derive(Clone, Copy, Debug)]
+pub struct EpochResult {
+    /// How far it came: to its end, unless the feed ended early.
+    pub begun: EpochProgress,
+    /// Samples that were trained on now; more may have been before.
+    pub samples: usize,
+    /// Time it took.
+    pub took: Duration,
+    /// Time of it in which there was no batch to work on.
+    pub waited: Duration,
+}
+
+/// What a training step leaves.
+pub struct Step<B: AutodiffBackend> {
+    /// The network with its new weights.
+    pub network: Network<B>,
+    /// Loss of the batch, before the step.
+    pub loss: Tensor<B::InnerBackend, 1>,
+    /// Firing rates `[B, classes]`, before the step.
+    pub rate: Tensor<B::InnerBackend, 2>,
+    /// Sum `[1]` of the squares of all gradients, of the scaled loss where it is scaled.
+    pub square_sum: Tensor<B::InnerBackend, 1>,
+}
+
+/// One step: forward, loss, backward, optimizer.
+///
+/// # Errors
+/// Where the device failed.
+pub fn step<B>(
+    network: Network<B>,
+    optimizer: &mut Optimizer<B>,
+    lr: f64,
+    batch: &Batch<B>,
+) -> Result<Step<B>>
+where
+    B: AutodiffBackend + SnnBackend,
+    B::InnerBackend: SnnBackend + AdamBackend,
+{
+    let rate = network.forward(batch.frames.clone());
+    let loss = mean_squared_error(rate.clone(), batch.target.clone());
+    let scaled = match optimizer.loss_scale {
+        Some(scale) => loss.clone().mul_scalar(scale.factor),
+        None => loss.clone(),
+    };
+    let gradients = GradientsParams::from_grads(scaled.backward(), &network);
+    let square_sum = square_sum(&network, &gradients, &loss.device());
+    Ok(Step {
+        network: optimizer.step(lr, network, gradients, &square_sum)?,
+        loss: loss.inner(),
+        rate: rate.inner(),
+        square_sum,
+    })
+}
+
+/// Trains `network` on what is left of an epoch, with the learning rate `lr`.
+///
+/// # Errors
+/// Where a sample cannot be read, gradients are no longer numbers, or the device fails.
+pub fn train_epoch<B>(
+    mut network: Network<B>,
+    optimizer: &mut Optimizer<B>,
+    lr: f64,
+    rest: RemainingEpoch<'_, B::InnerBackend>,
+    device: &B::Device,
+) -> Result<(Network<B>, EpochResult)>
+where
+    B: AutodiffBackend + SnnBackend,
+    B::InnerBackend: SnnBackend + AdamBackend,
+{
+    let start = Instant::now();
+    let RemainingEpoch {
+        begun,
+        mut feed,
+        samples,
+        name,
+    } = rest;
+    let bar = sample_bar(name, samples);
+    bar.inc(begun.sums.samples as u64);
+    let mut batches = begun.batches;
+    let mut running = Running::<B::InnerBackend>::from(begun.sums, device);
+    let mut square_sums = Vec::new();
+    for batch in &mut feed {
+        let batch = batch?.tracked::<B>();
+        let step = step(network, optimizer, lr, &batch)?;
+        network = step.network;
+        let batch_size = batch.labels.dims()[0];
+        running = running.add(step.loss, step.rate, batch.labels.inner());
+        // A loss that is scaled overflows now and then, and the step is left out.
+        if optimizer.loss_scale.is_none() {
+            square_sums.push(step.square_sum);
+        }
+        batches += 1;
+        bar.inc(batch_size as u64);
+    }
+    bar.finish_and_clear();
+    gradients::check(square_sums, begun.batches)?;
+    let sums = running.finish()?;
+    let trained = EpochResult {
+        begun: EpochProgress { batches, sums },
+        samples: sums.samples - begun.sums.samples,
+        took: start.elapsed(),
+        waited: feed.waited(),
+    };
+    Ok((network, trained))
+}
+
+#[cfg(test)]
+mod tests;

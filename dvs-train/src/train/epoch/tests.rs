@@ -1,0 +1,81 @@
+#![allow(clippy::unwrap_used)]
+
+use burn::backend::{Autodiff, Flex};
+use burn_snn::neuron::Neuron;
+use burn_snn::testing::{own_random_numbers, values};
+use dvs_shared::{CountType, Frames};
+
+use super::*;
+use crate::data::batch::HostBatch;
+use crate::nn::network::NetworkConfig;
+use crate::nn::network::StepMode;
+use crate::optim::optimizer::Rule;
+
+type B = Autodiff<Flex>;
+
+const CONFIG: NetworkConfig = NetworkConfig {
+    channels: 16,
+    linear_bias: false,
+    hidden: None,
+    classes: 11,
+    size: [32, 32],
+    neuron: Neuron::LIF,
+    step_mode: StepMode::M,
+    dropout: 0.5,
+    half: None,
+};
+
+/// Four samples of four labels: upright or lying stripes, of OFF or ON events.
+fn batch() -> Batch<B> {
+    const STEPS: usize = 8;
+    let mut host = HostBatch::new(CountType::U8, STEPS, 4, 32, 32);
+    for sample in 0..4 {
+        let mut frames = Frames::default();
+        frames.frames = STEPS;
+        for cell in 0..STEPS * 2 * 32 * 32 {
+            let (x, y, polarity) = (cell % 32, cell / 32 % 32, cell / 1024 % 2);
+            let across = if sample / 2 == 0 { x } else { y };
+            let lit = polarity == sample % 2 && across % 4 == 0;
+            frames.raw.push(if lit { 3 } else { 0 });
+        }
+        host.put(sample, &frames, 2 * sample as u8).unwrap();
+    }
+    Batch::upload(host, 11, &Default::default())
+}
+
+/// Losses of `steps` steps from a seed, and the last convolution's weights after them.
+fn train(seed: u64, steps: usize, dropout: f64) -> (Vec<f32>, Vec<f32>) {
+    let device = Default::default();
+    B::seed(&device, seed);
+    let config = NetworkConfig { dropout, ..CONFIG };
+    let mut network = Network::<B>::new(&config, &device);
+    let (mut adam, batch) = (Optimizer::new(Rule::Adam), batch());
+    let mut losses = Vec::new();
+    for _ in 0..steps {
+        let step = step(network, &mut adam, 0.003, &batch).unwrap();
+        network = step.network;
+        losses.extend(values(step.loss));
+    }
+    let weights = values(network.blocks[4].conv.weight.val());
+    (losses, weights)
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    let _own = own_random_numbers();
+    let (losses, weights) = train(7, 5, 0.5);
+    let (again, weights_again) = train(7, 5, 0.5);
+    assert_eq!((&losses, &weights), (&again, &weights_again));
+    let (_, others) = train(8, 5, 0.5);
+    assert_ne!(weights, others);
+}
+
+#[test]
+fn the_loss_of_a_batch_falls() {
+    let _own = own_random_numbers();
+    let (losses, ..) = train(1, 80, 0.0);
+    // 1/11 is the loss of a silent output; half of it, of one that has learnt two of the four samples. A network
+    // that ends in a single cell needs longer for the others.
+    assert!((losses[0] - 1.0 / 11.0).abs() < 1e-3, "{losses:?}");
+    assert!(losses[79] < 0.6 * losses[0], "{losses:?}");
+}

@@ -1,0 +1,81 @@
+//! A network judged on a set, without learning from it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use burn::tensor::{Int, Tensor};
+
+use crate::console::progress::sample_bar;
+use crate::data::device_loader::EpochBatches;
+use crate::metrics::confusion::Confusion;
+use crate::metrics::mean_squared_error;
+use crate::metrics::{Metrics, Running, Sums};
+use crate::nn::network::{Network, SnnBackend};
+use crate::nn::spike_stats::{Firing, Observer, SpikeCounter};
+
+/// What a pass over a set found, and what it took.
+#[derive(Clone, Debug)]
+pub struct EvalResult {
+    /// Loss and accuracy.
+    pub metrics: Metrics,
+    /// Which class was taken for which.
+    pub confusion: Confusion,
+    /// How much the neurons fired.
+    pub firing: Firing,
+    /// Time of the pass.
+    pub took: Duration,
+    /// Time of it in which there was no batch to work on.
+    pub waited: Duration,
+}
+
+/// Judges `network` on the batches of `feed`, which hold `samples`. `name` stands before the progress bar; `also` looks on
+/// beside what counts the spikes.
+///
+/// # Errors
+/// Where a sample cannot be read or the device fails.
+pub fn evaluate<B: SnnBackend>(
+    network: &Network<B>,
+    mut feed: EpochBatches<'_, B>,
+    samples: usize,
+    name: String,
+    also: &mut impl Observer<B>,
+    device: &B::Device,
+) -> Result<EvalResult> {
+    let start = Instant::now();
+    let classes = network.classes();
+    let bar = sample_bar(name, samples);
+    let mut running = Running::<B>::from(Sums::default(), device);
+    let mut counter = SpikeCounter::new();
+    let (mut labels, mut guesses) = (Vec::new(), Vec::<Tensor<B, 1, Int>>::new());
+    for batch in &mut feed {
+        let batch = batch?;
+        let size = batch.labels.dims()[0];
+        let votes = network.votes(batch.frames, &mut (&mut counter, &mut *also)); // [T, B, K]
+        let rate = votes.mean_dim(0).reshape([size, classes]); // [B, K]
+        let loss = mean_squared_error(rate.clone(), batch.target);
+        guesses.push(rate.clone().argmax(1).reshape([size]));
+        labels.push(batch.labels.clone());
+        running = running.add(loss, rate, batch.labels);
+        bar.inc(size as u64);
+    }
+    bar.finish_and_clear();
+    let mut confusion = Confusion::new(classes);
+    if !guesses.is_empty() {
+        let fetch = |of| Tensor::cat(of, 0).try_into_data();
+        let failed = "the device failed while it computed";
+        let (labels, guesses) = (
+            fetch(labels).context(failed)?,
+            fetch(guesses).context(failed)?,
+        );
+        for (label, guess) in labels.iter::<i64>().zip(guesses.iter::<i64>()) {
+            confusion.add(label as usize, guess as usize);
+        }
+    }
+    Ok(EvalResult {
+        metrics: running.finish()?.means(),
+        confusion,
+        firing: counter.finish()?,
+        took: start.elapsed(),
+        waited: feed.waited(),
+    })
+}

@@ -1,0 +1,264 @@
+//! A run from its first epoch, or its checkpoint, to its last, and what it leaves in its folder.
+
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use burn::module::AutodiffModule;
+use burn::tensor::backend::AutodiffBackend;
+
+use crate::config::options::TrainOptions;
+use crate::config::settings::Settings;
+use crate::console::interrupt::{Interrupt, Signal};
+use crate::console::print;
+use crate::data::data_loader::{test_batches, train_batches};
+use crate::data::device_loader::DeviceLoader;
+use crate::data::seed::{Purpose, derive};
+use crate::nn::network::{Network, SnnBackend};
+use crate::optim::optimizer::adam::AdamBackend;
+use crate::run_dir::checkpoint::EpochProgress;
+use crate::run_dir::checkpoint::{Best, Checkpoint, LATEST, MAX};
+use crate::run_dir::epoch_log::{EpochLog, EpochRecord, JudgedOn};
+use crate::run_dir::run_folder::RunFolder;
+use crate::train::data_splits::Sets;
+use crate::train::epoch::{EpochResult, RemainingEpoch, train_epoch};
+use crate::train::evaluate::{EvalResult, evaluate};
+use crate::train::model_summary::describe;
+use crate::train::resume::Resumption;
+use crate::train::summary::{self, Summary};
+use crate::train::train_state::TrainState;
+
+/// Trains a network as `options` ask for, from `resumption` on where there is one, to the end or until `interrupt` asks to
+/// stop. Gives the signal that did.
+///
+/// # Errors
+/// Where a sample cannot be read, a file cannot be written, the device fails or gradients are no longer numbers.
+pub fn run<B>(
+    options: &TrainOptions,
+    resumption: Option<&Resumption>,
+    interrupt: &Interrupt,
+    device: &B::Device,
+) -> Result<Option<Signal>>
+where
+    B: AutodiffBackend + SnnBackend,
+    B::InnerBackend: SnnBackend + AdamBackend,
+{
+    let sets = Sets::new(options, interrupt, device)?;
+    let settings = Settings::of(options)?;
+    let config = settings.network_config(&options.args).with_context(|| {
+        let cache = options.cache.path().display();
+        format!("cannot train on {cache}")
+    })?;
+    let mut state = TrainState::<B>::at(options, &config, resumption, device)?;
+    let folder = match resumption {
+        Some(from) => RunFolder::reopen(options, &from.file, &from.checkpoint, from.in_place())?,
+        None => RunFolder::create(options)?,
+    };
+    folder.save_settings(&settings)?;
+    let learns_tau = !state.network.learnt_taus()?.is_empty();
+    let mut log = EpochLog::open(&folder, state.epoch, learns_tau)?;
+    print(&describe(options, &state.network, &config, device))?;
+    print(&format!(
+        "  {}\n  folder: {}\n",
+        sets.describe(),
+        folder.path().display()
+    ))?;
+    let run = Run {
+        options,
+        settings,
+        sets,
+        folder,
+        interrupt,
+        device,
+    };
+    while state.epoch < options.epochs {
+        state = run.epoch(state, &mut log)?;
+        if let Some(begun) = state.begun {
+            let (epoch, batch) = (state.epoch, begun.batches);
+            return Ok(run.stopped(&format!("within epoch {epoch}, after batch {batch}")));
+        }
+    }
+    run.finish(state)
+}
+
+/// What stays the same from a run's beginning to its end.
+struct Run<'a, B: AutodiffBackend> {
+    options: &'a TrainOptions,
+    settings: Settings,
+    sets: Sets<B::InnerBackend>,
+    folder: RunFolder,
+    interrupt: &'a Interrupt,
+    device: &'a B::Device,
+}
+
+impl<B> Run<'_, B>
+where
+    B: AutodiffBackend + SnnBackend,
+    B::InnerBackend: SnnBackend + AdamBackend,
+{
+    /// Trains on the epoch that is next, or the rest of it, judges the network and keeps both. Where the run is asked to stop
+    /// before that is done, it stands within the epoch still.
+    fn epoch(&self, from: TrainState<B>, log: &mut EpochLog) -> Result<TrainState<B>> {
+        let start = Instant::now();
+        let options = self.options;
+        let (judged_on, judged_set) = self.sets.judged();
+        let TrainState {
+            network,
+            mut optimizer,
+            epoch,
+            begun,
+            best,
+        } = from;
+        let lr = options.schedule.rate(options.lr, epoch);
+        let rest = self.rest(&network, epoch, begun.unwrap_or_default())?;
+        let (network, trained) = train_epoch(network, &mut optimizer, lr, rest, self.device)
+            .with_context(|| {
+                format!("training failed in epoch {epoch}, at the learning rate {lr}")
+            })?;
+        let name = format!("epoch {epoch} {}", judged_on.name());
+        let judged = self.evaluate(&network.valid(), judged_set, name)?;
+        let mut state = TrainState {
+            network,
+            optimizer,
+            epoch,
+            begun: Some(trained.begun),
+            best,
+        };
+        let Some(judged) = judged else {
+            let checkpoint = state.checkpoint(&self.settings)?;
+            checkpoint.write(&self.folder.file(LATEST))?;
+            return Ok(state);
+        };
+        let accuracy = judged.metrics.accuracy;
+        let better = best.is_none_or(|best| accuracy > best.accuracy);
+        let best = match best {
+            Some(best) if !better => best,
+            _ => Best { epoch, accuracy },
+        };
+        state = TrainState {
+            epoch: epoch + 1,
+            begun: None,
+            best: Some(best),
+            ..state
+        };
+        let took = start.elapsed();
+        let mut record = record(epoch, lr, judged_on, &trained, judged, best, took);
+        record.taus = state.network.learnt_taus()?;
+        record.loss_scale = state.optimizer.loss_scale;
+        // The row first: one without a checkpoint is dropped on resuming, a checkpoint without its row would stay so.
+        log.add(&record).with_context(|| {
+            let folder = self.folder.path().display();
+            format!("cannot write the logs in {folder}")
+        })?;
+        let checkpoint = state.checkpoint(&self.settings)?;
+        if better {
+            checkpoint.write(&self.folder.file(MAX))?;
+        }
+        checkpoint.write(&self.folder.file(LATEST))?;
+        print(&record.line())?;
+        Ok(state)
+    }
+
+    /// What is left of an epoch of which `begun` is done.
+    fn rest(
+        &self,
+        network: &Network<B>,
+        epoch: u32,
+        begun: EpochProgress,
+    ) -> Result<RemainingEpoch<'_, B::InnerBackend>> {
+        let (options, set) = (self.options, &self.sets.train);
+        // Each epoch draws from a seed of its own: see the module `seed`.
+        B::seed(self.device, derive(options.seed, Purpose::Dropout, epoch));
+        network.pass_over_masks(begun.batches, options.batch_size, self.device);
+        let order = derive(options.seed, Purpose::Order, epoch);
+        let mut batches = train_batches(set.len(), options.batch_size, order);
+        let samples = batches.len() * options.batch_size;
+        batches.drain(..begun.batches.min(batches.len()));
+        let draws = options.augmentation.map(|of| of.epoch(options.seed, epoch));
+        Ok(RemainingEpoch {
+            begun,
+            feed: set.feed(batches, draws)?,
+            samples,
+            name: format!("epoch {epoch} train"),
+        })
+    }
+
+    /// Judges `network` on a set; not where the run is asked to stop meanwhile, which would judge it on a part.
+    fn evaluate(
+        &self,
+        network: &Network<B::InnerBackend>,
+        set: &DeviceLoader<B::InnerBackend>,
+        name: String,
+    ) -> Result<Option<EvalResult>> {
+        if self.interrupt.asked().is_some() {
+            return Ok(None);
+        }
+        let batches = test_batches(set.len(), self.options.test_batch_size);
+        let feed = set.feed(batches, None)?;
+        let judged = evaluate(network, feed, set.len(), name, &mut (), self.device)?;
+        Ok(self.interrupt.asked().is_none().then_some(judged))
+    }
+
+    /// Judges the best network on the test set and leaves the summary.
+    fn finish(&self, state: TrainState<B>) -> Result<Option<Signal>> {
+        let best = state.best.context("the run has no epoch")?;
+        let path = self.folder.file(MAX);
+        let network = Checkpoint::read(&path)?
+            .tensors
+            .network(state.network.valid())
+            .with_context(|| format!("cannot use {}", path.display()))?;
+        let Some(judged) = self.evaluate(&network, &self.sets.test, "test".to_owned())? else {
+            return Ok(self.stopped("before the summary, all epochs done"));
+        };
+        let users = self.sets.users().to_vec();
+        let names = self.settings.label_names.clone();
+        let summary = Summary::new(self.sets.judged().0, users, names, best, judged);
+        summary::leave(&self.folder, &summary)?;
+        print(&summary.to_string())?;
+        Ok(None)
+    }
+
+    /// Says where the run stopped and how it goes on; gives the signal.
+    fn stopped(&self, at: &str) -> Option<Signal> {
+        let signal = self.interrupt.asked()?;
+        // Whoever would read it may have got the same signal.
+        let _ = writeln!(
+            io::stderr(),
+            "dvs-train: {signal}: stopped {at}; go on with: dvs-train --resume {}",
+            self.folder.path().display()
+        );
+        Some(signal)
+    }
+}
+
+fn record(
+    epoch: u32,
+    lr: f64,
+    judged_on: JudgedOn,
+    trained: &EpochResult,
+    judged: EvalResult,
+    best: Best,
+    total: Duration,
+) -> EpochRecord {
+    let seconds = total.as_secs_f64();
+    let learnt = trained.begun.sums.means();
+    let speed = |samples: usize, took: Duration| samples as f64 / took.as_secs_f64();
+    EpochRecord {
+        epoch,
+        train_loss: learnt.loss,
+        train_acc: learnt.accuracy,
+        judged_on,
+        loss: judged.metrics.loss,
+        acc: judged.metrics.accuracy,
+        max_acc: best.accuracy,
+        lr,
+        train_speed: speed(trained.samples, trained.took),
+        test_speed: speed(judged.metrics.samples, judged.took),
+        seconds,
+        waiting: (trained.waited + judged.waited).as_secs_f64() / seconds,
+        silent: judged.firing.silent,
+        firing: judged.firing.rates,
+        taus: Vec::new(),
+        loss_scale: None,
+    }
+}

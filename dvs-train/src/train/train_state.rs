@@ -1,0 +1,97 @@
+//! Where a run stands: its network, its optimizer, and how far it has come.
+
+use anyhow::{Context, Result};
+use burn::tensor::backend::AutodiffBackend;
+
+use crate::config::options::TrainOptions;
+use crate::config::settings::Settings;
+use crate::data::seed::{Purpose, derive};
+use crate::nn::network::{Network, NetworkConfig, SnnBackend};
+use crate::optim::AmpDtype;
+use crate::optim::optimizer::Optimizer;
+use crate::optim::optimizer::adam::AdamBackend;
+use crate::run_dir::checkpoint::EpochProgress;
+use crate::run_dir::checkpoint::{Best, Checkpoint, State};
+use crate::run_dir::weights::Tensors;
+use crate::train::resume::Resumption;
+
+/// Where a run stands between epochs, or within one that was interrupted.
+pub struct TrainState<B: AutodiffBackend> {
+    /// The network.
+    pub network: Network<B>,
+    /// Its optimizer.
+    pub optimizer: Optimizer<B>,
+    /// The epoch to work on.
+    pub epoch: u32,
+    /// What is done of it.
+    pub begun: Option<EpochProgress>,
+    /// The best epoch so far.
+    pub best: Option<Best>,
+}
+
+impl<B> TrainState<B>
+where
+    B: AutodiffBackend + SnnBackend,
+    B::InnerBackend: SnnBackend + AdamBackend,
+{
+    /// At its beginning, or at the checkpoint of `resumption`.
+    ///
+    /// # Errors
+    /// Where the checkpoint holds another network or optimizer.
+    pub fn at(
+        options: &TrainOptions,
+        config: &NetworkConfig,
+        resumption: Option<&Resumption>,
+        device: &B::Device,
+    ) -> Result<Self> {
+        B::seed(device, derive(options.seed, Purpose::Weights, 0));
+        let mut train_state = Self {
+            network: Network::new(config, device),
+            optimizer: Optimizer::new(options.rule),
+            epoch: 0,
+            begun: None,
+            best: None,
+        };
+        if let Some(from) = resumption {
+            let Checkpoint { state, tensors } = &from.checkpoint;
+            let of_file = || format!("cannot go on from {}", from.file.display());
+            let network = tensors.network(train_state.network).with_context(of_file)?;
+            let optimizer = tensors.optimizer(options.rule, state.steps, &network);
+            train_state = Self {
+                optimizer: optimizer.with_context(of_file)?,
+                network,
+                epoch: state.epochs_done(),
+                begun: state.begun,
+                best: state.best,
+            };
+        }
+        train_state.optimizer.loss_scale = match options.args.amp {
+            Some(AmpDtype::F16) => {
+                let before = resumption.and_then(|from| from.checkpoint.state.loss_scale);
+                Some(before.unwrap_or_default())
+            }
+            Some(AmpDtype::Bf16) | None => None,
+        };
+        Ok(train_state)
+    }
+
+    /// What the run needs to go on from here.
+    ///
+    /// # Errors
+    /// Where the device failed.
+    pub fn checkpoint(&self, settings: &Settings) -> Result<Checkpoint> {
+        let tensors = Tensors::take(&self.network, &self.optimizer)?;
+        let state = State {
+            settings: settings.clone(),
+            epoch: match self.begun {
+                Some(_) => self.epoch,
+                None => self.epoch.saturating_sub(1),
+            },
+            begun: self.begun,
+            steps: self.optimizer.steps,
+            best: self.best,
+            loss_scale: self.optimizer.loss_scale,
+        };
+        Ok(Checkpoint { state, tensors })
+    }
+}
