@@ -1,5 +1,8 @@
 //! The command line, as it is typed.
 
+pub mod options;
+pub mod progress;
+pub mod report;
 mod view;
 
 use std::path::PathBuf;

@@ -16,7 +16,6 @@ use thiserror::Error;
 
 pub use self::events::EventFiles;
 pub use self::frames::{write_npy, write_npz};
-use crate::error::Problem;
 
 /// Why nothing was exported. Nothing is left under the final name.
 #[derive(Debug, Error)]
@@ -51,20 +50,6 @@ impl ExportError {
             source,
         }
     }
-}
-
-/// Takes the events of samples as they are found, instead of their frames.
-pub trait EventSink: Sync {
-    /// Takes the events of one sample.
-    ///
-    /// # Errors
-    /// Where they cannot be written.
-    fn take(
-        &self,
-        name: &str,
-        label: u8,
-        events: &dvs_shared::recording::WindowEvents<'_>,
-    ) -> Result<(), Problem>;
 }
 
 /// Whether `name` is a file's name and nothing else.

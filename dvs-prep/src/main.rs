@@ -1,16 +1,8 @@
 //! `dvs-prep`: the DVS128 Gesture archive, prepared, inspected, verified or made up.
 
-mod abandoned;
 mod cli;
-mod exporting;
-mod key;
-mod options;
-mod prepare;
-mod progress;
-mod report;
+mod commands;
 mod signals;
-mod verify;
-mod viewing;
 
 use std::fs;
 use std::io::{self, Write};
@@ -24,7 +16,7 @@ use dvs_shared::manual;
 
 use crate::cli::{
     Cli, Command, CompletionsArgs, ExportArgs, InfoArgs, ManArgs, PrepareArgs, SynthArgs,
-    VerifyArgs,
+    VerifyArgs, options, progress, report,
 };
 
 // The system's allocator gives large blocks back at once and so pays for the same pages again and again.
@@ -53,7 +45,7 @@ fn main() -> ExitCode {
         Some(Command::Export(args)) => export(&args, &mut out),
         Some(Command::Info(args)) => info(&args, &mut out),
         Some(Command::Verify(args)) => verify(&args, &mut out),
-        Some(Command::View(args)) => viewing::view(&args, &mut out),
+        Some(Command::View(args)) => commands::view::view(&args, &mut out),
         Some(Command::Completions(args)) => completions(&args, &mut out),
         Some(Command::Man(args)) => man(&args, &mut out),
     };
@@ -76,18 +68,18 @@ fn main() -> ExitCode {
 
 fn prepare(args: &PrepareArgs, out: &mut impl Write) -> Result<()> {
     let options = options::resolve(args)?;
-    let summary = prepare::prepare(&options)?;
+    let summary = commands::prepare::prepare(&options)?;
     Ok(summary.write(out, options.json)?)
 }
 
 fn key(args: &PrepareArgs, out: &mut impl Write) -> Result<()> {
     let options = options::resolve(args)?;
-    let key = key::key(&options)?;
+    let key = commands::key::key(&options)?;
     Ok(key.write(out, options.json)?)
 }
 
 fn export(args: &ExportArgs, out: &mut impl Write) -> Result<()> {
-    let exported = exporting::export(args)?;
+    let exported = commands::export::export(args)?;
     Ok(exported.write(out, args.json)?)
 }
 
@@ -98,7 +90,7 @@ fn synth(args: SynthArgs, out: &mut impl Write) -> Result<()> {
         fs::create_dir_all(folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     }
-    abandoned::clear_up_unlocked(&options.output, &[]);
+    commands::clear_up_unlocked(&options.output, &[]);
     let bar = progress::synth_bar();
     let summary = write_archive(&options, |done| progress::show_synth(&bar, done))?;
     bar.finish_and_clear();
@@ -116,7 +108,7 @@ fn verify(args: &VerifyArgs, out: &mut impl Write) -> Result<()> {
         .num_threads(jobs)
         .build()
         .context("cannot start threads")?;
-    let samples = pool.install(|| verify::verify(&args.file))?;
+    let samples = pool.install(|| commands::verify::verify(&args.file))?;
     Ok(report::write_verified(out, &args.file, samples, args.json)?)
 }
 

@@ -1,10 +1,15 @@
 //! The archive on one thread, the work on its recordings on all: read and inflate; check and index; select,
 //! integrate and encode each sample. What comes out is every sample in the cache's order.
 
+pub mod chunk_store;
 mod chunks;
-mod finished;
-mod prepared;
+pub mod collect;
+pub mod input_check;
+pub mod memory_budget;
+mod prepared_dataset;
+mod recording_result;
 mod settings;
+pub mod step_times;
 mod work;
 
 use std::collections::HashMap;
@@ -17,19 +22,32 @@ use std::time::Instant;
 use dvs_shared::archive::{Archive, Entry, GivenUp, Member, Visitor};
 
 use self::chunks::FrameMemory;
-use self::finished::Finished;
-pub use self::finished::Kind;
-pub use self::prepared::{Prepared, Tally};
+pub use self::prepared_dataset::{Prepared, Tally};
+use self::recording_result::Finished;
+pub use self::recording_result::Kind;
 pub use self::settings::{Progress, Settings};
 use self::work::{Work, lock};
-use crate::budget::{Budget, Buffers};
-use crate::error::{Problem, Problems, Shortcoming};
-use crate::export::EventSink;
-use crate::fingerprint::Fingerprint;
-use crate::intake::{Intake, Limits, Ready};
-use crate::shortcomings::{may_have_begun_earlier, missing, not_reached, skippable};
-use crate::staging::Staging;
-use crate::step_times::{Step, StepTimes};
+use crate::input::error::{Problem, Problems, Shortcoming};
+use crate::input::fingerprint::Fingerprint;
+use crate::pipeline::chunk_store::Staging;
+use crate::pipeline::collect::{Intake, Limits, Ready};
+use crate::pipeline::input_check::{may_have_begun_earlier, missing, not_reached, skippable};
+use crate::pipeline::memory_budget::{Budget, Buffers};
+use crate::pipeline::step_times::{Step, StepTimes};
+
+/// Takes the events of samples as they are found, instead of their frames.
+pub trait EventSink: Sync {
+    /// Takes the events of one sample.
+    ///
+    /// # Errors
+    /// Where they cannot be written.
+    fn take(
+        &self,
+        name: &str,
+        label: u8,
+        events: &dvs_shared::recording::WindowEvents<'_>,
+    ) -> Result<(), Problem>;
+}
 
 /// Hands the members to the intake, and what can be worked on to `spawn`.
 struct Feed<'a, 'b, F> {
@@ -168,7 +186,7 @@ fn run(
     });
     let prepared = work.into_prepared(intake, skipped, left_out.collect());
     let samples = || prepared.sets.iter().flatten();
-    if samples().all(|(_, sample)| sample.events == 0) {
+    if samples().all(|sample| sample.events == 0) {
         let problem = Problem::NoEventsAtAll {
             samples: samples().count(),
             first: prepared.first_empty,

@@ -37,6 +37,7 @@ mod commands;
 pub mod fuzzing;
 
 #[cfg(test)]
+#[path = "../../tests/support/architecture.rs"]
 mod architecture;
 
 use std::io::{self, Write};

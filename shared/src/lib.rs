@@ -14,32 +14,58 @@
 //! `read_args` has the options that both programs have, and `manual` their man pages and completions, with the feature
 //! `cli`.
 //!
+//! The modules stand below in the order in which they may use each other: each uses only those above it.
+//!
 //! Nothing here decides where files lie, what is printed or how many threads run.
 
-pub mod aedat;
-pub mod archive;
-pub mod cache_file;
-pub mod cache_format;
-pub mod classes;
-pub mod event;
+pub mod words;
+
 pub mod file_kind;
-pub mod formats;
-pub mod frames;
+
+pub mod limited_reader;
+
+pub mod event;
+
 pub mod labels;
-#[cfg(feature = "cli")]
-pub mod manual;
-pub mod output;
-pub mod rationed;
-#[cfg(feature = "cli")]
-pub mod read_args;
-pub mod recording;
-pub mod sample_input;
-pub mod samples;
-pub mod select;
+
 pub mod split_mode;
+
+pub mod aedat;
+
+pub mod formats;
+
+pub mod cache_format;
+
+pub mod samples;
+
+pub mod classes;
+
+pub mod archive;
+
+pub mod recording;
+
+pub mod frames;
+
+pub mod select;
+
+pub mod cache_file;
+
+pub mod sample_input;
+
+pub mod output;
+
 #[cfg(feature = "view")]
 pub mod view;
-pub mod words;
+
+#[cfg(feature = "cli")]
+pub mod read_args;
+
+#[cfg(feature = "cli")]
+pub mod manual;
+
+#[cfg(test)]
+#[path = "../../tests/support/architecture.rs"]
+mod architecture;
 
 pub use cache_file::{CacheError, CacheFile, CacheSet, Frames, Sample};
 pub use cache_format::{CacheHeader, ChunkCodec, CountType, Set, SetRows};

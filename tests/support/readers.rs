@@ -9,9 +9,9 @@ use std::io;
 use std::io::Write;
 use std::sync::atomic::AtomicU64;
 
-use dvs_prep::budget::{Budget, Buffers};
-use dvs_prep::fingerprint::Fingerprint;
-use dvs_prep::intake::{Intake, Limits};
+use dvs_prep::input::fingerprint::Fingerprint;
+use dvs_prep::pipeline::collect::{Intake, Limits};
+use dvs_prep::pipeline::memory_budget::{Budget, Buffers};
 use dvs_shared::aedat::{AedatError, Stretch};
 use dvs_shared::archive::{Archive, Entry, Member, Visitor};
 use dvs_shared::classes::read_mapping;

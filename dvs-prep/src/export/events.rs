@@ -8,10 +8,11 @@ use dvs_shared::Set;
 use dvs_shared::output::AtomicFolder;
 use dvs_shared::recording::WindowEvents;
 
+use super::ExportError;
 use super::numpy::{Array, WriteTo, write_npz};
-use super::{EventSink, ExportError};
-use crate::cache_writer::NamedSample;
-use crate::error::Problem;
+use crate::input::error::Problem;
+use crate::pipeline::EventSink;
+use crate::pipeline::chunk_store::StagedSample;
 
 /// Where samples wait until it is known which set they belong to: trial lists may come last.
 const UNSORTED: &str = "unsorted";
@@ -42,11 +43,11 @@ impl<'a> EventFiles<'a> {
     ///
     /// # Errors
     /// See [`ExportError`].
-    pub fn finish(self, sets: &[Vec<NamedSample>; 2]) -> Result<usize, ExportError> {
+    pub fn finish(self, sets: &[Vec<StagedSample>; 2]) -> Result<usize, ExportError> {
         let mut samples = 0;
         for (set, of_set) in Set::ALL.into_iter().zip(sets) {
-            for (name, sample) in of_set {
-                let label = sample.window.label;
+            for sample in of_set {
+                let (name, label) = (&sample.name, sample.window.label);
                 let place = self.folder.path().join(set.name()).join(label.to_string());
                 fs::create_dir_all(&place).map_err(ExportError::write(&place))?;
                 let path = place.join(format!("{name}.npz"));

@@ -8,9 +8,9 @@ use dvs_shared::frames::Frame;
 use dvs_shared::{ChunkCodec, CountType, SensorSize};
 
 use super::settings::Settings;
-use crate::budget::{Budget, Loan};
-use crate::error::Problem;
-use crate::staging::{ChunkBuilder, EncodedChunk};
+use crate::input::error::Problem;
+use crate::pipeline::chunk_store::{ChunkBuilder, EncodedChunk};
+use crate::pipeline::memory_budget::{Budget, Loan};
 
 /// The share of the memory for frames whose counts take several bytes, which are held raw, shuffled and encoded.
 const WIDE_SHARE: u64 = 16;

@@ -16,15 +16,15 @@ use dvs_shared::samples::{MAX_OVERLAP, Window};
 use rayon::prelude::*;
 
 use super::chunks::{self, Chunks, FrameMemory, Tools};
-use super::finished::{Finished, Kind};
+use super::recording_result::{Finished, Kind};
 use super::settings::{Progress, Settings};
-use crate::budget::Buffers;
-use crate::error::Problem;
-use crate::export::EventSink;
-use crate::fingerprint::Fingerprint;
-use crate::intake::{Ready, Source, Task};
-use crate::staging::{StagedSample, Staging};
-use crate::step_times::{Step, StepTimes};
+use crate::input::error::Problem;
+use crate::input::fingerprint::Fingerprint;
+use crate::pipeline::EventSink;
+use crate::pipeline::chunk_store::{StagedSample, Staging};
+use crate::pipeline::collect::{Ready, Source, Task};
+use crate::pipeline::memory_budget::Buffers;
+use crate::pipeline::step_times::{Step, StepTimes};
 
 /// What workers share.
 pub(super) struct Work<'a> {

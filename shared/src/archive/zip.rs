@@ -12,7 +12,7 @@ use super::nothing::{Others, file_name, has_ending, is_hidden};
 use super::visitor::NotesMapping;
 use super::{BUFFER, Content, Entry, Member, Visitor, invalid, tar};
 use crate::file_kind;
-use crate::rationed::Rationed;
+use crate::limited_reader::LimitedReader;
 use crate::words::{printable, some_of};
 
 /// Endings of archives that can be read within the archive.
@@ -32,7 +32,7 @@ pub(super) fn visit(
     visitor: &mut dyn Visitor,
 ) -> io::Result<()> {
     let allowed = Cell::new(MAX_DIRECTORY);
-    let mut archive = ZipArchive::new(Rationed {
+    let mut archive = ZipArchive::new(LimitedReader {
         inner: file,
         allowed: &allowed,
     })

@@ -21,7 +21,7 @@ use super::npy::{Header, NpyError};
 use super::packets::EventError;
 use crate::SensorSize;
 use crate::file_kind;
-use crate::rationed::Rationed;
+use crate::limited_reader::LimitedReader;
 
 /// The most bytes that are read to find the arrays of an `.npz`.
 const MAX_DIRECTORY: u64 = 1 << 17;
@@ -122,7 +122,7 @@ fn array(name: &'static str) -> impl Fn(NpyError) -> SampleError {
 }
 
 /// A `.npz`, whose bytes are in memory.
-struct Npz<'a, 'b>(ZipArchive<Rationed<'b, Cursor<&'a [u8]>>>);
+struct Npz<'a, 'b>(ZipArchive<LimitedReader<'b, Cursor<&'a [u8]>>>);
 
 impl<'a, 'b> Npz<'a, 'b> {
     fn new(bytes: &'a [u8], allowed: &'b Cell<u64>) -> Result<Self, SampleError> {
@@ -130,7 +130,7 @@ impl<'a, 'b> Npz<'a, 'b> {
             return Err(SampleError::Foreign(kind));
         }
         allowed.set(MAX_DIRECTORY);
-        let zip = ZipArchive::new(Rationed {
+        let zip = ZipArchive::new(LimitedReader {
             inner: Cursor::new(bytes),
             allowed,
         })

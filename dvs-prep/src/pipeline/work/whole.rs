@@ -15,10 +15,10 @@ use dvs_shared::recording::Recording;
 use dvs_shared::samples::Window;
 
 use super::super::chunks::{self, Chunks, Tools};
-use super::super::finished::{Finished, Kind};
+use super::super::recording_result::{Finished, Kind};
 use super::Work;
-use crate::error::Problem;
-use crate::step_times::Step;
+use crate::input::error::Problem;
+use crate::pipeline::step_times::Step;
 
 impl Work<'_> {
     /// A file that is one sample.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io::Cursor;
 
 use anyhow::{Context, Result, bail, ensure};
-use dvs_shared::rationed::Rationed;
+use dvs_shared::limited_reader::LimitedReader;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::pickle::{Node, Pickle};
@@ -62,7 +62,7 @@ impl<'a> Container<'a> {
 
 fn open_zip(bytes: &[u8]) -> Result<Container<'_>> {
     let allowed = Cell::new(MAX_DIRECTORY);
-    let rationed = Rationed {
+    let rationed = LimitedReader {
         inner: Cursor::new(bytes),
         allowed: &allowed,
     };

@@ -13,7 +13,7 @@ use dvs_shared::labels::is_gestures;
 use dvs_shared::samples::{Ending, MAPPING_NAME, MAX_LIST_BYTES, read_trials};
 use sha2::{Digest, Sha256};
 
-use crate::error::{Problem, Problems};
+use crate::input::error::{Problem, Problems};
 
 /// SHA-256 of every file read so far, by name.
 #[derive(Debug, Default)]

@@ -46,7 +46,7 @@ fn each_module_uses_only_those_declared_before_it() {
         let within = path.strip_prefix(&root).unwrap();
         let first = within.iter().next().unwrap().to_str().unwrap();
         let Some(own) = place(first.trim_end_matches(".rs")) else {
-            continue; // The crate's root, which uses all of them.
+            continue; // A root, or a part of the program rather than of its library.
         };
         // Tests may drive a module through those that use it.
         if within.ends_with("tests.rs") {
@@ -64,5 +64,5 @@ fn each_module_uses_only_those_declared_before_it() {
         }
     }
     assert!(turned.is_empty(), "{turned:#?}");
-    assert!(arrows > 100, "only {arrows} uses were found");
+    assert!(arrows > 20, "only {arrows} uses were found");
 }

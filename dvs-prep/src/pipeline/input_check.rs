@@ -8,8 +8,8 @@ use dvs_shared::archive::{Archive, ArchiveError, Container, Member};
 use dvs_shared::cache_format::MAX_SKIPPED;
 use dvs_shared::words::some_of;
 
-use crate::error::{Problem, Problems, Shortcoming};
-use crate::intake::Intake;
+use crate::input::error::{Problem, Problems, Shortcoming};
+use crate::pipeline::collect::Intake;
 
 /// Recordings that a message names at most.
 pub const SHOWN: usize = 10;

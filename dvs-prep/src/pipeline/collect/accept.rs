@@ -11,8 +11,8 @@ use dvs_shared::samples::MAX_SAMPLE_NAME_BYTES;
 
 use super::source::{at_its_end, read_whole};
 use super::{Intake, IntakeError, Ready, Source, Task, Waiting};
-use crate::budget::Loan;
-use crate::error::Problem;
+use crate::input::error::Problem;
+use crate::pipeline::memory_budget::Loan;
 
 const COPY_BUFFER: usize = 1 << 20;
 

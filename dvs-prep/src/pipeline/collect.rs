@@ -22,9 +22,9 @@ use self::ready::MAX_MEMBERS;
 pub use self::ready::{IntakeError, Limits, Ready, Task};
 pub use self::source::Source;
 use self::source::read_whole;
-use crate::budget::{Budget, Buffers};
-use crate::error::Problem;
-use crate::fingerprint::Fingerprint;
+use crate::input::error::Problem;
+use crate::input::fingerprint::Fingerprint;
+use crate::pipeline::memory_budget::{Budget, Buffers};
 
 /// A recording without labels, so far.
 struct Waiting {

@@ -4,19 +4,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use dvs_prep::cache_writer;
-use dvs_prep::existing;
-use dvs_prep::file_stamp::FileStamp;
+use dvs_prep::cache::lookup;
+use dvs_prep::cache::writer;
+use dvs_prep::input::file_stamp::FileStamp;
+use dvs_prep::input::source_manifest;
+use dvs_prep::pipeline::step_times::Step;
 use dvs_prep::pipeline::{self, Prepared, Progress};
-use dvs_prep::source_note;
-use dvs_prep::step_times::Step;
 use dvs_shared::output::{AtomicFile, OutputLock, folder_of};
 use dvs_shared::{CacheFile, CacheHeader};
 
-use crate::abandoned;
-use crate::options::Options;
-use crate::progress::{Bar, Waiting};
-use crate::report::Summary;
+use crate::cli::options::Options;
+use crate::cli::progress::{Bar, Waiting};
+use crate::cli::report::Summary;
+use crate::commands::stale_files;
 
 /// Makes the cache, or finds that it is there.
 ///
@@ -34,21 +34,21 @@ pub fn prepare(options: &Options) -> Result<Summary> {
     let input = FileStamp::of_input(archive)?;
     let total = input.iter().map(FileStamp::size).sum();
     let progress = Arc::new(Progress::default());
-    let note = source_note::path(output);
-    existing::may_be_replaced(output)?;
-    if !force && let Some(cache) = existing::find_noted(output, &input, settings) {
-        abandoned::clear_up_unlocked(output, &[&note]);
+    let note = source_manifest::path(output);
+    lookup::may_be_replaced(output)?;
+    if !force && let Some(cache) = lookup::find_noted(output, &input, settings) {
+        stale_files::clear_up_unlocked(output, &[&note]);
         return Ok(Summary::already_there(archive, &cache));
     }
     let lock = OutputLock::acquire(output, || Waiting::announce(output));
     if let Ok(lock) = &lock {
-        abandoned::clear_up(lock, &[&note]);
+        stale_files::clear_up(lock, &[&note]);
     }
     if !force {
         let _bar = Bar::follow("comparing", total, Arc::clone(&progress));
         // A cache that lies where nothing can be written, and so nothing locked, can be used all the same.
         let held = lock.as_ref().ok();
-        let found = existing::find(output, archive, &input, settings, held, &progress.bytes)?;
+        let found = lookup::find(output, archive, &input, settings, held, &progress.bytes)?;
         if let Some(cache) = found {
             return Ok(Summary::already_there(archive, &cache));
         }
@@ -64,7 +64,7 @@ pub fn prepare(options: &Options) -> Result<Summary> {
     drop(bar);
     let none_made = || format!("no cache was made from {}", archive.path.display());
     // A file that was replaced explains whatever else was found wrong with it.
-    source_note::unchanged(archive, &input).with_context(none_made)?;
+    source_manifest::unchanged(archive, &input).with_context(none_made)?;
     let prepared = prepared.with_context(none_made)?;
     // What was left out has no part in the SHA-256 that the cache goes by.
     let input_sha256 = if prepared.skipped.is_empty() {
@@ -72,8 +72,8 @@ pub fn prepare(options: &Options) -> Result<Summary> {
     } else {
         let progress = Arc::new(Progress::default());
         let _bar = Bar::follow("reading what is damaged", total, Arc::clone(&progress));
-        source_note::noted(output, &input, &[])
-            .or_else(|| source_note::read(archive, &input, &progress.bytes).ok())
+        source_manifest::noted(output, &input, &[])
+            .or_else(|| source_manifest::read(archive, &input, &progress.bytes).ok())
     };
     let header = CacheHeader {
         split: settings.split,
@@ -99,9 +99,11 @@ pub fn prepare(options: &Options) -> Result<Summary> {
         ..
     } = &prepared;
     let writing = Instant::now();
-    pool.install(|| cache_writer::write(output, unfinished, &header, sets, staging))?;
+    pool.install(|| writer::write(output, unfinished, &header, sets, staging))?;
     times.add(Step::Write, writing.elapsed());
-    if let Err(error) = source_note::write(&lock, &input, &header.skipped, &header.source_sha256) {
+    if let Err(error) =
+        source_manifest::write(&lock, &input, &header.skipped, &header.source_sha256)
+    {
         eprintln!(
             "dvs-prep: warning: cannot note the input beside the cache ({error}); it is compared by content next time"
         );

@@ -6,8 +6,8 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::budget::Buffers;
-use crate::error::Problem;
+use crate::input::error::Problem;
+use crate::pipeline::memory_budget::Buffers;
 
 /// Where a recording's bytes are.
 pub enum Source {

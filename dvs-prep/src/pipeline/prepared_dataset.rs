@@ -9,13 +9,13 @@ use dvs_shared::event::DVS128;
 use dvs_shared::formats::TimePrecision;
 use dvs_shared::words::some_of;
 
-use super::finished::{Finished, Kind};
+use super::recording_result::{Finished, Kind};
 use super::work::Work;
-use crate::cache_writer::NamedSample;
-use crate::intake::Intake;
-use crate::shortcomings::SHOWN;
-use crate::staging::Staging;
-use crate::step_times::StepTimes;
+use crate::pipeline::chunk_store::StagedSample;
+use crate::pipeline::chunk_store::Staging;
+use crate::pipeline::collect::Intake;
+use crate::pipeline::input_check::SHOWN;
+use crate::pipeline::step_times::StepTimes;
 
 /// What was seen of the input.
 #[derive(Clone, Debug, Default)]
@@ -43,7 +43,7 @@ pub struct Tally {
 /// Everything the cache will hold.
 pub struct Prepared {
     /// Samples in trial-list order, then label-row order.
-    pub sets: [Vec<NamedSample>; 2],
+    pub sets: [Vec<StagedSample>; 2],
     /// Their chunks.
     pub staging: Staging,
     /// SHA-256 of the input.
@@ -97,7 +97,7 @@ impl Work<'_> {
                 sensor.get_or_insert(recording.sensor);
                 recording.warn(name, &mut warnings);
                 first_empty = first_empty.or_else(|| recording.empty_samples().next());
-                set.extend(recording.samples.into_iter().map(|s| (s.name.clone(), s)));
+                set.extend(recording.samples);
             }
         }
         if !unlisted.is_empty() {

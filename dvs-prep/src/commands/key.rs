@@ -4,17 +4,17 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use dvs_prep::cache_key::cache_key;
-use dvs_prep::file_stamp::FileStamp;
+use dvs_prep::cache::key::cache_key;
+use dvs_prep::input::file_stamp::FileStamp;
+use dvs_prep::input::source_manifest;
 use dvs_prep::pipeline::Progress;
-use dvs_prep::source_note;
 use dvs_shared::cache_format::FORMAT_VERSION;
 use dvs_shared::output::OutputLock;
 use serde::Serialize;
 
-use crate::options::Options;
-use crate::progress::Bar;
-use crate::report::write_json;
+use crate::cli::options::Options;
+use crate::cli::progress::Bar;
+use crate::cli::report::write_json;
 
 /// A key and what it is made of.
 #[derive(Debug, Serialize)]
@@ -44,20 +44,20 @@ pub fn key(options: &Options) -> Result<Key> {
         ..
     } = options;
     let input = FileStamp::of_input(archive)?;
-    let source_sha256 = match source_note::noted(output, &input, &[]) {
+    let source_sha256 = match source_manifest::noted(output, &input, &[]) {
         Some(source) => source,
         None => {
             let progress = Arc::new(Progress::default());
             let total = input.iter().map(FileStamp::size).sum();
             let _bar = Bar::follow("reading", total, Arc::clone(&progress));
-            let source = source_note::read(archive, &input, &progress.bytes)
+            let source = source_manifest::read(archive, &input, &progress.bytes)
                 .with_context(|| format!("cannot tell what {} is", archive.path.display()))?;
             // Where it cannot be noted, or somebody else is about to note it, no harm is done. A note of a cache that
             // lacks recordings stays: that cache has nothing else to be known by.
-            if !source_note::is_noted(output, &input)
+            if !source_manifest::is_noted(output, &input)
                 && let Ok(Some(lock)) = OutputLock::try_acquire(output)
             {
-                let _ = source_note::write(&lock, &input, &[], &source);
+                let _ = source_manifest::write(&lock, &input, &[], &source);
             }
             source
         }

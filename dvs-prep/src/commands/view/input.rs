@@ -16,8 +16,8 @@ use dvs_shared::{CacheFile, ChunkCodec, Frames, Set, SplitMode};
 
 use super::sample::{Collector, Viewed};
 use crate::cli::ViewArgs;
-use crate::options::{self, misuse};
-use crate::progress::Bar;
+use crate::cli::options::{self, misuse};
+use crate::cli::progress::Bar;
 
 /// The samples that were asked for.
 pub struct Shown {

@@ -17,8 +17,8 @@ use dvs_shared::view::{Animation, Colours, Style, contact_sheet, plot};
 
 use self::said::{Said, Written};
 use self::sample::Viewed;
+use crate::cli::options::misuse;
 use crate::cli::{Colour, Delay, ViewArgs};
-use crate::options::misuse;
 
 const DEFAULT_COLUMNS: usize = 80;
 const DEFAULT_DELAY: Duration = Duration::from_millis(100);
@@ -87,7 +87,7 @@ pub fn view(args: &ViewArgs, out: &mut impl Write) -> Result<()> {
         });
     }
     if args.json {
-        return Ok(crate::report::write_json(out, &said)?);
+        return Ok(crate::cli::report::write_json(out, &said)?);
     }
     said.write(out)?;
     match kind {

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use dvs_shared::output::{AtomicFile, OutputLock};
 use dvs_shared::view::ViewError;
 
-use crate::abandoned;
+use crate::commands::stale_files;
 
 /// How the files of each ending begin.
 const SIGNATURES: [(&str, &[u8]); 2] = [("png", b"\x89PNG\r\n\x1a\n"), ("gif", b"GIF8")];
@@ -55,7 +55,7 @@ pub fn write(
     };
     let cannot = || format!("cannot write {}", path.display());
     let lock = OutputLock::acquire(&path, || ())?;
-    abandoned::clear_up(&lock, &[]);
+    stale_files::clear_up(&lock, &[]);
     let unfinished = AtomicFile::create(&lock, &path).with_context(cannot)?;
     let file = File::options().write(true).open(unfinished.path());
     let mut file = BufWriter::new(file.with_context(cannot)?);

@@ -7,8 +7,8 @@ use dvs_shared::labels::{gestures, is_gestures};
 use dvs_shared::samples::{Ending, MAPPING_NAME, check_classes};
 
 use super::Intake;
-use crate::error::{Problem, Shortcoming};
-use crate::fingerprint;
+use crate::input::error::{Problem, Shortcoming};
+use crate::input::fingerprint;
 
 impl Intake<'_> {
     /// The recording that was read whole last.

@@ -9,7 +9,7 @@ use dvs_shared::samples::Window;
 use thiserror::Error;
 
 use super::source::Source;
-use crate::budget::Loan;
+use crate::pipeline::memory_budget::Loan;
 
 /// The most members of the dataset an archive is believed to hold; the real one has 246. What is noted of each takes
 /// some hundred bytes.

@@ -8,7 +8,7 @@ use dvs_shared::formats::{EVENTS_NPY, EVENTS_NPZ, FRAMES_NPZ, TimePrecision};
 use dvs_shared::samples::Window;
 use dvs_shared::words::counted;
 
-use crate::staging::StagedSample;
+use crate::pipeline::chunk_store::StagedSample;
 
 /// What a worker makes of a recording.
 pub(super) struct Finished {

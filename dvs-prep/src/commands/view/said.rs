@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::input::Shown;
 use super::sample::Viewed;
-use crate::report::{grouped, line, size};
+use crate::cli::report::{grouped, line, size};
 
 /// Everything, as one JSON object.
 #[derive(Debug, Serialize)]

@@ -1,7 +1,7 @@
 //! Whether the cache that is asked for is already there.
 //!
 //! A cache says which options made it and, as a SHA-256, from what input. Which SHA-256 the input has is told by the
-//! [`source_note`] or by reading it.
+//! [`source_manifest`] or by reading it.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -16,9 +16,9 @@ use dvs_shared::output::OutputLock;
 use dvs_shared::{CacheError, CacheFile, CacheHeader};
 use thiserror::Error;
 
-use crate::file_stamp::FileStamp;
+use crate::input::file_stamp::FileStamp;
+use crate::input::source_manifest::{self, SourceError};
 use crate::pipeline::Settings;
-use crate::source_note::{self, SourceError};
 
 /// Why an existing file is neither used nor overwritten.
 #[derive(Debug, Error)]
@@ -112,7 +112,7 @@ pub fn find_noted(path: &Path, input: &[FileStamp], settings: &Settings) -> Opti
         input_sha256,
         ..
     } = &cache.header;
-    let noted = |skipped: &[String]| source_note::noted(path, input, skipped);
+    let noted = |skipped: &[String]| source_manifest::noted(path, input, skipped);
     let same = noted(skipped).as_ref() == Some(source_sha256)
         || input_sha256.is_some() && noted(&[]) == *input_sha256;
     (same && other_options(&cache, settings).is_empty()).then_some(cache)
@@ -147,9 +147,9 @@ pub fn find(
         ..
     } = &cache.header;
     // What was damaged may be whole now, which the content of the others does not tell.
-    let noted = source_note::noted(path, input, skipped);
+    let noted = source_manifest::noted(path, input, skipped);
     let (noted, said) = match (noted, input_sha256) {
-        (None, Some(all)) => (source_note::noted(path, input, &[]), all),
+        (None, Some(all)) => (source_manifest::noted(path, input, &[]), all),
         (noted, _) => (noted, source_sha256),
     };
     let nothing_tells = noted.is_none() && !skipped.is_empty() && input_sha256.is_none();
@@ -158,14 +158,14 @@ pub fn find(
             "it lacks {}, which were damaged; whether they still are cannot be told, since {} is missing or the input has \
              been touched",
             skipped.join(", "),
-            source_note::path(path).display()
+            source_manifest::path(path).display()
         ));
     }
     if differences.is_empty() {
         let source = match noted {
             Some(source) => source,
             None => {
-                let source = source_note::read(archive, input, read).map_err(|source| {
+                let source = source_manifest::read(archive, input, read).map_err(|source| {
                     ExistingError::Input {
                         path: path.to_owned(),
                         source,
@@ -173,7 +173,7 @@ pub fn find(
                 })?;
                 if let Some(lock) = lock {
                     // A note that cannot be written costs time when asked again, nothing else.
-                    let _ = source_note::write(lock, input, &[], &source);
+                    let _ = source_manifest::write(lock, input, &[], &source);
                 }
                 source
             }

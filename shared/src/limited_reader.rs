@@ -4,14 +4,14 @@ use std::cell::Cell;
 use std::io::{self, Read, Seek, SeekFrom};
 
 /// A reader of at most so many bytes; without bound where [`u64::MAX`] are allowed.
-pub struct Rationed<'a, R> {
+pub struct LimitedReader<'a, R> {
     /// What is read.
     pub inner: R,
     /// Bytes that may still be read of it.
     pub allowed: &'a Cell<u64>,
 }
 
-impl<R: Read> Read for Rationed<'_, R> {
+impl<R: Read> Read for LimitedReader<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let allowed = self.allowed.get();
         if allowed == 0 {
@@ -26,7 +26,7 @@ impl<R: Read> Read for Rationed<'_, R> {
     }
 }
 
-impl<R: Seek> Seek for Rationed<'_, R> {
+impl<R: Seek> Seek for LimitedReader<'_, R> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         self.inner.seek(to)
     }

@@ -17,7 +17,7 @@ use hdf5_metno_sys::h5p::H5P_DEFAULT;
 use rayon::prelude::*;
 use thiserror::Error;
 
-use crate::staging::{StagedChunk, StagedSample, Staging};
+use crate::pipeline::chunk_store::{StagedChunk, StagedSample, Staging};
 
 /// Chunks encoded ahead of the one being written, where their counts must be widened.
 const AHEAD: usize = 32;
@@ -45,9 +45,6 @@ pub enum WriteError {
     },
 }
 
-/// A sample with its name.
-pub type NamedSample = (String, StagedSample);
-
 /// Writes a cache into `unfinished`, samples in their final order, training, then testing, and gives it its name.
 ///
 /// # Errors
@@ -56,7 +53,7 @@ pub fn write(
     path: &Path,
     unfinished: AtomicFile<'_>,
     header: &CacheHeader,
-    sets: &[Vec<NamedSample>; 2],
+    sets: &[Vec<StagedSample>; 2],
     staging: &Staging,
 ) -> Result<(), WriteError> {
     let writer = Writer {
@@ -86,7 +83,7 @@ impl Writer<'_> {
         })
     }
 
-    fn write(&self, unfinished: &Path, sets: &[Vec<NamedSample>; 2]) -> Result<(), WriteError> {
+    fn write(&self, unfinished: &Path, sets: &[Vec<StagedSample>; 2]) -> Result<(), WriteError> {
         // The oldest of HDF5's formats: any reader knows it, and its groups hold no time of their making, which
         // would make every cache differ from the last.
         // HDF5's own lock is left out: the file has a name nobody else knows, and where a file system has no locks, as
@@ -145,7 +142,7 @@ impl Writer<'_> {
         let counts = sets
             .iter()
             .flatten()
-            .flat_map(|(_, sample)| &sample.chunks)
+            .flat_map(|sample| &sample.chunks)
             .map(|chunk| chunk.counts)
             .max()
             .unwrap_or(CountType::U8);
@@ -189,15 +186,15 @@ impl Writer<'_> {
     fn set(
         &self,
         group: &Group,
-        samples: &[NamedSample],
+        samples: &[StagedSample],
         counts: CountType,
     ) -> Result<(), WriteError> {
         let mut rows = SetRows {
             checksums: self.frames(group, samples, counts)?,
             ..SetRows::default()
         };
-        for (name, sample) in samples {
-            rows.names.push(name.clone());
+        for sample in samples {
+            rows.names.push(sample.name.clone());
             rows.labels.push(sample.window.label);
             rows.events.push(sample.events);
             rows.start_us.push(sample.window.start_us);
@@ -206,7 +203,7 @@ impl Writer<'_> {
         if self.header.split.frames() == 0 {
             let mut end = 0;
             rows.offsets.push(end);
-            rows.offsets.extend(samples.iter().map(|(_, s)| {
+            rows.offsets.extend(samples.iter().map(|s| {
                 end += s.chunks.len() as u64;
                 end
             }));
@@ -248,10 +245,10 @@ impl Writer<'_> {
     fn frames(
         &self,
         group: &Group,
-        samples: &[NamedSample],
+        samples: &[StagedSample],
         counts: CountType,
     ) -> Result<Vec<u32>, WriteError> {
-        let chunks: Vec<&StagedChunk> = samples.iter().flat_map(|(_, s)| &s.chunks).collect();
+        let chunks: Vec<&StagedChunk> = samples.iter().flat_map(|s| &s.chunks).collect();
         let data = self.create_frames(group, samples.len(), chunks.len(), counts)?;
         let mut checksums = Vec::with_capacity(chunks.len());
         for (block, chunks) in chunks.chunks(AHEAD).enumerate() {
@@ -275,7 +272,7 @@ impl Writer<'_> {
         let mut rest = chunks.iter().zip(checksums);
         Ok(samples
             .iter()
-            .map(|(_, sample)| {
+            .map(|sample| {
                 let mut whole = crc32fast::Hasher::new();
                 for (chunk, checksum) in rest.by_ref().take(sample.chunks.len()) {
                     let bytes = frame_bytes(chunk.frames, self.header.sensor, counts);

@@ -8,18 +8,18 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail, ensure};
 use clap::error::ErrorKind;
 use dvs_prep::export::{EventFiles, write_npy, write_npz};
-use dvs_prep::file_stamp::FileStamp;
+use dvs_prep::input::file_stamp::FileStamp;
+use dvs_prep::input::source_manifest;
 use dvs_prep::pipeline::{self, Progress, Settings};
-use dvs_prep::source_note;
 use dvs_shared::output::{AtomicFolder, OutputLock, folder_of};
 use dvs_shared::{CacheFile, SplitMode};
 use serde::Serialize;
 
-use crate::abandoned;
+use crate::cli::options::{self, default_folder, misuse};
+use crate::cli::progress::{Bar, Waiting};
+use crate::cli::report::write_json;
 use crate::cli::{ExportArgs, ExportTo};
-use crate::options::{self, default_folder, misuse};
-use crate::progress::{Bar, Waiting};
-use crate::report::write_json;
+use crate::commands::stale_files;
 
 /// SpikingJelly's folder of events, which it wants to see before it looks for frames.
 const EVENTS_FOLDER: &str = "events_np";
@@ -49,7 +49,7 @@ pub fn export(args: &ExportArgs) -> Result<Exported> {
 fn locked(folder: &Path) -> Result<OutputLock> {
     let lock = OutputLock::acquire(folder, || Waiting::announce(folder))
         .context("nothing can be exported there")?;
-    abandoned::clear_up(&lock, &[]);
+    stale_files::clear_up(&lock, &[]);
     // An empty folder holds nothing that could be lost.
     let empty = fs::read_dir(folder).is_ok_and(|mut files| files.next().is_none());
     ensure!(
@@ -164,7 +164,7 @@ fn events(args: &ExportArgs) -> Result<Exported> {
     let prepared = pipeline::events(&archive, settings, &pool, &place, &progress, &files);
     drop(bar);
     let none = || format!("nothing was exported from {}", archive.path.display());
-    source_note::unchanged(&archive, &input).with_context(none)?;
+    source_manifest::unchanged(&archive, &input).with_context(none)?;
     let prepared = prepared.with_context(none)?;
     for warning in &prepared.warnings {
         eprintln!("dvs-prep: warning: {warning}");

@@ -5,8 +5,8 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
+use dvs_prep::pipeline::step_times::Step;
 use dvs_prep::pipeline::{Kind, Prepared};
-use dvs_prep::step_times::Step;
 use dvs_prep::synth::SynthSummary;
 use dvs_shared::archive::Archive;
 use dvs_shared::formats::AddressLayout;

@@ -6,7 +6,7 @@ use dvs_shared::select::{Listed, name_of};
 use dvs_shared::view::{Clip, Timing, ViewError, caption, duration};
 
 use super::Kind;
-use crate::report::grouped;
+use crate::cli::report::grouped;
 
 /// Bytes of the frames that are held in memory to be shown, of all samples.
 const MAX_BYTES: usize = 384 << 20;

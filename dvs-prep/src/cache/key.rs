@@ -2,7 +2,7 @@
 //!
 //! Inputs of the same content with the same options have the same key, in whatever container, folder or machine;
 //! another content, option or format version has another. A cache stored under its key is one that
-//! [`existing`](crate::existing) accepts. The program's version has no part in it, as it has none in that.
+//! [`existing`](crate::cache::lookup) accepts. The program's version has no part in it, as it has none in that.
 
 use dvs_shared::cache_format::FORMAT_VERSION;
 use dvs_shared::formats::ReadOptions;

@@ -15,9 +15,9 @@ use dvs_shared::output::{AtomicFile, OutputLock};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::error::Problems;
-use crate::file_stamp::{FileStamp, change_since};
-use crate::fingerprint;
+use crate::input::error::Problems;
+use crate::input::file_stamp::{FileStamp, change_since};
+use crate::input::fingerprint;
 
 /// The most bytes of a note that are read. One of a real dataset's folder has some 50 KB.
 const MAX_NOTE: u64 = 1 << 24;
