@@ -205,7 +205,7 @@ fn json(output: &Output) -> Value {
 
 #[test]
 fn json_has_the_fields_the_readme_promises() {
-    let readme = include_str!("../README.md");
+    let readme = include_str!("../dvs-prep/README.md");
     let promised = |command: &str| -> Vec<String> {
         let row = readme
             .lines()
