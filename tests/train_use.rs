@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
-use support::{Place, fail, output, prepare, rows, run};
+use support::{Place, SMALL, fail, only_entry, output, prepare, rows, run};
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
@@ -323,4 +323,20 @@ fn every_shell_gets_completions_and_every_command_a_page() {
     }
     let page = fs::read_to_string(format!("{pages}/dvs-train.1")).unwrap();
     assert!(page.contains("lr\\-scheduler"), "train is the default");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_no_run() {
+    let place = Place::new();
+    let (cache, out) = (place.cache(), place.at("logs"));
+    let paths = ["--cache", &cache, "--out-dir", &out, "--epochs", "2"];
+    let train = [&SMALL[..], &paths].concat();
+    for line in [&["devices"][..], &["eval", "--help"], &train] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dvs-train"));
+        let status = command.args(line).stdout(writer).status().unwrap();
+        assert!(status.success(), "{line:?}");
+    }
+    assert_eq!(rows(&only_entry(Path::new(&out))).len(), 2);
 }
