@@ -1,6 +1,6 @@
 //! The same gestures in every form they come in, and what a cache holds of them.
 
-#![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "arrays.rs"]
 mod arrays;

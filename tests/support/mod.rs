@@ -1,6 +1,6 @@
 //! What the whole-program tests of dvs-prep share: the program, the fixtures, and archives made by hand.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::fs;
 use std::io::{Read, Seek, Write};

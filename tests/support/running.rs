@@ -1,6 +1,6 @@
 //! Runs of dvs-prep that are watched, stopped and killed while they work.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::fs::{self, File};
 use std::io::Write;

@@ -1,0 +1,39 @@
+//! The tests of the whole program `dvs-prep`, one file for each question.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+#[path = "../support/cameras.rs"]
+mod cameras;
+#[path = "../support/inputs.rs"]
+mod inputs;
+#[path = "../support/readers.rs"]
+mod readers;
+#[path = "../support/running.rs"]
+mod running;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod at_once;
+mod ci;
+mod conventions;
+mod damage;
+mod errors;
+mod exports;
+mod faults;
+mod foreign_caches;
+mod found;
+mod hostile;
+mod interrupted;
+mod irregular_files;
+mod memory;
+mod no_locks;
+mod other_inputs;
+mod peer_frames;
+mod properties;
+mod reader_properties;
+mod recognised;
+mod signals;
+mod skipped;
+mod truncated;
+mod view;
+mod windows;

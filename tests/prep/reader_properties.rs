@@ -1,0 +1,223 @@
+//! The readers, given bytes that are nearly right: altered, cut, or put together from parts that do not belong
+//! together. Fuzzing (`tests/fuzz`) gives the same readers whatever it can think of.
+
+use std::sync::LazyLock;
+
+use dvs_shared::event::DVS128;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use crate::inputs;
+use crate::readers;
+use crate::support::*;
+
+/// Bytes with some of them changed, and then perhaps the end missing, or a part there twice.
+fn altered(whole: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
+    let change = (any::<prop::sample::Index>(), any::<u8>());
+    let length = whole.len();
+    (
+        prop::collection::vec(change, 0..4),
+        prop_oneof![3 => Just(length), 1 => 0..length],
+        prop::option::weighted(
+            0.2,
+            (any::<prop::sample::Index>(), any::<prop::sample::Index>()),
+        ),
+    )
+        .prop_map(move |(changes, cut, twice)| {
+            let mut bytes = whole.clone();
+            for (at, value) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = value;
+            }
+            bytes.truncate(cut);
+            if let Some((from, to)) = twice
+                && !bytes.is_empty()
+            {
+                let (from, to) = (from.index(bytes.len()), to.index(bytes.len()));
+                let part = bytes[from.min(to)..from.max(to)].to_vec();
+                bytes.splice(from..from, part);
+            }
+            bytes
+        })
+}
+
+/// Words as they stand in packet headers, and such as should not.
+fn word() -> impl Strategy<Value = u32> {
+    prop_oneof![
+        select(vec![
+            0,
+            1,
+            2,
+            4,
+            8,
+            12,
+            100,
+            0x7fff_ffff,
+            0x8000_0000,
+            u32::MAX
+        ]),
+        any::<u32>(),
+    ]
+}
+
+fn packets() -> impl Strategy<Value = Vec<u8>> {
+    let body = prop::collection::vec(any::<u8>(), 0..100);
+    let odd = (0..3u16, word(), word(), word(), word(), body).prop_map(
+        |(kind, size, overflow, capacity, number, body)| {
+            packet_of(kind, size, overflow, capacity, number, &body)
+        },
+    );
+    let good = (0..700u64, 0..5000i64, -2..3i64)
+        .prop_map(|(n, start, step)| packet(&events(n, start + 2000, step)));
+    let some = prop::collection::vec(prop_oneof![1 => odd, 4 => good], 0..8);
+    some.prop_map(|packets| [END_HEADER, &packets.concat()].concat())
+}
+
+fn csv() -> impl Strategy<Value = String> {
+    let field = prop_oneof![
+        select(vec![
+            "1",
+            "11",
+            "0",
+            "12",
+            "-1",
+            "",
+            " 3 ",
+            "9223372036854775807",
+            "x",
+            "\"4\"",
+            "1e3"
+        ])
+        .prop_map(str::to_owned),
+        any::<i64>().prop_map(|n| n.to_string()),
+    ];
+    let row = prop::collection::vec(field, 0..5).prop_map(|fields| fields.join(","));
+    let end = select(vec!["\n", "\r\n", "\n\n", ""]);
+    let rows = prop::collection::vec((row, end), 0..8);
+    (select(vec!["", "\u{feff}"]), any::<bool>(), rows).prop_map(|(mark, header, rows)| {
+        let header = if header {
+            "class,startTime_usec,endTime_usec\n"
+        } else {
+            ""
+        };
+        let rows: String = rows.into_iter().map(|(row, end)| row + end).collect();
+        format!("{mark}{header}{rows}")
+    })
+}
+
+/// Members of a dataset in any order, some twice, some missing, some that are none.
+fn members() -> impl Strategy<Value = Files> {
+    let files = [
+        dataset(),
+        vec![
+            ("._user01_led.aedat".to_owned(), vec![0; 700]),
+            ("user09_led.aedat".to_owned(), Vec::new()),
+            ("d/".repeat(120) + "user01_led.aedat", b"deep".to_vec()),
+            ("gesture_mapping.csv".to_owned(), b"x".to_vec()),
+        ],
+    ]
+    .concat();
+    prop::collection::vec(select(files), 0..9)
+}
+
+/// A small file of every format that is brought into AEDAT 3's.
+static OTHERS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+    let folder = inputs::unpacked();
+    let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
+    let two = b"#!AER-DAT2.0\r\n# AEChip: DVS128\r\n".to_vec();
+    let words: Vec<u8> = (0..600u32).flat_map(|i| (i * 77).to_be_bytes()).collect();
+    vec![
+        read("aedat4/user01_led.aedat4"),
+        read("aedat4/user02_lab.aedat4"),
+        read("aedat4/plain.aedat4"),
+        [two, words].concat(),
+        inputs::events_npz(&events(300, 0, 7)),
+        read("sj/events_np/train/10/user01_led_0.npz"),
+        read("sj/frames_number_4_split_by_number/train/10/user01_led_0.npz"),
+        read("figshare/ibmGestureTrain/user01_led/10.npy"),
+        read("figshare/ibmGestureTest/user02_lab/1.npy"),
+    ]
+});
+
+static CACHE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().unwrap();
+    let input = archive(folder.path(), &dataset());
+    let cache = folder.path().join("cache.h5");
+    prepare(&input, &cache, &["-T", "1"]);
+    std::fs::read(cache).unwrap()
+});
+
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(config(2000))]
+
+    #[test]
+    fn recordings_altered(bytes in altered(recording(&events(1000, 0, 3)))) {
+        readers::aedat(&bytes, DVS128);
+    }
+
+    #[test]
+    fn recordings_of_odd_packets(bytes in packets().prop_flat_map(altered)) {
+        readers::aedat(&bytes, DVS128);
+    }
+
+    #[test]
+    fn label_files(text in csv()) {
+        readers::labels(text.as_bytes());
+        readers::trials(text.as_bytes());
+        readers::mapping(text.as_bytes());
+    }
+
+    #[test]
+    fn label_files_altered(text in csv().prop_flat_map(|text| altered((text + "\n").into_bytes()))) {
+        readers::labels(&text);
+        readers::trials(&text);
+    }
+}
+
+proptest! {
+    #![proptest_config(config(700))]
+
+    #[test]
+    fn archives(files in members(), kind in 0..3) {
+        readers::archive(&match kind {
+            0 => tar(&files),
+            1 => gzip(&tar(&files)),
+            _ => zip(&unique(files)),
+        });
+    }
+
+    #[test]
+    fn archives_altered(bytes in (members(), 0..3).prop_flat_map(|(files, kind)| altered(match kind {
+        0 => tar(&files),
+        1 => gzip(&tar(&files)),
+        _ => zip(&unique(files)),
+    }))) {
+        readers::archive(&bytes);
+    }
+
+    #[test]
+    fn other_formats_altered(bytes in (0..OTHERS.len()).prop_flat_map(|i| altered(OTHERS[i].clone()))) {
+        readers::formats(&bytes, DVS128);
+        readers::mapping(&bytes);
+    }
+
+    #[test]
+    fn caches_altered(bytes in altered(CACHE.clone())) {
+        readers::cache(&bytes);
+    }
+}
+
+/// The writer of `.zip` files allows no name twice.
+fn unique(mut files: Files) -> Files {
+    files.sort();
+    files.dedup_by(|a, b| a.0 == b.0);
+    files
+}

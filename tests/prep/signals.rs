@@ -1,0 +1,135 @@
+//! SIGINT and SIGTERM end a run at once, whatever it is doing, and leave nothing behind.
+
+#![cfg(unix)]
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use dvs_shared::output::OutputLock;
+use dvs_shared::output::temporary::remove_all;
+
+use crate::running::*;
+use crate::support::*;
+
+const SIGNALS: [(Signal, i32, &str); 2] =
+    [(Signal::INT, 130, "SIGINT"), (Signal::TERM, 143, "SIGTERM")];
+
+/// Between the removal of what is unfinished and the end of the process, nothing must be made that would stay.
+#[test]
+fn no_lock_file_is_made_while_a_run_is_ending() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("cache.h5");
+    let files = || fs::read_dir(folder.path()).unwrap().count();
+    let ending = remove_all();
+    let run = thread::spawn(move || OutputLock::try_acquire(&cache).unwrap());
+    thread::sleep(Duration::from_millis(200));
+    assert_eq!(files(), 0);
+    drop(ending);
+    let lock = run.join().unwrap();
+    assert_eq!((lock.is_some(), files()), (true, 1));
+    drop(lock);
+    assert_eq!(files(), 0);
+}
+
+#[test]
+fn a_signal_cleans_up_and_says_so_at_any_moment() {
+    let input = large_archive();
+    let mut fastest = Duration::MAX;
+    for (signal, code, name) in SIGNALS {
+        for wait in [0, 20, 80] {
+            let folder = tempfile::tempdir().unwrap();
+            let output = folder.path().join("cache.h5");
+            let mut run = Running::start(&mut dvs_prep(["-i", text(&input), "-o", text(&output)]));
+            until_begun(folder.path());
+            std::thread::sleep(Duration::from_millis(wait));
+            let start = Instant::now();
+            run.signal(signal);
+            let status = run.end();
+            fastest = fastest.min(start.elapsed());
+            assert_eq!(status.code(), Some(code), "{}", run.stderr());
+            let said = run.stderr();
+            assert!(said.contains(&format!("ended by {name}")), "{said}");
+            assert_eq!(said.lines().count(), 1, "{said}");
+            assert_eq!(
+                fs::read_dir(folder.path()).unwrap().count(),
+                0,
+                "something is left"
+            );
+        }
+    }
+    // One of six, for on a busy machine some wait for a processor.
+    assert!(fastest < Duration::from_millis(300), "{fastest:?} at best");
+}
+
+#[test]
+fn a_second_signal_ends_it_even_where_cleaning_up_cannot() {
+    // Nobody reads what it says: it stands still in saying it.
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("cache.h5");
+    let pipe = folder.path().join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let _reader = File::options().read(true).write(true).open(&pipe).unwrap();
+    let mut full = File::options().write(true).open(&pipe).unwrap();
+    // As much as a pipe holds.
+    full.write_all(&[b'x'; 1 << 16]).unwrap();
+    let lock = File::create(folder.path().join(".cache.h5.lock")).unwrap();
+    lock.lock().unwrap();
+    let input = archive(folder.path(), &dataset());
+    let mut child = dvs_prep(["-i", text(&input), "-o", text(&output)])
+        .stderr(File::options().write(true).open(&pipe).unwrap())
+        .spawn()
+        .unwrap();
+    // Time to get there; before, it says nothing that could be waited for.
+    std::thread::sleep(Duration::from_secs(1));
+    signal_child(&child, Signal::INT);
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(
+        child.try_wait().unwrap(),
+        None,
+        "it was not held up: the test tests nothing"
+    );
+    signal_child(&child, Signal::TERM);
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+}
+
+#[test]
+fn who_waits_leaves_the_lock_to_its_owner() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("cache.h5");
+    let file = folder.path().join(".cache.h5.lock");
+    let lock = File::create(&file).unwrap();
+    lock.lock().unwrap();
+    let input = archive(folder.path(), &dataset());
+    let mut run = Running::start(&mut dvs_prep(["-i", text(&input), "-o", text(&output)]));
+    until("it waited", || run.stderr().contains("waiting for it"));
+    run.signal(Signal::TERM);
+    assert_eq!(run.end().code(), Some(143));
+    assert!(file.exists());
+}
+
+#[test]
+fn an_archive_that_is_being_made_up_is_cleaned_up_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("DvsGesture.tar.gz");
+    let start = || Running::start(&mut dvs_prep(["synth", "--real-size", "-o", text(&output)]));
+    let mut killed = start();
+    until_begun(folder.path());
+    let said = fail(&["synth", "-o", text(&output)]);
+    assert!(said.contains("another dvs-prep is making"), "{said}");
+    killed.signal(Signal::KILL);
+    killed.end();
+    assert_eq!(hidden(folder.path()).len(), 2, "its file and its lock file");
+
+    let mut run = start();
+    until("it had cleared up", || {
+        run.stderr().contains("a run that was killed left")
+    });
+    until_begun(folder.path());
+    run.signal(Signal::INT);
+    assert_eq!(run.end().code(), Some(130));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}

@@ -1,0 +1,27 @@
+//! The tests of the whole program `dvs-train`, one file for each question.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+#[path = "../support/arrays.rs"]
+mod arrays;
+#[path = "../support/cameras.rs"]
+mod cameras;
+#[path = "../support/networks.rs"]
+mod networks;
+#[path = "../support/train.rs"]
+mod support;
+#[path = "../support/train_readers.rs"]
+mod train_readers;
+
+mod augment;
+mod classes;
+mod costs;
+mod device;
+mod exports;
+mod inputs;
+mod learns;
+mod models;
+mod readers;
+mod report;
+mod resume;
+mod usage;

@@ -1,0 +1,330 @@
+//! Runs that stop and go on: bit for bit as if they had not stopped, or not at all.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use crate::support;
+use crate::support::{Place, SMALL, fail, output, rows, run, text};
+
+const LATEST: &str = "checkpoint_latest.safetensors";
+const MAX: &str = "checkpoint_max.safetensors";
+
+#[test]
+fn four_epochs_are_two_and_two() {
+    let place = Place::new();
+    let flags = [
+        "--opt",
+        "SGD",
+        "--lr",
+        "0.1",
+        "--neuron",
+        "plif",
+        "--lr_scheduler",
+        "StepLR",
+        "--step_size",
+        "1",
+    ];
+    let whole = place.train("whole", &[&flags[..], &["--epochs", "4"]].concat());
+    let halves = place.train("halves", &[&flags[..], &["--epochs", "2"]].concat());
+    run(&["--resume", halves.to_str().unwrap(), "--epochs", "4"]);
+    let read = |folder: &std::path::Path| fs::read(folder.join(LATEST)).unwrap();
+    assert_eq!(read(&whole), read(&halves), "weights, optimizer and state");
+    assert_eq!(rows(&whole), rows(&halves), "every number of every epoch");
+    let table = rows(&whole);
+    assert_eq!(table.len(), 5);
+    assert_eq!(table[0].last().unwrap(), "tau_fc2");
+    let tau: f64 = table[4].last().unwrap().parse().unwrap();
+    assert!(
+        tau != 2.0 && (tau - 2.0).abs() < 0.5,
+        "tau is learnt: {tau}"
+    );
+    let loss = |epoch: usize| rows(&whole)[epoch + 1][1].clone();
+    assert_ne!(
+        loss(0),
+        loss(3),
+        "a network that does not learn proves nothing"
+    );
+}
+
+#[test]
+fn the_default_optimizer_goes_on_bit_for_bit_too() {
+    let place = Place::new();
+    let whole = place.train("whole", &["--epochs", "4"]);
+    let halves = place.train("halves", &["--epochs", "2"]);
+    // Python's spelling, and the file itself.
+    let file = halves.join(LATEST);
+    run(&["-resume", file.to_str().unwrap(), "-epochs", "4"]);
+    assert_eq!(
+        fs::read(whole.join(LATEST)).unwrap(),
+        fs::read(file).unwrap()
+    );
+    assert_eq!(rows(&whole), rows(&halves));
+}
+
+#[test]
+fn other_settings_are_taken_up_or_refused_and_named() {
+    let place = Place::new();
+    let run = place.train("logs", &["--epochs", "1"]);
+    let run = run.to_str().unwrap();
+    let error = fail(&["--resume", run]);
+    assert!(
+        error.contains("has all 1 of --epochs 1; ask for more"),
+        "{error}"
+    );
+    for (flags, difference) in [
+        (&["--channels", "8"][..], "--channels 6 -> 8"),
+        (&["-T", "4"], "--frames 2 -> 4"),
+        (&["--opt", "sgd"], "--opt adam -> sgd"),
+        (&["--neuron", "plif"], "--neuron lif -> plif"),
+    ] {
+        let error = fail(&[&["--resume", run, "--epochs", "2"], flags].concat());
+        assert!(
+            error.contains("cannot go on with") && error.contains(difference),
+            "{error}"
+        );
+    }
+    let output = output(&[
+        "--resume",
+        run,
+        "--epochs",
+        "2",
+        "--lr",
+        "0.02",
+        "--channels",
+        "6",
+    ]);
+    let said = text(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("after epoch 0; not as before: --epochs 1 -> 2, --lr 0.01 -> 0.02\n"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_run_is_replaced_only_by_force() {
+    let place = Place::new();
+    let folder = place.train("logs", &["--epochs", "2"]);
+    fs::write(folder.join("notes.txt"), "mine").unwrap();
+    let (cache, out) = (place.cache(), place.at("logs"));
+    let again = [
+        &support::SMALL[..],
+        &["--cache", &cache, "--out-dir", &out, "--epochs", "1"],
+    ]
+    .concat();
+    let error = fail(&again);
+    assert!(
+        error.contains("holds a run already") && error.contains("--resume"),
+        "{error}"
+    );
+    assert_eq!(rows(&folder).len(), 3);
+    run(&[&again[..], &["--force"]].concat());
+    assert_eq!(rows(&folder).len(), 2);
+    assert_eq!(
+        fs::read_to_string(folder.join("notes.txt")).unwrap(),
+        "mine"
+    );
+    // Its own place is no other place.
+    let own = ["--resume", folder.to_str().unwrap(), "--out-dir", &out];
+    assert!(fail(&own).contains("has all 1 of --epochs 1; ask for more"));
+    // Elsewhere, the rows and the best checkpoint begin anew and the old run stays.
+    let elsewhere = place.at("elsewhere");
+    run(&[
+        "--resume",
+        folder.to_str().unwrap(),
+        "--epochs",
+        "2",
+        "--out-dir",
+        &elsewhere,
+    ]);
+    let new = support::only_entry(std::path::Path::new(&elsewhere));
+    assert_eq!((rows(&folder).len(), rows(&new).len()), (2, 2));
+    assert!(new.join("checkpoint_max.safetensors").is_file());
+}
+
+#[test]
+fn damaged_and_foreign_checkpoints_are_told_apart() {
+    let place = Place::new();
+    let whole = fs::read(place.train("logs", &["--epochs", "1"]).join(LATEST)).unwrap();
+    let bad = place.at("bad.safetensors");
+    let try_out = |bytes: &[u8]| {
+        fs::write(&bad, bytes).unwrap();
+        fail(&["--resume", &bad])
+    };
+    assert!(try_out(&whole[..whole.len() / 2]).contains("no whole safetensors file"));
+    let mut flipped = whole.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    assert!(try_out(&flipped).contains("it is damaged: its content has the CRC-32"));
+    assert!(
+        try_out(b"PK\x03\x04 as PyTorch writes")
+            .contains("either another program's file or a damaged one")
+    );
+    assert!(fail(&["--resume", &place.at("none")]).contains("there is no checkpoint"));
+}
+
+/// Epochs of the runs that are stopped: a second or more of work.
+const LONG: [&str; 2] = ["--epochs", "40"];
+
+/// Starts the run in `out`, or goes on with it where it has a checkpoint.
+fn start(place: &Place, out: &str, flags: &[&str]) -> Child {
+    let (cache, out) = (place.cache(), place.at(out));
+    let folder = fs::read_dir(&out)
+        .ok()
+        .and_then(|mut entries| entries.next());
+    let folder = folder.map(|entry| entry.unwrap().path());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dvs-train"));
+    match folder.filter(|folder| [LATEST, MAX].iter().any(|name| folder.join(name).exists())) {
+        Some(folder) => command.arg("--resume").arg(folder),
+        None => command
+            .args(SMALL)
+            .args(flags)
+            .args(["--cache", &cache, "--out-dir", &out]),
+    };
+    let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+/// Waits until a run says which folder it is in, the last thing before it trains. Keep what is returned as long as it
+/// runs: it cannot say more to nobody.
+fn training(child: &mut Child) -> BufReader<ChildStdout> {
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.starts_with("  folder: ") {
+        line.clear();
+        assert_ne!(out.read_line(&mut line).unwrap(), 0, "it ended");
+    }
+    out
+}
+
+/// Sends a signal to a process.
+fn send(signal: &str, child: &Child) {
+    let status = Command::new("kill")
+        .args([signal, &child.id().to_string()])
+        .status();
+    assert!(status.unwrap().success());
+}
+
+/// Whether a run has its last epoch and its summary, as `whole` has them, and nothing half-written besides.
+fn is_whole(folder: &Path, whole: &Path) {
+    let read = |folder: &Path| fs::read(folder.join(LATEST)).unwrap();
+    assert!(read(folder) == read(whole), "weights, optimizer and state");
+    assert_eq!(rows(folder), rows(whole), "every number of every epoch");
+    assert!(folder.join("summary.json").exists());
+    for entry in fs::read_dir(folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(!name.starts_with(".dvs-train-"), "{name} was left");
+    }
+}
+
+#[test]
+fn an_interrupted_run_goes_on_bit_for_bit_from_its_batch() {
+    is_interrupted_and_goes_on(&LONG);
+}
+
+#[test]
+fn so_does_one_whose_samples_are_altered() {
+    let flags =
+        "--flip 0.5 --rotate 15 --shift 6 --flip-polarity 0.5 --drop-events 0.3 --keep-frames 1";
+    let flags: Vec<&str> = flags.split(' ').collect();
+    is_interrupted_and_goes_on(&[&["--epochs", "20"], &flags[..]].concat());
+}
+
+fn is_interrupted_and_goes_on(flags: &[&str]) {
+    let place = Place::new();
+    let whole = place.train("whole", flags);
+    let (mut stops, mut within) = (0, 0);
+    for (at, signal) in ["-INT", "-TERM"].iter().cycle().enumerate() {
+        let mut child = start(&place, "stopped", flags);
+        let _out = training(&mut child);
+        sleep(Duration::from_millis(37 * (at as u64 % 8)));
+        if child.try_wait().unwrap().is_none() {
+            send(signal, &child);
+        }
+        let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+        let said = text(&stderr);
+        if status.success() {
+            break;
+        }
+        let name = signal.replace('-', "SIG");
+        let expected = if *signal == "-INT" { 130 } else { 143 };
+        assert_eq!(status.code(), Some(expected), "{said}");
+        let last = said.lines().last().unwrap();
+        assert!(
+            last.starts_with(&format!("dvs-train: {name}: stopped "))
+                && last.contains("; go on with: dvs-train --resume "),
+            "{said}"
+        );
+        stops += 1;
+        within += usize::from(last.contains("stopped within epoch"));
+    }
+    assert!(
+        stops >= 2 && within >= 1,
+        "{stops} stops, {within} within an epoch"
+    );
+    is_whole(
+        &support::only_entry(Path::new(&place.at("stopped"))),
+        &whole,
+    );
+}
+
+#[test]
+fn runs_that_are_killed_at_any_moment_lose_an_epoch_at_most() {
+    const KILLS: usize = 100;
+    let place = Place::new();
+    let whole = place.train("whole", &LONG);
+    let (mut kills, mut runs, mut random) = (0, 0, 0x2545_f491_4f6c_dd1d_u64);
+    while kills < KILLS {
+        runs += 1;
+        let out = format!("killed-{runs}");
+        loop {
+            let mut child = start(&place, &out, &LONG);
+            // Marsaglia's xorshift; any numbers would do.
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            if kills < KILLS {
+                sleep(Duration::from_micros(random % 400_000));
+                child.kill().unwrap();
+            }
+            let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+            if status.success() {
+                break;
+            }
+            assert_eq!(
+                status.code(),
+                None,
+                "it did not go on by itself: {}",
+                text(&stderr)
+            );
+            kills += 1;
+            // Killed on its way out: there is nothing left to go on with.
+            let out = place.at(&out);
+            let folder = fs::read_dir(out)
+                .ok()
+                .and_then(|mut entries| entries.next());
+            if folder.is_some_and(|folder| folder.unwrap().path().join("summary.json").exists()) {
+                break;
+            }
+        }
+        is_whole(&support::only_entry(Path::new(&place.at(&out))), &whole);
+    }
+    println!("{kills} kills of {runs} runs");
+}
+
+#[test]
+fn two_runs_never_share_a_folder() {
+    let place = Place::new();
+    let mut first = start(&place, "logs", &["--epochs", "100000"]);
+    let _out = training(&mut first);
+    let (cache, out) = (place.cache(), place.at("logs"));
+    let line = ["--cache", &cache, "--out-dir", &out, "--force"];
+    let error = fail(&[&SMALL[..], &line].concat());
+    assert!(error.contains("another dvs-train works in "), "{error}");
+    assert!(first.try_wait().unwrap().is_none());
+    first.kill().unwrap();
+    first.wait().unwrap();
+}
