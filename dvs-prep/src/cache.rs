@@ -1,4 +1,4 @@
-//! The cache: whether it is there already, its key, and how it is written.
+//! Looks up, names and writes the cache.
 
 pub mod key;
 pub mod lookup;

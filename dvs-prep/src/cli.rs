@@ -1,4 +1,4 @@
-//! The command line, as it is typed.
+//! The command line as the user types it.
 
 pub mod options;
 pub mod progress;
@@ -39,39 +39,41 @@ pub enum Command {
     Prepare(PrepareArgs),
     /// Print a name for the cache that `prepare` would make, for stores that keep caches by name
     ///
-    /// It takes the options of `prepare`. The key is another where the content of the input, an option that changes
-    /// the cache, or the cache's format is another, and the same for the same content in another container. What was
-    /// read of the input is noted beside the cache, so that neither `key` nor `prepare` reads it again to tell what it is.
+    /// It takes the options of `prepare`. The key changes if the content of the input, the cache
+    /// format or an option that affects the cache changes. It stays the same if only the container
+    /// of the input changes. A note beside the cache records the SHA-256 of the input, so that
+    /// neither `key` nor `prepare` reads the input again to identify it.
     Key(PrepareArgs),
     /// Make an archive of synthetic gestures in the dataset's exact form
     Synth(SynthArgs),
     /// Write data as NumPy files, for SpikingJelly and other programs
     ///
-    /// The folder is written whole or not at all, and never replaces one that exists.
+    /// The folder is written completely or not at all. An existing folder is never replaced.
     Export(ExportArgs),
-    /// Say what a cache holds
+    /// Show what a cache holds
     Info(InfoArgs),
     /// Check every attribute and checksum of a cache
     Verify(VerifyArgs),
     /// Show samples: as a contact sheet, an animation, a plot, or in the terminal
     ///
-    /// The ending of --output decides what is made: x.png is a contact sheet, or with --plot a plot of the events and
-    /// the duration of each frame; x.gif is an animation. Without --output the frames are drawn in the terminal.
+    /// The file extension of --output selects the format: x.png is a contact sheet, or with --plot
+    /// a plot of the events and the duration of each frame; x.gif is an animation. Without --output
+    /// the frames are drawn in the terminal.
     View(ViewArgs),
-    /// Print what completes this program's commands and options in a shell
+    /// Print the shell completion script for this program
     ///
     /// For bash: dvs-prep completions bash > ~/.local/share/bash-completion/completions/dvs-prep
     Completions(CompletionsArgs),
     /// Write the manual as man pages, one for each command
     ///
-    /// For man to find them: dvs-prep man ~/.local/share/man/man1
+    /// In a folder that man searches: dvs-prep man ~/.local/share/man/man1
     Man(ManArgs),
 }
 
-/// How a sample's events become frames.
+/// How the events of a sample are divided into frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum SplitBy {
-    /// T frames of equally many events
+    /// T frames with equal numbers of events
     Number,
     /// T frames of equal duration
     Time,
@@ -79,13 +81,13 @@ pub enum SplitBy {
     Duration,
 }
 
-/// How a sample becomes frames.
+/// How a sample is divided into frames.
 #[derive(Debug, Args)]
 pub struct SplitArgs {
-    /// Frames a sample, T [default: 16]
+    /// Frames per sample, T [default: 16]
     #[arg(long, short = 'T', value_name = "T")]
     pub frames: Option<u32>,
-    /// How events are divided into frames [default: number, or duration where --duration is given]
+    /// How events are divided into frames [default: number, or duration if --duration is given]
     #[arg(long, value_enum, value_name = "HOW")]
     pub split: Option<SplitBy>,
     /// Duration of a frame for --split duration: 100ms, 0.1s, or a number of microseconds
@@ -94,12 +96,12 @@ pub struct SplitArgs {
 }
 
 impl SplitArgs {
-    /// Whether any of them is given.
+    /// Whether any of these options is given.
     pub fn given(&self) -> bool {
         self.frames.is_some() || self.say_how()
     }
 
-    /// Whether they say how frames are made. Their number alone does not.
+    /// Whether an option selects how events are divided. The number of frames alone does not.
     pub fn say_how(&self) -> bool {
         self.split.is_some() || self.duration.is_some()
     }
@@ -108,31 +110,35 @@ impl SplitArgs {
 /// Options of `prepare`.
 #[derive(Debug, Args)]
 pub struct PrepareArgs {
-    /// How samples become frames.
+    /// How samples are divided into frames.
     #[command(flatten)]
     pub split: SplitArgs,
-    /// Archive (.tar.gz, .tar, .zip), extracted folder, or a folder that holds one [default: $DVS_DATA, else ./DVS128Gesture]
+    /// Archive (.tar.gz, .tar, .zip), extracted folder, or a folder that holds one [default:
+    /// $DVS_DATA, else ./DVS128Gesture]
     ///
-    /// Recordings in AEDAT 2, 3 or 4 with trial lists and label files; SpikingJelly's events_np or frames_number_..
-    /// folders; figshare's ibmGestureTrain and ibmGestureTest, named by either of the two.
+    /// Recordings in AEDAT 2, 3 or 4 with trial lists and label files; SpikingJelly's events_np or
+    /// frames_number_.. folders; figshare's ibmGestureTrain and ibmGestureTest, named by either of
+    /// the two.
     #[arg(long, short, value_name = "PATH")]
     pub input: Option<PathBuf>,
     /// How recordings are read.
     #[command(flatten)]
     pub read: ReadArgs,
-    /// The cache [default: beside the input, named after the options, as frames_number_16_split_by_number.h5]
+    /// The cache to write [default: beside the input, named after the options, such as
+    /// frames_number_16_split_by_number.h5]
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Worker threads [default: one for each core]
+    /// Worker threads [default: one per core]
     #[arg(long, short, value_name = "N")]
     pub jobs: Option<usize>,
-    /// Memory to stay within, in MiB, for recordings and frames; one recording may take half of it
+    /// Memory limit in MiB for recordings and frames; one recording may take half of it
     #[arg(long, value_name = "MIB", default_value_t = 384)]
     pub memory: u64,
     /// Replace an existing cache or other HDF5 file at --output
     #[arg(long)]
     pub force: bool,
-    /// Leave damaged recordings out, say which, and note them in the cache; without it they are an error
+    /// Leave out damaged recordings, list them, and record them in the cache; without it they are
+    /// an error
     #[arg(long)]
     pub skip_damaged: bool,
     /// Print the summary as one JSON object
@@ -143,35 +149,36 @@ pub struct PrepareArgs {
 /// What `export` writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ExportTo {
-    /// From a cache: frames in SpikingJelly's folders, a file for each sample
+    /// From a cache: frames in SpikingJelly's folders, one file per sample
     Npz,
-    /// From recordings: events in SpikingJelly's folder events_np, a file for each sample
+    /// From recordings: events in SpikingJelly's folder events_np, one file per sample
     EventsNpz,
-    /// From a cache: one array for all frames of a set, one for all labels, and so on
+    /// From a cache: one array per set for all frames, one for all labels, and so on
     Npy,
 }
 
 /// Options of `export`.
 #[derive(Debug, Args)]
 pub struct ExportArgs {
-    /// The cache; for events-npz what `prepare --input` takes
+    /// The cache; for events-npz, an input that `prepare --input` accepts
     pub input: PathBuf,
     /// What to write
     #[arg(long, value_enum, value_name = "WHAT")]
     pub to: ExportTo,
-    /// The folder in which the exported folder is made, as SpikingJelly's root [default: where the input lies]
+    /// The folder in which to create the exported folder, as SpikingJelly's root [default: the
+    /// folder of the input]
     #[arg(long, short, value_name = "FOLDER")]
     pub output: Option<PathBuf>,
-    /// Worker threads [default: one for each core]
+    /// Worker threads [default: one per core]
     #[arg(long, short, value_name = "N")]
     pub jobs: Option<usize>,
-    /// Memory to stay within, in MiB
+    /// Memory limit in MiB
     #[arg(long, value_name = "MIB", default_value_t = 384)]
     pub memory: u64,
     /// How recordings are read, for events-npz.
     #[command(flatten)]
     pub read: ReadArgs,
-    /// Leave damaged recordings out, and say which
+    /// Leave out damaged recordings and list them
     #[arg(long)]
     pub skip_damaged: bool,
     /// Print one JSON object
@@ -194,7 +201,7 @@ pub struct InfoArgs {
 pub struct VerifyArgs {
     /// The cache
     pub file: PathBuf,
-    /// Worker threads [default: one for each core]
+    /// Worker threads [default: one per core]
     #[arg(long, short, value_name = "N")]
     pub jobs: Option<usize>,
     /// Print one JSON object
@@ -205,10 +212,11 @@ pub struct VerifyArgs {
 /// Options of `synth`.
 #[derive(Debug, Args)]
 pub struct SynthArgs {
-    /// The archive to write: .tar.gz, .tgz or .tar [default: DvsGesture.tar.gz in $DVS_DATA, else in ./DVS128Gesture]
+    /// The archive to write: .tar.gz, .tgz or .tar [default: DvsGesture.tar.gz in $DVS_DATA, else
+    /// in ./DVS128Gesture]
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Users; the last fifth of them is the test set
+    /// Number of users; the last fifth of them is the test set
     #[arg(
         long,
         value_name = "N",
@@ -216,32 +224,33 @@ pub struct SynthArgs {
         conflicts_with = "real_size"
     )]
     pub users: u32,
-    /// Users of the test set [default: a fifth, at least 1]
+    /// Number of users in the test set [default: a fifth, at least 1]
     #[arg(long, value_name = "N", conflicts_with = "real_size")]
     pub test_users: Option<u32>,
-    /// Lights each user is recorded under, one recording each: fluorescent, fluorescent_led, lab, led, natural
-    /// [default: all]
+    /// Lights under which each user is recorded, one recording each: fluorescent, fluorescent_led,
+    /// lab, led, natural [default: all]
     #[arg(long, value_name = "LIGHTS", value_delimiter = ',')]
     pub lights: Vec<Light>,
-    /// What everything random is drawn from
+    /// Random seed
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     pub seed: u64,
-    /// Mean events a second during gestures
+    /// Mean events per second during gestures
     #[arg(long, value_name = "RATE", default_value_t = 66_000.0)]
     pub event_rate: f64,
     /// Mean duration of a gesture in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 6.0)]
     pub gesture_seconds: f64,
-    /// The real dataset's size: 29 users, 98 training and 24 test recordings, about 5 GB before compression
+    /// Use the real dataset's size: 29 users, 98 training and 24 test recordings, about 5 GB before
+    /// compression
     #[arg(long)]
     pub real_size: bool,
-    /// Permute the labels of each recording, so that nothing can be learned from them: a control
+    /// Permute the labels of each recording, so that nothing can be learned from them (a control)
     #[arg(long)]
     pub shuffle_labels: bool,
-    /// Deflate level of a .tar.gz, 1 to 9; 4 compresses about as far as the real archive
+    /// Deflate level of a .tar.gz, 1 to 9; 4 compresses about as well as the real archive
     #[arg(long, value_name = "LEVEL", default_value_t = 4)]
     pub level: u32,
-    /// Worker threads [default: one for each core]
+    /// Worker threads [default: one per core]
     #[arg(long, short, value_name = "N")]
     pub jobs: Option<usize>,
     /// Replace an existing archive
@@ -263,12 +272,12 @@ pub struct CompletionsArgs {
 /// Options of `man`.
 #[derive(Debug, Args)]
 pub struct ManArgs {
-    /// The folder the pages go to; it is made where there is none
+    /// The folder to write the pages to; it is created if it does not exist
     #[arg(value_hint = clap::ValueHint::DirPath)]
     pub folder: PathBuf,
 }
 
-/// A duration in microseconds: a bare number, or one with `us`, `ms` or `s`.
+/// Parses a duration in microseconds: a bare number, or one with `us`, `ms` or `s`.
 fn parse_duration_us(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let scale = match &text[digits.len()..] {
@@ -282,7 +291,7 @@ fn parse_duration_us(text: &str) -> Result<u64, String> {
         .parse()
         .map_err(|_| format!("{digits:?} is not a number"))?;
     let us = (value * scale).round();
-    // What decimal fractions lose in binary is far less than a thousandth of a microsecond.
+    // The rounding error of decimal fractions is far below a thousandth of a microsecond.
     if (value * scale - us).abs() > 1e-3 || !(1.0..=1e12).contains(&us) {
         return Err(format!(
             "{text} is {} us; a frame lasts a whole number of microseconds from 1 to 1e12",

@@ -1,8 +1,8 @@
-//! Data for other programs: folders of NumPy files, whole or not at all.
+//! Exports data for other programs. A folder is written completely or not at all.
 //!
-//! The layouts are SpikingJelly 2.0's: `events_np/{train,test}/<label>/<name>.npz` with the arrays `t`, `x`, `y`, `p`, and
-//! `frames_number_<T>_split_by_<how>/{train,test}/<label>/<name>.npz` with the array `frames` `[T, 2, H, W]`. Or arrays of
-//! whole sets, for who has no use for folders.
+//! The layouts are SpikingJelly 2.0's: `events_np/{train,test}/<label>/<name>.npz` with the arrays
+//! `t`, `x`, `y`, `p`, and `frames_number_<T>_split_by_<how>/{train,test}/<label>/<name>.npz` with
+//! the array `frames` `[T, 2, H, W]`. Alternatively, each set is written as whole arrays.
 
 mod events;
 mod frames;
@@ -17,7 +17,7 @@ use thiserror::Error;
 pub use self::events::EventFiles;
 pub use self::frames::{write_npy, write_npz};
 
-/// Why nothing was exported. Nothing is left under the final name.
+/// Why nothing was exported. No folder is left under the final name.
 #[derive(Debug, Error)]
 pub enum ExportError {
     /// The cache cannot be read.
@@ -26,19 +26,16 @@ pub enum ExportError {
     /// The file system refused.
     #[error("cannot write {path}")]
     Write {
-        /// The file or folder.
         path: PathBuf,
-        /// Its reason.
+        /// Error of the file system.
         source: io::Error,
     },
-    /// A name that would lead elsewhere.
+    /// A sample name that is not a plain file name, and so could lead outside the folder.
     #[error("{cache}: the sample {name:?} of the set `{set}` cannot be a file's name")]
     Name {
-        /// The cache.
         cache: PathBuf,
         /// `train` or `test`.
         set: &'static str,
-        /// The sample's name.
         name: String,
     },
 }
@@ -52,7 +49,7 @@ impl ExportError {
     }
 }
 
-/// Whether `name` is a file's name and nothing else.
+/// Whether `name` is a plain file name.
 fn is_file_name(name: &str) -> bool {
     !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0'])
 }

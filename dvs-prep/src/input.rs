@@ -1,4 +1,4 @@
-//! What the input is: which files it has, what is in them, and what is wrong with it.
+//! Identifies the input and describes what is wrong with it.
 
 pub mod error;
 pub mod file_stamp;

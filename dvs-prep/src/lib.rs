@@ -1,12 +1,13 @@
-//! From the DVS128 Gesture archive to one HDF5 frame cache.
+//! Turns the DVS128 Gesture archive into one HDF5 frame cache.
 //!
-//! The data's way: [`archive`](dvs_shared::archive) -> [`pipeline::collect`] -> [`formats`](dvs_shared::formats) ->
-//! [`recording`](dvs_shared::recording) -> [`frames`](dvs_shared::frames) -> [`pipeline::chunk_store`] ->
-//! [`cache::writer`]. [`pipeline`] drives it.
+//! Data flow: [`archive`](dvs_shared::archive) -> [`pipeline::collect`] ->
+//! [`formats`](dvs_shared::formats) -> [`recording`](dvs_shared::recording) ->
+//! [`frames`](dvs_shared::frames) -> [`pipeline::chunk_store`] -> [`cache::writer`]. [`pipeline`]
+//! drives it.
 //!
-//! The modules stand below in the order in which they may use each other: each uses only those above it. [`input`] tells
-//! which input a cache was made from and what is wrong with it, [`cache`] whether the cache is there already. [`export`]
-//! writes what other programs read, and [`synth`] makes an archive of synthetic gestures.
+//! A module may use only the modules declared above it. [`input`] identifies the input and reports
+//! its problems. [`cache`] finds or writes the cache. [`export`] writes files for other programs,
+//! and [`synth`] writes an archive of synthetic gestures.
 
 pub mod input;
 

@@ -1,4 +1,4 @@
-//! `dvs-prep`: the DVS128 Gesture archive, prepared, inspected, verified or made up.
+//! `dvs-prep`: prepares, inspects, verifies or generates the DVS128 Gesture archive.
 
 mod cli;
 mod commands;
@@ -19,17 +19,17 @@ use crate::cli::{
     VerifyArgs, options, progress, report,
 };
 
-// The system's allocator gives large blocks back at once and so pays for the same pages again and again.
+// The system allocator returns large blocks at once, so the same pages are faulted in repeatedly.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How many milliseconds the allocator keeps freed memory before it returns it to the system.
+/// Milliseconds for which the allocator keeps freed memory before it returns it to the system.
 const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 
 fn main() -> ExitCode {
-    // None: what is used again is kept by the program itself (`budget`), and the largest recording twice, once freed and
-    // once held, would be beyond all bounds.
-    // SAFETY: of options the documentation asks nothing but that no other thread sets them at the same time.
+    // No delay: the program itself keeps buffers for reuse (`memory_budget`), and a freed copy of
+    // the largest recording beside a live one would exceed the memory limit.
+    // SAFETY: the documentation only requires that no other thread sets options at the same time.
     unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, 0) };
     if let Err(error) = signals::clean_up_on_ending() {
         eprintln!("dvs-prep: cannot watch for signals: {error}");
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        // A reader that has seen enough, as `head`, is no failure.
+        // A reader that stops early, such as `head`, is not a failure.
         Err(error)
             if error
                 .downcast_ref::<io::Error>()

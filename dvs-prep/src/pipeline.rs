@@ -1,5 +1,6 @@
-//! The archive on one thread, the work on its recordings on all: read and inflate; check and index; select,
-//! integrate and encode each sample. What comes out is every sample in the cache's order.
+//! Reads the archive on one thread and works on its recordings on all threads: read and inflate;
+//! check and index; select, integrate and encode each sample. The result is every sample in the
+//! order of the cache.
 
 pub mod chunk_store;
 mod chunks;
@@ -35,12 +36,12 @@ use crate::pipeline::input_check::{may_have_begun_earlier, missing, not_reached,
 use crate::pipeline::memory_budget::{Budget, Buffers};
 use crate::pipeline::step_times::{Step, StepTimes};
 
-/// Takes the events of samples as they are found, instead of their frames.
+/// Receives the events of samples as they are found, instead of their frames.
 pub trait EventSink: Sync {
     /// Takes the events of one sample.
     ///
     /// # Errors
-    /// Where they cannot be written.
+    /// Returns an error if they cannot be written.
     fn take(
         &self,
         name: &str,
@@ -49,7 +50,7 @@ pub trait EventSink: Sync {
     ) -> Result<(), Problem>;
 }
 
-/// Hands the members to the intake, and what can be worked on to `spawn`.
+/// Passes members to the intake, and ready recordings to `spawn`.
 struct Feed<'a, 'b, F> {
     intake: &'a mut Intake<'b>,
     spawn: F,
@@ -72,11 +73,11 @@ impl<'b, F: FnMut(Ready<'b>)> Visitor for Feed<'_, 'b, F> {
     }
 }
 
-/// Reads `archive` and prepares every sample, working on the threads of `pool`. Files that memory has no room for
-/// lie unnamed in `spill_folder`.
+/// Reads `archive` and prepares every sample on the threads of `pool`. If data does not fit into
+/// memory, it goes to unnamed files in `spill_folder`.
 ///
 /// # Errors
-/// Every problem of the input that was found.
+/// Returns all problems found in the input.
 pub fn prepare(
     archive: &Archive,
     settings: Settings,
@@ -87,10 +88,11 @@ pub fn prepare(
     run(archive, settings, pool, spill_folder, progress, None)
 }
 
-/// As [`prepare`], but gives the events of every sample to `sink`; samples have no frames then.
+/// Does the same as [`prepare`], but passes the events of every sample to `sink`; the samples then
+/// have no frames.
 ///
 /// # Errors
-/// Every problem of the input that was found, and those of `sink`.
+/// Returns all problems found in the input, and those of `sink`.
 pub fn events(
     archive: &Archive,
     settings: Settings,
@@ -111,7 +113,7 @@ fn run(
     sink: Option<&dyn EventSink>,
 ) -> Result<Prepared, Problems> {
     let fingerprint = Fingerprint::default();
-    // A recording for each worker, and in a stream one that is being read ahead.
+    // One recording for each worker, and in a stream one more that is read ahead.
     let ahead = usize::from(!archive.is_folder());
     let budget = Budget::new(settings.memory / 5 * 2, pool.current_num_threads() + ahead);
     let buffers = Buffers::new(settings.memory / 5);
@@ -152,7 +154,7 @@ fn run(
     });
     intake.list_samples();
     let mut problems = intake.take_problems(std::mem::take(&mut *lock(&work.problems)));
-    // What is missing can be told only once everything has been read, or where the rest is given up.
+    // Missing files are known only after everything has been read or the rest is given up.
     if read.is_ok() || settings.skip_damaged {
         problems.extend(missing(&intake));
         let beyond = intake.beyond_classes().into_iter();
@@ -196,7 +198,7 @@ fn run(
     Ok(prepared)
 }
 
-/// Recordings or samples whose sensor is not that of the first.
+/// Recordings or samples whose sensor size differs from that of the first.
 fn sensors(intake: &Intake<'_>, finished: &HashMap<String, Finished>) -> Vec<Shortcoming> {
     let mut listed = intake.lists.iter().flatten().flatten();
     let Some(first) = listed.clone().find_map(|name| finished.get(name)) else {

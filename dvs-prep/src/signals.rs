@@ -1,7 +1,7 @@
-//! SIGINT and SIGTERM: what is unfinished is removed, a line says so, and the process ends with 128 and the signal's
-//! number, 130 or 143, at once. A second signal ends it without all that.
+//! Handles SIGINT and SIGTERM: removes unfinished files, prints a line and exits at once with 128
+//! plus the signal number (130 or 143). A second signal exits without cleaning up.
 //!
-//! A thread of its own waits for them, so it does not matter what the others are doing; they are not asked.
+//! A separate thread waits for the signals, so the other threads need not check for them.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
@@ -13,16 +13,17 @@ use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use signal_hook::{flag, low_level};
 
-/// Sees to it from now on.
+/// Installs the handlers.
 ///
 /// # Errors
-/// Where the system refuses.
+/// Returns an error if the system refuses.
 pub fn clean_up_on_ending() -> io::Result<()> {
-    // Beyond a limit on file sizes (`ulimit -f`) the default is to be killed. Handled, writing fails and is reported.
+    // By default, exceeding the file size limit (`ulimit -f`) kills the process. With a handler,
+    // the write fails and the error is reported.
     flag::register(SIGXFSZ, Arc::default())?;
     let ending = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
-        // In this order: the first signal finds the flag down and puts it up.
+        // The order matters: the first signal finds the flag clear and then sets it.
         flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&ending))?;
         flag::register(signal, Arc::clone(&ending))?;
     }
@@ -42,13 +43,13 @@ fn end(signal: i32) -> ! {
     let name = low_level::signal_name(signal).unwrap_or("a signal");
     let mut out = io::stderr();
     if out.is_terminal() {
-        // A bar may stand on the line.
+        // Clears a progress bar from the line.
         let _ = write!(out, "\r\x1b[2K");
     }
     let _ = writeln!(
         out,
         "dvs-prep: ended by {name}; what was unfinished has been removed"
     );
-    // Not the way that runs exit handlers: HDF5's would meet threads that are still at work.
+    // Skips exit handlers: HDF5's would run while other threads still use the library.
     low_level::exit(128 + signal)
 }

@@ -1,11 +1,11 @@
-//! An archive of synthetic gestures in the exact form of IBM's `DvsGesture.tar.gz`.
+//! Makes an archive of synthetic gestures in the exact form of IBM's `DvsGesture.tar.gz`.
 //!
-//! The eleven gestures are drawn as an event camera sees them (`gesture`, `camera`), so that a network
-//! can learn them: opposite arm circles are told apart only by their direction in time. Users differ in body
-//! and habits, and the last ones are the test set, as in the real dataset.
+//! The eleven gestures are drawn as an event camera sees them (`gesture`, `camera`), so that a
+//! network can learn them: opposite arm circles differ only in their direction in time. Users
+//! differ in body and habits, and the last users form the test set, as in the real dataset.
 //!
-//! The archive's bytes depend on the options alone, not on threads or clock. What they inflate to does not
-//! depend on the machine either; the compressor's choices may.
+//! The bytes of the archive depend only on the options, not on threads or the clock. The inflated
+//! bytes do not depend on the machine either; the compressed bytes may.
 
 mod camera;
 mod error;
@@ -36,34 +36,34 @@ use rayon::ThreadPoolBuilder;
 use recording::{ROWS, Recording};
 use tarball::{Part, TarWriter, member};
 
-/// Bytes that recordings may hold in memory before they are written.
+/// Bytes of recordings to hold in memory before they are written.
 const MEMORY: f64 = 300e6;
-/// What compression leaves, by a generous estimate.
+/// Generous estimate of the compressed size relative to the raw size.
 const COMPRESSED: f64 = 0.75;
-/// The folder that all members lie in.
+/// The folder of all members.
 const FOLDER: &str = "DvsGesture";
 
-/// How far the archive has come.
+/// Progress of writing the archive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SynthProgress {
-    /// Recordings written.
+    /// Recordings written so far.
     pub recordings: u32,
-    /// Recordings to be written.
+    /// Total number of recordings.
     pub of: u32,
-    /// Events in them so far.
+    /// Events written so far.
     pub events: u64,
 }
 
-/// What was written.
+/// Statistics of the archive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SynthSummary {
     /// Recordings in `trials_to_train.txt`.
     pub train_recordings: u32,
     /// Recordings in `trials_to_test.txt`.
     pub test_recordings: u32,
-    /// Label rows of all recordings.
+    /// Number of label rows in all recordings.
     pub samples: u32,
-    /// Events of all recordings, those between gestures too.
+    /// Number of events in all recordings, including those between gestures.
     pub events: u64,
     /// Size of the archive before compression in bytes.
     pub raw_bytes: u64,
@@ -79,8 +79,8 @@ struct Finished {
 
 /// Writes the archive that `options` describe and calls `progress` after each recording.
 ///
-/// It is written under a temporary name beside the target and renamed when it is whole. Up to about
-/// 400 MB of memory are used, or one recording's size where that is more.
+/// The archive is written under a temporary name beside the target and renamed when it is complete.
+/// This takes up to about 400 MB of memory, or the size of one recording if that is more.
 ///
 /// # Errors
 /// See [`SynthError`].
@@ -142,7 +142,7 @@ pub fn write_archive(
     })?;
 
     for (name, trials, end) in [("train", &train, ""), ("test", &test, "\n")] {
-        // The real lists, too, end differently.
+        // The two real lists also end differently.
         let mut list: String = trials
             .iter()
             .map(|trial| format!("{trial}.aedat\n"))
@@ -165,14 +165,14 @@ pub fn write_archive(
     })
 }
 
-/// Generates `trials` on all threads and hands them to `write` in their order.
+/// Generates `trials` on all threads and passes them to `write` in order.
 fn generate(
     options: &SynthOptions,
     compression: Option<Compression>,
     trials: &[Trial],
     mut write: impl FnMut(Finished) -> Result<(), SynthError>,
 ) -> Result<(), SynthError> {
-    // A pool of its own: this thread waits, and waiting on a thread of the pool that works could last forever.
+    // A separate pool: this thread waits, and if it belonged to the pool, it could wait forever.
     let pool = ThreadPoolBuilder::new()
         .num_threads(options.jobs)
         .thread_name(|i| format!("synth-{i}"))
@@ -197,7 +197,8 @@ fn generate(
             {
                 let (sender, receiver) = mpsc::sync_channel(1);
                 scope.spawn(move |_| {
-                    // It fails when writing has failed, and then nobody waits.
+                    // Sending fails only after writing has failed, and then nothing waits for the
+                    // result.
                     let _ = sender.send(finish(options, compression, trial, capacity as usize));
                 });
                 ordered.push_back((trial, receiver));

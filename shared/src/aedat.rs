@@ -1,16 +1,18 @@
-//! AEDAT 3.1: a recording's bytes, checked and indexed packet by packet.
+//! AEDAT 3.1: checks a recording's bytes and indexes them packet by packet.
 //!
-//! Format: <https://docs.inivation.com/software/software-advanced-usage/file-formats/aedat-3.1.html>. Text lines
-//! beginning with `#` up to `#!END-HEADER`, then packets: a header of 28 bytes and `eventCapacity` events of
-//! `eventSize` bytes, of which the first `eventNumber` count. Everything is little-endian.
+//! Format:
+//! <https://docs.inivation.com/software/software-advanced-usage/file-formats/aedat-3.1.html>.
+//! A file begins with text lines that start with `#`, up to `#!END-HEADER`. Packets follow: a
+//! header of 28 bytes and `eventCapacity` events of `eventSize` bytes, of which the first
+//! `eventNumber` are used. Everything is little-endian.
 //!
-//! One pass checks every event that will be counted and notes what each block of packets holds, so that selecting a
-//! sample's window afterwards touches only the blocks it overlaps. What few recordings need, such as y turned upside
-//! down, is done in a copy (`rewrite`) before that.
+//! One pass checks every event that counts and records what each block of packets contains, so that
+//! selecting a sample's window later touches only the blocks that overlap it. Changes that few
+//! recordings need, such as flipping y, are made in a copy (`rewrite`) beforehand.
 //!
-//! A recording that ends inside its last packet was cut short: the whole events before the cut are kept and the cut is
-//! said, as a recording that the camera's computer stopped writing is still worth using. Whatever else departs from
-//! the format is an error.
+//! If a recording ends inside its last packet, the whole events before the cut are kept and the cut
+//! is reported, because such a recording is still usable. Up to 1 % of the events may be in packets
+//! of unknown types. Any other departure from the format is an error.
 
 mod cut;
 mod error;
@@ -37,24 +39,24 @@ use self::survey::survey;
 use crate::SensorSize;
 use crate::words::counted;
 
-/// Bytes after which a block of packets is ended. A block takes 64 bytes of memory, so the index of a recording stays
-/// below a fiftieth of it, however few events its packets have.
+/// Bytes after which a block of packets ends. A block takes 64 bytes of memory, so the index stays
+/// below a fiftieth of the recording's size, however few events its packets have.
 const BLOCK_BYTES: usize = 4096;
 
-/// Where a recording ends inside its last packet.
+/// The point at which a recording ends inside its last packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CutShort {
     /// Start of the packet in bytes.
     pub offset: usize,
-    /// Bytes it should have, its header included.
+    /// Bytes that the packet should have, including its header.
     pub need: u64,
-    /// Bytes it has.
+    /// Bytes that it has.
     pub left: usize,
-    /// Events of it that are whole and kept.
+    /// Whole events in the packet, which are kept.
     pub events: u32,
 }
 
-/// What was seen in a recording.
+/// Numbers of events in a recording.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EventCounts {
     /// Polarity events that count.
@@ -63,16 +65,17 @@ pub struct EventCounts {
     pub invalid: u64,
     /// Events left out because they lie outside the sensor.
     pub outside: u64,
-    /// Events of other types, skipped by length.
+    /// Events of other types or other cameras; in AEDAT 4, packets of other streams.
     pub other_types: u64,
-    /// Events that the recording's format or its camera cannot have made, left out.
+    /// Events, or packets in AEDAT 4, that the format or the camera does not explain. They are left
+    /// out.
     pub unexplained: u64,
-    /// Events whose time lies before that of the event before them.
+    /// Events with an earlier time than the event before them.
     pub backwards: u64,
 }
 
 impl EventCounts {
-    /// What was left out that a user should know of, in words; `None` if nothing was.
+    /// Describes to the user which events were left out; `None` if there are none.
     pub fn left_out(&self) -> Option<String> {
         let parts = [
             (self.outside, "outside the sensor"),
@@ -89,7 +92,8 @@ impl EventCounts {
         (!parts.is_empty()).then(|| format!("left out {}", parts.join(" and ")))
     }
 
-    /// What a recording holds, as words that follow "the recording", for the case that none of its events are in a window.
+    /// Describes the events of a recording that has none in a window, in words that follow "the
+    /// recording".
     pub fn why_empty(&self, span: Option<(i64, i64)>) -> String {
         if let Some((first, last)) = span {
             return format!("has events from {first} to {last} us");
@@ -104,7 +108,6 @@ impl EventCounts {
         }
     }
 
-    /// Adds what was seen elsewhere.
     pub fn add(&mut self, other: &Self) {
         let Self {
             kept,
@@ -123,7 +126,7 @@ impl EventCounts {
     }
 }
 
-/// Whether a recording has more events than the 1 % that may be left out because nothing explains them.
+/// Whether more events are unexplained than the 1 % that may be left out.
 pub(crate) fn too_many_unexplained(unexplained: u64, of: u64) -> bool {
     unexplained.saturating_mul(100) > of
 }
@@ -131,19 +134,19 @@ pub(crate) fn too_many_unexplained(unexplained: u64, of: u64) -> bool {
 /// The index of one recording.
 #[derive(Debug, Default)]
 pub struct Index {
-    /// The blocks, in file order.
+    /// In file order.
     pub blocks: Vec<Block>,
-    /// Totals.
     pub counts: EventCounts,
-    /// Where the recording ends inside its last packet, if it does.
+    /// Set if the recording ends inside its last packet.
     pub cut_short: Option<CutShort>,
 }
 
-/// Checks `recording` and indexes its packets. With `keep_invalid`, events whose valid bit is clear count too.
+/// Checks `recording` and indexes its packets. With `keep_invalid`, events whose valid bit is clear
+/// count too.
 ///
 /// # Errors
-/// The first place at which the recording departs from the format or the sensor. One that is cut short inside its last
-/// packet does not: see [`Index::cut_short`].
+/// Returns an error if the recording departs from the format or has events outside the sensor. It
+/// is not an error if the recording is cut short inside its last packet: see [`Index::cut_short`].
 pub fn index(
     recording: &[u8],
     sensor: SensorSize,
@@ -181,7 +184,7 @@ pub fn index(
         }
         at += PACKET_HEADER + header.bytes().min(left as u64) as usize;
         if header.event_type != POLARITY_EVENT {
-            // Events without bytes are none.
+            // With an event size of 0, the packet has no events.
             number = if header.size == 0 { 0 } else { number };
             if header.number > header.capacity && index.cut_short.is_none() {
                 return Err(number_beyond_capacity(offset, &header));
@@ -245,7 +248,7 @@ pub fn index(
     }
 }
 
-/// The error of a recording that holds the events of several cameras.
+/// The error for a recording with events of several cameras.
 fn several_cameras(recording: &[u8]) -> AedatError {
     match FileHeader::read(recording).and_then(|header| Ok((header, cameras(recording)?))) {
         Ok((header, cameras)) => AedatError::Sources {
@@ -256,10 +259,11 @@ fn several_cameras(recording: &[u8]) -> AedatError {
     }
 }
 
-/// The numbers of the cameras whose polarity events `recording` holds. Only packets' headers are read.
+/// Returns the numbers of the cameras that have polarity events in `recording`. Reads only the
+/// headers of packets.
 ///
 /// # Errors
-/// If it does not begin as a recording does.
+/// Returns an error if the file header is invalid.
 pub fn cameras(recording: &[u8]) -> Result<BTreeSet<u16>, AedatError> {
     let mut at = FileHeader::read(recording)?.end;
     let mut cameras = BTreeSet::new();
@@ -277,7 +281,7 @@ pub fn cameras(recording: &[u8]) -> Result<BTreeSet<u16>, AedatError> {
 }
 
 impl Index {
-    /// Ends `block` and begins the next where it ended.
+    /// Stores `block` if it has events, and makes it the next, empty block.
     fn end(&mut self, block: &mut Block) {
         if block.events.kept > 0 {
             self.blocks.push(*block);
@@ -287,7 +291,7 @@ impl Index {
     }
 }
 
-/// Whether a packet's events are as the format says.
+/// Checks the number and layout of a packet's events.
 fn check_layout(offset: usize, header: &Header) -> Result<(), AedatError> {
     let Header {
         size,

@@ -1,5 +1,5 @@
-//! The input: found, recognised, and read member by member without extracting anything. One file for one container:
-//! `folder`, `gzip`, `tar`, `zip`.
+//! Finds and recognises the input and reads its members without extracting anything. Each container
+//! has its own file: `folder`, `gzip`, `tar`, `zip`.
 
 mod counted;
 mod error;
@@ -27,46 +27,43 @@ use self::visitor::{Named, NotesMapping, Strict, WithoutMapping};
 
 const BUFFER: usize = 1 << 18;
 
-/// The container the dataset comes in.
+/// The container that holds the dataset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Container {
     /// `.tar.gz`, `.tgz`.
     TarGz,
     /// `.tar`.
     Tar,
-    /// `.zip` with the dataset's files in it, or with the `.tar.gz` as Box hands it out.
+    /// `.zip` that holds the dataset's files, or the `.tar.gz` as Box serves it.
     Zip,
     /// The extracted folder.
     Folder,
 }
 
-/// The input, found and recognised.
 #[derive(Clone, Debug)]
 pub struct Archive {
-    /// What was named or found: a file, or a folder.
+    /// The file or folder that the user named or that was found.
     pub path: PathBuf,
-    /// What there is to be read: the same, or figshare's two archives.
+    /// The files or folders to read: `path` itself, or figshare's two archives.
     pub parts: Vec<Part>,
-    /// A file of class names that goes before the input's own.
+    /// A file of class names that overrides the input's own.
     pub mapping: Option<PathBuf>,
-    /// A file of class names beside the input, which is used if it has none.
+    /// A file of class names beside the input, used if the input has none.
     pub mapping_beside: Option<PathBuf>,
 }
 
-/// A file or folder that is read.
+/// A file or folder to read.
 #[derive(Clone, Debug)]
 pub struct Part {
-    /// The file or folder.
     pub path: PathBuf,
-    /// What it is.
     pub container: Container,
 }
 
 impl Archive {
-    /// The files whose size and modification time stand for the input's content.
+    /// The files whose size and modification time identify the input's content.
     ///
     /// # Errors
-    /// Where the folder cannot be listed.
+    /// Returns an error if the folder cannot be listed.
     pub fn files(&self) -> Result<Vec<PathBuf>, ArchiveError> {
         let mappings = self.mapping.iter().chain(&self.mapping_beside);
         let mut files: Vec<PathBuf> = mappings.cloned().collect();
@@ -84,18 +81,19 @@ impl Archive {
         Ok(files)
     }
 
-    /// Whether workers read the files themselves.
+    /// Whether all parts are folders, whose files the workers read themselves.
     pub fn is_folder(&self) -> bool {
         self.parts
             .iter()
             .all(|part| part.container == Container::Folder)
     }
 
-    /// Calls `visit` with every member the dataset needs and counts the bytes read from the container in `read`.
-    /// Members of a `.zip` or a folder come lists first; those of a `.tar` in the order they stand.
+    /// Calls `visit` with every member that the dataset needs, and counts the bytes read from the
+    /// container in `read`. A `.zip` or a folder yields its lists first; a `.tar` keeps its own
+    /// order.
     ///
     /// # Errors
-    /// Where the container or a member of it cannot be read, or `visit` failed to.
+    /// Returns an error if the container or a member cannot be read, or if `visit` fails.
     pub fn visit(
         &self,
         read: &AtomicU64,
@@ -104,10 +102,10 @@ impl Archive {
         self.visit_all(read, &mut Strict(visit))
     }
 
-    /// As [`Archive::visit`], but ends where `visit` says that it has seen enough.
+    /// Like [`Archive::visit`], but stops once `visit` returns `ControlFlow::Break`.
     ///
     /// # Errors
-    /// If the container or a member of it cannot be read, or `visit` failed to.
+    /// Returns an error if the container or a member cannot be read, or if `visit` fails.
     pub fn visit_until(
         &self,
         read: &AtomicU64,
@@ -124,10 +122,11 @@ impl Archive {
         if enough { Ok(()) } else { visited }
     }
 
-    /// As [`Archive::visit`], but goes on past members that cannot be read where the others still can.
+    /// Like [`Archive::visit`], but continues past an unreadable member if the others are still
+    /// readable.
     ///
     /// # Errors
-    /// Where the container cannot be read on.
+    /// Returns an error if the rest of the container cannot be read.
     pub fn visit_all(
         &self,
         read: &AtomicU64,
@@ -144,7 +143,7 @@ impl Archive {
             mapping: false,
         };
         let result = parts.try_for_each(|part| part.visit(read, &mut noting));
-        // Also if the archive ends too soon: what was read of it may still be used.
+        // This also applies to a truncated archive, whose first part may still be used.
         if let Some(mapping) = self.mapping_beside.as_ref().filter(|_| !noting.mapping) {
             visit_mapping(mapping, visitor)?;
         }
@@ -152,7 +151,7 @@ impl Archive {
     }
 }
 
-/// Hands a file of class names to `visitor`.
+/// Passes a file of class names to `visitor`.
 fn visit_mapping(path: &Path, visitor: &mut dyn Visitor) -> Result<(), ArchiveError> {
     let given = std::fs::metadata(path).and_then(|metadata| {
         visitor.member(Entry {

@@ -1,7 +1,7 @@
-//! A finished cache: opened, checked, and read sample by sample from any number of threads.
+//! Opens and checks a finished cache, and reads it sample by sample from any number of threads.
 //!
-//! The HDF5 library is asked once where the chunks lie. They are then read with positioned reads and decoded
-//! here, so that its lock is never held while training.
+//! The HDF5 library only locates the chunks, when the cache is opened. They are then read with
+//! positioned reads and decoded here, so that training never waits for the library's lock.
 
 mod opening;
 mod text_lengths;
@@ -20,31 +20,20 @@ use crate::cache_format::{CacheHeader, ChunkCodec, CountType, FORMAT_VERSION, Se
 /// Why a cache could not be used.
 #[derive(Debug, Error)]
 pub enum CacheError {
-    /// The file system refused.
+    /// The file system reported an error.
     #[error("cannot read the cache {path}")]
-    Io {
-        /// The cache.
-        path: PathBuf,
-        /// Its reason.
-        source: io::Error,
-    },
+    Io { path: PathBuf, source: io::Error },
     /// Not HDF5, or HDF5 of another kind.
     #[error("{path} is not a frame cache: {reason}")]
-    NotACache {
-        /// The file.
-        path: PathBuf,
-        /// What was seen.
-        reason: String,
-    },
-    /// A version this program does not know.
+    NotACache { path: PathBuf, reason: String },
+    /// The format version is unknown to this program.
     #[error(
         "{path} has cache format version {found}; this program reads version {FORMAT_VERSION}. \
          Make it again with this version's dvs-prep"
     )]
     Version {
-        /// The file.
         path: PathBuf,
-        /// Its version.
+        /// The file's version.
         found: u32,
     },
     /// The attribute that is written last is missing.
@@ -52,14 +41,10 @@ pub enum CacheError {
         "the cache {path} was cut off while it was written (attribute `complete` is missing). \
          Make it again with dvs-prep --force"
     )]
-    CutOff {
-        /// The file.
-        path: PathBuf,
-    },
+    CutOff { path: PathBuf },
     /// Something in the file contradicts the format or its own checksum.
     #[error("the cache {path} is damaged at {key}: {reason}. Make it again with dvs-prep --force")]
     Damaged {
-        /// The file.
         path: PathBuf,
         /// Attribute, dataset or row.
         key: String,
@@ -68,12 +53,12 @@ pub enum CacheError {
     },
 }
 
-/// What a cache says of one sample.
+/// The metadata of one sample.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
     /// `<recording>_<k>`.
     pub name: String,
-    /// 0 to 10.
+    /// From 0; less than the number of classes.
     pub label: u8,
     /// Events in its frames.
     pub events: u64,
@@ -83,13 +68,13 @@ pub struct Sample {
     pub end_us: i64,
     /// CRC-32 of its raw little-endian frames.
     pub checksum: u32,
-    /// Its chunks: one, or with a fixed duration one a frame.
+    /// Its chunks: one, or with a fixed duration one per frame.
     chunks: Range<usize>,
     /// T.
     pub frames: usize,
 }
 
-/// Where a chunk lies in the file.
+/// The position of a chunk in the file.
 #[derive(Clone, Copy, Debug)]
 struct Chunk {
     address: u64,
@@ -101,7 +86,6 @@ struct Chunk {
 pub struct CacheSet {
     /// Samples in trial-list order, then label-row order.
     pub samples: Vec<Sample>,
-    /// Type of the counts.
     pub counts: CountType,
     chunks: Vec<Chunk>,
 }
@@ -128,16 +112,17 @@ pub struct CacheFile {
 }
 
 impl CacheFile {
-    /// Opens `path` and checks everything that can be told without reading frames.
+    /// Opens `path` and checks everything except the frames.
     ///
     /// # Errors
-    /// See [`CacheError`]; a cache that was cut off is one.
+    /// Returns an error if the cache cannot be read, is incomplete or is damaged: see
+    /// [`CacheError`].
     pub fn open(path: &Path) -> Result<Self, CacheError> {
         let io_error = |source| CacheError::Io {
             path: path.to_owned(),
             source,
         };
-        // A pipe would keep whoever opens it waiting.
+        // Opening a pipe would block.
         let metadata = std::fs::metadata(path).map_err(io_error)?;
         if !metadata.is_file() {
             return Err(CacheError::NotACache {
@@ -151,9 +136,10 @@ impl CacheFile {
             path: path.to_owned(),
             reason,
         })?;
-        // HDF5's own lock is left out. A file that has a cache's name is whole and written no more, and the lock would
-        // keep the cache from being read where a file system has none (NFS without its lock service) or where somebody
-        // has it open for writing in h5py, whose changes the checksums tell.
+        // HDF5's own lock is not used. A file with a cache's name is complete and no longer
+        // written. The lock would prevent reading if the file system has no locks (NFS without its
+        // lock service), or if somebody has the cache open for writing in h5py; the checksums
+        // detect such changes.
         let opened = hdf5::File::with_options()
             .with_fapl(|access| access.file_locking(false))
             .open(path);
@@ -180,12 +166,10 @@ impl CacheFile {
         })
     }
 
-    /// Where the cache lies.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// One set.
     pub fn set(&self, set: Set) -> &CacheSet {
         match set {
             Set::Train => &self.train,
@@ -193,14 +177,14 @@ impl CacheFile {
         }
     }
 
-    /// Reads and decodes the frames of sample `index` of `set` into `frames` and holds them against their
+    /// Reads and decodes the frames of sample `index` of `set` into `frames` and verifies their
     /// checksum.
     ///
     /// # Errors
-    /// Names the set, the row and the sample that cannot be read.
+    /// Returns an error that names the set, the row and the sample if it cannot be read.
     ///
     /// # Panics
-    /// Where `index` is not below the set's number of samples.
+    /// Panics if `index` is not below the set's number of samples.
     pub fn read(
         &self,
         set: Set,
@@ -221,13 +205,14 @@ impl CacheFile {
         self.hold_checksum(set, index, crc32fast::hash(&frames.raw))
     }
 
-    /// Holds sample `index` of `set` against its checksum and its number of events, one chunk in memory at a time.
+    /// Verifies the checksum and the number of events of sample `index` of `set`, with one chunk in
+    /// memory at a time.
     ///
     /// # Errors
-    /// Names the set, the row and the sample that is not what the cache says.
+    /// Returns an error that names the set, the row and the sample if it is not as recorded.
     ///
     /// # Panics
-    /// Where `index` is not below the set's number of samples.
+    /// Panics if `index` is not below the set's number of samples.
     pub fn check(
         &self,
         set: Set,
@@ -251,15 +236,15 @@ impl CacheFile {
         Err(self.damaged(set, index, reason))
     }
 
-    /// Hands the frames of sample `index` of `set` to `each`, in order and one chunk in memory at a time: all of them at
-    /// once, or with a fixed duration one by one. Their checksum is known only afterwards, so what was made of them is
-    /// worth nothing after an error.
+    /// Passes the frames of sample `index` of `set` to `each` in order, one chunk at a time: all
+    /// frames at once, or with a fixed duration one by one. The checksum is verified at the end, so
+    /// after an error all results must be discarded.
     ///
     /// # Errors
-    /// Names the set, the row and the sample that cannot be read.
+    /// Returns an error that names the set, the row and the sample if it cannot be read.
     ///
     /// # Panics
-    /// Where `index` is not below the set's number of samples.
+    /// Panics if `index` is not below the set's number of samples.
     pub fn read_by_chunk(
         &self,
         set: Set,
@@ -333,7 +318,7 @@ impl CacheFile {
 }
 
 impl Frames {
-    /// The counts as a slice iterator of `u32`, whatever type they are stored in.
+    /// The counts as `u32`, whatever their stored type.
     pub fn counts(&self, counts: CountType) -> impl Iterator<Item = u32> + '_ {
         let width = counts.bytes();
         self.raw.chunks_exact(width).map(move |bytes| {
@@ -343,7 +328,7 @@ impl Frames {
         })
     }
 
-    /// Moves the frames out; what decoding needs stays for the next.
+    /// Moves the frames out but keeps the decoding buffer for reuse.
     pub fn take(&mut self) -> Self {
         Self {
             frames: self.frames,

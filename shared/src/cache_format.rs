@@ -1,8 +1,9 @@
-//! The HDF5 frame cache: names, types and the encoding of its chunks.
+//! The format of the HDF5 frame cache: names, types and the encoding of chunks.
 //!
-//! Root attributes: see [`attr`]. Groups `/train` and `/test`, each with the datasets of [`dataset`];
-//! `/label_names` stands at the root. Frames are counts of events per `[polarity, y, x]`, stored in the
-//! smallest of u8, u16 and u32 that holds every count of the cache.
+//! The root attributes are listed in [`attr`]. The groups `/train` and `/test` each have the
+//! datasets of [`dataset`]; `/label_names` is in the root group. Frames are counts of events per
+//! `[polarity, y, x]`, stored in the smallest of u8, u16 and u32 that holds every count of the
+//! cache.
 
 use thiserror::Error;
 use zlib_rs::{DeflateConfig, InflateConfig, ReturnCode, Strategy};
@@ -16,9 +17,9 @@ use crate::split_mode::SplitMode;
 pub const FORMAT: &str = "dvs-frame-cache";
 /// Value of the attribute `format_version`.
 pub const FORMAT_VERSION: u32 = 1;
-/// Value of the attribute `dataset` where the classes are the eleven gestures.
+/// Value of the attribute `dataset` if the classes are the eleven gestures.
 pub const DATASET: &str = "DVS128Gesture";
-/// Value of the attribute `dataset` where the classes are others.
+/// Value of the attribute `dataset` for other classes.
 pub const OTHER_DATASET: &str = "other";
 
 /// The first bytes of an HDF5 file.
@@ -36,25 +37,28 @@ pub mod attr {
     pub const HEIGHT: &str = "height";
     pub const WIDTH: &str = "width";
     pub const POLARITIES: &str = "polarities";
-    /// 1 if events whose valid bit is clear were counted too.
+    /// 1 if events with a clear valid bit were also counted.
     pub const KEEP_INVALID: &str = "keep_invalid";
-    /// Events outside the sensor that were left out; absent if such events were an error.
+    /// Number of omitted events outside the sensor; absent if such events were an error.
     pub const EVENTS_OUTSIDE: &str = "events_outside";
-    /// 1 if a user said the size of the sensor; else absent.
+    /// 1 if the user specified the sensor size; otherwise absent.
     pub const SENSOR_SAID: &str = "sensor_said";
-    /// How AEDAT 2's addresses were read, if a user said it; else absent.
+    /// How AEDAT 2's addresses were read, if the user specified it; otherwise absent.
     pub const ADDRESS_LAYOUT: &str = "address_layout";
-    /// The event stream or camera that was read of each recording, if a user said it; else absent.
+    /// The event stream or camera that was read of each recording, if the user specified it;
+    /// otherwise absent.
     pub const STREAM: &str = "stream";
     pub const CREATED_BY: &str = "created_by";
     pub const SOURCE_SHA256: &str = "source_sha256";
-    /// Names of the recordings that were left out because they are damaged, in trial-list order; absent where none was.
+    /// Names of the recordings that were skipped because they are damaged, in trial-list order;
+    /// absent if there are none.
     pub const SKIPPED: &str = "skipped";
-    /// SHA-256 of the input with those recordings; absent where none was left out, or not everything could be read.
+    /// SHA-256 of the input including those recordings; absent if there are none or something could
+    /// not be read.
     pub const INPUT_SHA256: &str = "input_sha256";
     /// CRC-32 of the other attributes: see [`super::CacheHeader::crc32`].
     pub const HEADER_CRC32: &str = "header_crc32";
-    /// 1, and the last thing written: a cache without it was cut off.
+    /// 1. It is written last: a cache without it was cut off.
     pub const COMPLETE: &str = "complete";
 }
 
@@ -64,14 +68,14 @@ pub const ROWS_CRC32: &str = "rows_crc32";
 /// Bytes of a sample's name in the cache, padded with NUL.
 pub const NAME_BYTES: usize = 128;
 
-/// The most classes: a label is a byte.
+/// Maximum number of classes: a label is a byte.
 pub const MAX_CLASSES: usize = 256;
 
-/// The most bytes that the frames of a chunk may take, whatever the type of their counts: what a reader holds in
-/// memory.
+/// Maximum size in bytes of the frames of a chunk, for any type of counts, because a reader holds
+/// them in memory.
 pub const MAX_CHUNK_BYTES: usize = 1 << 29;
 
-/// The most recordings that [`attr::SKIPPED`] names: HDF5 has room for 64 KiB in an attribute.
+/// Maximum number of recordings in [`attr::SKIPPED`]: an HDF5 attribute is limited to 64 KiB.
 pub const MAX_SKIPPED: usize = 500;
 
 /// Names of the datasets.
@@ -88,7 +92,7 @@ pub mod dataset {
     pub const CHECKSUMS: &str = "checksums";
 }
 
-/// One half of the dataset, as the trial lists divide it.
+/// The training or the test set, as defined by the trial lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Set {
     /// `trials_to_train.txt`.
@@ -98,7 +102,7 @@ pub enum Set {
 }
 
 impl Set {
-    /// Both, in the order they are written.
+    /// Both sets, in the order in which they are written.
     pub const ALL: [Self; 2] = [Self::Train, Self::Test];
 
     /// Name of the set's group.
@@ -110,7 +114,7 @@ impl Set {
     }
 }
 
-/// What the root attributes say of a cache.
+/// The content of the root attributes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheHeader {
     /// How samples were divided into frames.
@@ -119,23 +123,25 @@ pub struct CacheHeader {
     pub sensor: SensorSize,
     /// Whether events with a clear valid bit were counted.
     pub keep_invalid: bool,
-    /// Events that were left out because they lie outside the sensor; `None` if such events were an error.
+    /// Number of events omitted because they are outside the sensor; `None` if such events were an
+    /// error.
     pub events_outside: Option<u64>,
-    /// Whether a user said the size of the sensor.
+    /// Whether the user specified the sensor size.
     pub sensor_said: bool,
-    /// How AEDAT 2's addresses were read, if a user said it.
+    /// How AEDAT 2's addresses were read, if the user specified it.
     pub layout: Option<AddressLayout>,
-    /// Which event stream or camera of a recording was read, if a user said it.
+    /// The event stream or camera that was read of a recording, if the user specified it.
     pub stream: Option<i32>,
     /// Program and version that wrote the cache.
     pub created_by: String,
     /// SHA-256, in hexadecimal, of the list of the input's files and their SHA-256
     /// (what `sha256sum FILES | LC_ALL=C sort -k2 | sha256sum` prints).
     pub source_sha256: String,
-    /// Recordings that were left out because they are damaged, in trial-list order.
+    /// Recordings that were skipped because they are damaged, in trial-list order.
     pub skipped: Vec<String>,
-    /// As `source_sha256`, of the skipped recordings' files too: it tells the input in which they were damaged from one in
-    /// which they are whole. `None` where none was skipped, or where not everything could be read.
+    /// Like `source_sha256`, but including the files of the skipped recordings, so that a repaired
+    /// input differs from the damaged one. `None` if none was skipped or something could not be
+    /// read.
     pub input_sha256: Option<String>,
     /// Names of the classes by label: the eleven gestures, or others.
     pub label_names: Vec<String>,
@@ -151,8 +157,8 @@ impl CacheHeader {
         }
     }
 
-    /// How recordings were read, as far as a user said it: the attributes `events_outside`, `sensor_said`, `address_layout`
-    /// and `stream` that there are, as `stream=1`.
+    /// How recordings were read, as far as the user specified it: the attributes `events_outside`,
+    /// `sensor_said`, `address_layout` and `stream` that are present, in the form `stream=1`.
     pub fn reading(&self) -> Vec<String> {
         let said = [
             (
@@ -171,10 +177,10 @@ impl CacheHeader {
             .collect()
     }
 
-    /// CRC-32 of what the attributes say, as text: `split_by`, `frames`, `duration_us`, `height`, `width`,
-    /// `keep_invalid`, `created_by`, `source_sha256`, each name of `skipped`, `input_sha256` if there is one and, if they
-    /// are not the eleven gestures, each of `label_names`, each followed by a line feed; then each line of
-    /// [`CacheHeader::reading`] and a line feed.
+    /// CRC-32 of the attributes as text: `split_by`, `frames`, `duration_us`, `height`, `width`,
+    /// `keep_invalid`, `created_by`, `source_sha256`, each name of `skipped`, `input_sha256` if
+    /// present and, if they are not the eleven gestures, each of `label_names`, each followed by a
+    /// line feed; then each line of [`CacheHeader::reading`] and a line feed.
     pub fn crc32(&self) -> u32 {
         let Self {
             split,
@@ -212,12 +218,10 @@ impl CacheHeader {
     }
 }
 
-/// The columns of a set, one row a sample.
+/// The columns of a set, with one row per sample.
 #[derive(Clone, Debug, Default)]
 pub struct SetRows {
-    /// Names.
     pub names: Vec<String>,
-    /// Labels.
     pub labels: Vec<u8>,
     /// Events in the frames.
     pub events: Vec<u64>,
@@ -227,12 +231,13 @@ pub struct SetRows {
     pub end_us: Vec<i64>,
     /// CRC-32 of the frames.
     pub checksums: Vec<u32>,
-    /// Frames before each sample and after the last; empty where T is fixed.
+    /// Number of frames before each sample and after the last; empty if T is fixed.
     pub offsets: Vec<u64>,
 }
 
 impl SetRows {
-    /// CRC-32 of the columns in this struct's order: names each followed by NUL, numbers little-endian.
+    /// CRC-32 of the columns in this struct's order: names each followed by NUL, numbers
+    /// little-endian.
     pub fn crc32(&self) -> u32 {
         let mut crc = crc32fast::Hasher::new();
         for name in &self.names {
@@ -262,7 +267,7 @@ impl SetRows {
 /// Type of the counts in a cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CountType {
-    /// At most 255 events a cell.
+    /// At most 255 events per cell.
     U8,
     /// At most 65,535.
     U16,
@@ -300,7 +305,7 @@ impl CountType {
 
     /// Appends `counts` in this type, little-endian.
     ///
-    /// Every count must fit: higher bits are cut off.
+    /// Every count must fit: higher bits are lost.
     pub fn write(self, counts: &[u32], out: &mut Vec<u8>) {
         match self {
             Self::U8 => out.extend(counts.iter().map(|&c| c as u8)),
@@ -327,8 +332,8 @@ pub fn frame_bytes(frames: usize, sensor: SensorSize, counts: CountType) -> usiz
 
 /// Shape of the dataset `frames` and of its chunks.
 ///
-/// With a fixed T: `[samples, T, 2, H, W]` in chunks of one sample; else `[all frames, 2, H, W]` in chunks
-/// of one frame.
+/// With a fixed T, `[samples, T, 2, H, W]` in chunks of one sample; otherwise `[all frames, 2, H,
+/// W]` in chunks of one frame.
 pub fn frames_shape(
     split: SplitMode,
     sensor: SensorSize,
@@ -354,10 +359,10 @@ pub fn frames_shape(
 /// A chunk that does not decode.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum ChunkError {
-    /// Not a whole deflate stream.
+    /// The chunk is not a complete deflate stream.
     #[error("it is no whole deflate stream ({0})")]
     Deflate(&'static str),
-    /// A stream of another length.
+    /// The stream has the wrong length.
     #[error("it inflates to {found} bytes, not {expected}")]
     Length {
         /// Bytes it inflates to.
@@ -367,15 +372,16 @@ pub enum ChunkError {
     },
 }
 
-/// Bytes beyond which a chunk is large: see [`ChunkCodec::encode`].
+/// Size in bytes above which a chunk is large: see [`ChunkCodec::encode`].
 const LARGE_CHUNK: usize = 8 << 20;
 
-/// Encodes and decodes chunks as HDF5's own filters do: byte shuffle (for counts of more than a byte), then
-/// deflate. Done outside the HDF5 library, whose lock would leave one thread at work.
+/// Encodes and decodes chunks like HDF5's own filters: byte shuffle (for counts of more than a
+/// byte), then deflate. It works outside the HDF5 library, whose lock would allow only one thread
+/// to work.
 ///
-/// Frames are runs of zeros with counts between them, so only runs are looked for: that is both faster than
-/// searching for matches and smaller than what zlib's fastest levels find. The output depends on the input alone, not
-/// on the processor, which keeps caches byte-identical across machines.
+/// Frames are mostly runs of zeros, so the encoder searches only for runs: this is faster than
+/// searching for matches, and the result is smaller than that of zlib's fastest levels. The output
+/// depends only on the input, not on the processor, so caches are byte-identical across machines.
 #[derive(Default)]
 pub struct ChunkCodec {
     shuffled: Vec<u8>,
@@ -383,7 +389,7 @@ pub struct ChunkCodec {
 }
 
 impl ChunkCodec {
-    /// Deflate level, which the dataset's filter names too.
+    /// Deflate level, which is also a parameter of the dataset's filter.
     pub const LEVEL: u8 = 1;
 
     /// Encodes the raw little-endian counts of one chunk.
@@ -400,7 +406,7 @@ impl ChunkCodec {
             strategy: Strategy::Rle,
             ..DeflateConfig::new(Self::LEVEL.into())
         };
-        // Nearly all of a large chunk is zeros, and memory for what it might at worst become is not taken in advance.
+        // Nearly all of a large chunk is zeros, so the worst case is not allocated at first.
         let bound = zlib_rs::compress_bound(plain.len());
         let rooms = if plain.len() > LARGE_CHUNK {
             [bound / 4, bound]
@@ -413,14 +419,14 @@ impl ChunkCodec {
                 return chunk.to_vec();
             }
         }
-        // The buffer had the library's own bound, the one condition on which that call can fail.
+        // The call fails only if the buffer is below the library's bound, and it was not.
         Vec::new()
     }
 
     /// Decodes one chunk into `raw`, which has the chunk's exact size.
     ///
     /// # Errors
-    /// Where the chunk is not a whole deflate stream of that size.
+    /// Returns an error if the chunk is not a complete deflate stream of that size.
     pub fn decode(
         &mut self,
         chunk: &[u8],

@@ -1,7 +1,7 @@
-//! Names of the classes: `gesture_mapping.csv`, or a file like it.
+//! Reads the names of the classes from `gesture_mapping.csv` or a similar file.
 //!
-//! A row is a name and a number, in either order, as `hand_clapping,1`; a first row without a number is a header. Numbers
-//! count from 1, as those of label files do, or from 0.
+//! A row is a name and a number in either order, for example `hand_clapping,1`; a first row without
+//! a number is a header. Numbers count from 1, like those of label files, or from 0.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -13,7 +13,7 @@ use crate::cache_format::{MAX_CLASSES, NAME_BYTES};
 use crate::file_kind::irregular;
 use crate::samples::{ListError, MAX_LIST_BYTES, lines, refuse_foreign};
 
-/// What is wrong with a mapping. Lines count from 1.
+/// An error in a mapping. Lines count from 1.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum MappingError {
     /// Not text.
@@ -21,48 +21,27 @@ pub enum MappingError {
     Text(#[from] ListError),
     /// A row that is not a name and a number.
     #[error("line {line} is {found:?}, not a name and a number, as in \"hand_clapping,1\"")]
-    Row {
-        /// The line.
-        line: usize,
-        /// What stands there.
-        found: String,
-    },
+    Row { line: usize, found: String },
     /// A name that no class can have.
     #[error(
         "line {line}: {found:?} is no name; a name has from 1 to {NAME_BYTES} bytes, none of them a control character"
     )]
-    Name {
-        /// The line.
-        line: usize,
-        /// What stands there.
-        found: String,
-    },
-    /// A number or a name that stands there before.
+    Name { line: usize, found: String },
+    /// A number or a name that occurs twice.
     #[error("line {line}: {found:?} stands there a second time")]
-    Twice {
-        /// The line.
-        line: usize,
-        /// What stands there.
-        found: String,
-    },
+    Twice { line: usize, found: String },
     /// Numbers with gaps.
     #[error("its {found} numbers are not those from 0 or from 1 on without a gap")]
-    Gaps {
-        /// How many there are.
-        found: usize,
-    },
-    /// No class at all, or more than labels can tell.
+    Gaps { found: usize },
+    /// No class, or more than a label can represent.
     #[error("it names {found} classes; there are from 1 to {MAX_CLASSES}")]
-    Number {
-        /// How many there are.
-        found: usize,
-    },
+    Number { found: usize },
 }
 
-/// Reads a mapping: the names in the order of their numbers.
+/// Reads a mapping and returns the names in the order of their numbers.
 ///
 /// # Errors
-/// See [`MappingError`].
+/// Returns an error if the mapping is invalid: see [`MappingError`].
 pub fn read_mapping(text: &[u8]) -> Result<Vec<String>, MappingError> {
     refuse_foreign(text)?;
     let mut rows: Vec<(usize, String)> = Vec::new();
@@ -122,24 +101,24 @@ pub fn read_mapping(text: &[u8]) -> Result<Vec<String>, MappingError> {
 /// Why a file cannot be used as a mapping.
 #[derive(Debug, Error)]
 pub enum MappingFileError {
-    /// It is no regular file.
+    /// It is not a regular file.
     #[error("it is {0}")]
     Irregular(&'static str),
     /// It cannot be read.
     #[error("{0}")]
     Read(io::Error),
-    /// It is longer than any mapping.
+    /// It exceeds the size limit of a mapping.
     #[error("it has more than {MAX_LIST_BYTES} bytes, the limit")]
     TooLong,
-    /// It says something impossible.
+    /// Its content is invalid.
     #[error("{0}")]
     Mapping(MappingError),
 }
 
-/// Reads the mapping in a file: the names in the order of their numbers.
+/// Reads a mapping from a file and returns the names in the order of their numbers.
 ///
 /// # Errors
-/// See [`MappingFileError`].
+/// Returns an error if the file is not a readable mapping: see [`MappingFileError`].
 pub fn read_mapping_file(path: &Path) -> Result<Vec<String>, MappingFileError> {
     if let Some(kind) = irregular(path).map_err(MappingFileError::Read)? {
         return Err(MappingFileError::Irregular(kind));

@@ -1,13 +1,11 @@
-//! One polarity event and the sensor it comes from.
+//! A polarity event and the sensor that it comes from.
 
 use std::fmt;
 
 /// Width and height of a sensor in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SensorSize {
-    /// Pixels in x.
     pub width: u32,
-    /// Pixels in y.
     pub height: u32,
 }
 
@@ -17,14 +15,14 @@ pub const DVS128: SensorSize = SensorSize {
     height: 128,
 };
 
-/// Polarities a frame keeps apart: 0 is OFF (darker), 1 is ON (brighter).
+/// Polarities in a frame: 0 is OFF (darker), 1 is ON (brighter).
 pub const POLARITIES: u32 = 2;
 
-/// The most pixels of a sensor in x or in y; the largest event cameras have 1280.
+/// Most pixels of a sensor in x or y. The largest event cameras have 1280.
 pub const MAX_PIXELS: u32 = 2048;
 
 impl SensorSize {
-    /// The size with so many columns and rows; `None` beyond [`MAX_PIXELS`], and for none at all.
+    /// A size of `width` x `height`; `None` if either is 0 or above [`MAX_PIXELS`].
     pub const fn checked(width: u32, height: u32) -> Option<Self> {
         if 0 < width && width <= MAX_PIXELS && 0 < height && height <= MAX_PIXELS {
             Some(Self { width, height })
@@ -62,6 +60,6 @@ pub struct Event {
     pub y: u16,
     /// True for ON.
     pub polarity: bool,
-    /// AEDAT's valid bit; filters clear it on events they reject.
+    /// AEDAT's valid bit. Filters clear it on events that they reject.
     pub valid: bool,
 }

@@ -1,16 +1,15 @@
-//! What a file is, so that errors can name it: what stands at a path, told without opening it, because a pipe would keep
-//! whoever opens it waiting; and what a file holds, told by its first bytes.
+//! Recognises files, so that errors can name them. `irregular` does not open the path, because
+//! opening a pipe would block. The other functions look at a file's first bytes.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
-/// What stands at `path`, links followed, if it is something other than a regular file; `None` where it is one or where
-/// there is nothing.
+/// The kind of file at `path`, following links; `None` if it is a regular file or does not exist.
 ///
 /// # Errors
-/// Where it cannot be looked at.
+/// Returns an error if the path cannot be examined.
 pub fn irregular(path: &Path) -> io::Result<Option<&'static str>> {
     let kind = match fs::metadata(path) {
         Ok(metadata) => metadata.file_type(),
@@ -30,11 +29,11 @@ pub fn irregular(path: &Path) -> io::Result<Option<&'static str>> {
     })
 }
 
-/// Bytes of a file that are looked through for what it is.
+/// First bytes of a file that are searched to recognise it.
 pub const FIRST: usize = 512;
 
-/// What a file is that was saved in place of data, told by its first bytes: a verb and what follows it. `None` for
-/// anything else.
+/// Recognises a file that was saved in place of data by its first bytes. Returns a verb and its
+/// object; `None` for anything else.
 pub fn foreign(start: &[u8]) -> Option<&'static str> {
     const LFS: &[u8] = b"version https://git-lfs.github.com/spec/";
     if start.is_empty() {
@@ -70,7 +69,7 @@ pub fn foreign(start: &[u8]) -> Option<&'static str> {
     None
 }
 
-/// What a file holds, told by its first bytes, if it is of a kind that people have: a verb and what follows it.
+/// Recognises a common kind of file by its first bytes. Returns a verb and its object.
 pub fn by_content(start: &[u8]) -> Option<&'static str> {
     const KINDS: [(&[u8], &str); 11] = [
         (b"\x1f\x8b", "is a .gz file"),

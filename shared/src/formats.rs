@@ -1,4 +1,4 @@
-//! What recordings and samples come in, brought into the one form that is indexed: AEDAT 3.1's packets.
+//! Converts recordings and samples of all formats to the form that is indexed: AEDAT 3.1 packets.
 
 mod aedat2;
 mod aedat3;
@@ -25,33 +25,31 @@ pub use self::samples::{
 use crate::SensorSize;
 use crate::aedat::{AedatError, CutShort, EVENT_BYTES, EventCounts};
 
-/// How recordings of all versions of AEDAT begin.
+/// First bytes of a recording in any version of AEDAT.
 pub const FIRST_AEDAT: &[u8] = b"#!AER-DAT";
 const FIRST_AEDAT2: &[u8] = b"#!AER-DAT2.";
 const FIRST_AEDAT30: &[u8] = b"#!AER-DAT3.0";
 const FIRST_AEDAT4: &[u8] = b"#!AER-DAT4.";
-/// Bytes that tell a format.
+/// First bytes of a file that identify its format.
 pub const FIRST_BYTES: usize = 12;
-/// How much larger than its file what is made of something compressed may become. SpikingJelly's files take some 6 bytes
-/// an event.
+/// Most bytes that one byte of a compressed file may become. SpikingJelly's files take about 6
+/// bytes per event.
 const RATIO: u64 = 16;
-/// How often the least that is allowed to what is compressed goes into the most.
+/// Ratio of the largest limit for compressed files to the smallest.
 const LEAST_IN_MOST: u64 = 4;
-/// Bytes that an event of a sample takes while it is brought into packets: its columns and the packet, as they grow.
+/// Bytes per event while a sample is converted: its columns and the packets, as they grow.
 const SAMPLE_EVENT: usize = 40;
-/// The same of a recording, of which there are packets only.
+/// Bytes per event while a recording is converted; there are only packets.
 const RECORDING_EVENT: usize = 2 * EVENT_BYTES;
 
-/// What a recording's or a sample's file is.
+/// The format of a recording or a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Format {
-    /// AEDAT 3.1: read where it lies.
+    /// AEDAT 3.1, read in place.
     Aedat3,
     /// AEDAT 3.0.
     Aedat30,
-    /// AEDAT 2.
     Aedat2,
-    /// AEDAT 4.
     Aedat4,
     /// SpikingJelly's `.npz`.
     Npz,
@@ -59,26 +57,27 @@ pub enum Format {
     Npy,
 }
 
-/// How recordings and samples are to be read, as far as they leave it open.
+/// How to read recordings and samples if they do not say it themselves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReadOptions {
-    /// Size of the frames, which goes before what a recording says.
+    /// Size of the frames. It overrides the size in the recording.
     pub sensor: Option<SensorSize>,
-    /// How AEDAT 2's addresses are packed, which goes before the camera's name.
+    /// Layout of AEDAT 2's addresses. It overrides the camera's name.
     pub layout: Option<AddressLayout>,
-    /// Which of several event streams (AEDAT 4) or cameras (AEDAT 3) is read, by its number.
+    /// Number of the event stream (AEDAT 4) or camera (AEDAT 3) to read, if there are several.
     pub stream: Option<i32>,
     /// Whether events with a clear valid bit count.
     pub keep_invalid: bool,
-    /// Whether events outside the sensor are left out and counted, instead of being an error.
+    /// Whether events outside the sensor are left out and counted instead of causing an error.
     pub ignore_outside: bool,
 }
 
 impl ReadOptions {
-    /// Refuses options that say nothing of a file of this format: another one is meant, or another file.
+    /// Rejects options that have no effect on this format, because the user meant another option or
+    /// another file.
     ///
     /// # Errors
-    /// If there is such an option.
+    /// Returns an error if there is such an option.
     pub fn check(&self, format: Format) -> Result<(), FormatError> {
         let unused = |option, wanted| FormatError::Unused {
             option,
@@ -96,51 +95,46 @@ impl ReadOptions {
     }
 }
 
-/// A recording as it is indexed.
+/// A recording in the form that is indexed.
 #[derive(Debug)]
 pub struct Decoded<'a> {
-    /// AEDAT 3.
+    /// The recording as AEDAT 3.
     pub packets: Cow<'a, [u8]>,
     /// Size of the frames.
     pub sensor: SensorSize,
-    /// How it was read, and what decided that: a line for people.
+    /// How the recording was read, and why: a line for the user.
     pub recognised: String,
-    /// What was left out on the way.
+    /// Numbers of events left out during conversion.
     pub seen: EventCounts,
-    /// Where it ends too early, if it does.
+    /// Set if the recording ends too early.
     pub cut_short: Option<CutShort>,
 }
 
 /// What is wrong with a recording or a sample.
 #[derive(Debug, Error)]
 pub enum FormatError {
-    /// AEDAT 3.
     #[error(transparent)]
     Aedat3(#[from] AedatError),
-    /// AEDAT 2.
     #[error(transparent)]
     Aedat2(#[from] Aedat2Error),
-    /// AEDAT 4.
     #[error(transparent)]
     Aedat4(#[from] Aedat4Error),
-    /// A sample's file.
     #[error(transparent)]
     Sample(#[from] SampleError),
-    /// An option that says nothing of this format.
+    /// An option has no effect on this format.
     #[error("{option} is for {wanted}, and this is {found}; leave it out")]
     Unused {
-        /// The option.
         option: &'static str,
-        /// The formats that it is for.
+        /// The formats to which the option applies.
         wanted: &'static str,
-        /// What the file is.
+        /// The format of the file.
         found: Format,
     },
 }
 
 impl Format {
-    /// The format of a recording, by its first bytes. What is none of them is taken for AEDAT 3, whose reader says what it
-    /// found.
+    /// Detects the format of a recording by its first bytes. Unknown bytes count as AEDAT 3, whose
+    /// reader reports what it found.
     pub fn of_recording(start: &[u8]) -> Self {
         if start.starts_with(FIRST_AEDAT2) {
             Self::Aedat2
@@ -153,9 +147,10 @@ impl Format {
         }
     }
 
-    /// Bytes that work on a file of `size` bytes takes; `floor` bytes are allowed at least to what is compressed.
+    /// Bytes needed to process a file of `size` bytes. `floor` is the smallest limit for compressed
+    /// files.
     pub fn memory(self, size: u64, floor: u64, options: &ReadOptions) -> u64 {
-        // What is left out of AEDAT 3 is left out in a copy.
+        // Events of AEDAT 3 are left out in a copy.
         let copy = match self {
             Self::Aedat3 if options.ignore_outside || options.stream.is_some() => size,
             _ => self.room(size, floor),
@@ -163,12 +158,12 @@ impl Format {
         size.saturating_add(copy)
     }
 
-    /// Bytes that what is made of such a file may take.
+    /// Bytes that the converted file may take.
     fn room(self, size: u64, floor: u64) -> u64 {
         match self {
             Self::Aedat3 => 0,
             Self::Aedat30 => size,
-            // Eight bytes an event in either form; packets have headers.
+            // Both forms have eight bytes per event; packets also have headers.
             Self::Aedat2 => size.saturating_add(size / 8 + 4096),
             _ => size
                 .saturating_mul(RATIO)
@@ -176,7 +171,7 @@ impl Format {
         }
     }
 
-    /// How many events may be made of such a file.
+    /// Most events that the converted file may have.
     pub fn max_events(self, size: u64, floor: u64) -> usize {
         let an_event = match self {
             Self::Aedat2 => EVENT_BYTES,
@@ -200,10 +195,11 @@ impl fmt::Display for Format {
     }
 }
 
-/// Brings a recording into the form that is indexed.
+/// Converts a recording to the form that is indexed.
 ///
 /// # Errors
-/// If it departs from its format, or if neither it nor `options` say how to read it.
+/// Returns an error if the recording departs from its format, or if neither it nor `options` says
+/// how to read it.
 pub fn decode<'a>(
     recording: &'a [u8],
     format: Format,

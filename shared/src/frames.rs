@@ -1,21 +1,22 @@
-//! A sample's events, divided into frames and counted per cell.
+//! Divides a sample's events into frames and counts them per cell.
 //!
 //! The semantics are SpikingJelly 2.0's (`integrate_events_by_fixed_frames_number`,
-//! `integrate_events_by_fixed_duration`). Two cases it leaves open are settled here so that every event is in
-//! exactly one frame: an empty slice of time is an empty frame, and where times go backwards an event goes to the
-//! frame of its own time, the nearest frame where that lies outside the sample.
+//! `integrate_events_by_fixed_duration`). SpikingJelly leaves two cases open. Here, an empty slice
+//! of time is an empty frame. If times go backwards, an event goes to the frame of its own time, or
+//! to the nearest frame if that time lies outside the sample. Every event is thus in exactly one
+//! frame.
 
 use crate::recording::WindowEvents;
 use crate::split_mode::SplitMode;
 
-/// The most frames of a fixed duration a sample may have.
+/// Most frames that a sample may have if their duration is fixed.
 pub const MAX_FRAMES_BY_DURATION: i64 = 16_384;
 
-/// Bytes of frames counted at once where times go backwards, 64 of a DVS128's: what bounds the memory such a sample
-/// takes.
+/// Bytes of frames that are counted at once if times go backwards: 64 frames of a DVS128. This
+/// bounds the memory of such a sample.
 const AT_ONCE: usize = 2 << 20;
 
-/// T for a sample; `Err` holds the number a too short duration would give.
+/// T of a sample; `Err` with the number of frames if the duration is too short.
 pub fn frame_count(events: &WindowEvents<'_>, split: SplitMode) -> Result<usize, i64> {
     match split {
         SplitMode::Number { frames } | SplitMode::Time { frames } => Ok(frames as usize),
@@ -60,12 +61,12 @@ pub fn integrate(
     }
 }
 
-/// Events per cell, `[polarity, y, x]`. Nearly all counts fit a byte, so bytes are what is counted in: a frame then
-/// fits the processor's first cache.
+/// Events per cell, `[polarity, y, x]`. Nearly all counts fit a byte, so a frame counts in bytes
+/// and fits the processor's L1 cache.
 pub struct Frame {
     /// Counts modulo 256.
     low: Vec<u8>,
-    /// The cell of every count that has passed a multiple of 256, once for each.
+    /// The cell of every count that passed a multiple of 256, once per multiple.
     carried: Vec<usize>,
 }
 
@@ -79,7 +80,7 @@ impl Frame {
 
     #[inline]
     fn count(&mut self, cell: usize) {
-        // A recording's index has checked every coordinate, so no cell lies outside.
+        // The recording's index has checked every coordinate, so every cell is in range.
         if let Some(count) = self.low.get_mut(cell) {
             *count = count.wrapping_add(1);
             if *count == 0 {
@@ -88,12 +89,11 @@ impl Frame {
         }
     }
 
-    /// The counts, where all fit a byte.
+    /// The counts, if all fit a byte.
     pub fn bytes(&self) -> Option<&[u8]> {
         self.carried.is_empty().then_some(&self.low)
     }
 
-    /// The counts.
     pub fn counts(&self) -> Vec<u32> {
         let mut counts: Vec<u32> = self.low.iter().map(|&c| c.into()).collect();
         for &cell in &self.carried {
@@ -108,10 +108,10 @@ impl Frame {
     }
 }
 
-/// The frame being counted and how many are still to come.
+/// The current frame and the number of frames left.
 struct Frames {
     current: Frame,
-    /// Frames not yet finished, the current one included.
+    /// Unfinished frames, including the current one.
     left: usize,
 }
 
@@ -128,11 +128,12 @@ impl Frames {
     }
 }
 
-/// The first and last moment of each frame, in microseconds after the sample's first event, for people to see; `None`
-/// for a frame without events where the events decide what it spans.
+/// First and last time of each frame, in microseconds after the sample's first event, for display.
+/// All are `None` for an empty sample.
 ///
-/// Frames split by number span from their earliest event to their latest. The others span what the split gives them,
-/// whatever is in them, the last of those split by time to the last event.
+/// Frames split by number span from their earliest event to their latest; a frame without events
+/// is `None`. Other frames span their slice of time, whatever events they have. The last frame of
+/// a split by time ends at the last event.
 pub fn time_spans(
     events: &WindowEvents<'_>,
     split: SplitMode,
@@ -170,7 +171,7 @@ pub fn time_spans(
     spans
 }
 
-/// Frame i takes events `i * d .. (i + 1) * d` with d = N / T, the last all that are left.
+/// Frame i takes events `i * d .. (i + 1) * d` with d = N / T. The last frame takes the rest.
 fn by_number(events: &WindowEvents<'_>, frames: &mut Frames, done: &mut impl FnMut(&Frame)) {
     let share = events.number / frames.left as u64;
     let mut room = share;
@@ -184,7 +185,8 @@ fn by_number(events: &WindowEvents<'_>, frames: &mut Frames, done: &mut impl FnM
     });
 }
 
-/// Frame i takes `t_first + i * length <= t < t_first + (i + 1) * length`, the last all later ones.
+/// Frame i takes `t_first + i * length <= t < t_first + (i + 1) * length`. The last frame takes all
+/// later events.
 fn by_time(
     events: &WindowEvents<'_>,
     length: i64,
@@ -209,8 +211,8 @@ fn by_time(
             .div_euclid(length)
             .clamp(0, last as i64) as usize,
     };
-    // One pass for each group of frames, over what blocks may hold events of it, so that memory does not grow with the
-    // number of events.
+    // Each group of frames has one pass over the blocks that may have its events, so that memory
+    // does not grow with the number of events.
     let at_once = (AT_ONCE / events.sensor().frame_cells()).max(1);
     let mut group: Vec<Frame> = (0..=last.min(at_once - 1))
         .map(|_| Frame::new(events.sensor().frame_cells()))
@@ -222,7 +224,8 @@ fn by_time(
     for first in (0..=last).step_by(at_once) {
         let group = &mut group[..at_once.min(last + 1 - first)];
         let next = first + group.len();
-        // The outermost frames take what lies outside them too, and without a length the last takes everything.
+        // The outermost frames also take events outside them. If the length is 0, the last frame
+        // takes everything.
         let (from, to) = match (first, length) {
             (_, ..=0) => (i64::MIN, i64::MAX),
             (0, _) if next > last => (i64::MIN, i64::MAX),

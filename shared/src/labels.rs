@@ -20,12 +20,12 @@ pub const LABEL_NAMES: [&str; CLASSES] = [
     "other_gestures",
 ];
 
-/// The eleven gestures, as a cache names its classes.
+/// The eleven gestures, in the type of a cache's class names.
 pub fn gestures() -> Vec<String> {
     LABEL_NAMES.map(str::to_owned).to_vec()
 }
 
-/// The first of these names of classes, for a message, and how many there are besides.
+/// The first class names, for a message, and the number of further ones.
 pub fn listed(names: &[String]) -> String {
     some_of(names, 6)
 }
@@ -35,8 +35,8 @@ pub fn is_gestures(names: &[String]) -> bool {
     names.iter().eq(LABEL_NAMES.iter())
 }
 
-/// The label that a gesture has in a mirror, by label: right and left are exchanged, and with them the sense of rotation,
-/// which is that of the arm's circle as the camera sees it.
+/// The label of the mirrored gesture, by label: right and left are exchanged, and so is the sense
+/// of rotation of the arm as the camera sees it.
 pub const MIRRORED: [u8; CLASSES] = [0, 2, 1, 6, 5, 4, 3, 7, 8, 9, 10];
 
 #[cfg(test)]

@@ -1,22 +1,23 @@
-//! What `dvs-prep` and `dvs-train` have in common.
+//! Code shared by `dvs-prep` and `dvs-train`.
 //!
-//! From an input to frames, one module a step:
-//! [`archive`] finds the input and reads its members; [`formats`] brings a recording or a sample of any format into one
-//! form, packets of AEDAT 3.1 ([`aedat`]); [`recording`] indexes them; [`samples`] and [`classes`] read label files, trial
-//! lists and the names of classes; [`frames`] counts a sample's events.
+//! These modules turn an input into frames: [`archive`] finds the input and reads its members;
+//! [`formats`] converts a recording or a sample of any format into packets of AEDAT 3.1
+//! ([`aedat`]); [`recording`] indexes them; [`samples`] and [`classes`] read label files, trial
+//! lists and class names; [`frames`] counts a sample's events.
 //!
 //! [`sample_input`] lists the samples of any input and reads those that [`select`] chooses.
 //!
-//! What the frame cache is: [`cache_format`] has its names, types and chunk encoding, [`cache_file`] opens, checks and reads
-//! one. [`labels`], [`event`] and [`split_mode`] are what both speak of, and [`words`] how messages say it.
+//! The frame cache: [`cache_format`] has its names, types and chunk encoding; [`cache_file`] opens,
+//! checks and reads it. [`labels`], [`event`] and [`split_mode`] define the types that both parts
+//! use, and [`words`] the wording of messages.
 //!
-//! [`output`] writes files that are whole or not there. `view` makes pictures of frames, with the feature of that name;
-//! `read_args` has the options that both programs have, and `manual` their man pages and completions, with the feature
-//! `cli`.
+//! [`output`] writes files that are either complete or absent. `view` (feature `view`) makes
+//! pictures of frames. `read_args` and `manual` (feature `cli`) have the options, man pages and
+//! completions of both programs.
 //!
-//! The modules stand below in the order in which they may use each other: each uses only those above it.
+//! The modules are declared below in order of dependency: each uses only those above it.
 //!
-//! Nothing here decides where files lie, what is printed or how many threads run.
+//! This crate does not decide where files are stored, what is printed or how many threads run.
 
 pub mod words;
 

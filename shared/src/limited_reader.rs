@@ -1,13 +1,12 @@
-//! A reader of at most so many bytes, for what would read on and on to find its way.
+//! A reader with a byte limit, for code that might search a whole file.
 
 use std::cell::Cell;
 use std::io::{self, Read, Seek, SeekFrom};
 
-/// A reader of at most so many bytes; without bound where [`u64::MAX`] are allowed.
+/// A reader with a byte limit; [`u64::MAX`] means no limit.
 pub struct LimitedReader<'a, R> {
-    /// What is read.
     pub inner: R,
-    /// Bytes that may still be read of it.
+    /// Number of bytes that may still be read.
     pub allowed: &'a Cell<u64>,
 }
 

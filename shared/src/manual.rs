@@ -1,4 +1,4 @@
-//! What a program says of its own command line, in the forms that shells and `man` read.
+//! Generates shell completions and man pages from a program's command line.
 
 use std::fs;
 use std::io;
@@ -11,23 +11,22 @@ use thiserror::Error;
 
 use crate::output::{AtomicFile, LockError, OutputLock};
 
-/// Why a page was not written. Those before it were.
+/// Why a page was not written. The pages before it were.
 #[derive(Debug, Error)]
 pub enum ManualError {
-    /// The file system refused.
+    /// The file system reported an error.
     #[error("cannot write {path}")]
     Io {
         /// The page or the folder.
         path: PathBuf,
-        /// Its reason.
         source: io::Error,
     },
-    /// A page cannot be kept from others who write it too.
+    /// The page cannot be locked.
     #[error(transparent)]
     Lock(#[from] LockError),
 }
 
-/// The script that completes the commands and options of `command` in `shell`.
+/// Returns the script that completes the commands and options of `command` in `shell`.
 pub fn completions(mut command: Command, shell: Shell) -> Vec<u8> {
     let name = command.get_name().to_owned();
     let mut script = Vec::new();
@@ -35,11 +34,11 @@ pub fn completions(mut command: Command, shell: Shell) -> Vec<u8> {
     script
 }
 
-/// Writes a man page for `command` and one for each of its subcommands into `folder`, which is made where there is
-/// none, and returns where they lie.
+/// Writes man pages for `command` and each of its subcommands into `folder`, creates the folder if
+/// necessary, and returns the paths of the pages.
 ///
 /// # Errors
-/// Where a page cannot be written.
+/// Returns an error if a page cannot be written.
 pub fn write_man_pages(command: Command, folder: &Path) -> Result<Vec<PathBuf>, ManualError> {
     let error = |path: &Path| {
         let path = path.to_owned();
@@ -64,7 +63,7 @@ pub fn write_man_pages(command: Command, folder: &Path) -> Result<Vec<PathBuf>, 
     Ok(pages)
 }
 
-/// A command and all below it.
+/// A command and all its subcommands.
 fn commands(command: &Command) -> Vec<&Command> {
     let below = command.get_subcommands().filter(|c| !c.is_hide_set());
     let mut all = vec![command];

@@ -1,5 +1,5 @@
-//! Files and folders that appear under their final name only once they are whole, and the lock that keeps two runs from
-//! making the same one.
+//! Files and folders that get their final name only when they are complete, and the lock that
+//! prevents two runs from making the same output.
 
 mod atomic_file;
 mod atomic_folder;

@@ -1,4 +1,5 @@
-//! Command-line options for what recordings and samples may leave open: the same in every command that reads them.
+//! Command-line options for what recordings and samples leave open, shared by all commands that
+//! read them.
 
 use std::path::PathBuf;
 
@@ -12,29 +13,32 @@ use crate::formats::{AddressLayout, ReadOptions};
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Reading recordings")]
 pub struct ReadArgs {
-    /// Size of the sensor in pixels [default: what the recordings say; 128x128 for samples in .npz and .npy files]
+    /// Size of the sensor in pixels [default: as the recording says; 128x128 for samples in .npz
+    /// and .npy files]
     #[arg(long, value_name = "WxH", value_parser = parse_sensor)]
     pub sensor: Option<SensorSize>,
-    /// How AEDAT 2 packs events into addresses: dvs128, davis or dvs640 [default: as the camera that the recording names]
+    /// How AEDAT 2 packs events into addresses: dvs128, davis or dvs640 [default: the layout of the
+    /// camera that the recording names]
     #[arg(long, value_name = "LAYOUT")]
     pub layout: Option<AddressLayout>,
-    /// The event stream (AEDAT 4) or camera (AEDAT 3) to read, by its number, if a recording holds several
+    /// Number of the event stream (AEDAT 4) or camera (AEDAT 3) to read, if a recording holds
+    /// several
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub stream: Option<i32>,
-    /// Names of the classes: a CSV file with rows like `hand_clapping,1` [default: gesture_mapping.csv of the input, else
-    /// the eleven gestures]
+    /// CSV file of class names, with rows like `hand_clapping,1` [default: gesture_mapping.csv of
+    /// the input, or else the eleven gestures]
     #[arg(long, value_name = "FILE")]
     pub classes: Option<PathBuf>,
-    /// Count events whose valid bit is clear, as SpikingJelly does
+    /// Count events with a clear valid bit, as SpikingJelly does
     #[arg(long)]
     pub keep_invalid: bool,
-    /// Leave out events outside the sensor and count them; without it they are an error
+    /// Leave out events outside the sensor and count them; without this option they are an error
     #[arg(long)]
     pub ignore_outside: bool,
 }
 
 impl ReadArgs {
-    /// The options themselves.
+    /// Converts the arguments to options of the readers.
     pub fn options(&self) -> ReadOptions {
         ReadOptions {
             sensor: self.sensor,
@@ -45,7 +49,8 @@ impl ReadArgs {
         }
     }
 
-    /// The first of the options that is given: a frame cache, whose frames are made already, takes none of them.
+    /// The first given option. A frame cache accepts none of them, because its frames already
+    /// exist.
     pub fn given(&self) -> Option<&'static str> {
         let options = [
             ("--sensor", self.sensor.is_some()),
@@ -60,10 +65,10 @@ impl ReadArgs {
     }
 }
 
-/// A sensor's size, as 128x128.
+/// Parses a sensor size such as 128x128.
 ///
 /// # Errors
-/// If `text` is no size, or a larger one than any sensor's.
+/// Returns an error if `text` is not a size or exceeds that of any sensor.
 pub fn parse_sensor(text: &str) -> Result<SensorSize, String> {
     let pixels = text.split_once(['x', 'X']);
     let pixels = pixels.and_then(|(w, h)| w.trim().parse().ok().zip(h.trim().parse().ok()));

@@ -1,10 +1,10 @@
-//! One recording: its bytes, their index, and the events of any window of time.
+//! A recording: its bytes, its index, and the events of any time window.
 
 use crate::Event;
 use crate::aedat::{self, AedatError, Block, CutShort, EventCounts, Index, Stretch};
 use crate::event::SensorSize;
 
-/// A recording that has been checked from end to end.
+/// A recording whose bytes have all been checked.
 #[derive(Debug)]
 pub struct Recording<'a> {
     bytes: &'a [u8],
@@ -20,22 +20,22 @@ pub struct WindowEvents<'a> {
     start: i64,
     end: i64,
     parts: Vec<Part>,
-    /// How many there are.
+    /// Number of events.
     pub number: u64,
-    /// Time of the first, in microseconds; 0 where there are none.
+    /// Time of the first event in file order, in microseconds; 0 if there are none.
     pub t_first: i64,
-    /// Time of the last in file order; 0 where there are none.
+    /// Time of the last event in file order; 0 if there are none.
     pub t_last: i64,
-    /// Whether their times never decrease.
+    /// Whether times never decrease.
     pub sorted: bool,
 }
 
-/// A block that holds events of the window.
+/// A block with events in the window.
 #[derive(Debug)]
 struct Part {
-    /// Its place in the index.
+    /// Position in the index.
     block: u32,
-    /// Whether all its events are the window's.
+    /// Whether all events of the block are in the window.
     whole: bool,
 }
 
@@ -43,7 +43,7 @@ impl<'a> Recording<'a> {
     /// Checks and indexes `bytes`.
     ///
     /// # Errors
-    /// See [`AedatError`].
+    /// Returns an error if the recording is invalid: see [`AedatError`].
     pub fn new(
         bytes: &'a [u8],
         sensor: SensorSize,
@@ -58,17 +58,16 @@ impl<'a> Recording<'a> {
         })
     }
 
-    /// What the recording holds.
     pub fn counts(&self) -> EventCounts {
         self.index.counts
     }
 
-    /// Where it ends inside its last packet, if it does.
+    /// `Some` if the recording ends inside its last packet.
     pub fn cut_short(&self) -> Option<CutShort> {
         self.index.cut_short
     }
 
-    /// First and last moment of the recording in microseconds, or `None` where no event counts.
+    /// First and last time of the recording in microseconds; `None` if no event counts.
     pub fn span(&self) -> Option<(i64, i64)> {
         let blocks = self.index.blocks.iter().map(|b| &b.events);
         let first = blocks.clone().map(|e| e.t_min).min()?;
@@ -76,7 +75,7 @@ impl<'a> Recording<'a> {
         Some((first, last))
     }
 
-    /// Every event that counts with `start <= t < end` (microseconds).
+    /// Selects every event that counts with `start <= t < end` (microseconds).
     pub fn window(&'a self, start: i64, end: i64) -> WindowEvents<'a> {
         let mut all = Stretch::EMPTY;
         let mut parts = Vec::new();
@@ -106,7 +105,7 @@ impl<'a> Recording<'a> {
         }
     }
 
-    /// What a block holds of a window that does not hold all of it.
+    /// Summarises the events of a window in a block that lies only partly in it.
     fn part_of(&self, block: &Block, start: i64, end: i64) -> Stretch {
         let mut part = Stretch::EMPTY;
         block.for_each(self.bytes, |e| {
@@ -126,19 +125,19 @@ impl<'a> Recording<'a> {
 }
 
 impl WindowEvents<'_> {
-    /// Size of the sensor they come from.
     pub fn sensor(&self) -> SensorSize {
         self.recording.sensor
     }
 
-    /// Calls `event` with the time (microseconds) and the cell (index into `[polarity, y, x]`) of every event.
+    /// Calls `event` with the time (microseconds) and the cell (index into `[polarity, y, x]`) of
+    /// every event.
     #[inline]
     pub fn for_each(&self, event: impl FnMut(i64, usize)) {
         self.for_each_near(i64::MIN, i64::MAX, event);
     }
 
-    /// As [`WindowEvents::for_each`], but may leave out events before `from` and from `to` on, as far as whole blocks
-    /// hold nothing else.
+    /// Like [`WindowEvents::for_each`], but skips blocks whose events are all before `from`, or all
+    /// at `to` or later.
     #[inline]
     pub fn for_each_near(&self, from: i64, to: i64, mut event: impl FnMut(i64, usize)) {
         let SensorSize { width, height } = self.recording.sensor;

@@ -1,6 +1,6 @@
-//! The samples of any input, one at a time: a frame cache, a recording, a file of one sample, or a dataset in a folder or an
-//! archive. What `dvs-prep prepare` makes a cache of, this reads in the same way, for programs that want few of the
-//! samples.
+//! Reads single samples of any input: a frame cache, a recording, a file of one sample, or a
+//! dataset in a folder or an archive. It reads them exactly as `dvs-prep prepare` does, for
+//! programs that need only a few samples.
 
 mod lists;
 mod read;
@@ -25,139 +25,110 @@ use crate::{CacheError, CacheFile, Set};
 /// How samples are read.
 #[derive(Clone, Debug)]
 pub struct InputOptions {
-    /// What recordings and samples leave open.
+    /// Options for what recordings and samples leave open.
     pub read: ReadOptions,
-    /// A file of class names that goes before the input's own.
+    /// A file of class names that overrides the input's own.
     pub classes: Option<PathBuf>,
-    /// Names of the classes if neither that file nor the input names them.
+    /// Class names if neither that file nor the input has any.
     pub default_names: Vec<String>,
-    /// First microsecond, and first microsecond after, of the part of a recording that is wanted instead of its labelled
-    /// samples.
+    /// Start (inclusive) and end (exclusive) in microseconds of the part of a recording to use
+    /// instead of its labelled samples.
     pub span: Option<(i64, i64)>,
-    /// Bytes of memory that a recording may take.
+    /// Maximum memory for a recording, in bytes.
     pub memory: u64,
 }
 
 /// Why samples cannot be listed or read.
 #[derive(Debug, Error)]
 pub enum InputError {
-    /// The input is none that is known.
+    /// The input is of no known kind.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    /// It is a cache, which cannot be read.
+    /// The input is a cache that cannot be read.
     #[error(transparent)]
     Cache(#[from] CacheError),
     /// A file cannot be read.
     #[error("cannot read {path}: {reason}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        reason: io::Error,
-    },
-    /// A list or label file says something impossible.
+    Read { path: PathBuf, reason: io::Error },
+    /// A list or label file is invalid.
     #[error("{file}: {reason}")]
     List {
-        /// Its name.
         file: String,
-        /// Where and how.
+        /// Position and kind of the error.
         reason: ListError,
     },
-    /// The file that `--classes` names is no mapping.
+    /// The file given by `--classes` is not a valid mapping.
     #[error("cannot use {path} for --classes: {reason}")]
     Classes {
-        /// The file.
         path: PathBuf,
-        /// Why.
         reason: MappingFileError,
     },
-    /// A recording or a sample departs from its format, or does not say how to read it.
+    /// A recording or a sample violates its format, or does not say how to read it.
     #[error("{file}: {reason}")]
     Format {
-        /// Its name.
         file: String,
-        /// Where and how.
+        /// Position and kind of the error.
         reason: FormatError,
     },
     /// A trial list is missing.
     #[error("{path}: {file} is missing")]
-    ListMissing {
-        /// The input.
-        path: PathBuf,
-        /// The list.
-        file: String,
-    },
-    /// More label rows than any dataset has.
+    ListMissing { path: PathBuf, file: String },
+    /// The label files have more rows than any dataset.
     #[error("its label files have more than {0} rows, the limit")]
     TooManyRows(usize),
     /// A listed recording is missing.
     #[error("{path} holds no recording {names}")]
-    RecordingMissing {
-        /// The input.
-        path: PathBuf,
-        /// Their names.
-        names: String,
-    },
-    /// A part of a recording is wanted of something that is none.
+    RecordingMissing { path: PathBuf, names: String },
+    /// A part of a recording is requested, but the input is not a recording.
     #[error("--start-us and --end-us are for one recording; name its file, not {0}")]
     NoRecording(PathBuf),
-    /// A part that ends before it begins.
+    /// The requested part ends before it begins.
     #[error("--start-us {0} is not before --end-us {1}")]
     Span(i64, i64),
-    /// A file is too large to be read.
+    /// A file is too large to read.
     #[error("{file} has more than {limit} bytes, the limit{}", if *.is_list { "" } else { ", which --memory raises" })]
     TooLarge {
-        /// Its name.
         file: String,
-        /// The limit.
         limit: u64,
-        /// Whether it is a list or a label file, whose limit is fixed.
+        /// Whether the file is a list or a label file, whose limit is fixed.
         is_list: bool,
     },
-    /// Recordings with trial lists and samples in folders, together.
+    /// The input holds both recordings with trial lists and samples in folders.
     #[error(
         "{path} holds samples in folders of their own and recordings too; name the folder or archive of one of both"
     )]
-    Mixed {
-        /// The input.
-        path: PathBuf,
-    },
-    /// Two files of one name.
+    Mixed { path: PathBuf },
+    /// Two files have the same name.
     #[error("{file} stands in the archive twice")]
-    Doubled {
-        /// Its name.
-        file: String,
-    },
-    /// The sample that is wanted is not there.
+    Doubled { file: String },
+    /// The requested sample does not exist.
     #[error("cannot choose a sample of {path}: {reason}{}", .left_out.first().map_or(String::new(), |note| format!("; {note}")))]
     Choice {
-        /// The input.
         path: PathBuf,
-        /// Why.
         reason: ChoiceError,
-        /// What was left out, if anything was.
+        /// Notes on omitted files.
         left_out: Vec<String>,
     },
 }
 
-/// What an input is.
+/// The kind of an input.
 #[derive(Debug)]
 enum Kind {
     Cache(Box<CacheFile>),
     Recording,
-    /// One sample, and its place in a dataset if its folders say one.
+    /// A file of one sample, and its place in a dataset if its folders show one.
     Sample(Format, Option<SampleId>),
     Dataset(Archive),
 }
 
-/// An input that was recognised, and the samples that are known of it.
+/// A recognised input and its known samples.
 #[derive(Debug)]
 pub struct SampleInput {
     path: PathBuf,
     kind: Kind,
     options: InputOptions,
     listed: Vec<Listed>,
-    /// Where each of the listed samples comes from.
+    /// The source of each listed sample.
     places: Vec<Place>,
     label_names: Vec<String>,
     names_are_said: bool,
@@ -165,10 +136,10 @@ pub struct SampleInput {
 }
 
 impl SampleInput {
-    /// Recognises what lies at `path`. No more of it is read than that takes.
+    /// Recognises the input at `path` and reads no more of it than necessary.
     ///
     /// # Errors
-    /// If nothing that is known lies there, or if `options` do not go with it.
+    /// Returns an error if the input is of no known kind, or if `options` do not suit it.
     pub fn open(path: &Path, options: InputOptions) -> Result<Self, InputError> {
         if let Some((start, end)) = options.span.filter(|(start, end)| start >= end) {
             return Err(InputError::Span(start, end));
@@ -179,7 +150,7 @@ impl SampleInput {
         };
         let metadata = fs::metadata(path).map_err(read_error)?;
         if !metadata.is_file() && !metadata.is_dir() {
-            // A pipe would keep whoever opens it waiting.
+            // Opening a pipe would block.
             return Err(InputError::Archive(ArchiveError::NotAFile {
                 path: path.to_owned(),
             }));
@@ -204,7 +175,7 @@ impl SampleInput {
         } else if !path.is_dir() && ending("npy") {
             sample(Format::Npy)
         } else if !path.is_dir() && path.file_name().is_some_and(is_recording) {
-            // Its name says what it should be, and its reader says what it is instead.
+            // The name claims a recording; if it is not, the reader reports what it is.
             Kind::Recording
         } else {
             let mut archive = Archive::find(path)?;
@@ -231,12 +202,11 @@ impl SampleInput {
         Ok(input)
     }
 
-    /// What lies there.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What it is.
+    /// The kind of input, in a word.
     pub fn kind(&self) -> &'static str {
         match self.kind {
             Kind::Cache(_) => "cache",
@@ -246,7 +216,7 @@ impl SampleInput {
         }
     }
 
-    /// The cache, if it is one.
+    /// The cache, if the input is one.
     pub fn cache(&self) -> Option<&CacheFile> {
         match &self.kind {
             Kind::Cache(cache) => Some(cache),
@@ -254,7 +224,7 @@ impl SampleInput {
         }
     }
 
-    /// Bytes of its files, for who shows progress.
+    /// Total size of the input's files in bytes, for progress display.
     pub fn bytes(&self) -> u64 {
         let size = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
         match &self.kind {
@@ -266,31 +236,31 @@ impl SampleInput {
         }
     }
 
-    /// The samples that are known.
+    /// The known samples.
     pub fn samples(&self) -> &[Listed] {
         &self.listed
     }
 
-    /// Names of the classes by label.
+    /// Class names by label.
     pub fn label_names(&self) -> &[String] {
         &self.label_names
     }
 
-    /// Whether the input or the user names the classes; if not, they are taken for the eleven gestures.
+    /// Whether the input or the user names the classes; if not, the default names apply.
     pub fn names_are_said(&self) -> bool {
         self.names_are_said
     }
 
-    /// What a user should know of what was read since the last call.
+    /// Returns the notes for the user that were collected since the last call.
     pub fn take_notes(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notes)
     }
 
-    /// Finds the samples that are `wanted` and returns their places among [`SampleInput::samples`]. No more is read than is
-    /// needed to find them; its bytes are counted in `read`.
+    /// Finds the `wanted` samples and returns their indices in [`SampleInput::samples`]. It reads
+    /// only what it needs and counts those bytes in `read`.
     ///
     /// # Errors
-    /// If there is no such sample, or if the input cannot be read.
+    /// Returns an error if there is no such sample, or if the input cannot be read.
     pub fn find(&mut self, wanted: &Wanted, read: &AtomicU64) -> Result<Vec<usize>, InputError> {
         self.listed.clear();
         self.places.clear();
@@ -333,12 +303,13 @@ impl SampleInput {
         chosen.map_err(|reason| InputError::Choice {
             path: self.path.clone(),
             reason,
-            // What was left out may be what is missing.
+            // The sample may be among what was left out.
             left_out: std::mem::take(&mut self.notes),
         })
     }
 
-    /// The samples of one recording: those that its label file names, or the part that is asked for, or else all of it.
+    /// Lists the samples of one recording: those of its label file, the requested part, or the
+    /// whole recording.
     fn list_recording(&mut self) -> Result<(), InputError> {
         let recording = recording_name(&self.path);
         let labels = self
@@ -379,7 +350,7 @@ impl SampleInput {
         Ok(())
     }
 
-    /// Names the classes as far as they are known before anything is read.
+    /// Sets the class names that are known before the samples are read.
     fn name_classes(&mut self) -> Result<(), InputError> {
         if let Kind::Cache(cache) = &self.kind {
             (self.label_names, self.names_are_said) = (cache.header.label_names.clone(), true);
@@ -393,10 +364,10 @@ impl SampleInput {
             (self.label_names, self.names_are_said) = (names, true);
             return Ok(());
         }
-        // The names of a dataset's classes are among its files.
+        // A dataset contains its own class names.
         let beside = match &self.kind {
             Kind::Recording => self.path.with_file_name(MAPPING_NAME),
-            // The folder that holds the sets.
+            // The folder that contains the sets.
             Kind::Sample(_, Some(_)) => {
                 let path = self
                     .path
@@ -417,12 +388,12 @@ impl SampleInput {
     }
 }
 
-/// What is said of a mapping that says nothing.
+/// The note on an invalid mapping.
 pub fn mapping_not_used(error: &impl std::fmt::Display) -> String {
     format!("{MAPPING_NAME} is not used, and the classes are called as the dataset's: {error}")
 }
 
-/// The sample that a file is, as its folders say.
+/// Identifies the sample in a file by its folders.
 fn sample_id(path: &Path) -> Option<SampleId> {
     match Member::of(&path.canonicalize().ok()?)? {
         Member::Sample(sample) => Some(sample),
@@ -435,7 +406,7 @@ fn is_recording(name: &std::ffi::OsStr) -> bool {
         .is_some_and(|name| Ending::split(name).is_some())
 }
 
-/// The recording's name: that of its file without the ending.
+/// The recording's name: its file name without the ending.
 fn recording_name(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     match Ending::split(&name) {
@@ -448,7 +419,7 @@ fn recording_name(path: &Path) -> String {
     }
 }
 
-/// All bytes of a file, which may have so many.
+/// Reads a whole file of at most `limit` bytes.
 fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, InputError> {
     let read = File::open(path).and_then(|file| bounded(file, limit));
     let bytes = read.map_err(|reason| InputError::Read {
@@ -462,7 +433,7 @@ fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, InputError> {
     })
 }
 
-/// All bytes of `reader`; `None` if it has more than `limit`.
+/// Reads all bytes of `reader`; `None` if there are more than `limit`.
 fn bounded(reader: impl Read, limit: u64) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     reader.take(limit + 1).read_to_end(&mut bytes)?;

@@ -1,4 +1,4 @@
-//! Which samples there are: the label file of a recording and the trial lists of the dataset.
+//! Reads the label file of a recording and the trial lists of the dataset.
 
 use std::collections::HashSet;
 
@@ -7,21 +7,22 @@ use thiserror::Error;
 use crate::cache_format::MAX_CLASSES;
 use crate::file_kind;
 
-/// The endings of recordings' file names. They tell nothing of the format, which a file's first bytes do.
+/// The endings of recordings' file names. The format is recognised by a file's first bytes, not by
+/// its ending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Ending {
     /// `.aedat`, of every version.
     Aedat,
-    /// `.aedat2`, as jAER prefers for AEDAT 2.
+    /// `.aedat2`, which jAER prefers for AEDAT 2.
     Aedat2,
     /// `.aedat3`.
     Aedat3,
-    /// `.aedat4`, as DV gives it.
+    /// `.aedat4`, which DV writes.
     Aedat4,
 }
 
 impl Ending {
-    /// All of them.
+    /// All endings.
     pub const ALL: [Self; 4] = [Self::Aedat, Self::Aedat2, Self::Aedat3, Self::Aedat4];
 
     /// The ending with its dot.
@@ -34,7 +35,7 @@ impl Ending {
         }
     }
 
-    /// The recording that a file of this name holds, and the name's ending, in capitals or not.
+    /// Splits a file name into recording and ending, ignoring the ending's case.
     pub fn split(name: &str) -> Option<(&str, Self)> {
         Self::ALL.into_iter().find_map(|ending| {
             let at = name.len().checked_sub(ending.suffix().len())?;
@@ -48,17 +49,19 @@ impl Ending {
 
 /// The file that names the classes.
 pub const MAPPING_NAME: &str = "gesture_mapping.csv";
-/// Ending of a label file's name, after the recording's.
+/// Suffix that a label file's name adds to the recording's name.
 pub const LABELS_SUFFIX: &str = "_labels.csv";
-/// The longest label file or trial list that is read, in bytes; real ones have a few hundred.
+/// Maximum size of a label file or trial list, in bytes; real ones have a few hundred.
 pub const MAX_LIST_BYTES: u64 = 1 << 20;
-/// The most rows of a label file; real ones have about a dozen. Each is a sample, with all its frames.
+/// Maximum number of rows in a label file; real ones have about a dozen. Each row is a sample with
+/// all its frames.
 pub const MAX_WINDOWS: usize = 4096;
-/// How often an event may lie in a window, on average. Real windows overlap now and then, and by little.
+/// Limit on the average number of windows per event. Real windows overlap rarely and only slightly.
 pub const MAX_OVERLAP: u64 = 64;
-/// The longest name of a recording, in bytes: the cache has room for 128, and a sample's name adds up to 5.
+/// Maximum length of a recording's name, in bytes: the cache has room for 128, and a sample's name
+/// adds up to 5.
 pub const MAX_NAME_BYTES: usize = 120;
-/// The longest name of a file that is a sample, in bytes: with its folders it must have room in the cache too.
+/// Maximum length of a sample file's name, in bytes: the cache must have room for its folders too.
 pub const MAX_SAMPLE_NAME_BYTES: usize = 100;
 /// Columns of a label file.
 const COLUMNS: [&str; 3] = ["class", "startTime_usec", "endTime_usec"];
@@ -68,64 +71,53 @@ const COLUMNS: [&str; 3] = ["class", "startTime_usec", "endTime_usec"];
 pub struct Window {
     /// From 0.
     pub label: u8,
-    /// How many samples of this label stand above it in the recording.
+    /// Number of earlier samples of this label in the recording.
     pub k: u32,
-    /// First microsecond.
+    /// Start in microseconds, inclusive.
     pub start_us: i64,
-    /// First microsecond after it.
+    /// End in microseconds, exclusive.
     pub end_us: i64,
-    /// Its line in the label file, from 1; 0 where there is none.
+    /// The line in the label file, from 1; 0 if there is none.
     pub line: usize,
 }
 
 impl Window {
-    /// The sample's name, `<recording>_<k>`: as in SpikingJelly's folders, unique only together with the label.
+    /// The sample's name, `<recording>_<k>`. As in SpikingJelly's folders, it is unique only
+    /// together with the label.
     pub fn sample_name(&self, recording: &str) -> String {
         format!("{recording}_{}", self.k)
     }
 }
 
-/// What is wrong with a label file or a trial list. Lines count from 1.
+/// An error in a label file or a trial list. Lines count from 1.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum ListError {
-    /// Something else was saved under the name of a list.
+    /// The file is something other than a list.
     #[error("it {0}")]
     Foreign(&'static str),
     /// Not text.
     #[error("line {line} is not UTF-8 text")]
-    NotText {
-        /// The line.
-        line: usize,
-    },
+    NotText { line: usize },
     /// The first line names other columns.
     #[error(
         "line {line} is {found:?}; a label file begins with `class,startTime_usec,endTime_usec`"
     )]
     Columns {
-        /// The line, or the number of lines where there is none.
+        /// The line number, or 1 if the file has no line.
         line: usize,
-        /// What stands there.
         found: String,
     },
     /// Fewer than three fields.
     #[error("line {line} has {found} fields, not the 3 of `class,startTime_usec,endTime_usec`")]
-    Fields {
-        /// The line.
-        line: usize,
-        /// Its fields.
-        found: usize,
-    },
-    /// A field that is not a whole number.
+    Fields { line: usize, found: usize },
+    /// A field that is not an integer.
     #[error("line {line}: {column} is {found:?}, not a whole number")]
     Number {
-        /// The line.
         line: usize,
-        /// The field's column.
         column: &'static str,
-        /// What stands there.
         found: String,
     },
-    /// A class beyond those of the dataset.
+    /// The class is not one of the dataset's.
     #[error(
         "line {line}: class {found} is unknown; classes run from 1 to {classes}{}",
         if *.classes < MAX_CLASSES && *.found > 0 {
@@ -135,54 +127,40 @@ pub enum ListError {
         }
     )]
     Class {
-        /// The line.
         line: usize,
-        /// What stands there.
         found: i64,
-        /// How many there are.
+        /// The number of classes.
         classes: usize,
     },
     /// A window that ends before it starts.
     #[error("line {line}: the window ends at {end_us} us, before its start at {start_us} us")]
     Window {
-        /// The line.
         line: usize,
-        /// Its start.
         start_us: i64,
-        /// Its end.
         end_us: i64,
     },
-    /// More rows than a label file has.
+    /// The label file has too many rows.
     #[error("line {line} is beyond the limit of {MAX_WINDOWS} rows")]
-    TooManyRows {
-        /// The line.
-        line: usize,
-    },
-    /// A name that no recording has.
+    TooManyRows { line: usize },
+    /// The name is not valid for a recording.
     #[error(
         "line {line} is no name of a recording: it has {bytes} bytes; a name has at most {MAX_NAME_BYTES}, none of \
          them a control character"
     )]
     Name {
-        /// The line.
         line: usize,
-        /// Bytes of the name.
+        /// Length of the name.
         bytes: usize,
     },
-    /// A list that is empty.
+    /// The list is empty.
     #[error("it lists no recording")]
     Empty,
-    /// A recording listed twice.
+    /// A recording is listed twice.
     #[error("line {line} lists {recording} a second time")]
-    Twice {
-        /// The line.
-        line: usize,
-        /// The recording.
-        recording: String,
-    },
+    Twice { line: usize, recording: String },
 }
 
-/// Lines that are not blank, trimmed, with their number from 1. A byte order mark is skipped.
+/// Trimmed lines that are not blank, with their number from 1. A byte order mark is skipped.
 pub(crate) fn lines(text: &[u8]) -> impl Iterator<Item = Result<(usize, &str), ListError>> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     text.split(|&b| b == b'\n')
@@ -194,11 +172,11 @@ pub(crate) fn lines(text: &[u8]) -> impl Iterator<Item = Result<(usize, &str), L
         .filter(|line| !matches!(line, Ok((_, ""))))
 }
 
-/// Reads a label file: its windows in row order. How many classes there are may not be known yet: see
-/// [`check_classes`].
+/// Reads a label file and returns its windows in row order. The number of classes may not be known
+/// yet: see [`check_classes`].
 ///
 /// # Errors
-/// The first line that says something impossible. Columns after the third are not read.
+/// Returns an error for the first invalid line. Columns after the third are ignored.
 pub fn read_labels(text: &[u8]) -> Result<Vec<Window>, ListError> {
     refuse_foreign(text)?;
     let mut lines = lines(text);
@@ -264,10 +242,10 @@ pub fn read_labels(text: &[u8]) -> Result<Vec<Window>, ListError> {
         .collect()
 }
 
-/// Holds the labels of `windows` against the number of classes.
+/// Checks the labels of `windows` against the number of classes.
 ///
 /// # Errors
-/// The first line whose class is beyond them.
+/// Returns an error for the first line whose class is too large.
 pub fn check_classes(windows: &[Window], classes: usize) -> Result<(), ListError> {
     match windows.iter().find(|w| usize::from(w.label) >= classes) {
         None => Ok(()),
@@ -279,7 +257,8 @@ pub fn check_classes(windows: &[Window], classes: usize) -> Result<(), ListError
     }
 }
 
-/// Refuses a web page or the like that was saved in place of a list. An empty file is a list without lines.
+/// Refuses, for example, a web page that was saved in place of a list. An empty file is a list
+/// without lines.
 pub(crate) fn refuse_foreign(text: &[u8]) -> Result<(), ListError> {
     match file_kind::foreign(text).filter(|_| !text.is_empty()) {
         Some(kind) => Err(ListError::Foreign(kind)),
@@ -287,10 +266,11 @@ pub(crate) fn refuse_foreign(text: &[u8]) -> Result<(), ListError> {
     }
 }
 
-/// Reads a trial list: names of recordings, without `.aedat`, in order.
+/// Reads a trial list and returns the names of recordings, without `.aedat`, in order.
 ///
 /// # Errors
-/// An empty list, a recording listed twice, or a line that is not text.
+/// Returns an error if the list is empty, lists a recording twice, or has a line that is not a
+/// valid name.
 pub fn read_trials(text: &[u8]) -> Result<Vec<String>, ListError> {
     refuse_foreign(text)?;
     let mut seen = HashSet::new();

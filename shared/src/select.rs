@@ -1,68 +1,67 @@
-//! Which samples are meant: by name, by number, by label, or one of each class.
+//! Chooses samples by name, by number, by label, or one of each class.
 
 use thiserror::Error;
 
 use crate::Set;
 use crate::words::some_of;
 
-/// Names that are listed in a message at most.
+/// Maximum number of names in a message.
 const LISTED: usize = 12;
-/// Names that are alike, listed at most.
+/// Maximum number of similar names in a message.
 const ALIKE: usize = 3;
-/// Classes that are listed in a message at most.
+/// Maximum number of classes in a message.
 const CLASSES: usize = 20;
 
-/// A sample that there is.
+/// An existing sample.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// `<recording>_<k>`, or the recording where it has no labels.
+    /// `<recording>_<k>`, or the recording if it has no labels.
     pub name: String,
-    /// From 0; `None` if it has none.
+    /// From 0; `None` if there is no label.
     pub label: Option<u8>,
-    /// Its set; `None` if it is of a recording alone.
+    /// `None` if the sample is not in a dataset.
     pub set: Option<Set>,
-    /// Its place among all of the set, if that is known.
+    /// The index among all samples of the set, if known.
     pub index: Option<usize>,
 }
 
-/// What was asked for.
+/// The requested samples.
 #[derive(Clone, Debug)]
 pub struct Wanted {
-    /// The set it is of.
     pub set: Option<Set>,
-    /// Which one of those that fit.
+    /// Which of the matching samples.
     pub sample: Which,
-    /// The number or the name of its label.
+    /// The number or the name of the label.
     pub label: Option<String>,
-    /// Whether one sample of each class is wanted.
+    /// Whether one sample of each class is requested.
     pub each_class: bool,
 }
 
-/// Why no sample can be chosen. The message says which there are.
+/// Why no sample can be chosen. The message lists the existing ones.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("{0}")]
 pub struct ChoiceError(String);
 
-/// Ends the choice with a message.
+/// Returns an error with a message.
 macro_rules! refuse {
     ($($message:tt)*) => {
         return Err(ChoiceError(format!($($message)*)))
     };
 }
 
-/// A sample among those that fit.
+/// Selects one of the matching samples.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Which {
     /// The only one.
     Only,
-    /// By its place.
+    /// By its index.
     Nth(usize),
     /// By its name.
     Named(String),
 }
 
 impl Listed {
-    /// `<recording>_<k>@<label>`, which no other sample has.
+    /// `<recording>_<k>@<label>`, which is unique.
     pub fn full_name(&self) -> String {
         match self.label {
             Some(label) => format!("{}@{label}", self.name),
@@ -70,7 +69,6 @@ impl Listed {
         }
     }
 
-    /// The recording it is of.
     fn recording(&self) -> &str {
         self.name
             .rsplit_once('_')
@@ -79,7 +77,7 @@ impl Listed {
 }
 
 impl Which {
-    /// The sample that `text` means, if it says one: its number, or else its name.
+    /// Parses `text` as a number, or else as a name.
     pub fn said(text: &str) -> Self {
         text.parse()
             .map_or_else(|_| Self::Named(text.to_owned()), Self::Nth)
@@ -87,7 +85,7 @@ impl Which {
 }
 
 impl Wanted {
-    /// The recording whose sample is named, if one is.
+    /// The recording of the named sample, if there is one.
     pub fn recording(&self) -> Option<&str> {
         let Which::Named(name) = &self.sample else {
             return None;
@@ -99,16 +97,18 @@ impl Wanted {
         )
     }
 
-    /// The set whose samples are counted: the training set unless another is named. A name is looked for in both.
+    /// The set in which samples are counted: by default the training set. A name is searched for in
+    /// both sets.
     fn set(&self) -> Option<Set> {
         let by_number = matches!(self.sample, Which::Nth(_));
         self.set.or(by_number.then_some(Set::Train))
     }
 
-    /// Places of the wanted samples among `samples`, whose gestures have these names.
+    /// Returns the indices of the requested samples in `samples`, whose classes have these names.
     ///
     /// # Errors
-    /// Where there is none, or several have the name. The message says which there are.
+    /// Returns an error if no sample matches, or if several have the name. The message lists the
+    /// existing ones.
     pub fn choose(&self, samples: &[Listed], names: &[String]) -> Result<Vec<usize>, ChoiceError> {
         let label = self.label.as_deref().map(|text| label(text, names));
         let label = label.transpose()?;
@@ -119,7 +119,7 @@ impl Wanted {
             );
         }
         let fits = |sample: &Listed| {
-            // A recording alone is of no set.
+            // A single recording belongs to no set.
             let set = sample.set.is_none() || self.set().is_none_or(|set| sample.set == Some(set));
             set && (label.is_none() || sample.label == label)
         };
@@ -216,7 +216,7 @@ impl Wanted {
         )
     }
 
-    /// How many there are, in words that follow.
+    /// The number of existing samples, as the end of a sentence.
     fn among(&self, samples: &[Listed], label: Option<u8>, names: &[String]) -> String {
         let of_label = |s: &&Listed| label.is_none() || s.label == label;
         let count = |set| {
@@ -242,7 +242,7 @@ impl Wanted {
     }
 }
 
-/// The label that `text` means: its number or its name.
+/// Parses a label from its number or name.
 fn label(text: &str, names: &[String]) -> Result<u8, ChoiceError> {
     let by_number = text
         .parse::<usize>()
@@ -282,7 +282,7 @@ fn label(text: &str, names: &[String]) -> Result<u8, ChoiceError> {
     }
 }
 
-/// The samples with names most like `name`, the likest first.
+/// The samples whose names are most similar to `name`, best match first.
 fn alike(name: &str, places: &[usize], samples: &[Listed]) -> Vec<usize> {
     let distance = |at: usize| {
         let sample = &samples[at];
@@ -295,7 +295,7 @@ fn alike(name: &str, places: &[usize], samples: &[Listed]) -> Vec<usize> {
     alike.into_iter().take(ALIKE).map(|(_, at)| at).collect()
 }
 
-/// The samples at these places, with their labels.
+/// Lists the samples at these indices with their labels.
 fn listed(places: &[usize], samples: &[Listed], names: &[String]) -> String {
     let words: Vec<String> = places
         .iter()
@@ -304,7 +304,7 @@ fn listed(places: &[usize], samples: &[Listed], names: &[String]) -> String {
     some_of(&words, LISTED)
 }
 
-/// A sample's full name and what it shows.
+/// A sample's full name and class name.
 fn with_label(sample: &Listed, names: &[String]) -> String {
     match sample.label {
         Some(_) => format!("{} ({})", sample.full_name(), name_of(sample.label, names)),
@@ -312,7 +312,7 @@ fn with_label(sample: &Listed, names: &[String]) -> String {
     }
 }
 
-/// What a label is called.
+/// The name of a label.
 pub fn name_of(label: Option<u8>, names: &[String]) -> String {
     match label {
         None => "no label".to_owned(),

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::path::Path;
 
-/// The most frames a sample can have when their number is fixed: a sample is one chunk of the cache
-/// and is held in memory whole.
+/// Maximum number of frames of a sample if it is fixed: a sample is one chunk of the cache and is
+/// held in memory whole.
 pub const MAX_FRAMES: u32 = 1024;
 
-/// The three ways of SpikingJelly 2.0's `DVS128Gesture(frames_number=.., split_by=..)` and `duration=..`.
+/// The three modes of SpikingJelly 2.0's `DVS128Gesture(frames_number=.., split_by=..)` and
+/// `duration=..`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SplitMode {
     /// T frames of equally many events; the last frame takes the remainder.
@@ -20,7 +21,7 @@ pub enum SplitMode {
         /// T.
         frames: u32,
     },
-    /// Frames of a fixed duration, so their number differs from sample to sample.
+    /// Frames of a fixed duration, so their number differs between samples.
     Duration {
         /// Duration of a frame in microseconds.
         us: u64,
@@ -37,7 +38,7 @@ impl SplitMode {
         }
     }
 
-    /// Value of the cache attribute `frames`: T, or 0 where it differs from sample to sample.
+    /// Value of the cache attribute `frames`: T, or 0 if it differs between samples.
     pub fn frames(self) -> u32 {
         match self {
             Self::Number { frames } | Self::Time { frames } => frames,
@@ -45,7 +46,7 @@ impl SplitMode {
         }
     }
 
-    /// Value of the cache attribute `duration_us`: 0 unless the duration is what is fixed.
+    /// Value of the cache attribute `duration_us`: 0 unless the duration is fixed.
     pub fn duration_us(self) -> u64 {
         match self {
             Self::Duration { us } => us,
@@ -53,7 +54,7 @@ impl SplitMode {
         }
     }
 
-    /// The mode three cache attributes describe; `None` where they contradict each other.
+    /// The mode that three cache attributes describe; `None` if they contradict each other.
     pub fn from_attributes(split_by: &str, frames: u32, duration_us: u64) -> Option<Self> {
         match (split_by, frames, duration_us) {
             ("number", 1..=MAX_FRAMES, 0) => Some(Self::Number { frames }),
@@ -68,7 +69,7 @@ impl SplitMode {
         format!("{}.h5", self.folder_name())
     }
 
-    /// SpikingJelly's name for the folder of such frames.
+    /// SpikingJelly's name for a folder of such frames.
     pub fn folder_name(self) -> String {
         match self {
             Self::Number { frames } => format!("frames_number_{frames}_split_by_number"),
@@ -77,7 +78,7 @@ impl SplitMode {
         }
     }
 
-    /// The mode that [`SplitMode::folder_name`] gives this name; `None` for other names.
+    /// The mode whose [`SplitMode::folder_name`] is `name`; `None` if there is none.
     pub fn of_folder_name(name: &str) -> Option<Self> {
         let mode = if let Some(us) = name.strip_prefix("duration_") {
             Self::from_attributes("duration", 0, us.parse().ok()?)?
@@ -92,7 +93,7 @@ impl SplitMode {
 }
 
 impl SplitMode {
-    /// How ready frames were made, as the name of their folder or archive says.
+    /// The mode of ready-made frames, according to the name of their folder or archive.
     pub fn of_path(path: &Path) -> Option<Self> {
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let name = path.file_name()?.to_str()?;

@@ -1,11 +1,12 @@
-//! Frames as pictures: counts of events in, pixels out.
+//! Draws frames, which are counts of events, as pictures.
 //!
-//! A [`Clip`] is what is to be seen of one sample. [`contact_sheet`] lays its frames side by side, or those of several
-//! clips below each other; an [`Animation`] shows them one after another, several clips at once; [`plot`] draws how many
-//! events each frame has and how long it lasts; [`terminal`] draws with characters. [`Style`] says with which
-//! [`Colours`] and how large.
+//! A [`Clip`] holds the frames of one sample. [`contact_sheet`] draws the frames of a clip side by
+//! side, or several clips below each other. An [`Animation`] shows the frames one after another,
+//! for several clips at once. [`plot`] draws the number of events and the duration of each frame.
+//! [`terminal`] draws with characters. A [`Style`] sets the [`Colours`] and the size.
 //!
-//! Where it is written to is the caller's to decide: pictures and animations go to any [`std::io::Write`].
+//! The caller decides where the output goes: pictures and animations are written to any
+//! [`std::io::Write`].
 
 mod animation;
 mod clip;
@@ -30,52 +31,41 @@ pub use sheet::contact_sheet;
 use thiserror::Error;
 pub use timing::{Timing, caption, duration};
 
-/// How pictures look.
+/// The style of pictures.
 #[derive(Clone, Debug)]
 pub struct Style {
-    /// Their colours.
     pub colours: Colours,
-    /// Pixels of the picture for one of the sensor; `None` for what is readable.
+    /// Picture pixels per sensor pixel; `None` chooses a readable size.
     pub scale: Option<Scale>,
 }
 
-/// Why there is no picture.
+/// Why no picture was drawn.
 #[derive(Debug, Error)]
 pub enum ViewError {
-    /// Counts that are not `[T, 2, H, W]`.
+    /// The counts do not have the shape `[T, 2, H, W]`.
     #[error("{counts} counts are not whole frames of {cells} cells")]
     Shape {
-        /// How many counts there are.
+        /// Number of counts.
         counts: usize,
         /// Cells of a frame.
         cells: usize,
     },
-    /// Another number of captions than of frames.
+    /// The number of captions differs from that of frames.
     #[error("{captions} captions for {frames} frames")]
-    Captions {
-        /// How many captions.
-        captions: usize,
-        /// How many frames.
-        frames: usize,
-    },
-    /// No clip at all.
+    Captions { captions: usize, frames: usize },
+    /// There is no clip.
     #[error("there is nothing to show")]
     Nothing,
-    /// Beyond what is drawn.
+    /// The picture exceeds the size limits.
     #[error(
         "the picture would have {width} x {height} pixels; at most {MAX_PIXELS} in all and {MAX_SIDE} a side are drawn: \
          choose a smaller scale or fewer frames"
     )]
-    TooLarge {
-        /// Its width.
-        width: u64,
-        /// Its height.
-        height: u64,
-    },
-    /// A plot that the drawing library refuses.
+    TooLarge { width: u64, height: u64 },
+    /// The drawing library reported an error.
     #[error("cannot draw the plot: {0}")]
     Plot(String),
-    /// The receiver refused.
+    /// The output reported an error.
     #[error("cannot write the picture")]
     Write(#[from] io::Error),
 }

@@ -1,4 +1,4 @@
-//! Words that messages are made of: counted things, and lists that are cut short.
+//! Parts of messages: numbers of things, and shortened lists.
 
 /// A number of things, as `1 event` or `1200 events`.
 pub fn counted(number: u64, thing: &str) -> String {
@@ -8,7 +8,7 @@ pub fn counted(number: u64, thing: &str) -> String {
     }
 }
 
-/// The first `most` of `names`, and how many there are besides.
+/// The first `most` of `names`, and the number of further ones.
 pub fn some_of<T: AsRef<str>>(names: &[T], most: usize) -> String {
     let shown: Vec<&str> = names.iter().take(most).map(AsRef::as_ref).collect();
     let shown = shown.join(", ");
@@ -18,7 +18,8 @@ pub fn some_of<T: AsRef<str>>(names: &[T], most: usize) -> String {
     }
 }
 
-/// As much of a text from a file as a message has room for, without characters that a terminal would obey.
+/// The first `most` characters of a text from a file, without control characters, which a terminal
+/// would obey.
 pub fn printable(text: &str, most: usize) -> String {
     let shown = text.chars().take(most);
     shown

@@ -1,8 +1,8 @@
-//! A name for a cache before it is made, for stores that keep caches by name.
+//! Names a cache before it is made, for stores that keep caches by name.
 //!
-//! Inputs of the same content with the same options have the same key, in whatever container, folder or machine;
-//! another content, option or format version has another. A cache stored under its key is one that
-//! [`existing`](crate::cache::lookup) accepts. The program's version has no part in it, as it has none in that.
+//! The key depends only on the content of the input, the options and the format version, not on the
+//! container, folder or machine. [`lookup`](crate::cache::lookup) accepts a cache stored under
+//! its key. Neither the key nor that check depends on the version of the program.
 
 use dvs_shared::cache_format::FORMAT_VERSION;
 use dvs_shared::formats::ReadOptions;
@@ -10,9 +10,9 @@ use dvs_shared::{SensorSize, SplitMode};
 
 use crate::pipeline::Settings;
 
-/// The key: letters, digits and hyphens.
+/// The key consists of letters, digits and hyphens.
 pub fn cache_key(settings: &Settings, source_sha256: &str) -> String {
-    // Every setting is named here, so that a new one has to be placed: is the cache another with it?
+    // Names every setting, so that adding one forces a decision: does it change the cache?
     let Settings {
         split,
         read:

@@ -1,7 +1,7 @@
-//! Whether the cache that is asked for is already there.
+//! Finds out whether the requested cache already exists.
 //!
-//! A cache says which options made it and, as a SHA-256, from what input. Which SHA-256 the input has is told by the
-//! [`source_manifest`] or by reading it.
+//! A cache records the options that made it and the SHA-256 of its input. The SHA-256 of the
+//! current input comes from the [`source_manifest`] or from reading the input.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -23,46 +23,42 @@ use crate::pipeline::Settings;
 /// Why an existing file is neither used nor overwritten.
 #[derive(Debug, Error)]
 pub enum ExistingError {
-    /// It is no HDF5 file at all, so it is not this program's to replace.
+    /// It is not an HDF5 file, so this program must not replace it.
     #[error(
         "{path} exists and is no HDF5 file; it is not replaced, even with --force. Choose another --output, or remove it"
     )]
     Foreign {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
     },
-    /// A pipe, a device or a socket: giving the cache its name would put the cache in its place.
+    /// A pipe, a device or a socket: renaming the cache to this path would replace it.
     #[error(
         "{path} exists and is {kind}; it is not replaced, even with --force. Choose another --output"
     )]
     Irregular {
-        /// What was named.
         path: PathBuf,
-        /// What it is.
+        /// Kind of file, such as a pipe.
         kind: &'static str,
     },
     /// The file system refused.
     #[error("cannot read {path}")]
     Io {
-        /// The file.
         path: PathBuf,
-        /// Its reason.
+        /// Error of the file system.
         source: io::Error,
     },
-    /// It is no whole cache.
+    /// It is not a complete cache.
     #[error("{path} exists and cannot be used; --force replaces it")]
     Unusable {
-        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Why the cache is unusable.
         source: CacheError,
     },
     /// It was made with other options or from another input.
     #[error("{path} exists and is another cache: {}. Choose another --output, or replace it with --force", .differences.join("; "))]
     Other {
-        /// The file.
         path: PathBuf,
-        /// Each difference: what it has, what was asked for.
+        /// Each difference between the file and the request.
         differences: Vec<String>,
     },
     /// The input cannot be read for comparison.
@@ -70,15 +66,14 @@ pub enum ExistingError {
     Input {
         /// The existing cache.
         path: PathBuf,
-        /// What is wrong with the input.
         source: SourceError,
     },
 }
 
-/// Whether what stands at `path` may be replaced at all: nothing, an empty file, or HDF5.
+/// Checks that `path` may be replaced: there is no file, an empty file, or an HDF5 file.
 ///
 /// # Errors
-/// Where it is anything else.
+/// Returns an error if it is anything else.
 pub fn may_be_replaced(path: &Path) -> Result<(), ExistingError> {
     let io_error = |source| ExistingError::Io {
         path: path.to_owned(),
@@ -102,8 +97,8 @@ pub fn may_be_replaced(path: &Path) -> Result<(), ExistingError> {
     }
 }
 
-/// The existing cache at `path`, if it can be told to be the one asked for without reading the input, which has the
-/// stamps `input`. For every other case see [`find`].
+/// Returns the existing cache at `path` if its note shows that it is the requested one, without
+/// reading the input. `input` holds the stamps of the input. For every other case see [`find`].
 pub fn find_noted(path: &Path, input: &[FileStamp], settings: &Settings) -> Option<CacheFile> {
     let cache = CacheFile::open(path).ok()?;
     let CacheHeader {
@@ -118,12 +113,12 @@ pub fn find_noted(path: &Path, input: &[FileStamp], settings: &Settings) -> Opti
     (same && other_options(&cache, settings).is_empty()).then_some(cache)
 }
 
-/// The existing cache at `path`, if it is the one asked for; `None` where there is no file. `input` are the input's
-/// stamps from before anything of it was read. If it has to be read, its bytes are counted in `read`, and what was
-/// found is noted where there is a `lock`.
+/// Returns the existing cache at `path` if it is the requested one, or `None` if there is no file.
+/// `input` holds the stamps of the input from before any of it was read. If the input has to be
+/// read, its bytes are counted in `read`, and the result is noted if a `lock` is given.
 ///
 /// # Errors
-/// Where the file is something else.
+/// Returns an error if the file is anything else.
 pub fn find(
     path: &Path,
     archive: &Archive,
@@ -146,7 +141,7 @@ pub fn find(
         input_sha256,
         ..
     } = &cache.header;
-    // What was damaged may be whole now, which the content of the others does not tell.
+    // Damaged recordings may have been repaired since; the SHA-256 of the others does not show it.
     let noted = source_manifest::noted(path, input, skipped);
     let (noted, said) = match (noted, input_sha256) {
         (None, Some(all)) => (source_manifest::noted(path, input, &[]), all),
@@ -172,7 +167,7 @@ pub fn find(
                     }
                 })?;
                 if let Some(lock) = lock {
-                    // A note that cannot be written costs time when asked again, nothing else.
+                    // Without the note, only the next lookup is slower.
                     let _ = source_manifest::write(lock, input, &[], &source);
                 }
                 source
@@ -199,7 +194,7 @@ pub fn find(
     }
 }
 
-/// In what the options that made `cache` differ from `settings`.
+/// The differences between the options that made `cache` and `settings`.
 fn other_options(cache: &CacheFile, settings: &Settings) -> Vec<String> {
     let Settings {
         split,

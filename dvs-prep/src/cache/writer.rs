@@ -1,4 +1,4 @@
-//! The cache's file: every attribute, row and chunk, in the format's order.
+//! Writes the cache file: every attribute, row and chunk, in the order of the format.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,33 +19,32 @@ use thiserror::Error;
 
 use crate::pipeline::chunk_store::{StagedChunk, StagedSample, Staging};
 
-/// Chunks encoded ahead of the one being written, where their counts must be widened.
+/// Number of chunks that are encoded ahead of the one being written.
 const AHEAD: usize = 32;
 
-/// Why no cache was written. Nothing is left under its name.
+/// Why no cache was written. No file is left under its name.
 #[derive(Debug, Error)]
 pub enum WriteError {
     /// The file system refused.
     #[error("cannot write the cache {path}")]
     Io {
-        /// The cache.
         path: PathBuf,
-        /// Its reason.
+        /// Error of the file system.
         source: io::Error,
     },
-    /// HDF5 refused: most often because the disk is full.
+    /// HDF5 refused, usually because the disk is full.
     #[error("HDF5 cannot write {key} of the cache {path}: {reason}")]
     Hdf5 {
-        /// The cache.
         path: PathBuf,
-        /// Attribute, group or dataset.
+        /// The attribute, group or dataset.
         key: String,
-        /// The system's reason where HDF5 tells one, else all that it tells.
+        /// The system's reason if HDF5 reports one, else the whole HDF5 message.
         reason: String,
     },
 }
 
-/// Writes a cache into `unfinished`, samples in their final order, training, then testing, and gives it its name.
+/// Writes a cache into `unfinished` and gives it its final name. `sets` holds the training and the
+/// test samples in their final order.
 ///
 /// # Errors
 /// See [`WriteError`].
@@ -84,10 +83,10 @@ impl Writer<'_> {
     }
 
     fn write(&self, unfinished: &Path, sets: &[Vec<StagedSample>; 2]) -> Result<(), WriteError> {
-        // The oldest of HDF5's formats: any reader knows it, and its groups hold no time of their making, which
-        // would make every cache differ from the last.
-        // HDF5's own lock is left out: the file has a name nobody else knows, and where a file system has no locks, as
-        // NFS without its lock service, HDF5 would refuse.
+        // The oldest HDF5 format: every reader supports it, and its groups have no creation time,
+        // which would make every cache differ.
+        // HDF5's own lock is off: no other process knows the temporary name, and HDF5 would refuse
+        // a file system without locks, such as NFS without its lock service.
         let created = hdf5::File::with_options()
             .with_fapl(|access| access.libver_earliest().file_locking(false))
             .create(unfinished);
@@ -228,7 +227,7 @@ impl Writer<'_> {
         self.column(group, name, &values)
     }
 
-    /// Names as the cache holds them.
+    /// Converts names to the cache's fixed-length type.
     fn fixed(
         &self,
         key: &str,
@@ -268,7 +267,7 @@ impl Writer<'_> {
                 self.hdf5(dataset::FRAMES, written)?;
             }
         }
-        // A sample's checksum spans its chunks.
+        // The checksum of a sample covers all its chunks.
         let mut rest = chunks.iter().zip(checksums);
         Ok(samples
             .iter()
@@ -301,7 +300,7 @@ impl Writer<'_> {
             CountType::U32 => group.new_dataset::<u32>(),
         };
         let builder = builder.obj_track_times(false);
-        // HDF5 has no chunks in a dataset of fixed size 0.
+        // HDF5 does not allow chunks in a dataset of fixed size 0.
         let created = if shape[0] == 0 {
             builder.no_chunk().shape(shape).create(dataset::FRAMES)
         } else {
@@ -315,7 +314,7 @@ impl Writer<'_> {
         self.hdf5(dataset::FRAMES, created)
     }
 
-    /// A chunk's bytes and checksum with its counts in type `counts`.
+    /// The encoded bytes and the checksum of a chunk, with its counts widened to type `counts`.
     fn encoded(
         &self,
         codec: &mut ChunkCodec,
@@ -335,7 +334,7 @@ impl Writer<'_> {
     }
 }
 
-/// What the system said, from among the places, times and addresses that HDF5 says with it.
+/// The system's error message, without the places, times and addresses that HDF5 adds.
 fn system_reason(error: &hdf5::Error) -> String {
     let all = error.to_string();
     let system = all
@@ -352,8 +351,9 @@ fn write_chunk(data: &Dataset, row: usize, bytes: &[u8]) -> hdf5::Result<()> {
     let mut offset = vec![0u64; data.ndim()];
     offset[0] = row as u64;
     let _library = hdf5_metno_sys::LOCK.lock();
-    // SAFETY: the library's lock is held, the dataset's handle is open, `offset` has one number for each of its
-    // dimensions and `bytes` is as long as said; HDF5 copies from both and keeps neither.
+    // SAFETY: the library's lock is held, the dataset's handle is open, `offset` has one element
+    // for each dimension and `bytes` has the length that is passed. HDF5 copies both and keeps no
+    // pointer.
     let status = unsafe {
         H5Dwrite_chunk(
             data.id(),

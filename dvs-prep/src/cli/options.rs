@@ -1,4 +1,4 @@
-//! The command line, resolved against the machine: what is read, what is written, how.
+//! Resolves the command line: the input, the output and the settings.
 
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -17,31 +17,29 @@ use dvs_shared::split_mode::MAX_FRAMES;
 
 use crate::cli::{Cli, PrepareArgs, SplitArgs, SplitBy, SynthArgs};
 
-/// The folder looked in without --input and without $DVS_DATA.
+/// The folder to search without --input and without $DVS_DATA.
 const DATA_FOLDER: &str = "DVS128Gesture";
 const MIN_MEMORY_MIB: u64 = 64;
 
-/// What `prepare` does.
+/// The resolved options of `prepare`.
 #[derive(Debug)]
 pub struct Options {
-    /// The input.
     pub archive: Archive,
-    /// The cache.
+    /// Path of the cache.
     pub output: PathBuf,
-    /// How.
     pub settings: Settings,
-    /// Whether an existing file is replaced.
+    /// Whether to replace an existing file.
     pub force: bool,
-    /// Whether the summary is JSON.
+    /// Whether to print the summary as JSON.
     pub json: bool,
 }
 
-/// Ends the program with exit status 2 and a usage message.
+/// Exits with status 2 and a usage message.
 pub fn misuse(kind: ErrorKind, message: String) -> ! {
     Cli::command().error(kind, message).exit()
 }
 
-/// How samples become frames. Options that do not go together are misuse.
+/// How samples are divided into frames. Options that do not go together are misuse.
 pub fn split_mode(args: &SplitArgs) -> SplitMode {
     let split = args.split.unwrap_or(match args.duration {
         Some(_) => SplitBy::Duration,
@@ -77,22 +75,22 @@ pub fn split_mode(args: &SplitArgs) -> SplitMode {
     }
 }
 
-/// $DVS_DATA, unless it is empty.
+/// $DVS_DATA, if it is not empty.
 fn data_variable() -> Option<PathBuf> {
     std::env::var_os("DVS_DATA")
         .filter(|v| !v.is_empty())
         .map(PathBuf::from)
 }
 
-/// Where the dataset lies by convention.
+/// The default folder of the dataset.
 fn data_folder() -> PathBuf {
     data_variable().unwrap_or_else(|| DATA_FOLDER.into())
 }
 
-/// Where the dataset lies by convention, if there is such a folder.
+/// The default folder of the dataset.
 ///
 /// # Errors
-/// Where there is none, with what to do.
+/// Returns an error that says what to do if the folder does not exist.
 pub fn existing_data_folder() -> Result<PathBuf> {
     let place = data_folder();
     if place.exists() {
@@ -111,7 +109,7 @@ pub fn existing_data_folder() -> Result<PathBuf> {
     )
 }
 
-/// What `synth` writes. The options' bounds are its own to check.
+/// The options of `synth`. The library checks their bounds.
 pub fn synth(args: SynthArgs) -> SynthOptions {
     let output = args
         .output
@@ -143,7 +141,7 @@ pub fn synth(args: SynthArgs) -> SynthOptions {
     }
 }
 
-/// Worker threads: as asked for, else one for each core.
+/// Number of worker threads: `asked`, or by default one per core.
 pub fn jobs(asked: Option<usize>) -> usize {
     match asked {
         Some(jobs @ 1..=1024) => jobs,
@@ -155,7 +153,7 @@ pub fn jobs(asked: Option<usize>) -> usize {
     }
 }
 
-/// Bytes of memory to stay within, of MiB that were asked for.
+/// Memory limit in bytes for a limit of `mib` MiB.
 pub fn memory(mib: u64) -> u64 {
     if mib < MIN_MEMORY_MIB {
         misuse(
@@ -169,7 +167,7 @@ pub fn memory(mib: u64) -> u64 {
 /// Resolves the options of `prepare`.
 ///
 /// # Errors
-/// Where there is no input.
+/// Returns an error if there is no input.
 pub fn resolve(args: &PrepareArgs) -> Result<Options> {
     let asked = split_mode(&args.split);
     let memory = memory(args.memory);
@@ -198,7 +196,7 @@ pub fn resolve(args: &PrepareArgs) -> Result<Options> {
         Some(output) => output.clone(),
         None => default_folder(&place, &archive).join(split.file_name()),
     };
-    // The file a link names is what is meant, not the link.
+    // A link means the file that it points to.
     let output = if output.is_symlink() {
         output.canonicalize().unwrap_or(output)
     } else {
@@ -226,10 +224,10 @@ pub fn resolve(args: &PrepareArgs) -> Result<Options> {
     })
 }
 
-/// The dataset at `place`, with the names of the classes that `args` give.
+/// The dataset at `place`, with the class names that `args` give.
 ///
 /// # Errors
-/// If there is none, or if the file of class names is none.
+/// Returns an error if there is no dataset or the file of class names is not valid.
 pub fn find_archive(place: &Path, args: &ReadArgs) -> Result<Archive> {
     let mut archive = Archive::find(place)?;
     archive.mapping = args.classes.clone();
@@ -240,13 +238,13 @@ pub fn find_archive(place: &Path, args: &ReadArgs) -> Result<Archive> {
     Ok(archive)
 }
 
-/// The data folder: where the archive was looked for, or else the folder it lies in.
+/// The data folder: `place` if it contains the archive, else the folder of the archive.
 pub fn default_folder(place: &Path, archive: &Archive) -> PathBuf {
     let holds_archive = place.is_dir() && archive.path != place;
     if holds_archive {
         return place.to_owned();
     }
-    // A folder may be named `.` or `..`, which have no parent by name.
+    // A path such as `.` or `..` has no parent by name.
     let path = if archive.path.is_dir() {
         archive
             .path

@@ -1,4 +1,4 @@
-//! Progress on standard error, on a terminal only.
+//! Shows progress on standard error, if it is a terminal.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,15 +12,15 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 const TICK: Duration = Duration::from_millis(100);
 
-/// A bar that follows counters until it is dropped.
+/// A progress bar that follows counters until it is dropped.
 pub struct Bar {
     done: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Bar {
-    /// Shows `what` with the bytes of `total` that `progress` has counted. Nothing is drawn where standard error is
-    /// no terminal.
+    /// Shows `what` with the bytes of `total` that `progress` has counted. Draws nothing if
+    /// standard error is not a terminal.
     pub fn follow(what: &'static str, total: u64, progress: Arc<Progress>) -> Self {
         let bar = ProgressBar::new(total);
         if let Ok(style) = ProgressStyle::with_template(
@@ -57,17 +57,17 @@ impl Drop for Bar {
         self.done.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
-            // A bar that failed to draw is no reason to fail.
+            // A failure to draw the bar does not fail the run.
             let _ = thread.join();
         }
     }
 }
 
-/// What is seen while another run makes the cache.
+/// The message and spinner shown while another run makes the cache.
 pub struct Waiting(ProgressBar);
 
 impl Waiting {
-    /// Says on standard error that `cache` is waited for; on a terminal a spinner shows that this goes on.
+    /// Reports on standard error that this run waits for `cache`; a terminal also shows a spinner.
     pub fn announce(cache: &Path) -> Self {
         eprintln!(
             "dvs-prep: another dvs-prep is making {}; waiting for it",
@@ -90,7 +90,7 @@ impl Drop for Waiting {
     }
 }
 
-/// A bar of recordings; nothing is drawn where standard error is no terminal.
+/// A bar that counts recordings. It draws nothing if standard error is not a terminal.
 pub fn synth_bar() -> ProgressBar {
     let bar = ProgressBar::new(0);
     if let Ok(style) =

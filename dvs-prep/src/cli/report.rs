@@ -1,5 +1,5 @@
-//! What the commands print: as text for people, as one JSON object for programs. The JSON's keys are stable: keys
-//! may be added, none is renamed or removed within a major version.
+//! The output of the commands: text for people, or one JSON object for programs. JSON keys are
+//! stable: keys may be added, but none is renamed or removed within a major version.
 
 use std::fs;
 use std::io::{self, Write};
@@ -20,7 +20,7 @@ pub struct PerSet<T> {
     test: T,
 }
 
-/// What a cache holds.
+/// The contents of a cache.
 #[derive(Debug, Serialize)]
 pub struct Contents {
     cache: String,
@@ -35,9 +35,9 @@ pub struct Contents {
     keep_invalid: bool,
     /// Events outside the sensor that --ignore-outside left out; `null` without it.
     events_outside: Option<u64>,
-    /// What --layout said; `null` without it.
+    /// The value of --layout; `null` without it.
     address_layout: Option<&'static str>,
-    /// What --stream said; `null` without it.
+    /// The value of --stream; `null` without it.
     stream: Option<i32>,
     /// Recordings that --skip-damaged left out.
     skipped: Vec<String>,
@@ -60,7 +60,7 @@ pub struct Summary {
     input: String,
     #[serde(flatten)]
     contents: Contents,
-    /// Missing where the cache was already there.
+    /// `None` if the cache already existed.
     #[serde(flatten)]
     run: Option<Run>,
 }
@@ -68,9 +68,9 @@ pub struct Summary {
 /// What was read and how long it took.
 #[derive(Debug, Serialize)]
 struct Run {
-    /// What the input was recognised as.
+    /// The formats that were recognised in the input.
     recognised: Vec<String>,
-    /// What its files are called.
+    /// What the files of the input are called.
     #[serde(skip)]
     files: &'static str,
     recordings: u64,
@@ -82,7 +82,7 @@ struct Run {
     raw_bytes: u64,
     seconds: f64,
     megabytes_per_second: f64,
-    /// Seconds in each step, added up over threads.
+    /// Seconds in each step, summed over threads.
     step_seconds: serde_json::Map<String, serde_json::Value>,
     warnings: Vec<String>,
 }
@@ -97,7 +97,7 @@ struct LeftOut {
 }
 
 impl LeftOut {
-    /// What is seldom left out, as words that go on.
+    /// The rare reasons for leaving events out, as a continuation of a sentence.
     fn seldom(&self) -> String {
         let parts = [
             (self.outside_sensor, "outside the sensor"),
@@ -120,7 +120,7 @@ impl<T> PerSet<T> {
 }
 
 impl Contents {
-    /// What `cache` says of itself.
+    /// The contents of `cache`, from its header and rows.
     pub fn of(cache: &CacheFile) -> Self {
         let header = &cache.header;
         let samples = |set| cache.set(set).samples.iter();
@@ -155,7 +155,7 @@ impl Contents {
         }
     }
 
-    /// As text.
+    /// Writes the contents as text or JSON.
     pub fn write(&self, out: &mut impl Write, json: bool) -> io::Result<()> {
         if json {
             return write_json(out, self);
@@ -254,7 +254,7 @@ impl Contents {
 }
 
 impl Summary {
-    /// A cache that was there already.
+    /// For a cache that already existed.
     pub fn already_there(archive: &Archive, cache: &CacheFile) -> Self {
         Self {
             status: "already there",
@@ -264,7 +264,7 @@ impl Summary {
         }
     }
 
-    /// A cache that was made in `seconds`.
+    /// For a cache that was made in `seconds`.
     pub fn made(archive: &Archive, cache: &CacheFile, prepared: Prepared, seconds: f64) -> Self {
         let Prepared {
             tally,
@@ -305,7 +305,7 @@ impl Summary {
         }
     }
 
-    /// As text or JSON.
+    /// Writes the summary as text or JSON.
     pub fn write(&self, out: &mut impl Write, json: bool) -> io::Result<()> {
         if json {
             return write_json(out, self);
@@ -360,7 +360,7 @@ impl Summary {
     }
 }
 
-/// What `synth` wrote.
+/// Writes the summary of `synth`.
 pub fn write_synth(
     out: &mut impl Write,
     path: &Path,
@@ -405,7 +405,7 @@ pub fn write_synth(
     line(out, "events", &grouped(events))
 }
 
-/// What `verify` prints of a cache that tells the truth.
+/// Writes the result of `verify` for an undamaged cache.
 pub fn write_verified(
     out: &mut impl Write,
     path: &Path,
@@ -427,18 +427,17 @@ pub fn write_verified(
     )
 }
 
-/// One JSON object, over several lines.
+/// Writes one JSON object over several lines.
 pub fn write_json(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, value)?;
     writeln!(out)
 }
 
-/// A line of a report.
 pub fn line(out: &mut impl Write, name: &str, value: &str) -> io::Result<()> {
     writeln!(out, "{name:<16}{value}")
 }
 
-/// 1234567 as 1,234,567.
+/// Formats 1234567 as 1,234,567.
 pub fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
@@ -451,7 +450,7 @@ pub fn grouped(n: u64) -> String {
     out
 }
 
-/// Bytes for people.
+/// Formats a number of bytes for people.
 pub fn size(bytes: u64) -> String {
     indicatif::HumanBytes(bytes).to_string()
 }

@@ -1,4 +1,4 @@
-//! `dvs-prep export`: data for other programs.
+//! `dvs-prep export`: writes data for other programs.
 
 use std::fs;
 use std::io::{self, Write};
@@ -21,7 +21,7 @@ use crate::cli::report::write_json;
 use crate::cli::{ExportArgs, ExportTo};
 use crate::commands::stale_files;
 
-/// SpikingJelly's folder of events, which it wants to see before it looks for frames.
+/// SpikingJelly's folder of events, which must exist before SpikingJelly looks for frames.
 const EVENTS_FOLDER: &str = "events_np";
 
 /// What was exported.
@@ -34,10 +34,11 @@ pub struct Exported {
     notes: Vec<String>,
 }
 
-/// Exports what `args` say.
+/// Exports according to `args`.
 ///
 /// # Errors
-/// Where the input cannot be read, or the output cannot be written; no folder is left under the final name then.
+/// Returns an error if the input cannot be read or the output cannot be written. No folder is left
+/// under the final name in that case.
 pub fn export(args: &ExportArgs) -> Result<Exported> {
     match args.to {
         ExportTo::EventsNpz => events(args),
@@ -45,12 +46,12 @@ pub fn export(args: &ExportArgs) -> Result<Exported> {
     }
 }
 
-/// The lock of a folder that is to be made, and that does not exist.
+/// Locks a folder that is to be created and does not exist yet.
 fn locked(folder: &Path) -> Result<OutputLock> {
     let lock = OutputLock::acquire(folder, || Waiting::announce(folder))
         .context("nothing can be exported there")?;
     stale_files::clear_up(&lock, &[]);
-    // An empty folder holds nothing that could be lost.
+    // An empty folder holds nothing to lose.
     let empty = fs::read_dir(folder).is_ok_and(|mut files| files.next().is_none());
     ensure!(
         empty || !folder.exists(),
@@ -60,7 +61,7 @@ fn locked(folder: &Path) -> Result<OutputLock> {
     Ok(lock)
 }
 
-/// The folder in which the export is made.
+/// The folder in which to create the exported folder.
 fn place(args: &ExportArgs, default: &Path) -> Result<PathBuf> {
     let Some(output) = &args.output else {
         return Ok(default.to_owned());
@@ -140,7 +141,7 @@ fn frames(args: &ExportArgs) -> Result<Exported> {
 fn events(args: &ExportArgs) -> Result<Exported> {
     let archive = options::find_archive(&args.input, &args.read)?;
     let settings = Settings {
-        // Samples are not divided.
+        // Events are not divided into frames.
         split: SplitMode::Number { frames: 1 },
         split_said: false,
         read: args.read.options(),
@@ -179,7 +180,7 @@ fn events(args: &ExportArgs) -> Result<Exported> {
 }
 
 impl Exported {
-    /// As text, or as one JSON object.
+    /// Writes the result as text or as one JSON object.
     pub fn write(&self, out: &mut impl Write, json: bool) -> io::Result<()> {
         for note in &self.notes {
             eprintln!("dvs-prep: {note}");

@@ -1,4 +1,4 @@
-//! `dvs-prep key`: a name for the cache that `prepare` would make of the same input with the same options.
+//! `dvs-prep key`: names the cache that `prepare` would make from the same input and options.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::cli::options::Options;
 use crate::cli::progress::Bar;
 use crate::cli::report::write_json;
 
-/// A key and what it is made of.
+/// A key and its ingredients.
 #[derive(Debug, Serialize)]
 pub struct Key {
     key: String,
@@ -32,10 +32,11 @@ pub struct Key {
     source_sha256: String,
 }
 
-/// The key. The input is read where no note beside the cache tells its SHA-256; nothing is integrated.
+/// The key. If no note beside the cache has the SHA-256 of the input, the input is read, but
+/// nothing is integrated.
 ///
 /// # Errors
-/// Where the input cannot be read.
+/// Returns an error if the input cannot be read.
 pub fn key(options: &Options) -> Result<Key> {
     let Options {
         archive,
@@ -52,8 +53,9 @@ pub fn key(options: &Options) -> Result<Key> {
             let _bar = Bar::follow("reading", total, Arc::clone(&progress));
             let source = source_manifest::read(archive, &input, &progress.bytes)
                 .with_context(|| format!("cannot tell what {} is", archive.path.display()))?;
-            // Where it cannot be noted, or somebody else is about to note it, no harm is done. A note of a cache that
-            // lacks recordings stays: that cache has nothing else to be known by.
+            // No harm is done if the note cannot be written or another run is about to write it. A
+            // note for a cache that lacks recordings stays, because nothing else identifies that
+            // cache.
             if !source_manifest::is_noted(output, &input)
                 && let Ok(Some(lock)) = OutputLock::try_acquire(output)
             {
@@ -78,7 +80,7 @@ pub fn key(options: &Options) -> Result<Key> {
 }
 
 impl Key {
-    /// The key on a line of its own, or everything as JSON.
+    /// Writes the key on one line, or everything as JSON.
     pub fn write(&self, out: &mut impl Write, json: bool) -> io::Result<()> {
         if json {
             write_json(out, self)

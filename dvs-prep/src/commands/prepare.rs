@@ -1,4 +1,4 @@
-//! `dvs-prep prepare`: from the options to a cache under its final name.
+//! `dvs-prep prepare`: makes the cache from the options.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,10 +18,11 @@ use crate::cli::progress::{Bar, Waiting};
 use crate::cli::report::Summary;
 use crate::commands::stale_files;
 
-/// Makes the cache, or finds that it is there.
+/// Makes the cache, or finds the existing one.
 ///
 /// # Errors
-/// With everything that is wrong with the input; no file is left under the cache's name then.
+/// Returns an error that lists everything wrong with the input. No file is left under the cache's
+/// name in that case.
 pub fn prepare(options: &Options) -> Result<Summary> {
     let Options {
         archive,
@@ -46,7 +47,7 @@ pub fn prepare(options: &Options) -> Result<Summary> {
     }
     if !force {
         let _bar = Bar::follow("comparing", total, Arc::clone(&progress));
-        // A cache that lies where nothing can be written, and so nothing locked, can be used all the same.
+        // In a read-only folder the cache cannot be locked, but an existing one can be used.
         let held = lock.as_ref().ok();
         let found = lookup::find(output, archive, &input, settings, held, &progress.bytes)?;
         if let Some(cache) = found {
@@ -63,10 +64,10 @@ pub fn prepare(options: &Options) -> Result<Summary> {
     let prepared = pipeline::prepare(archive, *settings, &pool, folder_of(output), &progress);
     drop(bar);
     let none_made = || format!("no cache was made from {}", archive.path.display());
-    // A file that was replaced explains whatever else was found wrong with it.
+    // A file that was replaced explains all other problems, so it is reported first.
     source_manifest::unchanged(archive, &input).with_context(none_made)?;
     let prepared = prepared.with_context(none_made)?;
-    // What was left out has no part in the SHA-256 that the cache goes by.
+    // The SHA-256 that identifies the cache does not cover recordings that were left out.
     let input_sha256 = if prepared.skipped.is_empty() {
         None
     } else {

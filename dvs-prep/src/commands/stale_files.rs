@@ -1,11 +1,11 @@
-//! What killed runs left beside an output: removed, and said.
+//! Removes and reports what killed runs left beside an output.
 
 use std::path::Path;
 
 use dvs_shared::output::{OutputLock, remove_abandoned, unfinished_of};
 
-/// Removes what killed runs left of the locked output and of files `beside` it. That it cannot be removed is no reason
-/// to stop.
+/// Removes what killed runs left of the locked output and of the files `beside` it. A failure to
+/// remove a file does not stop the run.
 pub fn clear_up(lock: &OutputLock, beside: &[&Path]) {
     let output = lock.output().display();
     if let Some(reason) = lock.not_exclusive() {
@@ -28,7 +28,7 @@ pub fn clear_up(lock: &OutputLock, beside: &[&Path]) {
     }
 }
 
-/// The same where the lock was not needed for anything else, should there be something and nobody be at work on it.
+/// Does the same without a lock, if there is something to remove and no other run holds the lock.
 pub fn clear_up_unlocked(output: &Path, beside: &[&Path]) {
     let unfinished = unfinished_of(output, beside);
     if (OutputLock::has_file(output) || unfinished.is_ok_and(|files| !files.is_empty()))

@@ -1,4 +1,4 @@
-//! `dvs-prep verify`: every sample of a cache, read and held against what the cache says of it.
+//! `dvs-prep verify`: compares every sample of a cache with the cache's own metadata.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -7,11 +7,11 @@ use anyhow::{Result, bail};
 use dvs_shared::{CacheFile, ChunkCodec, Frames, Set};
 use rayon::prelude::*;
 
-/// Checks the cache at `path` and returns how many samples it has. Opening it checks every attribute and the shape,
-/// type and place of every row.
+/// Checks the cache at `path` and returns its number of samples. Opening the cache checks every
+/// attribute and the shape, type and place of every row.
 ///
 /// # Errors
-/// The first thing that is not as it should be, in the cache's order.
+/// Returns the first error in the order of the cache.
 pub fn verify(path: &Path) -> Result<usize> {
     let cache = CacheFile::open(path)?;
     let mut samples = 0;

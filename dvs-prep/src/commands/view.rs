@@ -1,4 +1,4 @@
-//! `dvs-prep view`: samples chosen, read, and shown.
+//! `dvs-prep view`: selects, reads and shows samples.
 
 mod input;
 mod output;
@@ -23,7 +23,7 @@ use crate::cli::{Colour, Delay, ViewArgs};
 const DEFAULT_COLUMNS: usize = 80;
 const DEFAULT_DELAY: Duration = Duration::from_millis(100);
 
-/// What is made.
+/// What the command produces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// Frames in the terminal.
@@ -35,10 +35,11 @@ enum Kind {
     Animation,
 }
 
-/// Shows what `args` ask for.
+/// Shows the samples that `args` select.
 ///
 /// # Errors
-/// Where the input has no such sample or cannot be read, or the picture cannot be written.
+/// Returns an error if the input has no such sample or cannot be read, or if the picture cannot be
+/// written.
 pub fn view(args: &ViewArgs, out: &mut impl Write) -> Result<()> {
     let kind = kind(args);
     let style = Style {
@@ -106,7 +107,7 @@ pub fn view(args: &ViewArgs, out: &mut impl Write) -> Result<()> {
 }
 
 impl Kind {
-    /// How many frames of a sample are shown at most.
+    /// Maximum number of frames to show per sample.
     fn max_frames(self, args: &ViewArgs, columns: usize) -> usize {
         if let Some(frames) = args.max_frames {
             return frames as usize;
@@ -122,7 +123,7 @@ impl Kind {
     }
 }
 
-/// What `args` ask for. Options that do not go with it are misuse.
+/// What `args` ask for. Options that do not fit it are misuse.
 fn kind(args: &ViewArgs) -> Kind {
     let ending = args.output.as_deref().and_then(Path::extension);
     let ending = ending.map(|e| e.to_string_lossy().to_ascii_lowercase());
@@ -155,7 +156,7 @@ fn kind(args: &ViewArgs) -> Kind {
     kind
 }
 
-/// How long an animation of so many frames shows each.
+/// The duration for which an animation of `frames` frames shows each one.
 fn delay<'a>(
     args: &ViewArgs,
     samples: &'a [Viewed],
@@ -169,7 +170,8 @@ fn delay<'a>(
     };
     move |at| match (fixed, samples) {
         (Some(delay), _) => delay,
-        // What is shown in place of several lasts as long as they.
+        // If all frames are shown, each has its own duration. Otherwise they share the duration of
+        // the longest sample evenly.
         (None, [sample]) if sample.shown.len() == sample.frames => {
             let us = sample.timing.duration_us(at);
             micros(us.unwrap_or_else(|| sample.span_us() / frames as f64))
@@ -181,7 +183,6 @@ fn delay<'a>(
     }
 }
 
-/// A number of classes in words.
 fn counted_classes(number: u64) -> String {
     match number {
         1 => "1 class".to_owned(),
@@ -189,7 +190,7 @@ fn counted_classes(number: u64) -> String {
     }
 }
 
-/// Width of the terminal in characters, or what stands for it.
+/// Width of the terminal in characters, else $COLUMNS, else a default.
 fn columns() -> usize {
     let asked = || env::var("COLUMNS").ok()?.parse().ok();
     terminal_size::terminal_size()
@@ -200,7 +201,7 @@ fn columns() -> usize {
         .min(1000)
 }
 
-/// What standard output can show.
+/// The colours that standard output supports.
 fn paint(colour: Colour) -> Paint {
     let variable = |name| env::var(name).unwrap_or_default();
     let wanted = match colour {

@@ -1,4 +1,4 @@
-//! The events of samples, a file each.
+//! Exports the events of samples, one file per sample.
 
 use std::fs;
 use std::io::{BufWriter, Write};
@@ -14,19 +14,19 @@ use crate::input::error::Problem;
 use crate::pipeline::EventSink;
 use crate::pipeline::chunk_store::StagedSample;
 
-/// Where samples wait until it is known which set they belong to: trial lists may come last.
+/// Samples are stored here until their set is known, because the trial lists may come last.
 const UNSORTED: &str = "unsorted";
 
-/// Files of events that are being written.
+/// Event files that are being written.
 pub struct EventFiles<'a> {
     folder: AtomicFolder<'a>,
 }
 
 impl<'a> EventFiles<'a> {
-    /// No files yet, in `folder`.
+    /// Starts without files in `folder`.
     ///
     /// # Errors
-    /// Where the folder cannot be written.
+    /// Returns an error if the folder cannot be written.
     pub fn new(folder: AtomicFolder<'a>) -> Result<Self, ExportError> {
         let unsorted = folder.path().join(UNSORTED);
         fs::create_dir(&unsorted).map_err(ExportError::write(&unsorted))?;
@@ -38,8 +38,8 @@ impl<'a> EventFiles<'a> {
         self.folder.path().join(UNSORTED).join(file)
     }
 
-    /// Puts the samples of both `sets` where SpikingJelly looks for them, and gives the folder its name. Returns how many
-    /// there are.
+    /// Moves the samples of both `sets` to SpikingJelly's folders, and gives the folder its final
+    /// name. Returns the number of samples.
     ///
     /// # Errors
     /// See [`ExportError`].
@@ -55,7 +55,7 @@ impl<'a> EventFiles<'a> {
                 samples += 1;
             }
         }
-        // What is left are samples of recordings that no list names.
+        // Only samples of recordings that no list names are left.
         let unsorted = self.folder.path().join(UNSORTED);
         fs::remove_dir_all(&unsorted).map_err(ExportError::write(&unsorted))?;
         let path = self.folder.path().to_owned();
@@ -69,7 +69,8 @@ impl EventSink for EventFiles<'_> {
         let sensor = events.sensor();
         let (width, height) = (sensor.width as usize, sensor.height as usize);
         let number = [events.number as usize];
-        // A column at a time: together they would take four times what the recording does.
+        // One column at a time: all four together would take four times the memory of the
+        // recording.
         let column = |out: &mut dyn Write, value: &dyn Fn(i64, usize) -> i64| {
             let mut out = BufWriter::new(out);
             let mut written = Ok(());

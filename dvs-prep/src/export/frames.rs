@@ -1,4 +1,4 @@
-//! The frames of a cache.
+//! Exports the frames of a cache.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::numpy::{Array, Npy, write_npz as write_arrays};
 use super::{ExportError, is_file_name};
 
-/// NumPy's name of a type of counts.
+/// NumPy's name for a count type.
 fn descr(counts: CountType) -> &'static str {
     match counts {
         CountType::U8 => "|u1",
@@ -19,8 +19,8 @@ fn descr(counts: CountType) -> &'static str {
     }
 }
 
-/// Writes a file for every sample of `cache`, in SpikingJelly's layout, and gives the folder its name. Returns how many
-/// samples there are.
+/// Writes one file per sample of `cache`, in SpikingJelly's layout, and gives the folder its final
+/// name. Returns the number of samples.
 ///
 /// # Errors
 /// See [`ExportError`].
@@ -73,8 +73,8 @@ fn shape(cache: &CacheFile, first: &[usize]) -> Vec<usize> {
     [first, &frame].concat()
 }
 
-/// Writes the columns of both sets as arrays: `<set>_frames.npy`, `<set>_labels.npy` and so on, and names as text, a line
-/// each. Returns how many samples there are.
+/// Writes the columns of both sets as arrays, `<set>_frames.npy`, `<set>_labels.npy` and so on, and
+/// the names as text, one per line. Returns the number of samples.
 ///
 /// # Errors
 /// See [`ExportError`].

@@ -1,4 +1,4 @@
-//! `.npy` and `.npz` files.
+//! Writes `.npy` and `.npz` files.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -8,10 +8,10 @@ use dvs_shared::formats::write_npy_header;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-/// How hard arrays are compressed. Frames and events gain little from more.
+/// Compression level. Frames and events gain little from a higher one.
 const LEVEL: i64 = 1;
 
-/// An array: its name, type and shape, and who writes its bytes.
+/// An array: its name, type and shape, and the function that writes its bytes.
 pub(super) struct Array<'a> {
     pub name: &'a str,
     pub descr: &'a str,
@@ -22,14 +22,15 @@ pub(super) struct Array<'a> {
 /// Writes the elements of an array.
 pub(super) type WriteTo<'a> = &'a dyn Fn(&mut dyn Write) -> io::Result<()>;
 
-/// Writes the arrays of an `.npz` and syncs it. Its bytes depend on the arrays alone: no file in it has a time.
+/// Writes the arrays of an `.npz` and syncs the file. Its bytes depend only on the arrays, because
+/// the entries have no time.
 pub(super) fn write_npz(path: &Path, arrays: &[Array<'_>]) -> io::Result<()> {
     let mut zip = ZipWriter::new(BufWriter::new(File::create_new(path)?));
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
         .compression_level(Some(LEVEL));
     for array in arrays {
-        // Bytes of an element are at most eight.
+        // An element has at most eight bytes.
         let elements: usize = array.shape.iter().product();
         let options = options.large_file(elements >= 1 << 28);
         zip.start_file(format!("{}.npy", array.name), options)?;

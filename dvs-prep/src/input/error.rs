@@ -1,4 +1,4 @@
-//! What can go wrong with the input. A run collects all of its problems and reports them together.
+//! Problems with the input. A run collects all of its problems and reports them together.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,271 +10,247 @@ use dvs_shared::words::counted;
 use dvs_shared::{SensorSize, Set};
 use thiserror::Error;
 
-/// A problem, and the recording or sample it is of if it is of one.
+/// A problem, and the recording or sample that it concerns, if there is one.
 pub type Shortcoming = (Option<String>, Problem);
 
-/// One thing that keeps the cache from being made.
+/// A problem that prevents the cache from being made.
 #[derive(Debug, Error)]
 pub enum Problem {
-    /// The container cannot be read on.
+    /// The rest of the container cannot be read.
     #[error("{}", with_cause(.0))]
     Archive(#[from] ArchiveError),
-    /// A recording or a sample departs from its format or the sensor.
+    /// A recording or a sample violates its format or does not fit the sensor.
     #[error("{file}: {reason}")]
     Format {
-        /// Its name.
         file: String,
-        /// Where and how.
+        /// Position and cause.
         reason: FormatError,
     },
-    /// Recordings or samples of cameras that differ.
+    /// Recordings or samples come from sensors of different sizes.
     #[error(
         "{file} has {found} pixels, and {first} has {expected}; --sensor says which they are to have"
     )]
     Sensors {
-        /// Its name.
         file: String,
-        /// Its size.
         found: SensorSize,
-        /// The first in the cache's order.
+        /// The first recording or sample in the order of the cache.
         first: String,
-        /// The size of that.
         expected: SensorSize,
     },
-    /// A sensor so large that the frames of a sample take too much memory.
+    /// The sensor is so large that the frames of a sample take too much memory.
     #[error(
         "{file}: {frames} frames of {sensor} pixels take {bytes} bytes at work, beyond the limit of {limit}: choose fewer \
          --frames, or raise --memory"
     )]
     FramesTooLarge {
-        /// Its name.
         file: String,
         /// T.
         frames: u32,
-        /// The sensor.
         sensor: SensorSize,
-        /// Bytes it would take.
         bytes: u64,
-        /// The limit.
+        /// Limit in bytes.
         limit: u64,
     },
-    /// A file that lies where samples do, in a folder that is no label.
+    /// A file is where samples are expected, but its folder does not name a label.
     #[error("{file} lies where samples do, but its folders name no label from 0 to 255")]
     Stray {
-        /// Its path.
+        /// Path of the file.
         file: String,
     },
-    /// A sample with a label beyond the classes.
+    /// The label of a sample is not one of the classes.
     #[error("{file}: label {label} is unknown; labels run from 0 to {}, as there are {classes} classes; --classes names others", .classes - 1)]
     Label {
-        /// Its name.
         file: String,
-        /// Its label.
         label: u8,
-        /// How many classes there are.
+        /// Number of classes.
         classes: usize,
     },
-    /// A sample's name that the cache has no room for.
+    /// The name of a sample is too long for the cache.
     #[error("{file}: its name has {bytes} bytes, beyond the limit of {MAX_SAMPLE_NAME_BYTES}")]
     SampleName {
-        /// Its name.
         file: String,
-        /// Bytes of the name.
+        /// Length of the name in bytes.
         bytes: usize,
     },
-    /// Recordings with trial lists and samples in folders, together.
+    /// The input has both recordings with trial lists and samples in folders.
     #[error(
         "it holds {samples} samples in folders of their own and recordings too, {recordings} among them; name the folder \
          or archive of one of both"
     )]
     Mixed {
-        /// How many samples.
+        /// Number of samples in folders.
         samples: usize,
-        /// One of the others.
+        /// One of the recordings or trial lists.
         recordings: String,
     },
-    /// A set without samples.
+    /// A set has no samples.
     #[error("it holds no samples of the set `{}`", .set.name())]
     NoSamples {
-        /// The set.
+        /// The empty set.
         set: Set,
     },
-    /// Ready frames, where events are wanted.
+    /// The input has ready frames, but events are needed.
     #[error(
         "{file} holds ready frames, and of what events they were made cannot be told from them"
     )]
     NoEvents {
-        /// Its name.
+        /// Name of the sample's file.
         file: String,
     },
-    /// Ready frames, of which it is not known how they were made.
+    /// The input has ready frames, but it is unknown how they were made.
     #[error(
         "{file} holds ready frames; say how they were made, with --frames and --split or --duration"
     )]
     ReadyFrames {
-        /// Its name.
+        /// Name of the sample's file.
         file: String,
     },
-    /// A label file or trial list says something impossible.
+    /// A label file or trial list has an impossible value.
     #[error("{file}: {reason}")]
     List {
-        /// Its name.
         file: String,
-        /// Where and how.
+        /// Position and cause.
         reason: ListError,
     },
-    /// A member is larger than any real one.
+    /// A member is too large.
     #[error("{file} has {size} bytes, beyond the limit of {limit}{remedy}")]
     TooLarge {
-        /// Its name.
         file: String,
-        /// Its size.
+        /// Size in bytes.
         size: u64,
-        /// The limit.
+        /// Limit in bytes.
         limit: u64,
-        /// What to do about it.
+        /// Advice to the user, or empty.
         remedy: &'static str,
     },
-    /// Two members of one name.
+    /// Two members have the same name.
     #[error("{file} stands in the archive twice")]
     Doubled {
-        /// Its name.
+        /// Name of the second member.
         file: String,
     },
-    /// A trial list is not in the archive.
+    /// The archive has no such trial list.
     #[error("{file} is missing")]
     ListMissing {
-        /// Its name.
+        /// Name of the list.
         file: String,
     },
-    /// A listed recording is not in the archive.
+    /// The archive lacks a listed recording.
     #[error("{recording}.aedat is missing; {list} lists it{}", no_list_names(.unlisted))]
     RecordingMissing {
-        /// Its name.
         recording: String,
-        /// The list that names it.
+        /// The list that names the recording.
         list: String,
-        /// Recordings of the archive that no list names: perhaps it is one of them, misnamed.
+        /// Recordings that no list names: the missing one may be among them under a wrong name.
         unlisted: String,
     },
     /// A listed recording has no label file.
     #[error("{recording}_labels.csv is missing; {file} is there")]
     LabelsMissing {
-        /// The recording.
         recording: String,
-        /// Its file.
+        /// File name of the recording.
         file: String,
     },
-    /// A member cannot be read, though the container it lies in can.
+    /// A member cannot be read, although its container can.
     #[error("{file} cannot be read: {reason}")]
     Unreadable {
-        /// Its name, or its path in a folder.
+        /// Name of the member, or its path in a folder.
         file: String,
-        /// Why.
         reason: io::Error,
     },
-    /// The container's damage was noticed behind this recording, and may have begun in it.
+    /// The container is damaged after this recording, and the damage may have begun in it.
     #[error(
         "{file} was read whole, but stands right before the damage, which may have begun in it"
     )]
     BeforeDamage {
-        /// The name of its file.
+        /// File name of the recording.
         file: String,
     },
-    /// The container's damage lies before the recording's end or its labels'.
+    /// The container is damaged before the end of the recording or of its labels.
     #[error("{files} was not read whole: the archive is damaged before its end")]
     NotReached {
         /// The recording's file and its label file, or the sample's file.
         files: String,
     },
-    /// Nothing is left to make a cache of.
+    /// No recording is left for a cache.
     #[error("none of the {listed} listed recordings is whole")]
     NothingWhole {
-        /// How many the lists name.
+        /// Number of recordings in the lists.
         listed: usize,
     },
-    /// No sample has any event.
+    /// No sample has any events.
     #[error("{}", match .first {
         None => "no label file names a sample".to_owned(),
         Some(first) => format!("none of the {} has an event. The first: {first}", counted(*.samples as u64, "sample")),
     })]
     NoEventsAtAll {
-        /// How many there are.
+        /// Number of samples.
         samples: usize,
-        /// Why the first has none.
+        /// Why the first sample has no events.
         first: Option<String>,
     },
-    /// More is damaged than a cache can say.
+    /// More recordings are damaged than a cache can list.
     #[error("{damaged} recordings are damaged, beyond the {limit} that --skip-damaged leaves out")]
     TooManyDamaged {
-        /// How many.
+        /// Number of damaged recordings.
         damaged: usize,
-        /// The limit.
         limit: usize,
     },
-    /// A recording stands in both trial lists.
+    /// Both trial lists name a recording.
     #[error("{recording} is listed for training and for testing")]
     InBothSets {
-        /// Its name.
+        /// Name of the recording.
         recording: String,
     },
-    /// Windows that hold the same events again and again.
+    /// The windows of a recording overlap so much that they repeat the same events too often.
     #[error(
         "{recording}_labels.csv: its windows hold {events} events in all, beyond the limit of {limit}, which is \
          {MAX_OVERLAP} times what {recording}.aedat has"
     )]
     Overlap {
-        /// The recording.
         recording: String,
-        /// Events in all its windows.
+        /// Events in all its windows together.
         events: u64,
-        /// How many there may be.
         limit: u64,
     },
-    /// A frame duration that gives a sample too many frames.
+    /// The frame duration gives a sample too many frames.
     #[error(
         "sample {sample} spans {frames} frames of {us} us, beyond the limit of {limit}: choose a longer --duration"
     )]
     TooManyFrames {
-        /// Its name.
         sample: String,
-        /// How many it would have.
         frames: i64,
-        /// Duration of a frame.
+        /// Duration of a frame in microseconds.
         us: u64,
-        /// The limit.
         limit: i64,
     },
-    /// So many events in one cell, and so many frames, that a sample's frames take too much memory.
+    /// A sample has so many events in one cell, and so many frames, that they take too much memory.
     #[error(
         "sample {sample} has more than 255 events in a cell of a frame, so that its {frames} frames take {bytes} bytes, \
          beyond the limit of {limit}: choose fewer --frames, or raise --memory"
     )]
     TooWide {
-        /// Its name.
         sample: String,
         /// T.
         frames: usize,
-        /// Bytes of its frames.
         bytes: usize,
-        /// The limit.
+        /// Limit in bytes.
         limit: usize,
     },
-    /// A file of this program's own, beside the cache, cannot be read or written.
+    /// A staging, spill or exported file cannot be read or written.
     #[error("cannot {action} {path}: {reason}")]
     Io {
         /// "read" or "write".
         action: &'static str,
-        /// The file.
         path: PathBuf,
-        /// Its reason.
         reason: io::Error,
     },
 }
 
 impl Problem {
-    /// Whether it is damage to one recording or its labels, or to the container behind what was read: what
-    /// `--skip-damaged` leaves out. The rest is the options' fault, the machine's, or such that nothing can be used.
+    /// Whether `--skip-damaged` leaves this problem out: damage to one recording or its labels, or
+    /// to the container after the part that was read. The other problems come from the options or
+    /// the machine, or make the whole input unusable.
     pub fn is_damage(&self) -> bool {
         match self {
             Self::Archive(error) => error.spares_what_was_read(),
@@ -323,7 +299,7 @@ fn with_cause(error: &ArchiveError) -> String {
     }
 }
 
-/// The most problems that are written out; beyond it their number is.
+/// Maximum number of problems that are printed. For the rest, only their number is printed.
 const SHOWN: usize = 1000;
 
 /// All problems of a run, at least one.

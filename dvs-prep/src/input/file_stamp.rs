@@ -1,4 +1,4 @@
-//! What a file's metadata tell of its content, without reading it.
+//! Detects changes to a file from its metadata, without reading it.
 
 use std::fs;
 use std::io;
@@ -9,23 +9,24 @@ use std::time::UNIX_EPOCH;
 use dvs_shared::archive::{Archive, ArchiveError};
 use serde::{Deserialize, Serialize};
 
-/// Size, modification time and place of a file. Two are equal where it is the same file with, by all signs, the same
-/// content.
+/// Path, size and modification time of a file. If two stamps are equal, they most likely belong to
+/// the same file with the same content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileStamp {
     path: String,
     size: u64,
     modified_ns: u64,
-    /// Device and inode. They are kept nowhere: a mount or a copy that keeps times changes them.
+    /// Device and inode. They are not saved, because mounting, or copying with times kept, changes
+    /// them.
     #[serde(skip)]
     inode: (u64, u64),
 }
 
 impl FileStamp {
-    /// The stamp of a file as it is now.
+    /// The current stamp of a file.
     ///
     /// # Errors
-    /// Where it cannot be looked at.
+    /// Returns an error if the metadata cannot be read.
     pub fn of(path: &Path) -> io::Result<Self> {
         let path = fs::canonicalize(path)?;
         let metadata = fs::metadata(&path)?;
@@ -34,7 +35,7 @@ impl FileStamp {
             size: metadata.len(),
             modified_ns: modified.unwrap_or_default().as_nanos() as u64,
             inode: (metadata.dev(), metadata.ino()),
-            // JSON holds no other text; a path that is not UTF-8 is told by what of it is.
+            // JSON holds only UTF-8, so other bytes of the path are replaced.
             path: path.to_string_lossy().into_owned(),
         })
     }
@@ -42,7 +43,7 @@ impl FileStamp {
     /// The stamps of all files of an input.
     ///
     /// # Errors
-    /// Where one cannot be looked at.
+    /// Returns an error if the metadata of a file cannot be read.
     pub fn of_input(archive: &Archive) -> Result<Vec<Self>, ArchiveError> {
         let files = archive.files()?;
         let stamps = files.iter().map(|path| {
@@ -55,18 +56,18 @@ impl FileStamp {
         stamps.collect()
     }
 
-    /// Bytes of the file.
+    /// Size of the file in bytes.
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// Whether a stamp that was written down is of this file and content.
+    /// Whether the saved stamp `noted` has the same path, size and modification time.
     pub fn agrees_with(&self, noted: &Self) -> bool {
         (&self.path, self.size, self.modified_ns) == (&noted.path, noted.size, noted.modified_ns)
     }
 }
 
-/// What has become different about the input since its stamps were `before`; `None` where nothing has.
+/// Describes how the input has changed since its stamps were `before`; `None` if it has not.
 pub fn change_since(before: &[FileStamp], archive: &Archive) -> Option<String> {
     let now = match FileStamp::of_input(archive) {
         Ok(now) => now,

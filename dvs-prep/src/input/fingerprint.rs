@@ -1,4 +1,4 @@
-//! What identifies an input: the SHA-256 of its files, whatever container they come in and in whatever order.
+//! Identifies an input by the SHA-256 of its files, regardless of their container and order.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,12 +15,12 @@ use sha2::{Digest, Sha256};
 
 use crate::input::error::{Problem, Problems};
 
-/// SHA-256 of every file read so far, by name.
+/// SHA-256 of every file read so far, by file name.
 #[derive(Debug, Default)]
 pub struct Fingerprint(Mutex<BTreeMap<String, String>>);
 
 impl Fingerprint {
-    /// Notes a file's content.
+    /// Records the content of a file.
     pub fn add(&self, member: &Member, content: &[u8]) {
         self.note(member, Sha256::digest(content).as_slice());
     }
@@ -28,7 +28,8 @@ impl Fingerprint {
     fn note(&self, member: &Member, digest: &[u8]) {
         let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let noted = files.entry(member.file_name()).or_default();
-        // Of a file that is there twice, either may be the right one: that is another input than one with either alone.
+        // A duplicated file is hashed twice, so the input differs from one that has only one of the
+        // copies.
         noted.push_str(&hex(digest));
     }
 
@@ -37,8 +38,8 @@ impl Fingerprint {
         files.contains_key(file)
     }
 
-    /// The fingerprint of the dataset that consists of `files`: SHA-256 of the lines `sha256sum` prints for those of them
-    /// that were read, in order of their names.
+    /// The fingerprint of the dataset that consists of the files `names`: the SHA-256 of the lines
+    /// that `sha256sum` prints for those that were read, sorted by name.
     pub fn of_dataset(&self, mut names: Vec<String>) -> String {
         let files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         names.sort_unstable();
@@ -52,7 +53,8 @@ impl Fingerprint {
     }
 }
 
-/// The trial lists and the files of the listed `recordings`, whichever of its possible names a recording has.
+/// The file names of the trial lists and of the listed `recordings`, with each name that the file
+/// of a recording may have.
 pub fn files_of_recordings<'a>(recordings: impl Iterator<Item = &'a String>) -> Vec<String> {
     let mut names = Set::ALL.map(|set| Member::Trials(set).file_name()).to_vec();
     for recording in recordings {
@@ -68,10 +70,11 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// Reads the whole input for its fingerprint alone, counting the bytes read from the container in `read`.
+/// Reads the whole input to compute its fingerprint. The bytes read from the container are counted
+/// in `read`.
 ///
 /// # Errors
-/// Where the input cannot be read or a trial list is no list.
+/// Returns an error if the input cannot be read or a trial list is not valid.
 pub fn of_archive(archive: &Archive, read: &AtomicU64) -> Result<String, Problems> {
     let files = Fingerprint::default();
     let mut lists = [None, None];
@@ -112,7 +115,7 @@ pub fn of_archive(archive: &Archive, read: &AtomicU64) -> Result<String, Problem
         })
         .map_err(|e| Problems::from(Problem::from(e)))?;
     let mut names = if samples.is_empty() {
-        // Without its lists, everything would be the same dataset: none.
+        // Without trial lists, every input would have the fingerprint of an empty dataset.
         let absent = Set::ALL.map(|set| Member::Trials(set).file_name());
         let absent = absent.into_iter().filter(|file| !files.has(file));
         problems.extend(absent.map(|file| Problem::ListMissing { file }));

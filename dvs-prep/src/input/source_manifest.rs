@@ -1,8 +1,9 @@
-//! What the input is, by its SHA-256, and the note that spares reading it again.
+//! Identifies the input by its SHA-256, and keeps a note of it to avoid reading the input again.
 //!
-//! The note, `<cache>.source.json`, lies beside the cache or where it would be. It says which SHA-256 was found in
-//! which files, told by their path, size and modification time. While these match, the input is not read again. The
-//! note says nothing of the cache: that holds, secured by a checksum, the SHA-256 of what it was made from.
+//! The note, `<cache>.source.json`, is stored beside the path of the cache. It records the SHA-256
+//! and the path, size and modification time of each input file. While these match, the input is not
+//! read again. The note does not describe the cache: the cache holds the SHA-256 of its own input,
+//! protected by a checksum.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -19,21 +20,20 @@ use crate::input::error::Problems;
 use crate::input::file_stamp::{FileStamp, change_since};
 use crate::input::fingerprint;
 
-/// The most bytes of a note that are read. One of a real dataset's folder has some 50 KB.
+/// Maximum size of a note in bytes. The note for a real dataset's folder has about 50 KB.
 const MAX_NOTE: u64 = 1 << 24;
 
-/// Why it cannot be told what the input is.
+/// Why the input cannot be identified.
 #[derive(Debug, Error)]
 pub enum SourceError {
-    /// It cannot be read.
+    /// The input cannot be read.
     #[error(transparent)]
     Unreadable(#[from] Problems),
-    /// It was replaced while it was read.
+    /// The input changed while it was read.
     #[error("{path} changed while it was read: {change}. Run again when nothing writes to it")]
     Changed {
-        /// The input.
         path: PathBuf,
-        /// How.
+        /// Description of the change.
         change: String,
     },
 }
@@ -41,27 +41,27 @@ pub enum SourceError {
 #[derive(Debug, Serialize, Deserialize)]
 struct Note {
     input: Vec<FileStamp>,
-    /// Recordings that were damaged and have no part in the SHA-256.
+    /// Damaged recordings that are not part of the SHA-256.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     skipped: Vec<String>,
     source_sha256: String,
 }
 
-/// The note beside `cache`.
+/// Path of the note beside `cache`.
 pub fn path(cache: &Path) -> PathBuf {
     let mut name = cache.as_os_str().to_owned();
     name.push(".source.json");
     name.into()
 }
 
-/// The SHA-256 noted beside `cache` for an input with the stamps `input`, of all but the recordings that were `skipped`. A
-/// note that cannot be read, or is of another state of the input, is none.
+/// The SHA-256 noted beside `cache` for an input with the stamps `input`, without the recordings in
+/// `skipped`. Returns `None` if the note cannot be read or describes another state of the input.
 pub fn noted(cache: &Path, input: &[FileStamp], skipped: &[String]) -> Option<String> {
     let note = note_of(cache, input)?;
     (note.skipped == skipped).then_some(note.source_sha256)
 }
 
-/// Whether there is a note of this state of the input, whatever was skipped.
+/// Whether there is a note for this state of the input, regardless of the skipped recordings.
 pub fn is_noted(cache: &Path, input: &[FileStamp]) -> bool {
     note_of(cache, input).is_some()
 }
@@ -84,7 +84,8 @@ fn note_of(cache: &Path, input: &[FileStamp]) -> Option<Note> {
     same.then_some(note)
 }
 
-/// Reads the whole input, which had the stamps `input`, for its SHA-256, counting bytes in `read`.
+/// Computes the SHA-256 of the whole input, which had the stamps `input`. The bytes read are
+/// counted in `read`.
 ///
 /// # Errors
 /// See [`SourceError`].
@@ -98,10 +99,10 @@ pub fn read(
     Ok(source?)
 }
 
-/// Nothing, if the input still has the stamps `input`.
+/// Checks that the input still has the stamps `input`.
 ///
 /// # Errors
-/// [`SourceError::Changed`].
+/// Returns [`SourceError::Changed`] if it does not.
 pub fn unchanged(archive: &Archive, input: &[FileStamp]) -> Result<(), SourceError> {
     match change_since(input, archive) {
         None => Ok(()),
@@ -112,11 +113,11 @@ pub fn unchanged(archive: &Archive, input: &[FileStamp]) -> Result<(), SourceErr
     }
 }
 
-/// Notes beside the locked cache that an input with the stamps `input`, taken before it was read, has this SHA-256, the
-/// recordings that were `skipped` left out.
+/// Writes the note beside the locked cache: an input with the stamps `input`, taken before it was
+/// read, has this SHA-256 without the recordings in `skipped`.
 ///
 /// # Errors
-/// Where the note cannot be written.
+/// Returns an error if the note cannot be written.
 pub fn write(
     lock: &OutputLock,
     input: &[FileStamp],

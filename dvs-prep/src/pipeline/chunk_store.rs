@@ -1,7 +1,8 @@
-//! Samples that are done, until the order in which the cache holds them is known.
+//! Stores finished samples until the order of the cache is known.
 //!
-//! The cache's bytes must not depend on the order of the archive or on which thread was first, so chunks wait
-//! here, in memory up to a bound and beyond it in an unnamed file that vanishes with the process.
+//! The bytes of the cache must not depend on the order of the archive or on thread timing, so
+//! chunks wait here: in memory up to a limit, beyond it in an unnamed file that vanishes with the
+//! process.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -12,41 +13,37 @@ use dvs_shared::samples::Window;
 use dvs_shared::{ChunkCodec, CountType};
 use tempfile::SpooledTempFile;
 
-/// Bytes of chunks held in memory.
+/// Bytes of chunks to keep in memory.
 const IN_MEMORY: usize = 48 << 20;
 
-/// One encoded chunk.
 #[derive(Clone, Debug)]
 pub struct StagedChunk {
-    /// Type its counts are encoded in.
+    /// Type in which its counts are encoded.
     pub counts: CountType,
-    /// Frames it holds.
+    /// Number of frames.
     pub frames: usize,
-    /// CRC-32 of its raw counts in that type.
+    /// CRC-32 of its raw counts in type `counts`.
     pub checksum: u32,
     at: u64,
     length: usize,
 }
 
-/// One sample that is done.
 #[derive(Clone, Debug)]
 pub struct StagedSample {
-    /// Its name.
     pub name: String,
-    /// Its window.
     pub window: Window,
-    /// Events in its frames.
+    /// Number of events in its frames.
     pub events: u64,
     /// Its chunks, in order.
     pub chunks: Vec<StagedChunk>,
 }
 
-/// Frames of a sample on their way into a chunk, in the smallest type that holds all counts seen so far.
+/// Collects frames of a sample into a chunk, in the smallest type that holds all counts so far.
 pub struct ChunkBuilder {
     counts: CountType,
     frames: usize,
     raw: Vec<u8>,
-    /// Bytes a chunk of counts beyond a byte would have, where there is no room for it.
+    /// Bytes of a chunk with counts wider than a byte, if there is no room for it.
     overfull: Option<usize>,
 }
 
@@ -62,7 +59,7 @@ impl Default for ChunkBuilder {
 }
 
 impl ChunkBuilder {
-    /// Begins the first chunk of a sample, whose counts are at least of type `counts`.
+    /// Begins the first chunk of a sample, with counts of at least type `counts`.
     pub fn begin(&mut self, counts: CountType) {
         self.counts = counts;
         self.frames = 0;
@@ -70,8 +67,9 @@ impl ChunkBuilder {
         self.overfull = None;
     }
 
-    /// Appends one frame to a chunk of `frames` in all, whose counts may be wider than a byte where it then has at most
-    /// `room` bytes. Once it has more, nothing is kept: see [`ChunkBuilder::overfull`].
+    /// Appends one frame to a chunk of `frames` frames. Counts may be wider than a byte if the
+    /// chunk then has at most `room` bytes. If it has more, no frames are kept: see
+    /// [`ChunkBuilder::overfull`].
     pub fn push(&mut self, frame: &Frame, frames: usize, room: usize) {
         match frame.bytes() {
             Some(bytes) if self.counts == CountType::U8 && self.overfull.is_none() => {
@@ -82,7 +80,7 @@ impl ChunkBuilder {
         }
     }
 
-    /// As [`ChunkBuilder::push`], for a frame that was counted elsewhere.
+    /// Like [`ChunkBuilder::push`], for a frame that was counted elsewhere.
     pub fn push_counts(&mut self, counts: &[u32], frames: usize, room: usize) {
         if self.overfull.is_some() {
             return;
@@ -102,7 +100,7 @@ impl ChunkBuilder {
         self.counts.write(counts, &mut self.raw);
     }
 
-    /// Bytes the chunk would have, where that is more than there was room for.
+    /// Bytes that the chunk would have, if that exceeds its room.
     pub fn overfull(&self) -> Option<usize> {
         self.overfull
     }
@@ -112,7 +110,7 @@ impl ChunkBuilder {
         self.counts
     }
 
-    /// Ends the chunk: its description and its encoded bytes.
+    /// Ends the chunk: encodes its counts.
     pub fn finish(&mut self, codec: &mut ChunkCodec) -> EncodedChunk {
         let chunk = EncodedChunk {
             counts: self.counts,
@@ -126,7 +124,6 @@ impl ChunkBuilder {
     }
 }
 
-/// One chunk, encoded.
 pub struct EncodedChunk {
     counts: CountType,
     frames: usize,
@@ -134,11 +131,10 @@ pub struct EncodedChunk {
     data: Vec<u8>,
 }
 
-/// The store.
 pub struct Staging(Mutex<SpooledTempFile>);
 
 impl Staging {
-    /// An empty store; its file, should it need one, lies in `folder`.
+    /// An empty store. If it needs a file, the file is in `folder`.
     pub fn new(folder: &Path) -> Self {
         Self(Mutex::new(tempfile::spooled_tempfile_in(IN_MEMORY, folder)))
     }
@@ -146,7 +142,7 @@ impl Staging {
     /// Stores chunks.
     ///
     /// # Errors
-    /// Where the file cannot be written.
+    /// Returns an error if the file cannot be written.
     pub fn put(&self, chunks: Vec<EncodedChunk>) -> io::Result<Vec<StagedChunk>> {
         let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut at = file.seek(SeekFrom::End(0))?;
@@ -170,7 +166,7 @@ impl Staging {
     /// The encoded bytes of a chunk.
     ///
     /// # Errors
-    /// Where the file cannot be read.
+    /// Returns an error if the file cannot be read.
     pub fn get(&self, chunk: &StagedChunk) -> io::Result<Vec<u8>> {
         let mut data = vec![0; chunk.length];
         let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! Frames of one sample on their way into chunks: how many go into one, and what memory they are counted for.
+//! Groups the frames of one sample into chunks, and accounts for their memory.
 
 use std::time::{Duration, Instant};
 
@@ -12,20 +12,21 @@ use crate::input::error::Problem;
 use crate::pipeline::chunk_store::{ChunkBuilder, EncodedChunk};
 use crate::pipeline::memory_budget::{Budget, Loan};
 
-/// The share of the memory for frames whose counts take several bytes, which are held raw, shuffled and encoded.
+/// The memory limit divided by this is for frames whose counts take several bytes; such frames are
+/// held raw, shuffled and encoded.
 const WIDE_SHARE: u64 = 16;
-/// The share of the memory for the frames of sensors larger than a DVS128.
+/// The memory limit divided by this is for frames of sensors other than the DVS128.
 const LARGE_SHARE: u64 = 2;
 
 /// Memory for frames that are larger than usual.
 pub(super) struct FrameMemory {
-    /// For those whose counts take several bytes.
+    /// For frames whose counts take several bytes.
     wide: Budget,
-    /// For those of large sensors.
+    /// For frames of large sensors.
     large: Budget,
 }
 
-/// What a worker uses for one sample after another.
+/// Tools that a worker reuses for its samples.
 #[derive(Default)]
 pub(super) struct Tools {
     codec: ChunkCodec,
@@ -38,7 +39,7 @@ pub(super) struct Chunks<'a> {
     tools: &'a mut Tools,
     sensor: SensorSize,
     frames_a_chunk: usize,
-    /// Bytes that a chunk of wide counts may have.
+    /// Maximum bytes of a chunk whose counts take several bytes.
     room: usize,
     in_chunk: usize,
     done: Vec<EncodedChunk>,
@@ -56,10 +57,10 @@ impl FrameMemory {
     }
 }
 
-/// Whether memory has room for the frames of one sample of `sensor`.
+/// Checks that memory has room for the frames of one sample of `sensor`.
 ///
 /// # Errors
-/// Where it has not; `file` is what they come from.
+/// Returns an error that names `file` if it does not.
 pub(super) fn check_size(
     settings: &Settings,
     sensor: SensorSize,
@@ -86,7 +87,7 @@ fn held(settings: &Settings, sensor: SensorSize) -> u64 {
 }
 
 impl<'a> Chunks<'a> {
-    /// No frames yet of a sample of `sensor`, whose counts are at least of type `counts`.
+    /// Starts a sample of `sensor` without frames, with counts of at least type `counts`.
     pub(super) fn new(
         settings: &Settings,
         memory: &'a FrameMemory,
@@ -110,7 +111,6 @@ impl<'a> Chunks<'a> {
         }
     }
 
-    /// Appends a frame.
     pub(super) fn push(&mut self, frame: &Frame) {
         self.borrow(frame.bytes().is_none());
         self.tools
@@ -128,7 +128,7 @@ impl<'a> Chunks<'a> {
         self.end_frame();
     }
 
-    /// Whoever needs several bytes a count takes turns where memory has no room for all at once.
+    /// Borrows memory for counts of several bytes: workers take turns if there is no room for all.
     fn borrow(&mut self, wide: bool) {
         if (wide || self.tools.builder.counts() > CountType::U8) && self.wide.is_none() {
             let bytes = frame_bytes(self.frames_a_chunk, self.sensor, CountType::U32);
@@ -147,10 +147,11 @@ impl<'a> Chunks<'a> {
         }
     }
 
-    /// The chunks, the type of their counts and the time that encoding them took.
+    /// The chunks, the type of their counts and the time taken to encode them.
     ///
     /// # Errors
-    /// Where there was no room for them; `sample` is their name and `frames` their number.
+    /// Returns an error that names the `sample` and its number of `frames` if there was no room for
+    /// the chunks.
     pub(super) fn finish(
         self,
         sample: &str,
@@ -159,7 +160,7 @@ impl<'a> Chunks<'a> {
         let builder = &self.tools.builder;
         let (counts, overfull) = (builder.counts(), builder.overfull());
         if self.wide.is_some() || self._large.is_some() {
-            // What was lent is given back in truth.
+            // Frees the buffers, because the loan that covers them ends.
             *self.tools = Tools::default();
         }
         match overfull {

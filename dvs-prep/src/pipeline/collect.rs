@@ -1,4 +1,5 @@
-//! The members of the archive as they come, in any order, until a recording and its labels are together.
+//! Collects the members of the archive, in any order, until a recording and its labels are both
+//! there.
 
 mod accept;
 mod listing;
@@ -26,14 +27,14 @@ use crate::input::error::Problem;
 use crate::input::fingerprint::Fingerprint;
 use crate::pipeline::memory_budget::{Budget, Buffers};
 
-/// A recording without labels, so far.
+/// A recording that still lacks its labels.
 struct Waiting {
     member: Member,
     format: Format,
     source: Source,
 }
 
-/// The state of a run over the archive.
+/// The state of reading the archive.
 pub struct Intake<'a> {
     budget: &'a Budget,
     buffers: &'a Buffers,
@@ -44,26 +45,27 @@ pub struct Intake<'a> {
     seen: HashSet<Member>,
     /// The trial lists, in the order of [`Set::ALL`](dvs_shared::Set::ALL).
     pub lists: [Option<Vec<String>>; 2],
-    /// Windows by recording; `None` where the label file is no label file, which is then among the problems.
+    /// Windows by recording; `None` if the label file is invalid, which is then among the problems.
     labels: HashMap<String, Option<Vec<Window>>>,
     waiting: HashMap<String, Waiting>,
     waiting_bytes: u64,
-    /// Samples that have files of their own, by their keys.
+    /// Samples that have their own files, by key.
     samples: BTreeMap<String, SampleId>,
-    /// Files that lie where samples do, and are none.
+    /// Files among the samples whose folders are not labels.
     strays: Vec<String>,
-    /// Names of the classes, where the input says them.
+    /// Names of the classes, if the input gives them.
     mapping: Option<Vec<String>>,
-    /// The recording read last.
+    /// The last recording that was read.
     latest: Option<String>,
-    /// What a user should know.
+    /// Notes for the user.
     notes: Vec<String>,
-    /// What is wrong so far, each with the recording it is of.
+    /// Problems so far, each with the recording that it concerns.
     problems: Vec<(Option<String>, Problem)>,
 }
 
 impl<'a> Intake<'a> {
-    /// Nothing seen yet. A spill file, should one be needed, lies unnamed in `spill_folder`.
+    /// Starts with nothing read. If a spill file is needed, it is an unnamed file in
+    /// `spill_folder`.
     pub fn new(
         budget: &'a Budget,
         buffers: &'a Buffers,
@@ -92,11 +94,11 @@ impl<'a> Intake<'a> {
         }
     }
 
-    /// Takes the next member and returns a recording that can be worked on now.
+    /// Takes the next member and returns a recording if it is ready.
     ///
     /// # Errors
-    /// Where the member cannot be read or the spill file cannot be written. What the member says wrongly goes to
-    /// `problems`.
+    /// Returns an error if the member cannot be read or the spill file cannot be written. Errors in
+    /// the content of the member go to `problems`.
     pub fn take(&mut self, entry: Entry<'_>) -> io::Result<Option<Ready<'a>>> {
         let Entry {
             member,
@@ -106,7 +108,7 @@ impl<'a> Intake<'a> {
         if self.seen.len() >= MAX_MEMBERS {
             return Err(GivenUp::because(IntakeError::TooManyMembers));
         }
-        // A recording has one name, whatever its file's ending.
+        // File endings do not distinguish recordings.
         let twin = match &member {
             Member::Recording(name, _) => self.file_seen(name).is_some(),
             _ => false,
@@ -179,7 +181,7 @@ impl<'a> Intake<'a> {
         }
     }
 
-    /// Notes that a member cannot be read.
+    /// Records that a member cannot be read.
     pub fn unreadable(&mut self, member: &Member, reason: io::Error) {
         self.seen.insert(member.clone());
         if let Member::Sample(sample) = member {
@@ -208,7 +210,7 @@ impl<'a> Intake<'a> {
         self.problems.push((member.recording(), problem));
     }
 
-    /// The text of a list or label file, which also goes into the fingerprint.
+    /// The text of a list or label file. It is added to the fingerprint.
     fn text(
         &mut self,
         member: &Member,

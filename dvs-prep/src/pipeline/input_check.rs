@@ -1,5 +1,4 @@
-//! What the input lacks and what of it is damaged, each with the recording it is of, and whether the rest may become a
-//! cache.
+//! Finds what is missing or damaged in the input, and decides whether the rest may become a cache.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,11 +10,12 @@ use dvs_shared::words::some_of;
 use crate::input::error::{Problem, Problems, Shortcoming};
 use crate::pipeline::collect::Intake;
 
-/// Recordings that a message names at most.
+/// Maximum number of recordings to name in a message.
 pub const SHOWN: usize = 10;
 
-/// Whether damage may have begun before the place where it was noticed: a changed bit in a deflate stream changes what
-/// comes out of it long before it contradicts the format. Where the stream merely ends, nothing before is changed.
+/// Whether damage may have begun before the place where it was noticed. A flipped bit in a deflate
+/// stream changes the output long before it violates the format. If the stream is only truncated,
+/// everything before its end is intact.
 pub fn may_have_begun_earlier(archive: &Archive, error: &ArchiveError) -> bool {
     archive
         .parts
@@ -24,11 +24,11 @@ pub fn may_have_begun_earlier(archive: &Archive, error: &ArchiveError) -> bool {
         && !error.is_truncation()
 }
 
-/// The listed recordings that `problems` say are damaged, in the lists' order.
+/// The listed recordings that `problems` report as damaged, in the order of the lists.
 ///
 /// # Errors
-/// All problems, where some are not of single recordings, where damaged recordings are not to be left out, or where
-/// nothing remains.
+/// Returns all problems if some do not concern single recordings, if damaged recordings must not be
+/// left out, if too many are damaged, or if none remains.
 pub fn skippable(
     intake: &Intake<'_>,
     problems: &mut Vec<Shortcoming>,
@@ -63,7 +63,8 @@ pub fn skippable(
     Err(Problems(problems.chain(refusal).collect()))
 }
 
-/// Listed recordings that were neither finished nor found to be damaged: those behind the container's damage.
+/// Listed recordings that were neither finished nor found damaged: they follow the damage in the
+/// container.
 pub fn not_reached<T>(
     intake: &Intake<'_>,
     finished: &HashMap<String, T>,
@@ -84,7 +85,8 @@ pub fn not_reached<T>(
         .collect()
 }
 
-/// Everything the lists call for that the archive did not hold, each with the recording it is of.
+/// Files that the lists require but the archive lacks, each with the recording that it concerns,
+/// and recordings that both lists name.
 pub fn missing(intake: &Intake<'_>) -> Vec<Shortcoming> {
     let mut problems = Vec::new();
     let unlisted = some_of(&intake.unlisted(), SHOWN);

@@ -1,11 +1,11 @@
-//! The bound on memory for recordings: who reads ahead waits here until workers give back; and the buffers they
-//! give back, since memory that has been touched before costs nothing to touch again.
+//! Limits the memory for recordings: the reader waits until workers return memory. Returned buffers
+//! are reused, because memory is cheaper after its first use.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A number of bytes that can be lent, to a number of borrowers.
+/// Lends a limited number of bytes to a limited number of borrowers.
 pub struct Budget {
     total: u64,
     borrowers: usize,
@@ -20,14 +20,14 @@ struct Lent {
     loans: usize,
 }
 
-/// Bytes on loan, given back when dropped.
+/// Bytes on loan. They are returned when this is dropped.
 pub struct Loan<'a> {
     budget: &'a Budget,
     bytes: u64,
 }
 
 impl Budget {
-    /// A budget of `total` bytes for `borrowers` at a time.
+    /// A budget of `total` bytes for at most `borrowers` loans at a time.
     pub fn new(total: u64, borrowers: usize) -> Self {
         Self {
             total,
@@ -38,8 +38,8 @@ impl Budget {
         }
     }
 
-    /// Waits until `bytes` are free and a borrower fewer than allowed has some. More than the whole budget is lent
-    /// when nothing else is.
+    /// Waits until `bytes` and a loan are free. A loan larger than the whole budget is granted if
+    /// there are no other loans.
     pub fn borrow(&self, bytes: u64) -> Loan<'_> {
         let start = Instant::now();
         let lent = self.lent.lock().unwrap_or_else(PoisonError::into_inner);
@@ -60,7 +60,7 @@ impl Budget {
         }
     }
 
-    /// Time borrowers have spent waiting.
+    /// Total time that borrowers have spent waiting.
     pub fn waited(&self) -> Duration {
         Duration::from_nanos(self.waited_ns.load(Ordering::Relaxed))
     }
@@ -80,7 +80,7 @@ impl Drop for Loan<'_> {
     }
 }
 
-/// Buffers to be used again.
+/// Buffers for reuse.
 pub struct Buffers {
     limit: usize,
     idle: Mutex<Vec<Vec<u8>>>,
@@ -95,14 +95,14 @@ impl Buffers {
         }
     }
 
-    /// An empty buffer with room for `length` bytes. It is not filled with zeros first: touching memory twice is what
-    /// most of its cost would be.
+    /// An empty buffer with room for `length` bytes. It is not zeroed first, because that would
+    /// touch the memory twice, which is most of its cost.
     pub fn take(&self, length: usize) -> Vec<u8> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         match idle.iter().position(|b| b.capacity() >= length) {
             Some(fitting) => idle.swap_remove(fitting),
-            // One that is too small makes way. The new one is a little larger than asked for, so that the next, of
-            // about the same length, fits too.
+            // Replaces a buffer that is too small. The new one is a little larger than needed, so
+            // that it also fits the next recording of about the same length.
             None => {
                 drop(idle.pop());
                 Vec::with_capacity(length.next_multiple_of((length / 4).next_power_of_two()))
@@ -110,7 +110,7 @@ impl Buffers {
         }
     }
 
-    /// Takes back a buffer; the smallest are let go where the limit is passed.
+    /// Takes back a buffer. If the limit is exceeded, the smallest buffers are freed.
     pub fn give(&self, mut buffer: Vec<u8>) {
         buffer.clear();
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! What comes out: every sample in the cache's order, what was seen of the input, and what a user should know of it.
+//! The result: every sample in the order of the cache, statistics of the input, and warnings.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::PoisonError;
@@ -17,26 +17,26 @@ use crate::pipeline::collect::Intake;
 use crate::pipeline::input_check::SHOWN;
 use crate::pipeline::step_times::StepTimes;
 
-/// What was seen of the input.
+/// Statistics of the input.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
-    /// Recordings that are listed.
+    /// Listed recordings that were used.
     pub recordings: u64,
     /// Recordings left out because no list names them.
     pub unlisted: u64,
-    /// Recordings that end inside their last packet.
+    /// Recordings that end within their last packet.
     pub cut_short: u64,
     /// Events of the listed recordings.
     pub counts: EventCounts,
-    /// Events that lie in no sample's window.
+    /// Events outside every window.
     pub outside_windows: u64,
     /// Bytes of the listed recordings.
     pub raw_bytes: u64,
-    /// What they came as.
+    /// Types of the input.
     pub kinds: BTreeSet<Kind>,
-    /// How they were read, and what decided that: a line for each kind.
+    /// How the recordings were read, and the reason: one line for each type.
     pub recognised: BTreeSet<String>,
-    /// The coarsest times among those that were milliseconds.
+    /// The coarsest precision of times in milliseconds, if there are any.
     pub precision: Option<TimePrecision>,
 }
 
@@ -44,28 +44,27 @@ pub struct Tally {
 pub struct Prepared {
     /// Samples in trial-list order, then label-row order.
     pub sets: [Vec<StagedSample>; 2],
-    /// Their chunks.
+    /// The chunks of the samples.
     pub staging: Staging,
     /// SHA-256 of the input.
     pub source_sha256: String,
-    /// Size of the frames.
+    /// Sensor size of the frames.
     pub sensor: SensorSize,
     /// Names of the classes.
     pub label_names: Vec<String>,
-    /// Listed recordings left out because they are damaged, in trial-list order.
+    /// Damaged recordings in the lists that were left out, in trial-list order.
     pub skipped: Vec<String>,
-    /// What was seen of it.
     pub tally: Tally,
     /// The first sample without events, and why it has none.
     pub first_empty: Option<String>,
-    /// What a user should know: samples without events, windows outside a recording, times going backwards.
+    /// Warnings: samples without events, windows outside a recording, times going backwards.
     pub warnings: Vec<String>,
-    /// Time spent.
     pub times: StepTimes,
 }
 
 impl Work<'_> {
-    /// Puts the samples in order. Every listed recording has been finished, but for those that are `skipped`.
+    /// Puts the samples in order. Every listed recording has been finished, except those in
+    /// `skipped`.
     pub(super) fn into_prepared(
         self,
         intake: Intake<'_>,
@@ -144,7 +143,7 @@ impl Tally {
     }
 }
 
-/// What times in milliseconds have lost of the camera's microseconds.
+/// The precision that times in milliseconds lost compared with the camera's microseconds.
 fn lost_precision(precision: TimePrecision) -> Option<String> {
     let TimePrecision { whole_ms, step_us } = precision;
     if whole_ms {

@@ -1,4 +1,4 @@
-//! A recording that has been worked on.
+//! The result of the work on a recording.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use dvs_shared::words::counted;
 
 use crate::pipeline::chunk_store::StagedSample;
 
-/// What a worker makes of a recording.
+/// The result of the work on a recording or sample.
 pub(super) struct Finished {
     pub samples: Vec<StagedSample>,
     pub counts: EventCounts,
@@ -18,19 +18,18 @@ pub(super) struct Finished {
     pub bytes: u64,
     pub span: Option<(i64, i64)>,
     pub cut_short: Option<CutShort>,
-    /// The camera's pixels.
+    /// Sensor size.
     pub sensor: SensorSize,
-    /// What it came as.
     pub kind: Kind,
-    /// How it was read, and what decided that: a line for people.
+    /// How it was read, and the reason, in words.
     pub recognised: String,
-    /// How exact its times are, where they were milliseconds.
+    /// Precision of its times, if they were in milliseconds.
     pub precision: Option<TimePrecision>,
-    /// The name of its file.
+    /// File name of the recording or sample.
     pub file: String,
 }
 
-/// What the input is made of.
+/// Type of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// Recordings with trial lists and label files.
@@ -55,7 +54,7 @@ impl fmt::Display for Kind {
 }
 
 impl Finished {
-    /// Adds what a user should know of it.
+    /// Adds the warnings about this recording.
     pub fn warn(&self, name: &str, warnings: &mut Vec<String>) {
         if let Some(cut) = self.cut_short {
             let (whole, ends) = (cut.events, self.span.map_or(0, |(_, last)| last));
@@ -88,7 +87,7 @@ impl Finished {
         warnings.extend(self.empty_samples());
     }
 
-    /// Samples without events, each with the reason.
+    /// Describes the samples without events, each with the reason.
     pub fn empty_samples(&self) -> impl Iterator<Item = String> {
         let span = match self.kind {
             Kind::Frames => "was counted elsewhere".to_owned(),

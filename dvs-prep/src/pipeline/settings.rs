@@ -1,4 +1,4 @@
-//! What the caller decides, and what it can watch.
+//! The settings of a run, and its progress.
 
 use std::sync::atomic::AtomicU64;
 
@@ -7,26 +7,26 @@ use dvs_shared::event::DVS128;
 use dvs_shared::formats::ReadOptions;
 use dvs_shared::{CountType, SplitMode};
 
-/// What the caller decides.
+/// The settings of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// How samples become frames.
+    /// How samples are divided into frames.
     pub split: SplitMode,
     /// How recordings and samples are read.
     pub read: ReadOptions,
-    /// Whether it was said how samples become frames, so that it can be held against ready frames.
+    /// Whether the user stated the split, so that it can be checked against ready frames.
     pub split_said: bool,
-    /// Whether damaged recordings are left out, instead of no cache being made.
+    /// Whether to leave out damaged recordings instead of making no cache.
     pub skip_damaged: bool,
-    /// Worker threads.
+    /// Number of worker threads.
     pub jobs: usize,
-    /// Bytes of memory to stay within.
+    /// Memory limit in bytes.
     pub memory: u64,
 }
 
 impl Settings {
-    /// Threads that may work on samples at once: no more than memory has room for their frames, which a worker
-    /// holds raw, shuffled and encoded.
+    /// Threads that may work on samples at once. Memory must have room for their frames, which each
+    /// worker holds raw, shuffled and encoded.
     pub fn workers(&self) -> usize {
         let held = 4 * frame_bytes(
             self.split.frames().max(1) as usize,
@@ -37,17 +37,17 @@ impl Settings {
         self.jobs.min(usize::try_from(room).unwrap_or(usize::MAX))
     }
 
-    /// Bytes that what is compressed may become at least, however small its file is.
+    /// Inflated size in bytes that is allowed even for a small compressed file.
     pub fn inflated(&self) -> u64 {
         self.memory / 16
     }
 }
 
-/// How far a run is; read by whoever shows progress.
+/// Progress of a run.
 #[derive(Debug, Default)]
 pub struct Progress {
-    /// Bytes of the container read.
+    /// Bytes read from the container.
     pub bytes: AtomicU64,
-    /// Samples done.
+    /// Finished samples.
     pub samples: AtomicU64,
 }

@@ -1,14 +1,14 @@
-//! Where the time goes: seconds in each step of the data's way, so that the next bottleneck shows.
+//! Measures the seconds spent in each step, to find the next bottleneck.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Steps whose time is kept.
+/// The steps that are timed.
 #[derive(Clone, Copy, Debug)]
 pub enum Step {
     /// Reading and inflating the archive.
     Inflate,
-    /// Waiting for workers to give back memory.
+    /// Waiting for workers to return memory.
     Wait,
     /// Hashing the input.
     Hash,
@@ -18,12 +18,11 @@ pub enum Step {
     Integrate,
     /// Encoding chunks.
     Compress,
-    /// Putting the cache together and on disk.
+    /// Assembling the cache and writing it to disk.
     Write,
 }
 
 impl Step {
-    /// All, in the order of the data's way.
     pub const ALL: [(Self, &'static str); 7] = [
         (Self::Inflate, "inflate"),
         (Self::Wait, "wait"),
@@ -40,7 +39,6 @@ impl Step {
 pub struct StepTimes([AtomicU64; Step::ALL.len()]);
 
 impl StepTimes {
-    /// Adds `time` to a step.
     pub fn add(&self, step: Step, time: Duration) {
         self.0[step as usize].fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
     }
@@ -50,7 +48,7 @@ impl StepTimes {
         self.0[step as usize].load(Ordering::Relaxed) as f64 * 1e-9
     }
 
-    /// Does `work` and adds the time it takes to a step.
+    /// Runs `work` and adds its duration to a step.
     pub fn timed<T>(&self, step: Step, work: impl FnOnce() -> T) -> T {
         let start = Instant::now();
         let result = work();

@@ -1,4 +1,5 @@
-//! The work on one recording, on any thread: check and index; select, integrate and encode each sample.
+//! Works on one recording, on any thread: check and index; select, integrate and encode each
+//! sample.
 
 mod whole;
 
@@ -26,7 +27,7 @@ use crate::pipeline::collect::{Ready, Source, Task};
 use crate::pipeline::memory_budget::Buffers;
 use crate::pipeline::step_times::{Step, StepTimes};
 
-/// What workers share.
+/// State that workers share.
 pub(super) struct Work<'a> {
     pub settings: Settings,
     pub progress: &'a Progress,
@@ -36,17 +37,17 @@ pub(super) struct Work<'a> {
     pub frames: FrameMemory,
     pub fingerprint: &'a Fingerprint,
     pub times: StepTimes,
-    /// The widest count type so far: chunks begun later need not be widened afterwards.
+    /// The widest count type so far. Chunks that begin with it need no widening later.
     pub widest: AtomicU8,
     pub finished: Mutex<HashMap<String, Finished>>,
-    /// Problems, each with the recording it is of.
+    /// Problems, each with the recording that it concerns.
     pub problems: Mutex<Vec<(String, Problem)>>,
-    /// Who wants the events of samples instead of their frames.
+    /// If set, receives the events of samples instead of their frames.
     pub sink: Option<&'a dyn EventSink>,
 }
 
 impl Work<'_> {
-    /// Everything a worker does with one recording or sample.
+    /// Does all the work on one recording or sample.
     pub(super) fn recording(&self, ready: Ready<'_>) {
         let Ready {
             member,
@@ -81,7 +82,7 @@ impl Work<'_> {
         }
     }
 
-    /// The samples of a recording.
+    /// Makes the samples of a recording.
     fn windows(
         &self,
         member: &Member,
@@ -173,7 +174,8 @@ impl Work<'_> {
         self.stage(name, window, events.number, frames, chunks, start)
     }
 
-    /// Puts the chunks of a sample where they wait for the others. Work on it began at `start`.
+    /// Stores the chunks of a sample until all samples are done. Work on the sample began at
+    /// `start`.
     fn stage(
         &self,
         name: String,
@@ -211,7 +213,7 @@ impl Work<'_> {
     }
 }
 
-/// Events that lie in at least one window: windows may overlap, so they are merged first.
+/// Number of events in at least one window. Windows may overlap, so they are merged first.
 fn inside_windows(recording: &Recording<'_>, windows: &[Window]) -> u64 {
     let mut spans: Vec<(i64, i64)> = windows.iter().map(|w| (w.start_us, w.end_us)).collect();
     spans.sort_unstable();

@@ -1,5 +1,5 @@
-//! What an event camera sees of a moving person: ON events along leading edges (skin and sleeves are bright
-//! before a dark wall), OFF events along trailing ones, and noise.
+//! Simulates what an event camera sees of a moving person: ON events along leading edges (skin and
+//! sleeves are bright against a dark wall), OFF events along trailing edges, and noise.
 
 use dvs_shared::event::DVS128;
 use rand::Rng;
@@ -9,54 +9,55 @@ use super::Light;
 use super::gesture::{Person, Point, Pose, sine};
 use super::random::between;
 
-/// Duration of a step in microseconds: within it the scene stands still and has one rate of events.
+/// Duration of a step in microseconds. Within a step the scene is static and the event rate is
+/// constant.
 pub(super) const STEP_US: i64 = 1000;
-/// The same in seconds.
+/// Duration of a step in seconds.
 const STEP: f64 = STEP_US as f64 / 1e6;
 
-/// Pixels that fire on their own, and the share of the noise that is theirs.
+/// Pixels that fire spontaneously, and their share of the noise.
 const HOT_PIXELS: usize = 4;
 const HOT_SHARE: f64 = 0.2;
-/// Two arms, two hands, the head.
+/// Two arms, two hands and the head.
 const SHAPES: usize = 5;
-/// Of 256 events on an edge, those with the wrong sign.
+/// Number of events with the wrong polarity among 256 events on an edge.
 const FLIPS: u64 = 10;
 
-/// What an illuminant does to the events.
+/// How an illuminant affects the events.
 struct Look {
-    /// Share of the events that no motion causes.
+    /// Share of the events that are not caused by motion.
     noise: f64,
     /// Half the width of an edge in pixels.
     blur: f32,
-    /// Share of the events on edges that is ON.
+    /// Share of ON events among the events on edges.
     on_share: f32,
-    /// Share by which the rate of events swings with the mains.
+    /// Relative amplitude of the event rate's oscillation with the mains.
     flicker: f64,
-    /// Factor on the number of events.
+    /// Factor on the event rate.
     rate: f64,
 }
 
 /// The camera of one recording.
 pub(super) struct Camera {
     random: Pcg64,
-    /// Events a second of the whole sensor that no motion causes.
+    /// Events per second of the whole sensor that are not caused by motion.
     noise: f64,
     hot: [[u32; 2]; HOT_PIXELS],
-    /// Events a square pixel swept by an edge.
+    /// Events per square pixel that an edge sweeps.
     gain: f64,
     blur: f32,
     on_share: f32,
     flicker: f64,
     arm_radius: f32,
     hand_radius: f32,
-    /// Fraction of an event left over by the steps before.
+    /// Fraction of an event carried over from earlier steps.
     carry: f64,
 }
 
-/// A moving edge, made ready for drawing many events from it.
+/// A moving edge, prepared for drawing many events from it.
 #[derive(Clone, Copy)]
 struct Edge {
-    /// Square pixels a second that it sweeps.
+    /// Square pixels per second that it sweeps.
     sweeps: f64,
     shape: Shape,
 }
@@ -66,12 +67,12 @@ enum Shape {
     /// The two sides of an arm.
     Sides {
         base: [f32; 2],
-        /// From the base to the hand.
+        /// Vector from the base to the hand.
         along: [f32; 2],
         normal: [f32; 2],
-        /// Speeds of the base and the hand along `normal`, signed.
+        /// Signed speeds of the base and of the hand along `normal`.
         speeds: [f32; 2],
-        /// The hand's share in the sum of both speeds.
+        /// The hand's share of the sum of both speeds.
         hand_share: f32,
     },
     /// The rim of a hand or of the head.
@@ -84,8 +85,8 @@ enum Shape {
 }
 
 impl Camera {
-    /// A camera under `light` that sees about `rate` events a second while the edges of `person` sweep
-    /// `swept` square pixels a second.
+    /// A camera under `light` that sees about `rate` events per second while the edges of `person`
+    /// sweep `swept` square pixels per second.
     pub(super) fn new(
         light: Light,
         person: &Person,
@@ -113,8 +114,9 @@ impl Camera {
         }
     }
 
-    /// Draws the events of the step at `seconds`, in which the person moves from `before` to `after`: for
-    /// each the microseconds since the step began, which never fall, and AEDAT's data word.
+    /// Draws the events of the step at `seconds`, in which the person moves from `before` to
+    /// `after`. Calls `emit` for each with the microseconds since the step began, in ascending
+    /// order, and AEDAT's data word.
     pub(super) fn step(
         &mut self,
         seconds: f64,
@@ -125,14 +127,14 @@ impl Camera {
         let edges = edges(before, after, f64::from(self.hand_radius));
         let sweeps: f64 = edges.iter().map(|edge| edge.sweeps).sum();
         let total = self.noise + self.gain * sweeps;
-        // Lamps pulse at twice the frequency of the mains, 60 Hz where the data were recorded.
+        // Lamps pulse at twice the mains frequency, which is 60 Hz where the dataset was recorded.
         let pulse = 1.0 + self.flicker * sine(120.0 * seconds);
         let due = self.carry + total * pulse * STEP;
         let count = due as u32;
         self.carry = due - f64::from(count);
 
-        // Each source has an interval of the 65,536 values of 16 bits: the edges in turn, then the hot
-        // pixels; background noise has the rest.
+        // Each source has an interval of the 65,536 values of 16 bits: first each edge, then the
+        // hot pixels; the rest is background noise.
         let unit = 65_536.0 / total;
         let mut upper = 0.0;
         let ends = edges.map(|edge| {
@@ -141,7 +143,7 @@ impl Camera {
         });
         let hot_end = (upper + HOT_SHARE * self.noise * unit) as u32;
 
-        // One slot of time an event keeps them in order without sorting.
+        // One time slot per event keeps the events in order without sorting.
         let slot = STEP_US as f32 / count as f32;
         for i in 0..count {
             let bits = self.random.next_u64();
@@ -164,12 +166,12 @@ impl Camera {
         }
     }
 
-    /// An event of `shape` from 32 and 64 random bits; none where it falls outside the sensor.
+    /// An event of `shape` from 32 and 64 random bits; `None` if it is outside the sensor.
     fn on_edge(&self, shape: &Shape, bits: u64, more: u64) -> Option<(u32, u32, bool)> {
         let leading = fraction(more) < self.on_share;
-        // The lowest bits hardly enter the line above, so they are free for this.
+        // The lowest bits hardly affect `fraction(more)`, so they are used again here.
         let flipped = more & 0xff < FLIPS;
-        // The sum of two uniform numbers is dense in the middle of the edge.
+        // The sum of two uniform numbers is densest in the middle of the edge.
         let soft = self.blur * (fraction(more >> 16) + fraction(more >> 32) - 1.0);
         let u = fraction(more >> 48);
         let (x, y) = match *shape {
@@ -180,7 +182,7 @@ impl Camera {
                 speeds: [p, q],
                 hand_share,
             } => {
-                // The density of the swept area along the arm is linear between the speeds of its ends.
+                // The density of the swept area changes linearly along the arm with the speed.
                 let w = fraction(bits);
                 let nearer_hand = fraction(bits >> 16) < hand_share;
                 let at = if nearer_hand { u.max(w) } else { u.min(w) };
@@ -238,7 +240,7 @@ impl Look {
     }
 }
 
-/// Square pixels a second that the edges of `person` sweep in a step from `before` to `after`.
+/// Square pixels per second that the edges of `person` sweep in a step from `before` to `after`.
 pub(super) fn swept(before: &Pose, after: &Pose, person: &Person) -> f64 {
     let edges = edges(before, after, person.hand_radius);
     edges.iter().map(|edge| edge.sweeps).sum()
@@ -255,7 +257,7 @@ fn edges(before: &Pose, after: &Pose, hand_radius: f64) -> [Edge; SHAPES] {
             .map(|v| v[0] * normal[0] + v[1] * normal[1]);
         let sum = speeds[0].abs() + speeds[1].abs();
         Edge {
-            // Two sides, each at the mean of both speeds.
+            // Two sides, each at the mean of the two speeds.
             sweeps: length * sum,
             shape: Shape::Sides {
                 base: single(b.base),
@@ -292,7 +294,7 @@ fn velocity(a: Point, b: Point) -> Point {
     [(b[0] - a[0]) / STEP, (b[1] - a[1]) / STEP]
 }
 
-/// Length of `v`, never quite zero so that it can divide.
+/// Length of `v`, with a lower bound so that it can be a divisor.
 fn norm(v: Point) -> f64 {
     (v[0] * v[0] + v[1] * v[1]).sqrt().max(1e-9)
 }
@@ -301,7 +303,7 @@ fn single(p: Point) -> [f32; 2] {
     p.map(|v| v as f32)
 }
 
-/// The lowest 16 of `bits` as a number in `[0, 1)`.
+/// The lowest 16 bits of `bits` as a number in `[0, 1)`.
 fn fraction(bits: u64) -> f32 {
     f32::from(bits as u16) / 65_536.0
 }

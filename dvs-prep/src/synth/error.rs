@@ -1,4 +1,4 @@
-//! Why no archive was written.
+//! The errors of writing an archive.
 
 use std::io;
 use std::path::PathBuf;
@@ -9,13 +9,13 @@ use thiserror::Error;
 /// Why no archive was written.
 #[derive(Debug, Error)]
 pub enum SynthError {
-    /// A name that tells no form of archive.
+    /// The name does not end in the extension of an archive.
     #[error("cannot tell the form of {path} by its name: it must end in .tar.gz, .tgz or .tar")]
     Extension {
         /// The output.
         path: PathBuf,
     },
-    /// The output is there and was not to be replaced.
+    /// The output exists and must not be replaced.
     #[error("{path} exists already; --force replaces it")]
     Exists {
         /// The output.
@@ -24,12 +24,11 @@ pub enum SynthError {
     /// The output is a folder, a pipe, a device or a socket.
     #[error("{path} exists and is {kind}; it is not replaced, even with --force")]
     Irregular {
-        /// The output.
         path: PathBuf,
-        /// What it is.
+        /// Kind of file, such as a pipe.
         kind: &'static str,
     },
-    /// Another run is at it.
+    /// Another run is making the output.
     #[error("another dvs-prep is making {path}")]
     Busy {
         /// The output.
@@ -38,36 +37,33 @@ pub enum SynthError {
     /// The folder cannot be written.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// An option outside its bounds.
+    /// An option is outside its bounds.
     #[error("{option} is {value}; it must be {bounds}")]
     Option {
-        /// Its name.
         option: &'static str,
-        /// What was given.
+        /// The given value.
         value: String,
-        /// What is allowed.
+        /// The allowed values.
         bounds: String,
     },
-    /// No threads.
+    /// The threads cannot be started.
     #[error("cannot start {jobs} threads")]
     Threads {
-        /// How many were asked for; 0 for as many as there are processors.
+        /// Requested number; 0 means one per processor.
         jobs: usize,
-        /// The reason.
         source: rayon::ThreadPoolBuildError,
     },
     /// A thread ended without a result.
     #[error("generating {recording} was broken off")]
     BrokenOff {
-        /// Its name.
+        /// Name of the recording.
         recording: String,
     },
     /// The file system refused.
     #[error("cannot write the archive {path}")]
     Io {
-        /// The output.
         path: PathBuf,
-        /// Its reason.
+        /// Error of the file system.
         source: io::Error,
     },
 }

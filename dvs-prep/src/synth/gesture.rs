@@ -1,7 +1,7 @@
-//! Where a person's arms are at every moment of each of the eleven gestures.
+//! Computes where a person's arms are at every moment of each of the eleven gestures.
 //!
-//! Positions are in pixels of a person of scale 1 who stands at the origin and faces the camera: x grows to
-//! the right of the image, y downwards, and so the person's right hand is at negative x.
+//! Positions are in pixels of a person of scale 1 at the origin who faces the camera: x grows to
+//! the right of the image and y downwards, so the person's right hand is at negative x.
 
 use rand_pcg::Pcg64;
 
@@ -10,7 +10,7 @@ use super::random::{between, chance};
 /// x and y in pixels.
 pub(super) type Point = [f64; 2];
 
-/// Side of the image on which the person's right or left arm is.
+/// Side of the image with the person's right or left arm.
 const RIGHT: f64 = -1.0;
 const LEFT: f64 = 1.0;
 
@@ -21,7 +21,7 @@ pub(super) struct Arm {
     pub hand: Point,
 }
 
-/// Everything of a person that the camera can see move.
+/// All moving parts of a person that the camera sees.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pose {
     /// The person's right arm and left arm.
@@ -29,10 +29,10 @@ pub(super) struct Pose {
     pub head: Point,
 }
 
-/// Body and habits of a user, the same in all their recordings.
+/// Body and habits of a user, the same in all recordings of the user.
 #[derive(Clone, Debug)]
 pub(super) struct Person {
-    /// Where they stand, in pixels of the sensor.
+    /// Position in pixels of the sensor.
     place: Point,
     scale: f64,
     /// Factor on every frequency.
@@ -44,7 +44,7 @@ pub(super) struct Person {
     pub arm_radius: f64,
     /// Radius of a hand in pixels.
     pub hand_radius: f64,
-    /// Factor on the number of events: clothes and skin differ in contrast.
+    /// Factor on the number of events, because clothes and skin differ in contrast.
     pub contrast: f64,
 }
 
@@ -53,17 +53,17 @@ pub(super) struct Person {
 pub(super) struct Motion {
     class: u8,
     tempo: f64,
-    /// Circles a second of an arm: a whole number in the performance, so that both directions pass every
-    /// place equally often and only the order tells them apart.
+    /// Circles of an arm per second. Their number in the performance is whole, so that both
+    /// directions pass every place equally often and differ only in the order.
     circling: f64,
     reach: f64,
-    /// Turns by which the cycle is ahead when the performance begins.
+    /// Phase of the cycle in turns when the performance begins.
     phase: f64,
     shift: Point,
     wander: [Option<Wander>; 2],
 }
 
-/// A smooth random walk around a point: three sines an axis, each (pixels, hertz, turns).
+/// A smooth random walk around a point: three sines per axis, each (pixels, hertz, turns).
 #[derive(Clone, Debug)]
 struct Wander {
     around: Point,
@@ -85,8 +85,8 @@ impl Person {
         }
     }
 
-    /// `pose` on the sensor at `seconds` of the recording. Nobody stands quite still: the sway gives limbs at
-    /// rest the few events they have in real recordings.
+    /// `pose` on the sensor at `seconds` of the recording. A small sway gives limbs at rest the few
+    /// events that they have in real recordings.
     pub(super) fn stand(&self, pose: Pose, seconds: f64) -> Pose {
         let sway = [
             0.5 * sine(0.31 * seconds + self.sway_phase),
@@ -103,7 +103,7 @@ impl Pose {
         head: [0.0, -28.0],
     };
 
-    /// The pose a share of the way from `self` to `to`, starting and arriving without a jerk.
+    /// The pose at `share` of the way from `self` to `to`, with zero speed at both ends.
     pub(super) fn towards(self, to: Self, share: f64) -> Self {
         let s = share * share * (3.0 - 2.0 * share);
         let mix = |a: Point, b: Point| std::array::from_fn(|i| a[i] + s * (b[i] - a[i]));
@@ -128,7 +128,8 @@ impl Pose {
 }
 
 impl Motion {
-    /// A performance of `class` (0 to 10, as in [`dvs_shared::labels::LABEL_NAMES`]) by `person`, of `seconds`.
+    /// A performance of `class` (0 to 10, as in [`dvs_shared::labels::LABEL_NAMES`]) by `person`
+    /// that lasts `seconds`.
     pub(super) fn new(class: u8, seconds: f64, person: &Person, random: &mut Pcg64) -> Self {
         let mut wander = [None, None];
         if class >= 10 {
@@ -146,7 +147,7 @@ impl Motion {
             tempo,
             circling: (0.6 * tempo * seconds).round().max(1.0) / seconds,
             reach: person.reach * between(random, 0.93, 1.07),
-            // Everyone begins much the same way, from rest, yet nobody exactly.
+            // All performances begin at nearly the same phase, from rest.
             phase: between(random, -0.06, 0.06),
             shift: [between(random, -1.5, 1.5), between(random, -1.5, 1.5)],
             wander,
@@ -155,10 +156,10 @@ impl Motion {
 
     /// The pose `seconds` after the performance began.
     ///
-    /// The arm circles (3 to 6) are the same poses in the opposite order, clockwise as the camera sees it
-    /// or not: only the direction in time tells one from the other.
+    /// The arm circles (3 to 6) come in pairs of the same poses in opposite order, clockwise as the
+    /// camera sees it or counterclockwise: only the direction in time distinguishes them.
     pub(super) fn pose(&self, seconds: f64) -> Pose {
-        // Turns done at a frequency, from where this performance begins.
+        // Turns completed at a frequency, including the initial phase.
         let turns = |hertz: f64| hertz * self.tempo * seconds + self.phase;
         let circle = self.circling * seconds + self.phase;
         let arms = match self.class {
@@ -209,7 +210,8 @@ impl Motion {
         one(side, arm(elbow, hand))
     }
 
-    /// The stretched arm of one side turns about its shoulder, from below; the angle grows clockwise.
+    /// The stretched arm of one side turns about its shoulder, starting at the bottom. The angle
+    /// grows clockwise.
     fn circle(&self, side: f64, turns: f64) -> [Arm; 2] {
         let shoulder = [side * 20.0, -2.0];
         let length = 29.0 * self.reach;
@@ -266,8 +268,8 @@ fn one(side: f64, moving: Arm) -> [Arm; 2] {
     both(|s| if s == side { moving } else { rest(s) })
 }
 
-/// Sine of an angle in turns, to 4e-6. The platform's own differs in the last bits from one C library to
-/// the next, and with it the archive would.
+/// Sine of an angle in turns, to within 4e-6. The C library's sine differs in the last bits between
+/// platforms, which would change the archive.
 pub(super) fn sine(turns: f64) -> f64 {
     let turn = turns - (turns + 0.5).floor();
     let quarter = if turn > 0.25 {

@@ -1,4 +1,4 @@
-//! What to write: the options, their bounds, and the recordings that follow from them.
+//! The options, their bounds, and the recordings that follow from them.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,9 +9,9 @@ use flate2::Compression;
 use super::error::SynthError;
 use super::recording::ROWS;
 
-/// The most users: names have two digits.
+/// Maximum number of users: names have two digits.
 pub const MAX_USERS: u32 = 99;
-/// The most recordings a cap can ask for: every user under every light.
+/// Maximum number of recordings in a set: every user under every light.
 pub const MAX_RECORDINGS: u32 = MAX_USERS * Light::ALL.len() as u32;
 /// Bounds of [`SynthOptions::events_per_second`].
 pub const EVENTS_PER_SECOND: [f64; 2] = [1e3, 1e6];
@@ -19,10 +19,10 @@ pub const EVENTS_PER_SECOND: [f64; 2] = [1e3, 1e6];
 pub const GESTURE_SECONDS: [f64; 2] = [0.1, 60.0];
 /// Bounds of [`SynthOptions::compression`].
 pub const COMPRESSION: [u32; 2] = [1, 9];
-/// The most events a recording may come to: it is held in memory, compressed.
+/// Maximum number of events in a recording, which is held in memory, compressed.
 pub const MAX_EVENTS: f64 = 1e8;
 
-/// Seconds of a recording for one second of gestures, with the pauses between them.
+/// Seconds of a recording per second of gestures, including the pauses between them.
 const PAUSES: f64 = 1.2;
 
 /// An illuminant of the dataset.
@@ -41,7 +41,7 @@ pub enum Light {
 }
 
 impl Light {
-    /// All of them, in the order of their names.
+    /// All lights, in the order of their names.
     pub const ALL: [Self; 5] = [
         Self::Fluorescent,
         Self::FluorescentLed,
@@ -50,7 +50,7 @@ impl Light {
         Self::Natural,
     ];
 
-    /// The name in file names.
+    /// The name that file names use.
     pub fn name(self) -> &'static str {
         match self {
             Self::Fluorescent => "fluorescent",
@@ -85,34 +85,36 @@ impl FromStr for Light {
 pub struct SynthOptions {
     /// The archive: `.tar.gz`, `.tgz` or `.tar`.
     pub output: PathBuf,
-    /// Replace an archive that is there already.
+    /// Whether to replace an existing archive.
     pub force: bool,
-    /// Users, 2 to [`MAX_USERS`]; the real dataset has 29.
+    /// Number of users, 2 to [`MAX_USERS`]; the real dataset has 29.
     pub users: u32,
-    /// The last so many of them are the test set; by default a fifth, at least 1 (of 29, users 24 to 29).
+    /// Number of users in the test set, taken from the end; by default a fifth, at least 1 (of 29
+    /// users, users 24 to 29).
     pub test_users: Option<u32>,
     /// Lights that each user is recorded under; repetitions are ignored.
     pub lights: Vec<Light>,
-    /// At most so many recordings in the training set, left out evenly; by default all.
+    /// Maximum number of recordings in the training set, thinned evenly; by default all.
     pub train_recordings: Option<u32>,
-    /// Likewise in the test set.
+    /// Maximum number of recordings in the test set, thinned evenly; by default all.
     pub test_recordings: Option<u32>,
-    /// What everything random is drawn from.
+    /// Random seed.
     pub seed: u64,
-    /// Mean rate of events during gestures, within [`EVENTS_PER_SECOND`].
+    /// Mean events per second during gestures, within [`EVENTS_PER_SECOND`].
     pub events_per_second: f64,
     /// Mean duration of a gesture in seconds, within [`GESTURE_SECONDS`].
     pub gesture_seconds: f64,
-    /// Deflate level, within [`COMPRESSION`]; of no effect on a `.tar`.
+    /// Deflate level, within [`COMPRESSION`]; a `.tar` ignores it.
     pub compression: u32,
-    /// Permute the labels of each recording, so that nothing can be learned from them: a control.
+    /// Whether to permute the labels of each recording, so that nothing can be learned from them: a
+    /// control.
     pub shuffle_labels: bool,
-    /// Threads that generate and compress; 0 for as many as there are processors.
+    /// Threads that generate and compress; 0 for one per processor.
     pub jobs: usize,
 }
 
 impl SynthOptions {
-    /// Recordings of the real ones' size, of 4 users under all lights, one of them the test set.
+    /// Recordings of real size from 4 users under all lights; one of the users is the test set.
     pub fn new(output: impl Into<PathBuf>) -> Self {
         Self {
             output: output.into(),
@@ -131,8 +133,8 @@ impl SynthOptions {
         }
     }
 
-    /// The real dataset's size: 29 users, 98 training and 24 test recordings of 12 samples, about 5 GB before
-    /// compression.
+    /// The real dataset's size: 29 users, 98 training and 24 test recordings of 12 samples, about 5
+    /// GB before compression.
     pub fn real_size(output: impl Into<PathBuf>) -> Self {
         Self {
             users: 29,
@@ -171,7 +173,8 @@ pub(super) fn trials(options: &SynthOptions) -> [Vec<Trial>; 2] {
         let mut trials = Vec::with_capacity(kept);
         for (i, user) in users.enumerate() {
             for (k, &light) in lights.iter().enumerate() {
-                // Turned by one light a user, lest all users lack the same one.
+                // The order is rotated by one light per user, so that the users lack different
+                // lights.
                 let rank = i * lights.len() + (i + k) % lights.len();
                 if (rank + 1) * kept / all > rank * kept / all {
                     trials.push(Trial { user, light });
@@ -191,18 +194,18 @@ fn lights(options: &SynthOptions) -> Vec<Light> {
 }
 
 fn test_users(options: &SynthOptions) -> u32 {
-    // Of the real 29 users, 6: rounded, not cut off.
+    // Rounded, so that it gives 6 for the 29 users of the real dataset.
     options
         .test_users
         .unwrap_or(((options.users + 2) / 5).max(1))
 }
 
-/// Events of a recording, about.
+/// Approximate number of events in a recording.
 pub(super) fn expected_events(options: &SynthOptions) -> f64 {
     options.events_per_second * options.gesture_seconds * ROWS as f64 * PAUSES
 }
 
-/// Level of compression by the output's name; `None` for a plain tar.
+/// The compression that the name of the output requires; `None` for a plain tar.
 pub(super) fn compression(options: &SynthOptions) -> Result<Option<Compression>, SynthError> {
     let name = options.output.file_name().unwrap_or_default();
     let name = name.to_string_lossy();
@@ -217,14 +220,14 @@ pub(super) fn compression(options: &SynthOptions) -> Result<Option<Compression>,
     }
 }
 
-/// Holds every option against its bounds.
+/// Checks every option against its bounds.
 pub(super) fn check(options: &SynthOptions) -> Result<(), SynthError> {
     fn within<T: PartialOrd + fmt::Display>(
         option: &'static str,
         value: T,
         [low, high]: [T; 2],
     ) -> Result<(), SynthError> {
-        // Written so that NaN is refused.
+        // This order of comparisons refuses NaN.
         if low <= value && value <= high {
             return Ok(());
         }

@@ -1,11 +1,11 @@
-//! Numbers drawn from a seed, the same on every machine.
+//! Draws random numbers from a seed, the same on every machine.
 
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 
-/// A generator for one purpose, independent of every other seed and purpose.
+/// A generator for one seed and purpose, independent of all others.
 pub(super) fn generator(seed: u64, purpose: [u64; 3]) -> Pcg64 {
-    // SplitMix64, absorbing one word a round.
+    // SplitMix64 that absorbs one word per round.
     let mut state = seed;
     let mut mix = |word: u64| {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15) ^ word;
@@ -27,7 +27,7 @@ pub(super) fn generator(seed: u64, purpose: [u64; 3]) -> Pcg64 {
 
 /// Uniform in `[low, high)`.
 pub(super) fn between(random: &mut Pcg64, low: f64, high: f64) -> f64 {
-    // 53 bits: what a double holds.
+    // A double holds 53 bits.
     let unit = (random.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
     low + unit * (high - low)
 }
@@ -37,7 +37,7 @@ pub(super) fn chance(random: &mut Pcg64, p: f64) -> bool {
     between(random, 0.0, 1.0) < p
 }
 
-/// A random order of `values`.
+/// Puts `values` in random order.
 pub(super) fn shuffle<T>(random: &mut Pcg64, values: &mut [T]) {
     for i in (1..values.len()).rev() {
         let j = between(random, 0.0, (i + 1) as f64) as usize;

@@ -1,4 +1,5 @@
-//! One recording: a person's gestures one after another, as the bytes of its `.aedat` and `_labels.csv`.
+//! One recording: the gestures of a person in sequence, as the bytes of its `.aedat` and
+//! `_labels.csv`.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -11,10 +12,10 @@ use super::gesture::{Motion, Person, Pose};
 use super::random::{between, chance, generator, shuffle};
 use super::{Light, SynthOptions};
 
-/// Label rows of a recording: the eleven classes and one of them again, as in the real dataset.
+/// Label rows of a recording: the eleven classes, one of them twice, as in the real dataset.
 pub(super) const ROWS: usize = CLASSES + 1;
 
-/// What IBM's recordings begin with.
+/// The header of IBM's recordings.
 const HEADER: &[u8] = b"#!AER-DAT3.1\r\n#Format: RAW\r\n#Source 1: DVS128\r\n\
     #Start-Time: 2016-10-13 15:28:27 (TZ-0700)\r\n#!END-HEADER\r\n";
 /// Type, source and timestamp offset of a polarity event, and its size in bytes.
@@ -23,31 +24,31 @@ const SOURCE: u16 = 0;
 const TIME_OFFSET: u32 = 4;
 const EVENT_BYTES: u32 = 8;
 
-/// Purposes that random numbers are drawn for, so that one never disturbs another.
+/// Purposes of random numbers, so that they do not affect each other.
 const PERSON: u64 = 1;
 const SCORE: u64 = 2;
 const CAMERA: u64 = 3;
 const PACKETS: u64 = 4;
 const LABELS: u64 = 5;
 
-/// One performance.
+/// One performance of a gesture.
 struct Row {
-    /// 0 to 10.
+    /// Class, 0 to 10.
     class: u8,
     motion: Motion,
-    /// First and last step of the motion, the last exclusive.
+    /// First step of the motion, and the step after the last.
     steps: [i64; 2],
-    /// Its window in microseconds of the camera's clock, the end exclusive.
+    /// Its window in microseconds of the camera's clock; the end is exclusive.
     window: [i64; 2],
 }
 
-/// A recording that is all planned, but for its events.
+/// A recording that is planned completely except for its events.
 pub(super) struct Recording {
     person: Person,
     rows: Vec<Row>,
-    /// Microseconds of the camera's clock when it begins.
+    /// Time of the camera's clock in microseconds when it begins.
     start_us: i64,
-    /// Steps.
+    /// Length in steps.
     length: i64,
     camera: Camera,
     packets: Pcg64,
@@ -59,7 +60,7 @@ impl Recording {
     /// Plans the recording of `user` (from 1) under `light`.
     pub(super) fn new(options: &SynthOptions, user: u32, light: Light) -> Self {
         let key = |purpose| [u64::from(user), light as u64, purpose];
-        // Without the light: a user is the same person in all of their recordings.
+        // The seed ignores the light: a user is the same person in all recordings.
         let person = Person::new(&mut generator(
             options.seed,
             [u64::from(user), u64::MAX, PERSON],
@@ -67,7 +68,7 @@ impl Recording {
         let mut random = generator(options.seed, key(SCORE));
 
         let mut classes: Vec<u8> = (0..CLASSES as u8).collect();
-        // Most real recordings hold the arm roll twice.
+        // Most real recordings contain the arm roll twice.
         let again = if chance(&mut random, 0.9) { 7 } else { 10 };
         classes.insert(usize::from(again), again);
         let mut rows = Vec::with_capacity(ROWS);
@@ -78,7 +79,7 @@ impl Recording {
             let first = length;
             length += steps(seconds);
             let motion = Motion::new(class, time(length - first), &person, &mut random);
-            // The people who labelled did not hit the moment.
+            // Human labels miss the exact moment.
             let late = between(&mut random, 0.0, 0.02);
             let early = between(&mut random, 0.0, 0.02);
             let us = ((length - first) * STEP_US) as f64;
@@ -122,7 +123,7 @@ impl Recording {
         }
     }
 
-    /// Writes the `.aedat` to `out`; gives the number of its events.
+    /// Writes the `.aedat` to `out` and returns the number of events.
     pub(super) fn write(mut self, out: &mut impl Write) -> io::Result<u64> {
         out.write_all(HEADER)?;
         let mut packets = Packets::new(out, self.packets);
@@ -147,7 +148,8 @@ impl Recording {
     }
 }
 
-/// The pose at `step`, when `row` is the first row that has not ended: its own, or on the way to it.
+/// The pose at `step`, if `row` is the first row that has not ended: a pose of that row, or one on
+/// the way to it.
 fn pose(rows: &[Row], row: usize, step: i64, length: i64) -> Pose {
     let end = |row: &Row| row.motion.pose(time(row.steps[1] - row.steps[0]));
     let last = row.checked_sub(1).map(|i| &rows[i]);
@@ -160,7 +162,7 @@ fn pose(rows: &[Row], row: usize, step: i64, length: i64) -> Pose {
     from.towards(to, (step - since) as f64 / (until - since) as f64)
 }
 
-/// Square pixels a second that edges sweep on average in the windows of `rows`.
+/// Square pixels per second that edges sweep on average within the motions of `rows`.
 fn mean_swept(rows: &[Row], person: &Person) -> f64 {
     let (mut sum, mut count) = (0.0, 0);
     for row in rows {
@@ -177,12 +179,12 @@ fn mean_swept(rows: &[Row], person: &Person) -> f64 {
     sum / f64::from(count.max(1))
 }
 
-/// Seconds of a number of steps.
+/// Converts steps to seconds.
 fn time(steps: i64) -> f64 {
     (steps * STEP_US) as f64 / 1e6
 }
 
-/// Steps of a number of seconds, at least 2, between which something can move.
+/// Converts seconds to steps, at least 2, so that something can move between them.
 fn steps(seconds: f64) -> i64 {
     ((seconds * 1e6) as i64 / STEP_US).max(2)
 }
@@ -191,10 +193,10 @@ fn pause(options: &SynthOptions, random: &mut Pcg64) -> i64 {
     steps(options.gesture_seconds * between(random, 0.1, 0.25))
 }
 
-/// When a recording of `length_us` begins on the camera's clock.
+/// The time on the camera's clock at which a recording of `length_us` begins.
 ///
-/// A timestamp has 31 bits, and a packet's header counts its overflows: a quarter of the recordings cross
-/// 2^31 microseconds, so that a reader that forgets the overflow shows.
+/// A timestamp has 31 bits, and the header of a packet counts its overflows. A quarter of the
+/// recordings cross 2^31 microseconds, so that readers that ignore the overflow fail.
 fn start(user: u32, light: Light, length_us: i64, random: &mut Pcg64) -> i64 {
     if (user + light as u32) % 4 == 1 {
         (1 << 31) - (length_us as f64 * between(random, 0.1, 0.9)) as i64
@@ -217,15 +219,15 @@ fn labels(rows: &[Row], control: Option<Pcg64>) -> String {
     csv
 }
 
-/// Gathers events into packets of varying sizes.
+/// Collects events into packets of varying sizes.
 struct Packets<'a, W> {
     out: &'a mut W,
     random: Pcg64,
-    /// Events not yet written.
+    /// Events that are not written yet.
     pending: Vec<u8>,
-    /// Overflows of the timestamp when the packet began.
+    /// Number of timestamp overflows when the packet began.
     overflow: u32,
-    /// Bytes at which the packet is full.
+    /// Size of a full packet in bytes.
     full: usize,
     events: u64,
     result: io::Result<()>,
@@ -272,7 +274,8 @@ impl<'a, W: Write> Packets<'a, W> {
         let mut header = [0; 28];
         header[..2].copy_from_slice(&POLARITY.to_le_bytes());
         header[2..4].copy_from_slice(&SOURCE.to_le_bytes());
-        // Capacity, number and number of valid events are the same: no event is filtered out.
+        // Capacity, number of events and number of valid events are equal: no event is filtered
+        // out.
         let words = [
             EVENT_BYTES,
             TIME_OFFSET,
@@ -293,7 +296,7 @@ impl<'a, W: Write> Packets<'a, W> {
         self.draw_size();
     }
 
-    /// Reports what went wrong while events were pushed.
+    /// Returns an error that occurred while events were added.
     fn end_step(&mut self) -> io::Result<()> {
         std::mem::replace(&mut self.result, Ok(()))
     }

@@ -1,7 +1,8 @@
-//! A `.tar` or `.tar.gz` put together from members that were compressed apart from one another.
+//! Assembles a `.tar` or `.tar.gz` from members that are compressed separately.
 //!
-//! A member ends in a sync flush, so that it ends on a byte and the next one's blocks can follow: many
-//! threads compress, and the result is still the one gzip member that `gzip` writes.
+//! Each compressed member ends in a sync flush, so that it ends at a byte boundary and the next one
+//! can follow. Thus many threads can compress, and the result is still a single gzip member, as
+//! `gzip` writes it.
 
 use std::io::{self, Write};
 
@@ -9,25 +10,26 @@ use flate2::write::DeflateEncoder;
 use flate2::{Compression, Crc};
 use tar::{EntryType, Header};
 
-/// Modification time of every member, that of the fixture archives: a clock would make the bytes differ.
+/// Modification time of every member, as in the fixture archives. A clock would make the bytes
+/// differ.
 const MTIME: u64 = 1_476_400_000;
 const MODE: u32 = 0o644;
-/// A member fills whole blocks.
+/// A member fills whole blocks of this many bytes.
 const BLOCK: u64 = 512;
 /// ID, deflate, no flags, no time, no hint, unknown system.
 const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
-/// An empty last block of fixed codes.
+/// An empty final block with fixed codes.
 const LAST_BLOCK: [u8; 2] = [3, 0];
 
-/// A stretch of the archive, ready to be written.
+/// A part of the archive, ready to be written.
 pub(super) struct Part {
     bytes: Vec<u8>,
-    /// Of the stretch before compression.
+    /// Checksum of the part before compression.
     crc: Crc,
     raw_bytes: u64,
 }
 
-/// Compresses one stretch.
+/// Compresses one part.
 pub(super) struct PartWriter {
     encoder: Encoder,
     crc: Crc,
@@ -39,7 +41,7 @@ enum Encoder {
     Deflate(DeflateEncoder<Vec<u8>>),
 }
 
-/// Puts parts one after another into `out`.
+/// Writes parts to `out` one after another.
 pub(super) struct TarWriter<W> {
     out: W,
     compression: Option<Compression>,
@@ -47,8 +49,8 @@ pub(super) struct TarWriter<W> {
     raw_bytes: u64,
 }
 
-/// The header and the contents of the member `path`, which `write` writes; `capacity` bytes are set aside
-/// for it.
+/// The header and the contents of the member `path`. `write` writes the contents, for which
+/// `capacity` bytes are reserved.
 pub(super) fn member<T>(
     path: &str,
     compression: Option<Compression>,
@@ -93,7 +95,7 @@ impl PartWriter {
             Encoder::Plain(bytes) => bytes,
             Encoder::Deflate(mut encoder) => {
                 encoder.flush()?;
-                // Taken before the encoder adds its last block.
+                // Taken before the encoder appends its final block.
                 std::mem::take(encoder.get_mut())
             }
         };
@@ -122,7 +124,7 @@ impl Write for PartWriter {
 }
 
 impl<W: Write> TarWriter<W> {
-    /// An archive in `out`, a gzip file unless `compression` is `None`.
+    /// Starts an archive in `out`, a gzip file unless `compression` is `None`.
     pub(super) fn new(mut out: W, compression: Option<Compression>) -> io::Result<Self> {
         if compression.is_some() {
             out.write_all(&GZIP_HEADER)?;
@@ -145,14 +147,14 @@ impl<W: Write> TarWriter<W> {
         Ok(())
     }
 
-    /// Appends a member whose contents are at hand.
+    /// Appends a member with the given contents.
     pub(super) fn append_text(&mut self, path: &str, text: &str) -> io::Result<()> {
         let write = |out: &mut PartWriter| out.write_all(text.as_bytes());
         let (parts, ()) = member(path, self.compression, text.len(), write)?;
         self.append(&parts)
     }
 
-    /// Ends the archive; gives `out` and the bytes before compression.
+    /// Ends the archive and returns `out` and the number of bytes before compression.
     pub(super) fn finish(mut self) -> io::Result<(W, u64)> {
         let mut end = PartWriter::new(self.compression, 0);
         end.write_all(&[0; 2 * BLOCK as usize])?;
@@ -160,7 +162,7 @@ impl<W: Write> TarWriter<W> {
         if self.compression.is_some() {
             self.out.write_all(&LAST_BLOCK)?;
             self.out.write_all(&self.crc.sum().to_le_bytes())?;
-            // The format has the length modulo 2^32.
+            // The format stores the length modulo 2^32.
             self.out.write_all(&(self.raw_bytes as u32).to_le_bytes())?;
         }
         Ok((self.out, self.raw_bytes))

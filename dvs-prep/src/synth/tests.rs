@@ -9,7 +9,7 @@ use flate2::read::GzDecoder;
 
 use super::*;
 
-/// Small enough for a test: 15,000 events a recording or so.
+/// Options small enough for a test: about 15,000 events per recording.
 fn small(folder: &Path, name: &str) -> SynthOptions {
     SynthOptions {
         users: 3,
@@ -20,7 +20,7 @@ fn small(folder: &Path, name: &str) -> SynthOptions {
     }
 }
 
-/// Writes the archive and gives its bytes, inflated where they are compressed, and the summary.
+/// Writes the archive and returns its bytes and the summary.
 fn write(options: &SynthOptions) -> (Vec<u8>, SynthSummary) {
     let summary = write_archive(options, |_| ()).unwrap();
     let bytes = fs::read(&options.output).unwrap();
@@ -29,7 +29,7 @@ fn write(options: &SynthOptions) -> (Vec<u8>, SynthSummary) {
 }
 
 fn inflate(bytes: &[u8]) -> Vec<u8> {
-    // A decoder of one gzip member: there must be no second.
+    // Decodes one gzip member; there must not be a second.
     let mut decoder = GzDecoder::new(bytes);
     let mut raw = Vec::new();
     decoder.read_to_end(&mut raw).unwrap();
@@ -58,7 +58,7 @@ fn text(members: &BTreeMap<String, Vec<u8>>, name: &str) -> String {
 /// Time, x, y, polarity.
 type Event = (i64, u32, u32, u32);
 
-/// A reader of its own, so that a misunderstanding shared with the product's cannot hide.
+/// An independent reader, so that it does not share a mistake with the product's reader.
 fn events(aedat: &[u8]) -> Vec<Event> {
     let end = b"#!END-HEADER\r\n";
     let mut at = aedat.windows(end.len()).position(|w| w == end).unwrap() + end.len();
@@ -255,8 +255,8 @@ fn progress_counts_every_recording() {
     assert_eq!(seen[5].events, summary.events);
 }
 
-/// Share of the samples of held-out users whose nearest class mean, over 16 frames of 2 x 16 x 16, is their
-/// own class's.
+/// Share of held-out users' samples whose nearest class mean, over 16 frames of 2 x 16 x 16, is
+/// that of their own class.
 fn nearest_mean_accuracy(options: &SynthOptions) -> f64 {
     const T: usize = 16;
     const CELLS: usize = T * 2 * 16 * 16;

@@ -1,15 +1,16 @@
-//! A recording that ends inside its last packet: cut short, or damaged?
+//! Decides whether a recording that ends inside its last packet was cut short or is damaged.
 
 use super::error::MAX_CUT_EVENTS;
 use super::layout::{EVENT_BYTES, PACKET_HEADER, POLARITY_EVENT};
 use super::packet::Header;
 use super::{AedatError, CutShort};
 
-/// How the packet at `offset`, which claims more bytes than are left, was cut short.
+/// Describes how the packet at `offset`, which claims more bytes than are left, was cut short.
 ///
 /// # Errors
-/// Where it was not: a whole packet follows, or it claims more than any packet holds. A packet of another type may
-/// claim anything: nothing of it is read, and a reader that goes by lengths alone stops there too.
+/// Returns an error if the header is damaged: a whole packet follows, or the packet claims more
+/// events than any packet has. A packet of another type may claim any number, because its events
+/// are not read and a reader that only follows lengths stops there too.
 pub(super) fn cut_short(
     recording: &[u8],
     offset: usize,
@@ -35,8 +36,8 @@ pub(super) fn cut_short(
     })
 }
 
-/// Where in `recording`, from byte `from` on, a whole packet of polarity events begins, judged by its header: looked
-/// for only once the packets' chain is broken.
+/// Returns the first byte, from `from` on, at which a whole packet of polarity events seems to
+/// begin. This search runs only if the chain of packets is broken.
 fn next_packet(recording: &[u8], from: usize) -> Option<usize> {
     (from..recording.len()).find(|&at| {
         let Some(header) = Header::at(recording, at) else {

@@ -1,4 +1,4 @@
-//! Where an AEDAT file departs from the format.
+//! Errors for AEDAT 3 files that depart from the format.
 
 use thiserror::Error;
 
@@ -7,34 +7,34 @@ use crate::SensorSize;
 use crate::file_kind;
 use crate::words::counted;
 
-/// The most events a packet is believed to have lost when the recording ends inside it; the camera's own packets have
-/// some thousands. One that claims more has a damaged header.
+/// Most events that a packet may lose if the recording ends inside it. Real packets have some
+/// thousands. A packet that claims more has a damaged header.
 pub(super) const MAX_CUT_EVENTS: u32 = 1 << 20;
 
-/// The most bytes of a header; real ones have some hundred.
+/// Most bytes of a header. Real headers have a few hundred.
 pub(super) const MAX_HEADER: usize = 1 << 20;
 
-/// Where a recording departs from the format. Byte offsets count from the start of the recording.
+/// How a recording departs from the format. Byte offsets count from the start of the recording.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum AedatError {
     /// The first line names another format or none.
     #[error("not an AEDAT 3 recording: {found}")]
     NotAedat3 {
-        /// What it is, or how it begins.
+        /// The detected format, or the first bytes.
         found: String,
     },
-    /// A version that is not known.
+    /// The version is unknown.
     #[error("it is AEDAT {found}; 3.0 and 3.1 are known")]
     Version {
-        /// The version.
+        /// For example `3.2`.
         found: String,
     },
-    /// Packets that are encoded.
+    /// The packets are encoded.
     #[error(
         "its packets are encoded as {found:?}; only RAW packets are read. Record or export it without compression"
     )]
     Encoding {
-        /// What the header's line `#Format` says.
+        /// Value of the header line `#Format`.
         found: String,
     },
     /// `#!END-HEADER` is missing.
@@ -42,42 +42,41 @@ pub enum AedatError {
         "the header does not end: no line `#!END-HEADER` before byte {offset}, where a line does not begin with `#`"
     )]
     HeaderWithoutEnd {
-        /// Where a line does not begin with `#`.
+        /// Byte at which the header lines stop.
         offset: usize,
     },
-    /// The header is longer than any.
+    /// The header exceeds the limit.
     #[error("its header goes on after {MAX_HEADER} bytes, the limit")]
     HeaderTooLong,
-    /// The header names no camera whose size is known.
+    /// The header names no camera of known size.
     #[error(
         "the camera's size is not known, because the header names {}; say it with --sensor, as in --sensor 128x128",
         named(.found)
     )]
     NoSensor {
-        /// The cameras that it names.
+        /// The camera in the header; empty if there is none.
         found: String,
     },
-    /// Events of several cameras.
+    /// The recording has events of several cameras.
     #[error(
         "it holds events of several cameras: {found}. --stream chooses one by its number, as --stream {example}"
     )]
     Sources {
-        /// Their numbers and names.
+        /// Numbers and names of the cameras.
         found: String,
         /// One of the numbers.
         example: u16,
     },
-    /// A camera that is not there.
+    /// The requested camera has no events in the recording.
     #[error(
         "it holds no events of camera {asked}, which --stream asks for; it holds those of {found}"
     )]
     NoSuchSource {
-        /// The camera's number.
         asked: i32,
-        /// The numbers and names of those there are.
+        /// Numbers and names of the cameras with events.
         found: String,
     },
-    /// A packet claims more bytes than are left, and not because the recording was cut short inside it.
+    /// A packet claims more bytes than are left, but the recording was not cut short inside it.
     #[error(
         "the packet at byte {offset} claims {number} events in {need} bytes, and {left} bytes are left; {} \
          Its header is damaged", why(.next)
@@ -87,14 +86,14 @@ pub enum AedatError {
         offset: usize,
         /// `eventCapacity`.
         number: u32,
-        /// Bytes they take.
+        /// Bytes that these events take.
         need: u64,
-        /// Bytes there are.
+        /// Bytes that are left.
         left: usize,
-        /// Where another whole packet begins among them.
+        /// Start of another whole packet among these bytes.
         next: Option<usize>,
     },
-    /// More events than room for them.
+    /// A packet has more events than its capacity.
     #[error(
         "the packet at byte {offset} counts {number} events, beyond its capacity of {capacity}"
     )]
@@ -106,7 +105,7 @@ pub enum AedatError {
         /// `eventCapacity`.
         capacity: u32,
     },
-    /// Polarity events too short to hold what they must.
+    /// The polarity events are too short for their fields.
     #[error(
         "the packet at byte {offset} has polarity events of {size} bytes with the timestamp at byte {ts_offset}; \
          they need at least {EVENT_BYTES} bytes with the timestamp at byte 4 or later"
@@ -119,57 +118,52 @@ pub enum AedatError {
         /// `eventTSOffset`.
         ts_offset: u32,
     },
-    /// Packets of types that the format does not define.
+    /// Too many events are in packets of types that the format does not define.
     #[error(
         "{number} of its {of} events are in packets of types that AEDAT 3 does not define, the first of type {kind} at \
          byte {offset}; at most 1 % may be. Its packets' headers are damaged, or another program's"
     )]
     UnknownTypes {
-        /// How many.
+        /// Number of these events.
         number: u64,
-        /// Events of all types.
+        /// Number of events of all types.
         of: u64,
         /// `eventType` of the first such packet.
         kind: u16,
         /// Start of that packet.
         offset: usize,
     },
-    /// Events of AEDAT 3.0 outside the camera, whose y counts from its last row.
+    /// Events lie outside the camera in AEDAT 3.0, in which y counts from the last row.
     #[error("the event at byte {offset} lies at x = {x}, y = {y} from the bottom, {}", outside_camera(*.camera, *.number, *.of))]
     OutsideCamera {
         /// Start of the first such event.
         offset: usize,
-        /// Its column.
         x: u16,
-        /// Its row, from the bottom.
+        /// Row, from the bottom.
         y: u16,
-        /// The camera.
         camera: SensorSize,
-        /// How many lie outside.
+        /// Number of events outside.
         number: u64,
-        /// Events that there are.
+        /// Number of all events.
         of: u64,
     },
-    /// Events outside the sensor.
+    /// Events lie outside the sensor.
     #[error("the event at byte {offset} lies at x = {x}, y = {y}, {}", outside(*.sensor, *.number, *.of))]
     OutsideSensor {
         /// Start of the first such event.
         offset: usize,
-        /// Its column.
         x: u16,
-        /// Its row.
         y: u16,
-        /// The sensor.
         sensor: SensorSize,
-        /// How many lie outside.
+        /// Number of events outside.
         number: u64,
-        /// Events that there are.
+        /// Number of all events.
         of: u64,
     },
 }
 
 impl AedatError {
-    /// The error of bytes that are no AEDAT 3 recording.
+    /// The error for bytes that are not an AEDAT 3 recording.
     pub(super) fn not_aedat3(bytes: &[u8]) -> Self {
         let found = match file_kind::by_content(bytes) {
             Some(kind) => format!("it {kind}"),
@@ -182,7 +176,7 @@ impl AedatError {
     }
 }
 
-/// What is wrong with events outside a sensor, and what to do about it.
+/// Says what is wrong with events outside a sensor and which options help.
 pub(crate) fn outside(sensor: SensorSize, number: u64, of: u64) -> String {
     format!(
         "beyond the sensor's {sensor} pixels, as {number} of its {}; --sensor names another size, --ignore-outside leaves \
@@ -191,7 +185,7 @@ pub(crate) fn outside(sensor: SensorSize, number: u64, of: u64) -> String {
     )
 }
 
-/// The same of events outside the camera that recorded them, for which no frames are large enough.
+/// Does the same for events outside the camera that recorded them. Larger frames do not help there.
 pub(crate) fn outside_camera(camera: SensorSize, number: u64, of: u64) -> String {
     format!(
         "beyond the camera's {camera} pixels, as {number} of its {}; --ignore-outside leaves such events out and counts them",

@@ -1,4 +1,4 @@
-//! The text that a recording begins with: its version, how its packets are encoded, and the cameras it comes from.
+//! The text header of a recording: version, packet encoding and cameras.
 
 use std::collections::BTreeSet;
 
@@ -10,11 +10,11 @@ const FIRST_LINE: &[u8] = b"#!AER-DAT3.";
 const LAST_LINE: &[u8] = b"#!END-HEADER";
 const FORMAT: &str = "format";
 const SOURCE: &str = "source";
-/// A camera whose events were recorded once before: the program that wrote them again kept its line.
+/// Key of the original camera, if a program recorded the events again.
 const FORMER_SOURCE: &str = "-source";
-/// Characters of a name that a message has room for.
+/// Most characters of a name in a message.
 const SHOWN: usize = 40;
-/// The one encoding that is read: packets as they are, without compression.
+/// The only encoding that is read: packets without compression.
 const RAW: &str = "RAW";
 
 /// The shortest header a recording can have.
@@ -23,31 +23,30 @@ pub const FIRST_LINES: &[u8] = b"#!AER-DAT3.1\r\n#!END-HEADER\r\n";
 /// A version of AEDAT 3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
-    /// y counts from the bottom, and the header ends where a line does not begin with `#`.
+    /// y counts from the bottom. The header ends at `#!END-HEADER`, or before the first line that
+    /// is not text beginning with `#`.
     V30,
-    /// y counts from the top, and `#!END-HEADER` ends the header.
+    /// y counts from the top. The header ends at `#!END-HEADER`.
     V31,
 }
 
-/// A line that names a camera, as `#Source 1: DVS128`.
+/// A line that names a camera, such as `#Source 1: DVS128`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// The number by which packets name it, if it is a number.
+    /// The camera's number in packets, if it is a number.
     pub number: Option<u16>,
-    /// What it is called, as far as a message has room for it.
+    /// The camera's name, shortened for messages.
     pub name: String,
-    /// Whether the events come from a file, which in turn came from this camera.
+    /// Whether the events come from a file that was recorded from this camera.
     pub former: bool,
 }
 
-/// What a header says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileHeader {
-    /// The version.
     pub version: Version,
-    /// The cameras it names.
+    /// The cameras that the header names.
     pub sources: Vec<Source>,
-    /// Byte after it.
+    /// Byte after the header.
     pub end: usize,
 }
 
@@ -55,7 +54,8 @@ impl FileHeader {
     /// Reads the header of `recording`.
     ///
     /// # Errors
-    /// If it is not AEDAT 3.0 or 3.1, if its packets are encoded, or if it does not end.
+    /// Returns an error if the recording is not AEDAT 3.0 or 3.1, if its packets are encoded, or if
+    /// the header does not end.
     pub fn read(recording: &[u8]) -> Result<Self, AedatError> {
         let version = version(recording)?;
         let mut sources = Vec::new();
@@ -106,7 +106,7 @@ impl FileHeader {
 }
 
 impl FileHeader {
-    /// Cameras by number and, if the header tells it, by name, as `1 (DVS128), 2`.
+    /// Lists cameras by number and, if the header has it, by name: `1 (DVS128), 2`.
     pub fn names_of(&self, cameras: &BTreeSet<u16>) -> String {
         const MOST: usize = 10;
         let name = |&number: &u16| {
@@ -136,12 +136,14 @@ fn version(recording: &[u8]) -> Result<Version, AedatError> {
     }
 }
 
-/// Whether a line is text. In AEDAT 3.0 a packet may follow whose first byte is the same as that of a line.
+/// Whether a line is text. In AEDAT 3.0, a packet that begins with the byte `#` may follow the
+/// header.
 fn is_text(line: &[u8]) -> bool {
     line.iter().all(|&b| b >= b' ' || b"\t\r\n".contains(&b))
 }
 
-/// What a line says under the name `key`, as `#Format: RAW` under `format`. Programs differ in case and in blanks.
+/// Returns the value of `key` in a line: `RAW` for `format` in `#Format: RAW`. Programs differ in
+/// case and blanks.
 fn value_of<'a>(line: &'a str, key: &str) -> Option<&'a str> {
     let text = line.strip_prefix('#')?.trim_start();
     let (start, rest) = text.split_at_checked(key.len())?;
@@ -150,7 +152,7 @@ fn value_of<'a>(line: &'a str, key: &str) -> Option<&'a str> {
     (start.eq_ignore_ascii_case(key) && separated).then_some(value)
 }
 
-/// What a line says of a camera.
+/// Parses a line that names a camera.
 fn source(line: &str) -> Option<Source> {
     let (rest, former) = match value_of(line, SOURCE) {
         Some(rest) => (rest, false),

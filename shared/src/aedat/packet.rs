@@ -1,17 +1,17 @@
-//! A packet: its header, its events, and the bits of one event.
+//! Packets, their headers and the bits of an event.
 
 use super::layout::{EVENT_BYTES, PACKET_HEADER, POLARITY_EVENT};
 use super::stretch::Stretch;
 use crate::Event;
 
-/// Packets that stand one after the other, with at least one event that counts.
+/// Consecutive packets with at least one event that counts.
 #[derive(Clone, Copy, Debug)]
 pub struct Block {
-    /// Byte of its first packet.
+    /// Byte of the first packet.
     pub(super) at: usize,
-    /// Byte after its last.
+    /// Byte after the last packet.
     pub(super) end: usize,
-    /// What its events come to.
+    /// Summary of the events.
     pub events: Stretch,
 }
 
@@ -31,7 +31,7 @@ pub(super) struct Header {
 /// The events of one polarity packet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Packet {
-    /// Byte of its first event.
+    /// Byte of the first event.
     pub events_at: usize,
     pub number: u32,
     pub stride: u32,
@@ -39,7 +39,7 @@ pub(super) struct Packet {
     pub overflow: u32,
 }
 
-/// Splits a polarity event into its parts; `time_high` is the packet's overflow, shifted.
+/// Decodes a polarity event; `time_high` is the packet's overflow, shifted left by 31 bits.
 #[inline]
 fn decode(word: u32, timestamp: u32, time_high: i64) -> Event {
     Event {
@@ -51,7 +51,8 @@ fn decode(word: u32, timestamp: u32, time_high: i64) -> Event {
     }
 }
 
-/// The data word and timestamp of an event, as a recording holds them. The packet's overflow is `t >> 31`.
+/// Returns the data word and timestamp of an event, as in a recording. The packet's overflow is
+/// `t >> 31`.
 pub fn encode(event: Event) -> [u8; EVENT_BYTES] {
     let word = u32::from(event.valid)
         | u32::from(event.polarity) << 1
@@ -71,7 +72,7 @@ pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
 }
 
 impl Header {
-    /// The header at byte `at`; `None` where the recording ends before it does.
+    /// The header at byte `at`; `None` if the recording ends inside it.
     pub(super) fn at(recording: &[u8], at: usize) -> Option<Self> {
         let header = recording.get(at..)?.get(..PACKET_HEADER)?;
         let [size, ts_offset, overflow, capacity, number] =
@@ -87,18 +88,18 @@ impl Header {
         })
     }
 
-    /// Bytes its events take.
+    /// Bytes that the events take.
     pub(super) fn bytes(&self) -> u64 {
         u64::from(self.capacity) * u64::from(self.size)
     }
 
-    /// Those of its events that count and of which `left` bytes hold the whole.
+    /// Number of events that lie whole in the first `left` bytes.
     pub(super) fn events_in(&self, left: usize) -> u32 {
         let whole = left as u64 / u64::from(self.size.max(1));
         self.number.min(u32::try_from(whole).unwrap_or(u32::MAX))
     }
 
-    /// The packet of this header, which stands at `offset`.
+    /// The packet of this header, which begins at byte `offset`.
     pub(super) fn packet(&self, offset: usize, number: u32) -> Packet {
         Packet {
             events_at: offset + PACKET_HEADER,
@@ -111,7 +112,7 @@ impl Header {
 }
 
 impl Block {
-    /// Calls `event` with every event of the block, in file order, those with a clear valid bit too.
+    /// Calls `event` with every event of the block in file order, even if its valid bit is clear.
     #[inline]
     pub fn for_each(&self, recording: &[u8], mut event: impl FnMut(Event)) {
         let recording = &recording[..self.end];
@@ -119,7 +120,7 @@ impl Block {
         while let Some(header) = Header::at(recording, at) {
             let left = self.end - at - PACKET_HEADER;
             if header.event_type == POLARITY_EVENT {
-                // Only the last packet of a recording may be cut short, and only its whole events are read.
+                // Only the last packet of a recording may be cut short. Its whole events are read.
                 let packet = header.packet(at, header.events_in(left));
                 packet.for_each(recording, &mut event);
             }
@@ -129,7 +130,7 @@ impl Block {
 }
 
 impl Packet {
-    /// What the overflow adds to every timestamp.
+    /// Value that the overflow adds to every timestamp.
     pub(super) fn time_high(&self) -> i64 {
         i64::from(self.overflow) << 31
     }
@@ -138,14 +139,15 @@ impl Packet {
         &recording[self.events_at..][..self.number as usize * self.stride as usize]
     }
 
-    /// Calls `event` with every event of the packet, in file order.
+    /// Calls `event` with every event of the packet in file order.
     #[inline]
     pub(super) fn for_each(&self, recording: &[u8], mut event: impl FnMut(Event)) {
         let events = self.events(recording);
         if events.is_empty() {
             return;
         }
-        // The one layout the format knows gets a loop of its own: constant offsets and no checks inside.
+        // The only layout that the format defines has its own loop, with constant offsets and no
+        // checks.
         if self.stride as usize == EVENT_BYTES && self.ts_offset == 4 {
             for e in events.chunks_exact(EVENT_BYTES) {
                 event(decode(u32_at(e, 0), u32_at(e, 4), self.time_high()));

@@ -1,5 +1,5 @@
-//! Copies a recording and changes or leaves out some of its events. Every packet keeps its place. Few recordings need this;
-//! all others are read where they lie.
+//! Copies a recording and changes or leaves out some of its events. Every packet keeps its offset.
+//! Few recordings need a copy; all others are read in place.
 
 use super::header::FileHeader;
 use super::layout::{EVENT_BYTES, POLARITY_EVENT};
@@ -12,40 +12,42 @@ const NUMBER: usize = 20;
 const Y_SHIFT: u32 = 2;
 const Y_MASK: u32 = 0x7fff << Y_SHIFT;
 
-/// What is changed.
+/// The changes to make.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rewrite {
-    /// Turns y upside down on this camera.
+    /// Flips y on a camera of this size.
     pub turn_y: Option<SensorSize>,
-    /// Leaves out the events of all cameras but this one.
+    /// Keeps only the events of this camera.
     pub source: Option<u16>,
-    /// Leaves out events outside this sensor, unless their valid bit is clear and `keep_invalid` is not set.
+    /// Leaves out events outside this sensor, unless their valid bit is clear and `keep_invalid` is
+    /// not set.
     pub inside: Option<SensorSize>,
     /// Whether events with a clear valid bit count.
     pub keep_invalid: bool,
 }
 
-/// What was left out of a copy.
+/// Numbers of events that a copy leaves out.
 #[derive(Debug, Default)]
 struct LeftOut {
     /// Events outside the sensor.
     outside: u64,
     /// Events of other cameras.
     of_others: u64,
-    /// Events whose y cannot be turned, because the camera has fewer rows.
+    /// Events whose y cannot be flipped because the camera has fewer rows.
     not_turned: u64,
-    /// Byte, column and row of the first of those.
+    /// Byte, column and row of the first of these.
     first_not_turned: Option<(usize, u16, u16)>,
-    /// Events that were looked at.
+    /// Events that were examined and count.
     seen: u64,
 }
 
-/// A copy of `recording` with the changes that `rewrite` asks for, and what was left out: events outside the sensor, and
-/// those of other cameras as events of other types. What departs from the format stays as it is, for
-/// [`index`](super::index) to find.
+/// Returns a copy of `recording` with the changes in `rewrite`, and the numbers of events left out.
+/// Events of other cameras are counted as events of other types. Departures from the format are
+/// copied, so that [`index`](super::index) finds them.
 ///
 /// # Errors
-/// If it does not begin as a recording does, or if y is to be turned and an event lies outside the camera.
+/// Returns an error if the file header is invalid, or if y is to be flipped, an event lies outside
+/// the camera and `inside` is not set.
 pub fn rewrite(recording: &[u8], rewrite: Rewrite) -> Result<(Vec<u8>, EventCounts), AedatError> {
     let mut at = FileHeader::read(recording)?.end;
     let mut bytes = recording.to_vec();
@@ -93,8 +95,8 @@ pub fn rewrite(recording: &[u8], rewrite: Rewrite) -> Result<(Vec<u8>, EventCoun
 }
 
 impl Rewrite {
-    /// Changes events of `size` bytes each, which lie at byte `offset`, moves those that stay to the front, and returns how
-    /// many they are.
+    /// Changes events of `size` bytes each, which begin at byte `offset`, moves those that are kept
+    /// to the front, and returns their number.
     fn events(
         &self,
         events: &mut [u8],

@@ -1,19 +1,17 @@
-//! What some events in file order come to: how many, and their times.
+//! A summary of consecutive events: their number and times.
 
-/// What events in file order come to.
+/// A summary of the events that count, in file order. Times are in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stretch {
-    /// Events that count.
+    /// Number of events.
     pub kept: u64,
-    /// Smallest time of those, in microseconds.
     pub t_min: i64,
-    /// Largest time of those.
     pub t_max: i64,
-    /// Time of the first of those.
+    /// Time of the first event in file order.
     pub t_first: i64,
-    /// Time of the last of those.
+    /// Time of the last event in file order.
     pub t_last: i64,
-    /// Whether their times never decrease.
+    /// Whether times never decrease.
     pub sorted: bool,
 }
 

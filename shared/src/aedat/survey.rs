@@ -1,4 +1,4 @@
-//! The one pass over a packet that checks every event which will be counted.
+//! Checks every event of a packet that counts, in one pass.
 
 use super::EventCounts;
 use super::layout::EVENT_BYTES;
@@ -6,8 +6,9 @@ use super::packet::Packet;
 use super::stretch::Stretch;
 use crate::SensorSize;
 
-/// What the events of `packet` come to, and what was seen of them. `previous` is the time of the last event that
-/// counts, across packets. Events outside the sensor are counted apart, because their recording is refused.
+/// Returns a summary and the counts of the events of `packet`. `previous` is the time of the last
+/// event that counts, across packets. Events outside the sensor are counted separately, because
+/// their recording is refused.
 pub(super) fn survey(
     packet: &Packet,
     recording: &[u8],
@@ -58,9 +59,10 @@ pub(super) fn survey(
     (events, seen)
 }
 
-/// Times of the first and last event of a packet in which all is as usual: every event valid, inside the sensor and
-/// not before the one before it. The loop has neither branches nor comparisons, so that it runs several events at a
-/// time: what must not be negative is gathered in `signs`, whose highest bit then tells.
+/// Returns the times of the first and last event if every event is valid, inside the sensor and not
+/// before the previous event. The loop has neither branches nor comparisons, so that it handles
+/// several events at a time: values that must not be negative are combined in `signs`, whose
+/// highest bit is checked at the end.
 fn orderly(packet: &Packet, recording: &[u8], sensor: SensorSize) -> Option<(i64, i64)> {
     if packet.stride as usize != EVENT_BYTES || packet.ts_offset != 4 {
         return None;
@@ -82,8 +84,8 @@ fn orderly(packet: &Packet, recording: &[u8], sensor: SensorSize) -> Option<(i64
     usual.then(|| (time((first >> 32) as u32), time(last)))
 }
 
-/// Byte, column and row of the first event of `packet` that counts and lies outside the sensor. It is looked for only
-/// once one is known to.
+/// Byte, column and row of the first event of `packet` that counts and lies outside the sensor.
+/// Called only if there is such an event.
 pub(super) fn first_outside(
     packet: &Packet,
     recording: &[u8],

@@ -1,9 +1,9 @@
-//! A reader that counts what passes through.
+//! A reader that counts the bytes it reads.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A reader that counts what passes through.
+/// A reader that counts the bytes it reads.
 pub(super) struct Counted<'a, R> {
     pub inner: R,
     pub read: &'a AtomicU64,

@@ -1,4 +1,4 @@
-//! Why there is nothing to read, or why reading stopped.
+//! Errors of finding and reading the input.
 
 use std::error::Error;
 use std::io;
@@ -12,58 +12,51 @@ use crate::file_kind;
 use crate::formats::FIRST_AEDAT;
 use crate::words::some_of;
 
-/// Why there is nothing to read, or why reading stopped.
+/// Why the input was not found, or why reading stopped.
 #[derive(Debug, Error)]
 pub enum ArchiveError {
-    /// Nothing by any of the known names.
+    /// The folder holds nothing with a known name.
     #[error(
         "no DVS128 Gesture archive in {folder}, which holds {}: looked for {}, ibmGestureTrain.tar.gz, a single .zip or \
          .tar.gz, recordings with trials_to_train.txt, and folders train and test. Name the archive itself, or get \
          DvsGesture.tar.gz as the README says", names_in(.lies_there), .names.join(", ")
     )]
     NotFound {
-        /// Where it was looked for.
+        /// The folder that was searched.
         folder: PathBuf,
-        /// What was looked for.
+        /// The names that were searched for.
         names: &'static [&'static str],
-        /// What lies there instead.
+        /// What the folder holds instead.
         lies_there: Vec<String>,
     },
-    /// More folders than are looked into.
+    /// The search reached its limit of folders.
     #[error(
         "no dataset was found in the first {limit} folders within {folder}; name the archive or the folder itself"
     )]
     TooManyFolders {
-        /// Where it was looked for.
+        /// The folder that was searched.
         folder: PathBuf,
-        /// How many folders are looked into.
         limit: usize,
     },
-    /// Several things of which each may be meant.
+    /// Several candidates exist.
     #[error("several datasets or archives lie in {folder}; name one of them: {}", paths(.found))]
     Several {
-        /// Where.
         folder: PathBuf,
-        /// They.
         found: Vec<PathBuf>,
     },
-    /// One of figshare's two archives.
+    /// Only one of figshare's two archives exists.
     #[error(
         "{found} is there, but {missing} is not beside it, as figshare's ibmGestureTrain.tar.gz and ibmGestureTest.tar.gz are"
     )]
     HalfMissing {
-        /// The one that is there.
         found: PathBuf,
-        /// The name of the other.
+        /// The name of the missing archive.
         missing: &'static str,
     },
-    /// A pipe, a device or a socket.
+    /// The input is a pipe, a device or a socket.
     #[error("{path} is neither a regular file nor a folder")]
-    NotAFile {
-        /// What was named.
-        path: PathBuf,
-    },
-    /// A file of one sample, where all are wanted.
+    NotAFile { path: PathBuf },
+    /// The input is a file of one sample, but all samples are needed.
     #[error(
         "{path} is one sample. Name the folder that holds all of them: {}", match *.ending {
             "npz" => "events_np, with train/<label>/<name>.npz and test/<label>/<name>.npz in it",
@@ -71,37 +64,28 @@ pub enum ArchiveError {
         }
     )]
     OneSample {
-        /// The file.
         path: PathBuf,
         /// `npz` or `npy`.
         ending: &'static str,
     },
-    /// Neither of the known containers.
+    /// The input is not a known container.
     #[error("{path} is neither a .tar.gz, a .tar, a .zip nor a folder: it {}", begins(.start))]
     Unknown {
-        /// The file.
         path: PathBuf,
         /// Its first bytes.
         start: Vec<u8>,
     },
-    /// Nothing of the dataset lies in it.
+    /// The input holds nothing of the dataset.
     #[error(
         "trials_to_train.txt is missing in {path}, and so is everything else of the dataset; it holds {holds}"
     )]
-    Nothing {
-        /// The file.
-        path: PathBuf,
-        /// What it holds instead.
-        holds: String,
-    },
-    /// Reading failed, at about this byte of the container.
+    Nothing { path: PathBuf, holds: String },
+    /// Reading failed.
     #[error("cannot read {path}{}{place}", if .place.is_empty() { "" } else { " " })]
     Read {
-        /// The file or folder.
         path: PathBuf,
-        /// Byte and member, or nothing where it cannot even be opened.
+        /// Byte and member, or empty if the container cannot even be opened.
         place: String,
-        /// What went wrong.
         source: io::Error,
     },
 }
@@ -120,7 +104,7 @@ fn begins(start: &[u8]) -> String {
     }
 }
 
-/// Names that a message shows at most.
+/// Maximum number of names in a message.
 const SHOWN: usize = 8;
 
 fn names_in(folder: &[String]) -> String {
@@ -138,28 +122,28 @@ fn paths(paths: &[PathBuf]) -> String {
     some_of(&names, SHOWN)
 }
 
-/// Marks the error with which a [`Visitor`](super::Visitor) ends the visit for a reason of its own: nothing is wrong
-/// with the container, and what follows is not wanted.
+/// Marks the error with which a [`Visitor`](super::Visitor) stops the visit although the container
+/// is intact, because it does not want the rest.
 #[derive(Debug, Error)]
 #[error(transparent)]
 pub struct GivenUp(Box<dyn Error + Send + Sync>);
 
 impl GivenUp {
-    /// The error of a visitor that gives up for `reason`.
+    /// Returns the error of a visitor that stops for `reason`.
     pub fn because(reason: impl Error + Send + Sync + 'static) -> io::Error {
         io::Error::other(Self(Box::new(reason)))
     }
 
-    /// Whether it was the visitor that gave up.
+    /// Whether the visitor itself stopped the visit.
     pub fn is(error: &io::Error) -> bool {
         error.get_ref().is_some_and(|e| e.is::<Self>())
     }
 }
 
 impl ArchiveError {
-    /// Whether what was read before this error may still be used. It may where the container ends too soon or cannot
-    /// be read on; it may not where a checksum over the whole of it tells that something was wrong somewhere, nor
-    /// where it was the visitor that could not go on.
+    /// Whether the data read before this error may still be used. It may if the container is
+    /// truncated or becomes unreadable. It may not if a checksum over the whole container fails,
+    /// because the fault may be anywhere, or if the visitor stopped.
     pub fn spares_what_was_read(&self) -> bool {
         let Self::Read { source, .. } = self else {
             return false;
@@ -170,7 +154,7 @@ impl ArchiveError {
         !checksum && !GivenUp::is(source)
     }
 
-    /// Whether the container ends too soon, so that all before its end is as it was written.
+    /// Whether the container is truncated, so that everything before its end is intact.
     pub fn is_truncation(&self) -> bool {
         matches!(self, Self::Read { source, .. } if source.kind() == io::ErrorKind::UnexpectedEof)
     }
@@ -191,7 +175,8 @@ pub(super) fn read_error(path: &Path, place: &str, source: io::Error) -> Archive
     }
 }
 
-/// The error without control characters: who reads a container may quote what it holds, and a terminal obeys it.
+/// Removes control characters from an error: its text may quote the container, and a terminal would
+/// obey them.
 fn printable(error: io::Error) -> io::Error {
     let mut text = error.to_string();
     let mut cause = error.get_ref().and_then(|error| error.source());
@@ -205,7 +190,7 @@ fn printable(error: io::Error) -> io::Error {
     error
 }
 
-/// What the bytes of a container say that cannot be.
+/// The error for impossible data in a container.
 pub(super) fn invalid(message: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, message)
 }

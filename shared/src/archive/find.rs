@@ -1,4 +1,4 @@
-//! The input, found and recognised.
+//! Finds and recognises the input.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -11,7 +11,8 @@ use super::{Archive, ArchiveError, Container, Part, folder};
 use crate::samples::MAPPING_NAME;
 use crate::{Set, file_kind};
 
-/// Where a folder is looked through for the dataset, in this order. The last three are where SpikingJelly keeps it.
+/// Paths in a folder at which the dataset is searched for, in this order. SpikingJelly uses the
+/// last three.
 const CONVENTIONS: [&str; 9] = [
     "DvsGesture.tar.gz",
     "download/DvsGesture.tar.gz",
@@ -24,23 +25,23 @@ const CONVENTIONS: [&str; 9] = [
     "events_np",
 ];
 
-/// Where figshare's two archives are looked for in a folder; tonic keeps them in the last.
+/// Subfolders in which figshare's two archives are searched for; tonic uses the last.
 const FIGSHARE_FOLDERS: [&str; 3] = ["", "download", "DVSGesture"];
 
-/// How many folders deep a dataset is looked for that does not lie where it does by convention.
+/// Depth in folders of the search for a dataset that has none of the conventional paths.
 const MAX_DEPTH: usize = 3;
-/// How many folders are looked into for that.
+/// Maximum number of folders in that search.
 const MAX_FOLDERS: usize = 1000;
 
 impl Archive {
-    /// Recognises `path`, or finds the dataset in it where it is a folder that holds an archive.
+    /// Recognises `path`, or finds the dataset in it if it is a folder that holds an archive.
     ///
     /// # Errors
-    /// Where nothing is found, or what is found is of no known kind.
+    /// Returns an error if nothing is found, or if its kind is unknown.
     pub fn find(path: &Path) -> Result<Self, ArchiveError> {
         let metadata = fs::metadata(path).map_err(|source| read_error(path, "", source))?;
         if let Some(folder) = path.parent().filter(|_| is_figshares(path)) {
-            // One of the two: the other lies beside it.
+            // The other archive is in the same folder.
             return match Self::figshare(folder)? {
                 Some(archive) => Ok(Self {
                     path: path.to_owned(),
@@ -59,8 +60,8 @@ impl Archive {
         }
     }
 
-    /// Takes the names of the classes that lie beside the archive or folder that was found, for the case that it has none:
-    /// in a `.zip` of the same files they would be found too.
+    /// Adds the file of class names beside the archive or folder, in case it has none itself. A
+    /// `.zip` of the same files would contain this file.
     fn with_mapping_beside(self) -> Self {
         let beside = self.path.with_file_name(MAPPING_NAME);
         Self {
@@ -69,7 +70,7 @@ impl Archive {
         }
     }
 
-    /// The dataset in a folder, if it lies there itself or by a name that it has by convention.
+    /// Finds the dataset in a folder: the folder itself or one of its conventional paths.
     fn in_folder(path: &Path) -> Result<Option<Self>, ArchiveError> {
         if path.join(TRAIN_LIST).is_file() || holds_samples(path) {
             return Ok(Some(Self::folder(path)));
@@ -88,7 +89,8 @@ impl Archive {
                 return Ok(Some(archive));
             }
         }
-        // A dataset that lacks its lists is still what is meant here: what it lacks is said.
+        // A dataset without its lists is still the intended one; reading it reports what is
+        // missing.
         if folder::holds_dataset(path) {
             return Ok(Some(Self::folder(path)));
         }
@@ -106,7 +108,8 @@ impl Archive {
         }
     }
 
-    /// The only dataset in the folders within `path`, as when an archive was unpacked into a folder of its own.
+    /// Finds the only dataset in the subfolders of `path`, for example if an archive was unpacked
+    /// into a new folder.
     fn further_down(path: &Path) -> Result<Self, ArchiveError> {
         let mut level = vec![path.to_owned()];
         let mut looked_into = 0;
@@ -114,7 +117,7 @@ impl Archive {
         for _ in 0..MAX_DEPTH {
             let mut next = Vec::new();
             for folder in &level {
-                // What cannot be listed is not it.
+                // Ignore folders that cannot be listed.
                 let folders = entries(folder).into_iter().flatten();
                 next.extend(folders.filter(|path| path.is_dir() && !is_hidden(path)));
             }
@@ -145,7 +148,7 @@ impl Archive {
                 }
             }
         }
-        // An archive by the dataset's name that is none explains why nothing is found.
+        // A file that has the dataset's name but is not an archive explains why nothing was found.
         if let Some(error) = broken {
             return Err(error);
         }
@@ -187,7 +190,7 @@ impl Archive {
         }
     }
 
-    /// figshare's two archives, or the two folders extracted from them, where one of them lies in `folder`.
+    /// figshare's two archives, or their extracted folders, if `folder` holds one of them.
     fn figshare(folder: &Path) -> Result<Option<Self>, ArchiveError> {
         let found = FIGSHARE.map(|name| {
             let names =
@@ -216,9 +219,9 @@ impl Archive {
         Ok(Some(Self::of_parts(&train, parts)))
     }
 
-    /// Tells a container by its first bytes: names lie.
+    /// Recognises a container by its first bytes, because names can be wrong.
     fn recognise(path: &Path) -> Result<Self, ArchiveError> {
-        // A pipe or a device would keep whoever reads it waiting, or never end.
+        // Reading from a pipe or a device could block or never end.
         let metadata = fs::metadata(path).map_err(|source| read_error(path, "", source))?;
         if !metadata.is_file() {
             return Err(ArchiveError::NotAFile {
@@ -261,18 +264,19 @@ impl Archive {
     }
 }
 
-/// What lies in a folder.
+/// The paths in a folder.
 fn entries(folder: &Path) -> Result<impl Iterator<Item = PathBuf>, ArchiveError> {
     let listing = fs::read_dir(folder).map_err(|source| read_error(folder, "", source))?;
     Ok(listing.flatten().map(|entry| entry.path()))
 }
 
-/// Whether a file is called as archives are that can be read.
+/// Whether a file has the ending of a readable archive.
 fn has_archive_ending(path: &Path) -> bool {
     !is_hidden(path) && has_ending(path, &[".zip", ".tar.gz", ".tgz", ".tar"])
 }
 
-/// Whether a folder holds SpikingJelly's samples: a set's folder, and in it `.npz` files, or folders with some.
+/// Whether a folder holds SpikingJelly's samples: the folder of a set that holds `.npz` files or
+/// folders with `.npz` files.
 fn holds_samples(folder: &Path) -> bool {
     let is_npz = |path: &Path| has_ending(path, &[".npz"]) && path.is_file();
     let holds_npz = |folder: &Path| {
@@ -286,12 +290,12 @@ fn holds_samples(folder: &Path) -> bool {
     })
 }
 
-/// Whether a file or folder is called as one of figshare's archives.
+/// Whether a file or folder has the name of one of figshare's archives.
 fn is_figshares(path: &Path) -> bool {
     FIGSHARE.iter().any(|name| is_called(path, name))
 }
 
-/// Whether a file or folder is called `name`, but for its ending.
+/// Whether a file or folder is named `name`, apart from its ending.
 fn is_called(path: &Path, name: &str) -> bool {
     let file = path
         .file_name()

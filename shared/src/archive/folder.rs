@@ -1,4 +1,4 @@
-//! The extracted folder: its files, whose bytes workers read themselves.
+//! The extracted folder. Workers read its files themselves.
 
 use std::fs;
 use std::io;
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::{Content, Entry, Member, Visitor};
 
-/// How many folders deep samples lie.
+/// Depth of the sample files below the folder.
 const SAMPLE_DEPTH: usize = 2;
 
-/// Whether a folder holds recordings, label files or trial lists, though perhaps not all of them.
+/// Whether a folder holds any recording, label file or trial list.
 pub(super) fn holds_dataset(folder: &Path) -> bool {
     let Ok(mut entries) = fs::read_dir(folder) else {
         return false;
@@ -27,14 +27,15 @@ fn is_of_recordings(path: &Path) -> bool {
     wanted && path.is_file()
 }
 
-/// The files of `folder` that the dataset needs, lists first. Links are followed, since large files are often kept
-/// elsewhere; pipes and devices are no files. If it holds no recordings, samples are looked for in the folders within.
+/// The files of `folder` that the dataset needs, lists first. Links are followed, because large
+/// files are often kept elsewhere; pipes and devices are ignored. If the folder holds no
+/// recordings, its subfolders are searched for samples.
 pub(super) fn members(folder: &Path) -> io::Result<Vec<(Member, PathBuf)>> {
     let mut members = Vec::new();
     if holds_dataset(folder) {
         add(folder, 0, &mut members)?;
     } else {
-        // The names of the folders count, which `.` does not tell.
+        // Samples are recognised by the names of their folders, and `.` hides such a name.
         add(&folder.canonicalize()?, SAMPLE_DEPTH, &mut members)?;
     }
     members.sort();

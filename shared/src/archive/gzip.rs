@@ -1,5 +1,5 @@
-//! A gzip file (RFC 1952): one deflate stream or several, each with its checksum, and the zeros that tapes and some
-//! downloads add behind them.
+//! A gzip file (RFC 1952): one or more deflate streams, each with its checksum, followed by the
+//! zeros that tapes and some downloads add.
 
 use std::io::{self, BufRead, Read};
 
@@ -15,10 +15,10 @@ const HAS_NAME: u8 = 8;
 const HAS_COMMENT: u8 = 16;
 const RESERVED: u8 = 0xe0;
 
-/// Where a file departs from the format.
+/// How a file violates the format.
 #[derive(Debug, Error)]
 pub(super) enum GzipError {
-    /// What was inflated is not what was compressed: which part of it cannot be told.
+    /// The inflated data differ from the original. The damaged part is unknown.
     #[error(
         "the gzip checksum does not hold: {length} bytes with CRC-32 {crc32:08x}, where {said_length} (modulo 2^32) \
          with CRC-32 {said_crc32:08x} were compressed"
@@ -29,10 +29,10 @@ pub(super) enum GzipError {
         said_length: u32,
         said_crc32: u32,
     },
-    /// The header of a stream says something unknown.
+    /// The header of a stream has an unknown method or flag.
     #[error("corrupt gzip header: method {method}, flags {flags:#04x}")]
     Header { method: u8, flags: u8 },
-    /// Something else than a stream or zeros stands behind the last stream.
+    /// The last stream is followed by neither another stream nor zeros.
     #[error(
         "the byte {0:#04x} behind the end of the gzip stream is neither padding nor another stream"
     )]
@@ -99,7 +99,7 @@ impl<R: BufRead> Gunzip<R> {
         Ok(())
     }
 
-    /// Holds what was inflated against the stream's trailer.
+    /// Compares the inflated data with the stream's trailer.
     fn trailer(&mut self) -> io::Result<()> {
         let mut trailer = [0; 8];
         self.deflate.get_mut().read_exact(&mut trailer)?;
@@ -119,7 +119,7 @@ impl<R: BufRead> Gunzip<R> {
         Ok(())
     }
 
-    /// What comes behind a stream: another, or nothing but zeros.
+    /// Finds the next stream or, after only zeros, the end.
     fn next(&mut self) -> io::Result<State> {
         let file = self.deflate.get_mut();
         loop {
@@ -180,7 +180,7 @@ fn skip(file: &mut impl BufRead, bytes: u64) -> io::Result<()> {
     }
 }
 
-/// Skips a text and the zero that ends it, however long it is.
+/// Skips a text of any length and its terminating zero.
 fn skip_text(file: &mut impl BufRead) -> io::Result<()> {
     loop {
         let ahead = file.fill_buf()?;

@@ -1,4 +1,4 @@
-//! What a file is to the dataset, told by its name and by the folders it lies in.
+//! Recognises the role of a file in the dataset by its name and its folders.
 
 use std::path::{Component, Path};
 
@@ -12,12 +12,12 @@ pub(super) const FIGSHARE: [&str; 2] = ["ibmGestureTrain", "ibmGestureTest"];
 const NPZ: &str = ".npz";
 const NPY: &str = ".npy";
 
-/// What a member of the dataset is.
+/// The role of a file in the dataset.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Member {
     /// A trial list.
     Trials(Set),
-    /// Names of the classes.
+    /// The names of the classes.
     Mapping,
     /// The label file of this recording.
     Labels(String),
@@ -25,34 +25,32 @@ pub enum Member {
     Recording(String, Ending),
     /// One sample.
     Sample(SampleId),
-    /// A file that lies where samples do, but in a folder that is no label: its path.
+    /// A file in the place of a sample whose folder is not a label: its path.
     Stray(String),
 }
 
-/// A file that is one sample. The order is that of the cache.
+/// A file of one sample. The order is that of the cache.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SampleId {
-    /// The set it belongs to.
     pub set: Set,
-    /// Its name: of figshare's samples that of the recording.
+    /// The sample's name; for figshare's samples, the recording's name.
     pub name: String,
     /// 0 to 255.
     pub label: u8,
-    /// How it lies where it lies.
     pub layout: SampleLayout,
 }
 
-/// How samples lie in folders.
+/// The folder layout of samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SampleLayout {
-    /// `train/<label>/<name>.npz`, as SpikingJelly keeps events and ready frames.
+    /// `train/<label>/<name>.npz`: SpikingJelly's layout of events and ready-made frames.
     SpikingJelly,
-    /// `ibmGestureTrain/<recording>/<label>.npy`, as figshare has them.
+    /// `ibmGestureTrain/<recording>/<label>.npy`: figshare's layout.
     Figshare,
 }
 
 impl SampleId {
-    /// Its path, from the set's folder on.
+    /// The path, starting at the set's folder.
     pub fn file_name(&self) -> String {
         let suffix = match self.layout {
             SampleLayout::SpikingJelly => NPZ,
@@ -61,7 +59,8 @@ impl SampleId {
         self.key() + suffix
     }
 
-    /// The sample's name, as SpikingJelly would call it: figshare's are the first of their label in the recording.
+    /// The name in SpikingJelly's scheme. figshare's samples are the first of their label in the
+    /// recording.
     pub fn sample_name(&self) -> String {
         match self.layout {
             SampleLayout::SpikingJelly => self.name.clone(),
@@ -69,7 +68,7 @@ impl SampleId {
         }
     }
 
-    /// What it is called where recordings are called by their names: its path without the ending.
+    /// The identifier that corresponds to a recording's name: the path without the ending.
     pub fn key(&self) -> String {
         let Self {
             set, name, label, ..
@@ -82,10 +81,11 @@ impl SampleId {
 }
 
 impl Member {
-    /// What the file at `path` is to the dataset; `None` for files it does not need. Only names count, wherever `path`
-    /// leads, since nothing is ever extracted. Files beginning with a dot are macOS's shadows of the real ones; no file of
-    /// the dataset has control characters in its name, and messages could not show them. A backslash separates folders too,
-    /// as some programs for Windows write it into archives.
+    /// Returns the role of the file at `path`, or `None` if the dataset does not need it. Only
+    /// names count: nothing is extracted, so it does not matter where `path` leads. Files that
+    /// begin with a dot are macOS's shadows of the real ones. No file of the dataset has control
+    /// characters in its name, and messages could not show them. A backslash also separates
+    /// folders, because some Windows programs write it into archives.
     pub fn of(path: &Path) -> Option<Self> {
         if let Some(text) = path.to_str().filter(|text| text.contains('\\')) {
             return Self::of(Path::new(&text.replace('\\', "/")));
@@ -130,7 +130,7 @@ impl Member {
             let label = file.strip_suffix(NPY)?;
             (set_of(FIGSHARE)?, inner, label, SampleLayout::Figshare)
         };
-        // A label with a sign or zeros before it would be another file of the same name.
+        // A label with a sign or leading zeros would be a second file with the same name.
         let label = label.parse::<u8>().ok().filter(|l| l.to_string() == label);
         Some(match label {
             Some(label) if !name.is_empty() && !name.chars().any(char::is_control) => {
@@ -145,12 +145,12 @@ impl Member {
         })
     }
 
-    /// Whether it holds events or frames, and is no list, label file or mapping.
+    /// Whether the member holds events or frames.
     pub fn is_data(&self) -> bool {
         matches!(self, Self::Recording(..) | Self::Sample(_))
     }
 
-    /// The member's file name; of samples the path from the set's folder on.
+    /// The member's file name; for samples, the path starting at the set's folder.
     pub fn file_name(&self) -> String {
         match self {
             Self::Trials(Set::Train) => TRAIN_LIST.to_owned(),
@@ -163,7 +163,7 @@ impl Member {
         }
     }
 
-    /// The recording it is or belongs to, or the sample's key.
+    /// The recording that the member is or belongs to, or the sample's key.
     pub fn recording(&self) -> Option<String> {
         match self {
             Self::Trials(_) | Self::Mapping | Self::Stray(_) => None,

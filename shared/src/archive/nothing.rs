@@ -1,4 +1,4 @@
-//! An archive without anything of the dataset: what lies there instead.
+//! Describes an archive that holds nothing of the dataset.
 
 use std::io;
 use std::path::Path;
@@ -8,29 +8,29 @@ use thiserror::Error;
 use super::Member;
 use crate::words::{counted, printable};
 
-/// Names that a message shows at most.
+/// Maximum number of names in a message.
 const SHOWN: usize = 5;
 
-/// Marks the error of an archive that holds nothing of the dataset.
+/// Marks the error for an archive that holds nothing of the dataset.
 #[derive(Debug, Error)]
 #[error("it holds {holds}")]
 pub(super) struct Nothing {
-    /// What it holds instead.
+    /// What the archive holds instead.
     pub holds: String,
 }
 
-/// What lies in an archive besides the dataset.
+/// The files of an archive that are not part of the dataset.
 #[derive(Default)]
 pub(super) struct Others {
-    /// Whether there was anything of the dataset but names of classes.
+    /// Whether the archive holds any member other than class names.
     members: bool,
-    /// Archives within.
+    /// Archives inside the archive.
     nested: Names,
-    /// Everything else.
+    /// All other files.
     files: Names,
 }
 
-/// The first names, and how many there are.
+/// The first names, and the total number.
 #[derive(Default)]
 struct Names {
     first: Vec<String>,
@@ -38,7 +38,7 @@ struct Names {
 }
 
 impl Others {
-    /// What the file at `path` is to the dataset. If it is nothing, it is noted.
+    /// Returns the role of the file at `path`, and records the file if it has none.
     pub(super) fn member_of(&mut self, path: &Path) -> Option<Member> {
         let member = Member::of(path);
         let is_folder = path.to_string_lossy().ends_with(['/', '\\']);
@@ -52,7 +52,7 @@ impl Others {
         member
     }
 
-    /// Refuses an archive that holds nothing of the dataset.
+    /// Returns an error if the archive holds nothing of the dataset.
     pub(super) fn refuse_if_alone(&self) -> io::Result<()> {
         if self.members {
             return Ok(());
@@ -87,7 +87,7 @@ impl Names {
     }
 }
 
-/// Whether a file's name is that of an archive.
+/// Whether a file has the name of an archive.
 fn is_archive(path: &Path) -> bool {
     const ENDINGS: [&str; 9] = [
         ".tar.gz", ".tgz", ".tar", ".zip", ".7z", ".rar", ".tar.xz", ".tar.bz2", ".tar.zst",
@@ -95,13 +95,13 @@ fn is_archive(path: &Path) -> bool {
     has_ending(path, &ENDINGS)
 }
 
-/// Whether a file's name has one of these endings, in capitals or not.
+/// Whether a file's name has one of these endings, ignoring case.
 pub(super) fn has_ending(path: &Path, endings: &[&str]) -> bool {
     let name = path.to_string_lossy().to_ascii_lowercase();
     endings.iter().any(|ending| name.ends_with(ending))
 }
 
-/// The last part of a path in which a backslash may separate folders too.
+/// The last component of a path whose folders may also be separated by backslashes.
 pub(super) fn file_name(path: &Path) -> String {
     let path = path.to_string_lossy();
     path.rsplit(['/', '\\'])
@@ -110,7 +110,7 @@ pub(super) fn file_name(path: &Path) -> String {
         .to_owned()
 }
 
-/// Whether a file's name begins with a dot, as those of macOS's shadows do.
+/// Whether a file's name begins with a dot, like those of macOS's shadows.
 pub(super) fn is_hidden(path: &Path) -> bool {
     file_name(path).starts_with('.')
 }

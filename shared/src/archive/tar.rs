@@ -1,4 +1,4 @@
-//! The members of a `.tar`, in the order they stand.
+//! The members of a `.tar`, in their order in the file.
 
 use std::ffi::OsStr;
 use std::io::{self, Read};
@@ -10,23 +10,24 @@ use tar::{Entry as TarEntry, PaxExtensions};
 use super::nothing::Others;
 use super::{Content, Entry, Visitor, invalid};
 
-/// The most bytes an entry is believed to have; a larger number is a damaged or hostile header.
+/// Maximum size of an entry in bytes; a larger number means a damaged or hostile header.
 const MAX_ENTRY: u64 = 1 << 40;
-/// The most bytes of an entry that says something of the next, such as a name too long for its header. They are read
-/// into memory.
+/// Maximum size in bytes of an entry that describes the next one, such as a name too long for its
+/// header. Such entries are read into memory.
 const MAX_EXTENSION: u64 = 1 << 20;
 
-/// Visits the members of the `.tar` in `stream`, of which `length` bytes are known to be there.
+/// Visits the members of the `.tar` in `stream`, whose length in bytes is `length` if known.
 pub(super) fn visit(
     stream: impl Read,
     length: Option<u64>,
     visitor: &mut dyn Visitor,
 ) -> io::Result<()> {
     let mut archive = tar::Archive::new(stream);
-    // The name of the next entry, if it does not stand in its own header.
+    // The name of the next entry, if its own header does not contain it.
     let mut name: Option<Vec<u8>> = None;
     let mut others = Others::default();
-    // Raw entries: the crate would read those that hold names into memory whole, however long they claim to be.
+    // Raw entries, because the crate would read entries that hold names into memory whatever their
+    // size.
     for entry in archive.entries()?.raw(true) {
         let mut entry = entry?;
         check_size(&entry, length)?;
@@ -41,7 +42,7 @@ pub(super) fn visit(
             let path = name
                 .take()
                 .unwrap_or_else(|| entry.path_bytes().into_owned());
-            // Links, devices and folders hold no bytes of the dataset.
+            // Only regular files hold data of the dataset.
             if !(kind.is_file() || kind.is_contiguous()) {
                 continue;
             }
@@ -55,12 +56,12 @@ pub(super) fn visit(
             }
         }
     }
-    // What follows the end mark holds nothing of the dataset, but gzip's checksum stands at its end.
+    // Read past the end mark as well, because gzip's checksum is at the end.
     io::copy(&mut archive.into_inner(), &mut io::sink())?;
     others.refuse_if_alone()
 }
 
-/// Refuses sizes that cannot be, before anything is read to skip so many bytes.
+/// Refuses impossible sizes before that many bytes are skipped.
 fn check_size<R: Read>(entry: &TarEntry<'_, R>, length: Option<u64>) -> io::Result<()> {
     let (at, size) = (entry.raw_file_position(), entry.size());
     if size > MAX_ENTRY {

@@ -1,44 +1,42 @@
-//! Who reads the members, and what they are given.
+//! The interface between an archive and its readers.
 
 use std::io::{self, Read};
 use std::path::PathBuf;
 
 use super::Member;
 
-/// A member as it comes.
+/// A member of the archive.
 pub struct Entry<'a> {
-    /// What it is.
     pub member: Member,
-    /// Bytes it claims to have.
+    /// Size in bytes according to the container.
     pub size: u64,
-    /// How to get them.
     pub content: Content<'a>,
 }
 
-/// The bytes of a member: in the stream now, or in a file that any thread may read.
+/// The bytes of a member: in the stream, or in a file that any thread may read.
 pub enum Content<'a> {
-    /// To be read before the next member.
+    /// A stream to read before the next member.
     Stream(&'a mut dyn Read),
     /// A file of the extracted folder.
     File(PathBuf),
 }
 
-/// Who reads the members.
+/// A reader of the members.
 pub trait Visitor {
-    /// Reads the next member, as far as it is wanted.
+    /// Reads as much of the next member as it needs.
     ///
     /// # Errors
-    /// Where it cannot be read.
+    /// Returns an error if the member cannot be read.
     fn member(&mut self, entry: Entry<'_>) -> io::Result<()>;
 
-    /// Is told why a member cannot be read where the others still can, as in a `.zip` or a folder.
+    /// Called if a member cannot be read but the others still can, as in a `.zip` or a folder.
     ///
     /// # Errors
-    /// Where the others are not wanted then.
+    /// Returns an error if the visit should stop.
     fn damaged(&mut self, member: Member, error: io::Error) -> io::Result<()>;
 }
 
-/// A visitor that stops at the first member that cannot be read.
+/// A visitor that stops at the first unreadable member.
 pub(super) struct Strict<'a>(pub &'a mut dyn FnMut(Entry<'_>) -> io::Result<()>);
 
 impl Visitor for Strict<'_> {
@@ -54,7 +52,7 @@ impl Visitor for Strict<'_> {
     }
 }
 
-/// A visitor that notes which member is being read, for messages.
+/// A visitor that records the current member for messages.
 pub(super) struct Named<'a> {
     pub current: String,
     pub visitor: &'a mut dyn Visitor,
@@ -71,7 +69,7 @@ impl Visitor for Named<'_> {
     }
 }
 
-/// Passes on all members but the names of the classes, where others were given.
+/// Skips the class names of the input, because the user supplied others.
 pub(super) struct WithoutMapping<'a>(pub &'a mut dyn Visitor);
 
 impl Visitor for WithoutMapping<'_> {
@@ -90,7 +88,7 @@ impl Visitor for WithoutMapping<'_> {
     }
 }
 
-/// Passes on all members, and notes whether the names of the classes were among them.
+/// Passes on all members and records whether class names were among them.
 pub(super) struct NotesMapping<'a> {
     pub visitor: &'a mut dyn Visitor,
     pub mapping: bool,

@@ -1,4 +1,5 @@
-//! The members of a `.zip`, lists first; or those of the `.tar.gz` in it, as Box hands it out, wherever it lies there.
+//! The members of a `.zip`, lists first, or those of the `.tar.gz` anywhere inside it, as Box
+//! serves it.
 
 use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Read, Seek};
@@ -15,14 +16,15 @@ use crate::file_kind;
 use crate::limited_reader::LimitedReader;
 use crate::words::{printable, some_of};
 
-/// Endings of archives that can be read within the archive.
+/// Endings of archives that can be read inside the archive.
 const ARCHIVES: [&str; 3] = [".tar.gz", ".tgz", ".tar"];
-/// Archives that a message names at most.
+/// Maximum number of archives in a message.
 const SHOWN: usize = 10;
-/// The most bytes that are read to find out which entries there are. The directory is held in memory, and an entry of
-/// 46 bytes takes ten times as many there.
+/// Maximum number of bytes read to list the entries. The directory is held in memory, and an entry
+/// of 46 bytes takes ten times as much there.
 const MAX_DIRECTORY: u64 = 4 << 20;
-/// How far deflate can compress: a bit for 258 bytes, about. A file whose entries claim more holds them several times.
+/// Maximum compression ratio of deflate: about one bit for 258 bytes. If the entries claim more
+/// than the file can hold at this ratio, they overlap.
 const MAX_RATIO: u64 = 1032;
 
 /// Visits the members of the `.zip` in `file`, which has `length` bytes.
@@ -42,7 +44,7 @@ pub(super) fn visit(
     let mut nested = Vec::new();
     let mut others = Others::default();
     for i in 0..archive.len() {
-        // A name that is no text is none of the dataset's.
+        // The dataset's names are all valid text.
         let Some(Ok(name)) = archive.name_for_index(i) else {
             continue;
         };
@@ -53,7 +55,7 @@ pub(super) fn visit(
             None => {}
         }
     }
-    // A stray recording beside an archive makes no dataset.
+    // A stray recording beside an archive is not a dataset.
     let is_dataset = |member: &Member| matches!(member, Member::Trials(_) | Member::Sample(_));
     let has_dataset = members.iter().any(|(member, _)| is_dataset(member));
     if !has_dataset && !nested.is_empty() {
@@ -84,8 +86,8 @@ pub(super) fn visit(
     Ok(())
 }
 
-/// Visits the dataset in an archive within the `.zip`. Box puts a copy of the names of the classes beside it, which are used
-/// only if the archive has none.
+/// Visits the dataset in an archive inside the `.zip`. Box adds a copy of the class names beside
+/// it, used only if the archive has none.
 fn visit_nested(
     zip: &mut ZipArchive<impl Read + Seek>,
     members: &[(Member, usize)],
@@ -99,7 +101,7 @@ fn visit_nested(
     let result = the_archives(nested)?
         .into_iter()
         .try_for_each(|(path, i)| visit_archive(zip.by_index(i)?, path, &mut named));
-    // Also if the archive ends too soon: what was read of it may still be used.
+    // This also applies to a truncated archive, whose first part may still be used.
     let mapping = members
         .iter()
         .find(|(member, _)| *member == Member::Mapping);
@@ -114,7 +116,8 @@ fn visit_nested(
     result
 }
 
-/// Visits the `.tar.gz` or `.tar` at `path` in the `.zip`. Its first bytes tell which it is: names lie.
+/// Visits the `.tar.gz` or `.tar` at `path` in the `.zip`. Its first bytes decide which it is,
+/// because names can be wrong.
 fn visit_archive(entry: impl Read, path: &Path, visitor: &mut dyn Visitor) -> io::Result<()> {
     let mut inner = BufReader::with_capacity(BUFFER, entry);
     let start = inner.fill_buf()?;
@@ -130,7 +133,7 @@ fn visit_archive(entry: impl Read, path: &Path, visitor: &mut dyn Visitor) -> io
     Err(invalid(format!("{name} in it {kind}")))
 }
 
-/// Which of the archives within the archive are meant: IBM's, or figshare's two.
+/// Chooses among the archives inside the archive: IBM's, or figshare's two.
 fn the_archives(nested: &[(PathBuf, usize)]) -> io::Result<Vec<(&Path, usize)>> {
     let called = |stem: &str| -> Vec<(&Path, usize)> {
         let is_called = |path: &Path| {
@@ -168,12 +171,13 @@ fn the_archives(nested: &[(PathBuf, usize)]) -> io::Result<Vec<(&Path, usize)>> 
     }
 }
 
-/// Whether a file is an archive that can be read within the archive. Files beginning with a dot are macOS's shadows.
+/// Whether a file is an archive that can be read inside the archive. Files that begin with a dot
+/// are macOS's shadows.
 fn is_tar(path: &Path) -> bool {
     !is_hidden(path) && has_ending(path, &ARCHIVES)
 }
 
-/// Says it where the ration was what ended the search.
+/// Replaces the error if the byte limit ended the search.
 fn explain(error: io::Error, allowed: &Cell<u64>) -> io::Error {
     if allowed.get() > 0 {
         return error;

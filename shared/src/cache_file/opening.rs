@@ -1,4 +1,4 @@
-//! What is checked when a cache is opened: the attributes, the columns, and where the chunks lie.
+//! Checks a cache when it is opened: attributes, columns and chunk positions.
 
 use std::path::Path;
 
@@ -15,10 +15,10 @@ use crate::cache_format::{
 use crate::event::{MAX_PIXELS, POLARITIES, SensorSize};
 use crate::split_mode::SplitMode;
 
-/// The most samples or frames a set is believed to have; a larger number is a damaged or hostile file.
+/// Maximum number of samples or frames in a set; a larger number means a damaged or hostile file.
 const MAX_ROWS: usize = 1 << 26;
 
-/// The most members a group of the cache is believed to have; other writers of the format may add some of their own.
+/// Maximum number of members in a group. Other writers of the format may add some.
 const MAX_LINKS: u64 = 64;
 
 /// Reads the parts of a cache that is being opened.
@@ -36,7 +36,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Refuses groups whose members are not simply in them: a link may lead to another file, a pipe, or back to itself.
+    /// Refuses groups with links as members: a link may lead to another file, a pipe, or back to
+    /// itself.
     pub(super) fn check_links(&self, group: &Group, key: &str) -> Result<(), CacheError> {
         if group.len() > MAX_LINKS {
             let reason = format!(
@@ -66,7 +67,7 @@ impl Reader<'_> {
             .map_err(|e| self.damaged(format!("attribute `{name}`"), e.to_string()))
     }
 
-    /// An attribute that other writers of the format may leave out.
+    /// An attribute that other writers of the format may omit.
     fn optional<T: H5Type>(&self, group: &Group, name: &str) -> Result<Option<T>, CacheError> {
         match group.attr(name) {
             Ok(_) => self.number(group, name).map(Some),
@@ -74,7 +75,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Holds a CRC-32 against the attribute that says what it must be, if there is one.
+    /// Compares a CRC-32 with the attribute that stores it, if there is one.
     fn hold_crc32(
         &self,
         group: &Group,
@@ -100,7 +101,7 @@ impl Reader<'_> {
                 n => Err(format!("it has {n} values, not one").into()),
             })
             .map_err(|e| damaged(e.to_string()))?;
-        // The library hands out whatever bytes stand there.
+        // The library does not validate the bytes.
         String::from_utf8(text.as_bytes().to_vec()).map_err(|e| damaged(e.to_string()))
     }
 
@@ -210,7 +211,6 @@ impl Reader<'_> {
         Ok(header)
     }
 
-    /// Names of the classes.
     fn label_names(&self, root: &Group) -> Result<Vec<String>, CacheError> {
         let key = "/label_names";
         let classes = self.open_dataset(root, "", dataset::LABEL_NAMES)?.size();
@@ -239,7 +239,7 @@ impl Reader<'_> {
         Err(self.damaged(format!("attribute `{name}`"), reason))
     }
 
-    /// Names of the recordings that were left out.
+    /// Names of the skipped recordings.
     fn skipped(&self, root: &Group) -> Result<Vec<String>, CacheError> {
         let Ok(attribute) = root.attr(attr::SKIPPED) else {
             return Ok(Vec::new());
@@ -255,14 +255,13 @@ impl Reader<'_> {
         }
     }
 
-    /// A dataset of `group`. One that is stored elsewhere than in the file is refused.
     fn open_dataset(&self, group: &Group, prefix: &str, name: &str) -> Result<Dataset, CacheError> {
         group
             .dataset(name)
             .map_err(|e| self.damaged(format!("{prefix}/{name}"), e.to_string()))
     }
 
-    /// Length of a one-dimensional dataset, checked before anything of that length is allocated.
+    /// Length of a one-dimensional dataset, checked before that much is allocated.
     fn rows(
         &self,
         data: &Dataset,
@@ -281,8 +280,8 @@ impl Reader<'_> {
         }
     }
 
-    /// A column of names. They are of fixed length: those of variable length lie in a heap whose damage the HDF5
-    /// library does not survive.
+    /// A column of names. They have a fixed length, because the HDF5 library crashes on a damaged
+    /// heap of variable-length names.
     fn names(
         &self,
         group: &Group,
@@ -320,8 +319,9 @@ impl Reader<'_> {
             .collect()
     }
 
-    /// Whether a column of values of `width` bytes lies in the file as they are, and takes no more memory than the
-    /// file has bytes. In chunks it could pass any filter and unfold to any size, and elsewhere lie in any other file.
+    /// Checks that a column of values of `width` bytes is stored contiguously and uncompressed in
+    /// the file, and needs no more memory than the file has bytes. Chunks could use any filter and
+    /// inflate to any size, and external storage could be any other file.
     fn stored_plainly(&self, data: &Dataset, key: &str, width: usize) -> Result<(), CacheError> {
         if data.size() == 0 {
             return Ok(());
@@ -343,7 +343,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Whether a dataset's bytes lie in the file itself.
+    /// Whether a dataset's bytes are in the file itself.
     fn is_own(&self, data: &Dataset) -> bool {
         data.dcpl().is_ok_and(|list| list.external().is_empty())
     }
@@ -443,7 +443,7 @@ impl Reader<'_> {
         Ok(offsets)
     }
 
-    /// Type of the counts and place of every chunk, in row order.
+    /// The type of the counts and the position of every chunk, in row order.
     fn chunks(
         &self,
         group: &Group,

@@ -1,22 +1,25 @@
-//! How long the texts among the root attributes claim to be, read from the bytes of the file.
+//! Checks the claimed lengths of the text attributes of the root group, read from the bytes of the
+//! file.
 //!
-//! A text of variable length stands in the file as a length and a place, and the HDF5 library takes memory for the whole
-//! of that length before it looks at the place: up to 4 GiB for a file of any size. It offers no way to ask first, so the
-//! object header of the root group is walked here (HDF5 File Format Specification, IV.A.1.a and IV.A.2.m).
+//! The file stores a variable-length text as a length and a position. The HDF5 library allocates
+//! the whole length before it looks at the position: up to 4 GiB for a file of any size. It has no
+//! function to query the length, so this module walks the object header of the root group (HDF5
+//! File Format Specification, IV.A.1.a and IV.A.2.m).
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use crate::cache_format::HDF5_SIGNATURE;
 
-/// The longest text that a root attribute is believed to hold, in bytes.
+/// Maximum length of a text attribute of the root group, in bytes.
 const MAX_TEXT: u32 = 1 << 16;
-/// The most bytes of the root's object header, and the most pieces it lies in.
+/// Maximum size in bytes of the root's object header, and of its number of pieces.
 const MAX_HEADER: usize = 1 << 20;
 const MAX_PIECES: usize = 64;
 
 const VERSION: usize = 8;
-/// Versions and sizes of a superblock of version 0 with addresses and lengths of 8 bytes, and its base address.
+/// Versions and sizes in a superblock of version 0 with 8-byte addresses and lengths, and the
+/// offset of its base address.
 const VERSIONS: [u8; 5] = [0, 0, 0, 0, 0];
 const SIZES: [u8; 2] = [8, 8];
 const BASE: usize = 24;
@@ -28,21 +31,22 @@ const ATTRIBUTE: u16 = 0x000c;
 const CONTINUATION: u16 = 0x0010;
 const SHARED: u8 = 2;
 const VARIABLE_LENGTH: u8 = 9;
-/// Bytes of a text's length, of the address of its heap and of its number there.
+/// Bytes of a text's length, its heap address and its index there.
 const TEXT_PLACE: u64 = 4 + 8 + 4;
 
-/// Whether every text attribute of the root group of `file` has a length that may be allocated.
+/// Checks that every text attribute of the root group of `file` has an acceptable length.
 ///
 /// # Errors
-/// What stands there instead.
+/// Returns an error that describes the fault if there is one.
 pub(super) fn check(file: &File) -> Result<(), String> {
     let superblock = bytes(file, 0, SUPERBLOCK);
     let superblock = superblock.map_err(|reason| format!("it is no HDF5 file: {reason}"))?;
-    // The library would look for it further on, too, behind what others may have put before it.
+    // The library would also search further on, because other data may precede the superblock.
     if !superblock.starts_with(HDF5_SIGNATURE) {
         return Err("it is no HDF5 file: it does not begin with HDF5's signature".to_owned());
     }
-    // Newer superblocks bring newer objects: with more than eight attributes, they lie in heaps and trees of their own.
+    // Newer superblocks allow newer objects: more than eight attributes are stored in heaps and
+    // trees.
     let version = superblock[VERSION];
     if version > 0 {
         return Err(format!(
@@ -101,8 +105,8 @@ pub(super) fn check(file: &File) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks the objects of the heap at byte `at`, in which texts lie: the library never ends at one that takes no
-/// bytes.
+/// Checks the objects of the heap of texts at byte `at`: the library loops forever on an object of
+/// size 0.
 fn check_heap(file: &File, at: u64) -> Result<(), String> {
     let broken =
         || format!("the heap at byte {at}, which holds the text of an attribute, is broken");
@@ -113,7 +117,7 @@ fn check_heap(file: &File, at: u64) -> Result<(), String> {
     while let (Some(index), Some(size)) = (number(rest, 0, 2), number(rest, 8, 8)) {
         let size = usize::try_from(size).ok().filter(|&s| s <= rest.len());
         let size = size.ok_or_else(broken)?;
-        // Index 0 is what is free, whose size has its own header in it.
+        // Index 0 is free space, whose size includes its header.
         let taken = match index {
             0 if size < PREFIX => return Err(broken()),
             0 => size,
@@ -124,7 +128,8 @@ fn check_heap(file: &File, at: u64) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks one attribute and returns where the heap of its text lies, if it is a text; `None` where it is no attribute.
+/// Checks one attribute. Returns the position of its heap if it is a text, or `None` if the
+/// attribute is invalid.
 fn attribute(message: &[u8]) -> Option<Result<Option<u64>, String>> {
     let version = *message.first()?;
     let sizes = [2, 4, 6].map(|at| number(message, at, 2).unwrap_or(0) as usize);
@@ -155,12 +160,13 @@ fn attribute(message: &[u8]) -> Option<Result<Option<u64>, String>> {
     if kind.first()? & 0x0f != VARIABLE_LENGTH {
         return Some(Ok(None));
     }
-    // The library takes memory for as many bytes as are said here, and reads as many as a text's place takes.
+    // The library allocates as many bytes as the type declares, but reads the size of a text's
+    // place.
     if number(kind, 4, 4)? != TEXT_PLACE {
         return None;
     }
     let length = number(message, data_at, 4)?;
-    // Nothing is looked up for a text without bytes.
+    // The library does not look up an empty text.
     if length == 0 {
         return Some(Ok(None));
     }

@@ -1,14 +1,17 @@
-//! AEDAT 2.0, as jAER records: text lines beginning with `#`, then for every event a 32-bit address and a 32-bit time in
-//! microseconds, both big-endian.
+//! AEDAT 2.0, as jAER records it: text lines that begin with `#`, then a 32-bit address and a
+//! 32-bit time in microseconds for every event, both big-endian.
 //!
-//! Source: <https://docs.inivation.com/software/software-advanced-usage/file-formats/aedat-2.0.html>. jAER counts x and y
-//! from the lower right pixel as the camera sees it, AEDAT 3.1 from the upper left; both coordinates are turned, so that a
-//! gesture looks the same whichever program recorded it.
+//! Source:
+//! <https://docs.inivation.com/software/software-advanced-usage/file-formats/aedat-2.0.html>.
+//! jAER counts x and y from the lower right pixel as the camera sees it, AEDAT 3.1 from the upper
+//! left. Both coordinates are flipped, so that a gesture looks the same whichever program recorded
+//! it.
 //!
-//! What an address means depends on the camera. The header's line `AEChip` names it. Recordings of the DVS128 from before
-//! there were other cameras have no such line, nor have those of the simulator v2e, which writes the addresses of a DAVIS
-//! with 346 x 260 or 240 x 180 pixels, or those of a DVS640 (`v2ecore/output/aedat2_output.py`). There the addresses
-//! themselves decide: a layout is ruled out if it does not have the bits that are set. If they do not decide, the
+//! The meaning of an address depends on the camera. The header's line `AEChip` names it. Recordings
+//! of the DVS128 from before there were other cameras have no such line. Neither have recordings of
+//! the simulator v2e, which writes the addresses of a DAVIS with 346 x 260 or 240 x 180 pixels, or
+//! those of a DVS640 (`v2ecore/output/aedat2_output.py`). The addresses themselves then decide: a
+//! layout is ruled out if it does not have the bits that are set. If they do not decide, the
 //! recording is refused.
 
 use thiserror::Error;
@@ -22,13 +25,13 @@ use crate::words::printable;
 
 /// The last line of newer headers.
 const LAST_LINE: &[u8] = b"#End Of ASCII Header";
-/// What the camera's name follows, in whatever case.
+/// Text before the camera's name, in upper or lower case.
 const CHIP: &[u8] = b"aechip";
-/// What the first comment of a recording by v2e says.
+/// Text in the first comment of a recording by v2e.
 const V2E: &[u8] = b"created by AEDat2Output in v2e";
-/// What it says if it marked noise events, `v2ecore/output/aedat2_output.py`.
+/// Text in the header if v2e marked noise events, from `v2ecore/output/aedat2_output.py`.
 const NOISE_LABELS: &[u8] = b"noise events are labeled as addressed external input events";
-/// The sizes of the DAVIS cameras that v2e writes, the smaller first.
+/// Sizes of the DAVIS cameras that v2e writes, the smaller first.
 const V2E_SIZES: [SensorSize; 2] = [
     SensorSize {
         width: 240,
@@ -46,19 +49,19 @@ const WRAP: i64 = 1 << 32;
 /// What is wrong with a recording. Byte offsets count from its start.
 #[derive(Debug, Error)]
 pub enum Aedat2Error {
-    /// A version that is not known.
+    /// The version is unknown.
     #[error("it is AEDAT {0:?}; 2.0 is known")]
     Version(String),
     /// The first line does not end.
     #[error("its first line does not end")]
     FirstLine,
-    /// Addresses in which v2e marked noise, over a bit of x.
+    /// v2e marked noise in the addresses, in a bit of x.
     #[error(
         "its header says that v2e marked noise events in their addresses, and in those of a DVS640 that mark takes the place \
          of a bit of x; simulate again without --label_signal_noise"
     )]
     NoiseLabels,
-    /// A camera whose addresses are not known.
+    /// The addresses of the camera are unknown.
     #[error(
         "its header names the camera {0:?}, whose addresses are not known; say with --layout how to read them: dvs128, \
          davis or dvs640"
@@ -70,48 +73,45 @@ pub enum Aedat2Error {
          dvs128, davis or dvs640", if *.sensor_given { " on a sensor of the size that --sensor says" } else { "" }
     )]
     Layout {
-        /// Whether a size was asked for, which rules layouts out.
+        /// Whether the user gave a size, which rules layouts out.
         sensor_given: bool,
     },
-    /// A layout that cameras of several sizes have.
+    /// Cameras of several sizes have the layout.
     #[error(
         "the camera's size is not known: the addresses are a DAVIS's and reach column {x} and row {y}, and nothing says how \
          many there are; say it with --sensor{}", .example.map_or(String::new(), |size| format!(", as in --sensor {size}"))
     )]
     Size {
-        /// The highest column.
+        /// Highest column.
         x: u32,
-        /// The highest row.
+        /// Highest row.
         y: u32,
-        /// The smallest camera that has them, as the command line takes it, if one has.
+        /// The smallest camera with this column and row, as in `--sensor`, if there is one.
         example: Option<&'static str>,
     },
-    /// Addresses that the camera does not have.
+    /// Too many events have addresses that the camera does not have.
     #[error(
         "{number} of its {of} events have bits in their addresses that a {layout} does not have, the first at byte {offset} \
          with the address {address:#010x}; at most 1 % may. If another camera recorded it, say so with --layout and --sensor"
     )]
     Unexplained {
-        /// How many.
+        /// Number of these events.
         number: u64,
-        /// Events there are.
+        /// Number of all events.
         of: u64,
-        /// How addresses were read.
         layout: AddressLayout,
         /// Start of the first such event.
         offset: usize,
-        /// Its address.
         address: u32,
     },
     /// An event cannot be counted.
     #[error("the event at byte {offset}: {reason}")]
     Event {
-        /// Its start.
+        /// Start of the event.
         offset: u64,
-        /// Why.
         reason: EventError,
     },
-    /// Events outside the camera, from whose last row and column coordinates count.
+    /// Events lie outside the camera. Their coordinates count from its last row and column.
     #[error(
         "the event at byte {offset} has column {x} and row {y} in its address, {}{}",
         outside_camera(*.camera, *.number, *.of),
@@ -124,36 +124,34 @@ pub enum Aedat2Error {
     OutsideCamera {
         /// Start of the first such event.
         offset: u64,
-        /// Its column in the address.
+        /// Column in the address.
         x: i64,
-        /// Its row in the address.
+        /// Row in the address.
         y: i64,
-        /// The camera.
         camera: SensorSize,
-        /// How many lie outside.
+        /// Number of events outside.
         number: u64,
-        /// Events that there are.
+        /// Number of all events.
         of: u64,
     },
 }
 
-/// What the header says.
 struct Header {
-    /// Byte after it.
+    /// Byte after the header.
     end: usize,
-    /// The camera it names.
+    /// The camera that the header names.
     chip: Option<String>,
-    /// Whether v2e wrote it.
+    /// Whether v2e wrote the recording.
     v2e: bool,
-    /// Whether v2e marked noise.
+    /// Whether v2e marked noise events.
     noise_labels: bool,
 }
 
-/// How the addresses of a recording are read, and what decided that.
+/// How to read a recording's addresses, and why.
 struct Reading {
     layout: AddressLayout,
     layout_by: String,
-    /// Size of the camera, from which coordinates are turned.
+    /// Size of the camera, on which coordinates are flipped.
     camera: SensorSize,
     /// Size of the frames.
     sensor: SensorSize,
@@ -163,7 +161,7 @@ struct Reading {
 /// Reads a recording of at most `limit` events.
 ///
 /// # Errors
-/// See [`Aedat2Error`].
+/// Returns an error if the recording cannot be read: see [`Aedat2Error`].
 pub(super) fn decode(
     recording: &[u8],
     options: &ReadOptions,
@@ -228,7 +226,8 @@ pub(super) fn decode(
     })
 }
 
-/// The error of events outside. Of those outside the camera, it says what their addresses say.
+/// The error for events outside the sensor. If they are outside the camera, it has the coordinates
+/// in the address.
 fn outside(offset: u64, reason: EventError, camera: SensorSize) -> Aedat2Error {
     match reason {
         EventError::OutsideSensor {
@@ -253,24 +252,25 @@ fn parts(&[a, b, c, d, e, f, g, h]: &[u8; EVENT]) -> (u32, u32) {
     )
 }
 
-/// A coordinate counted from the other side of a camera with so many pixels.
+/// Counts a coordinate from the other side of a camera with `pixels` pixels.
 fn turned(pixel: u32, pixels: u32) -> i64 {
     i64::from(pixels) - 1 - i64::from(pixel)
 }
 
-/// Times as they go on when 32 bits are full.
+/// Extends 32-bit times that wrap around.
 #[derive(Default)]
 struct Clock {
-    /// The 32 bits of the event before.
+    /// The 32-bit time of the previous event.
     last: u32,
-    /// Microseconds that the 32 bits have lost.
+    /// Microseconds lost in wraps.
     lost: i64,
 }
 
 impl Clock {
-    /// The time whose lower 32 bits are `time`. A time more than half the range below the last one means that the bits
-    /// have wrapped around. If one from the last minute of the range follows one from the first minute after a wrap, the
-    /// event is from before that wrap and comes out of order.
+    /// The time whose lower 32 bits are `time`. If it is more than half the range below the
+    /// previous time, the bits have wrapped around. If a time from the last minute of the range
+    /// follows one from the first minute after a wrap, the event is from before that wrap and out
+    /// of order.
     fn time(&mut self, time: u32) -> i64 {
         const HALF: i64 = WRAP / 2;
         const MINUTE: u32 = 60_000_000;
@@ -321,8 +321,8 @@ impl Header {
     }
 }
 
-/// The line of text that `rest` begins with. An event may begin with the same byte as a line, but it has bytes that text
-/// has not.
+/// The text line that `rest` begins with. An event may begin with the same byte as a line, but it
+/// contains bytes that are not text.
 fn header_line(rest: &[u8]) -> Option<&[u8]> {
     let line = rest.split_inclusive(|&b| b == b'\n').next()?;
     let text = line.strip_suffix(b"\n")?;
@@ -334,20 +334,20 @@ fn find(text: &[u8], part: &[u8]) -> Option<usize> {
     text.windows(part.len()).position(|w| w == part)
 }
 
-/// What a layout makes of a recording's addresses.
+/// How well a layout explains a recording's addresses.
 #[derive(Clone, Copy, Default)]
 struct Explained {
-    /// Changes of brightness.
+    /// Brightness changes.
     polarity: u64,
     /// Frames, measurements and pulses.
     special: u64,
-    /// Events that it does not explain.
+    /// Events that the layout does not explain.
     not: u64,
-    /// Changes of brightness that lie outside the size that was asked about.
+    /// Brightness changes outside the given size.
     outside: u64,
-    /// The highest column.
+    /// Highest column.
     x: u32,
-    /// The highest row.
+    /// Highest row.
     y: u32,
 }
 
@@ -393,7 +393,7 @@ impl Reading {
         if layout == AddressLayout::Dvs640 && header.noise_labels {
             return Err(Aedat2Error::NoiseLabels);
         }
-        // A user who says the layout does not believe the header's camera, nor its size.
+        // A user who gives the layout overrides the header's camera and its size.
         let camera = named.flatten().filter(|_| options.layout.is_none());
         let known = match (camera, layout.sensor()) {
             (Some(camera), _) => Some((camera.sensor, "as that camera has".to_owned())),
@@ -401,7 +401,7 @@ impl Reading {
             (None, None) if header.v2e => {
                 let [_, larger] = V2E_SIZES;
                 let found = Explained::by(layout, None, events);
-                // Of the two sizes that v2e writes, the larger is certain if the smaller has no room.
+                // v2e writes two sizes. The larger is certain if the smaller has no room.
                 let certain = !found.fits(V2E_SIZES[0]) && found.fits(larger);
                 certain.then(|| (larger, "the size of v2e that has room for them".to_owned()))
             }
@@ -431,7 +431,7 @@ impl Reading {
     }
 }
 
-/// The layout that the addresses leave possible.
+/// Chooses the layout that the addresses allow.
 fn by_addresses(
     header: &Header,
     events: &[[u8; EVENT]],
@@ -439,7 +439,7 @@ fn by_addresses(
 ) -> Result<(AddressLayout, String), Aedat2Error> {
     let all = events.len() as u64;
     let possible = |layout: &AddressLayout| {
-        // On a sensor of the size that is asked for, or of the only size that the camera has.
+        // The size that is asked for, or the only size that the camera has.
         let size = options.sensor.or(layout.sensor());
         let found = Explained::by(*layout, size, events);
         let outside = if options.ignore_outside {
@@ -448,7 +448,7 @@ fn by_addresses(
             found.outside
         };
         let strange = match layout {
-            // v2e simulates no DVS128, and pulses are few.
+            // v2e does not simulate a DVS128. A DVS128 has few pulses, so many rule it out.
             AddressLayout::Dvs128 if header.v2e => return false,
             AddressLayout::Dvs128 => found.not + outside + found.special,
             _ => found.not + outside,
@@ -458,7 +458,7 @@ fn by_addresses(
     let possible: Vec<AddressLayout> = AddressLayout::ALL.into_iter().filter(possible).collect();
     let named = |why: &str| why.to_owned();
     match possible.as_slice() {
-        // Only v2e leaves the name of a DVS640 out.
+        // Only v2e omits the name of a DVS640.
         [AddressLayout::Dvs128, ..] if options.sensor != AddressLayout::Dvs640.sensor() => Ok((
             AddressLayout::Dvs128,
             named("as they have 16 bits and no camera is named"),

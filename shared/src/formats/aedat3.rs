@@ -1,7 +1,8 @@
-//! AEDAT 3, as cAER records. Version 3.1 is indexed where it lies. A copy is made to turn y (version 3.0), to choose one of
-//! several cameras, or to leave out events outside the sensor.
+//! AEDAT 3, as cAER records it. Version 3.1 is indexed in place. A copy is made to flip y (version
+//! 3.0), to choose one of several cameras, or to leave out events outside the sensor.
 //!
-//! Source: <https://docs.inivation.com/software/software-advanced-usage/file-formats/aedat-3.0.html>.
+//! Source:
+//! <https://docs.inivation.com/software/software-advanced-usage/file-formats/aedat-3.0.html>.
 
 use std::borrow::Cow;
 
@@ -13,7 +14,7 @@ use crate::aedat::{self, AedatError, EventCounts, FileHeader, Rewrite, Source, V
 /// Reads a recording.
 ///
 /// # Errors
-/// See [`AedatError`].
+/// Returns an error if the recording cannot be read: see [`AedatError`].
 pub(super) fn decode<'a>(
     recording: &'a [u8],
     options: &ReadOptions,
@@ -30,7 +31,7 @@ pub(super) fn decode<'a>(
             });
         }
     };
-    // Rows are turned on the camera that recorded them, whatever size the frames are to have.
+    // Rows are flipped on the camera that recorded them, whatever the size of the frames.
     let size = camera.map_or(sensor, |(_, size)| size);
     let changes = Rewrite {
         turn_y: (header.version == Version::V30).then_some(size),
@@ -59,8 +60,8 @@ pub(super) fn decode<'a>(
     })
 }
 
-/// The name of the camera whose events are read, if the header tells it. A file that was recorded from another says which
-/// camera that came from.
+/// Name of the camera whose events are read, if the header has it. If the events were recorded
+/// again from a file, this is the camera that the file came from.
 fn camera_of<'a>(
     header: &'a FileHeader,
     recording: &[u8],
@@ -68,7 +69,7 @@ fn camera_of<'a>(
 ) -> Result<Option<&'a str>, AedatError> {
     let sources: Vec<&Source> = header.sources.iter().filter(|s| !s.former).collect();
     let number = match (options.stream, sources.as_slice()) {
-        // Which of them the events are of, their packets tell.
+        // The packets show which camera the events come from.
         (Some(_), _) | (None, [_, _, ..]) => {
             let cameras = aedat::cameras(recording)?;
             let is_there = |asked: &i32| cameras.iter().any(|&camera| i32::from(camera) == *asked);
@@ -76,7 +77,7 @@ fn camera_of<'a>(
                 let found = header.names_of(&cameras);
                 return Err(AedatError::NoSuchSource { asked, found });
             }
-            // Several are refused when the recording is indexed.
+            // The index refuses events of several cameras.
             let asked = options.stream.and_then(|stream| u16::try_from(stream).ok());
             asked.or_else(|| cameras.first().copied())
         }
@@ -97,7 +98,7 @@ fn camera_of<'a>(
     }))
 }
 
-/// What decided how the recording is read.
+/// Says how the recording was read, and why.
 fn recognised(
     version: Version,
     sensor: SensorSize,

@@ -1,11 +1,14 @@
-//! AEDAT 4, as DV and dv-processing record: a line of text, a header, and packets of one stream or another, each
-//! compressed apart.
+//! AEDAT 4, as DV and dv-processing record it: a line of text, a header, and packets of several
+//! streams, each compressed separately.
 //!
-//! Format: <https://docs.inivation.com/software/software-advanced-usage/file-formats/aedat-4.0.html>. Header and packets
-//! are FlatBuffers, behind their size. An event packet is a vector of structs of 16 bytes: time in microseconds (i64), x,
-//! y (i16), polarity (bool). Coordinates count from the upper left, as AEDAT 3's.
+//! Format:
+//! <https://docs.inivation.com/software/software-advanced-usage/file-formats/aedat-4.0.html>.
+//! The header and packets are FlatBuffers, each after its size. An event packet is a vector of
+//! 16-byte structs: time in microseconds (i64), x, y (i16), polarity (bool). Coordinates count from
+//! the upper left, as in AEDAT 3.
 //!
-//! A recording that was never closed has no table of its packets; it may end inside one, which is then left out and said.
+//! A recording that was never closed has no table of its packets. It may end inside a packet, which
+//! is then left out and reported.
 
 mod flatbuffer;
 mod streams;
@@ -23,22 +26,22 @@ use crate::aedat::{CutShort, EventCounts, too_many_unexplained};
 use crate::words::printable;
 
 const FIRST_LINE: &[u8] = b"#!AER-DAT4.0\r\n";
-/// The most bytes of the header; real ones have some thousands.
+/// Most bytes of the header. Real headers have some thousands.
 const MAX_HEADER: u32 = 1 << 20;
-/// The most bytes of a packet of events, inflated: a million events.
+/// Most bytes of an inflated event packet: a million events.
 const MAX_PACKET: u64 = 16 << 20;
 const PACKET_HEADER: usize = 8;
 const EVENT: usize = 16;
-/// Bits that tell the events of the largest packet apart.
+/// Bits for the index of an event in the largest packet.
 const INDEX_BITS: u32 = 21;
 
 /// What is wrong with a recording. Byte offsets count from its start.
 #[derive(Debug, Error)]
 pub enum Aedat4Error {
-    /// A version that is not known.
+    /// The version is unknown.
     #[error("it is AEDAT {0}; 4.0 is known")]
     Version(String),
-    /// No size of the sensor.
+    /// The size of the sensor is unknown.
     #[error(
         "the camera's size is not known, because the header does not say it; say it with --sensor, as in --sensor 346x260"
     )]
@@ -46,87 +49,81 @@ pub enum Aedat4Error {
     /// The header is broken.
     #[error("its header is broken: {0}")]
     Header(String),
-    /// A compression that is not known.
+    /// The compression method is unknown.
     #[error("its packets are compressed by method {0}; 0 to 4 are known")]
     Compression(i32),
-    /// No stream of events.
+    /// There is no stream of events.
     #[error("it holds no stream of events")]
     NoStream,
-    /// Several streams of events.
+    /// There are several streams of events.
     #[error(
         "it holds several streams of events: {found}. --stream chooses one by its number, as --stream {example}"
     )]
     Streams {
-        /// Their numbers, cameras and sizes.
+        /// Numbers, cameras and sizes of the streams.
         found: String,
         /// One of the numbers.
         example: i32,
     },
-    /// A stream that is not there.
+    /// The requested stream does not exist.
     #[error("it holds no stream of events {asked}, which --stream asks for; it holds {found}")]
     NoSuchStream {
-        /// The number.
         asked: i32,
-        /// The numbers, cameras and sizes of those there are.
+        /// Numbers, cameras and sizes of the streams of events.
         found: String,
     },
-    /// Packets or events that the header does not explain.
+    /// Too many packets are of unknown streams, or too many events have an invalid polarity.
     #[error(
         "{number} of its {of} {what}, the first in the packet at byte {offset}; at most 1 % may. It is damaged"
     )]
     Unexplained {
-        /// How many.
+        /// Number of these packets or events.
         number: u64,
-        /// How many there are.
+        /// Number of all packets or events.
         of: u64,
         /// What is wrong with them.
         what: &'static str,
         /// Start of the first such packet.
         offset: usize,
     },
-    /// A packet that cannot be.
+    /// A packet's size is impossible.
     #[error("the packet at byte {offset} claims {size} bytes")]
     Size {
-        /// Its start.
+        /// Start of the packet.
         offset: usize,
-        /// What it claims.
         size: i32,
     },
     /// A packet cannot be inflated.
     #[error("the packet at byte {offset} cannot be inflated: {reason}")]
     Inflate {
-        /// Its start.
+        /// Start of the packet.
         offset: usize,
-        /// Why.
         reason: io::Error,
     },
-    /// A packet inflates to more than any.
+    /// A packet inflates to more than the limit.
     #[error("the packet at byte {offset} inflates to more than the limit of {MAX_PACKET} bytes")]
     TooLarge {
-        /// Its start.
+        /// Start of the packet.
         offset: usize,
     },
-    /// A packet is no packet of events.
+    /// A packet is not a packet of events.
     #[error("the packet at byte {offset} is no packet of events: {reason}")]
     Packet {
-        /// Its start.
+        /// Start of the packet.
         offset: usize,
-        /// What is wrong in it.
         reason: String,
     },
     /// An event cannot be counted.
     #[error("event {index} of the packet at byte {offset}: {reason}")]
     Event {
-        /// Start of its packet.
+        /// Start of the packet.
         offset: usize,
-        /// Its place there, from 0.
+        /// Position of the event in the packet, from 0.
         index: usize,
-        /// Why.
         reason: EventError,
     },
 }
 
-/// How packets are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Compression {
     None,
@@ -137,7 +134,7 @@ enum Compression {
 /// Reads a recording of at most `limit` events.
 ///
 /// # Errors
-/// See [`Aedat4Error`].
+/// Returns an error if the recording cannot be read: see [`Aedat4Error`].
 pub(super) fn decode(
     recording: &[u8],
     options: &ReadOptions,
@@ -150,7 +147,7 @@ pub(super) fn decode(
     let mut packets = Packets::new(sensor, limit, 0);
     let mut inflated = Vec::new();
     let mut seen = EventCounts::default();
-    // Packets of streams that the header does not name, and events whose polarity is neither 0 nor 1.
+    // Packets of unnamed streams, and events whose polarity is neither 0 nor 1.
     let (mut unnamed, mut neither) = (Unexplained::default(), Unexplained::default());
     let (mut at, mut cut_short) = (header.end, None);
     while at < header.packets_end {
@@ -167,7 +164,7 @@ pub(super) fn decode(
             size: claimed,
         })?;
         if size > left - PACKET_HEADER {
-            // Inside a file that was closed, a packet that leads past the end is damaged.
+            // In a closed file, a packet that extends past the end is damaged.
             if header.closed {
                 return Err(Aedat4Error::Size {
                     offset: at,
@@ -242,13 +239,13 @@ pub(super) fn decode(
     })
 }
 
-/// What nothing explains, so far.
+/// Counts packets or events that are unexplained.
 #[derive(Default)]
 struct Unexplained {
     number: u64,
-    /// How many there are of the kind, explained or not.
+    /// Number of all such packets or events, explained or not.
     of: u64,
-    /// Start of the first packet with any.
+    /// Start of the first packet that is affected.
     first: Option<usize>,
 }
 
@@ -258,7 +255,8 @@ impl Unexplained {
         self.first.get_or_insert(packet);
     }
 
-    /// Refuses more than may be left out; `what` says what is wrong with them.
+    /// Returns an error if there are more than may be left out; `what` says what is wrong with
+    /// them.
     fn hold(&self, what: &'static str) -> Result<(), Aedat4Error> {
         let Self { number, of, .. } = *self;
         match self.first {
@@ -273,7 +271,7 @@ impl Unexplained {
     }
 }
 
-/// What decided how the recording is read.
+/// Says how the recording was read, and why.
 fn recognised(stream: &Stream, sensor: SensorSize, options: &ReadOptions) -> String {
     let by = match options.sensor {
         Some(_) => "as --sensor says",
@@ -289,15 +287,15 @@ fn recognised(stream: &Stream, sensor: SensorSize, options: &ReadOptions) -> Str
     )
 }
 
-/// What stands before the packets.
+/// The part of a recording before the packets.
 struct Header {
     compression: Compression,
     streams: Streams,
-    /// Byte after it.
+    /// Byte after the header.
     end: usize,
     /// Byte after the last packet.
     packets_end: usize,
-    /// Whether the recording was closed: a table of its packets follows them.
+    /// Whether the recording was closed: a table of its packets then follows them.
     closed: bool,
 }
 
@@ -357,7 +355,7 @@ impl Header {
     }
 }
 
-/// The events of an inflated packet; `None` where it has no such vector in it.
+/// The events of an inflated packet; `None` if the vector does not lie in the packet.
 fn events(packet: &[u8]) -> Option<&[[u8; EVENT]]> {
     let content = packet.get(4..)?;
     let root = Buffer(content).root()?;

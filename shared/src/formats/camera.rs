@@ -1,4 +1,5 @@
-//! Cameras by the names that recordings give them, and how jAER packs their events into AEDAT 2's addresses.
+//! Cameras by the names that recordings give them, and how jAER packs their events into AEDAT 2
+//! addresses.
 //!
 //! Source: jAER's classes `DVS128`, `DVS640` (`ch.unizh.ini.jaer.chip.retina`) and `DavisChip`
 //! (`eu.seebetter.ini.chips`).
@@ -9,16 +10,16 @@ use std::str::FromStr;
 use crate::SensorSize;
 use crate::event::DVS128;
 
-/// Marks what jAER calls special events, and in a DAVIS's addresses frames and inertial measurements.
+/// Marks jAER's special events; in a DAVIS's addresses, frames and inertial measurements.
 const SPECIAL: u32 = 1 << 31;
-/// Bits that no address of a DVS128 has.
+/// Bits that are clear in every address of a DVS128.
 const DVS128_UNUSED: u32 = 0x7fff_0000;
 /// Marks a synchronisation pulse of a DVS128.
 const DVS128_SYNC: u32 = 1 << 15;
-/// Marks what came in at a DAVIS's external input.
+/// Marks an event from a DAVIS's external input.
 const DAVIS_EXTERNAL: u32 = 1 << 10;
 
-/// How a camera's events are packed into AEDAT 2's addresses.
+/// How a camera's events are packed into AEDAT 2 addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AddressLayout {
     /// DVS128: polarity at bit 0 (0 is ON), 7 bits of x from bit 1, 7 bits of y from bit 8.
@@ -29,31 +30,28 @@ pub enum AddressLayout {
     Dvs640,
 }
 
-/// What an address says.
+/// The meaning of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Address {
-    /// A change of brightness, its coordinates counted from the lower right.
+    /// A brightness change. Its coordinates count from the lower right.
     Polarity { x: u32, y: u32, on: bool },
-    /// Anything else that the camera sends: frames, measurements, pulses.
+    /// Other data from the camera: frames, measurements, pulses.
     Special,
     /// Bits are set that the camera does not have.
     Unexplained,
 }
 
-/// A camera that is known by its name.
+/// A camera that is known by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Camera {
-    /// Its pixels.
     pub sensor: SensorSize,
-    /// Its addresses in AEDAT 2.
     pub layout: AddressLayout,
 }
 
 impl AddressLayout {
-    /// All layouts.
     pub const ALL: [Self; 3] = [Self::Dvs128, Self::Davis, Self::Dvs640];
 
-    /// Its name on the command line.
+    /// Name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Dvs128 => "dvs128",
@@ -62,7 +60,7 @@ impl AddressLayout {
         }
     }
 
-    /// The size of the only camera that has it; `None` if cameras of several sizes do.
+    /// The size of the only camera that has the layout; `None` if cameras of several sizes have it.
     pub(super) fn sensor(self) -> Option<SensorSize> {
         match self {
             Self::Dvs128 => Some(DVS128),
@@ -74,7 +72,7 @@ impl AddressLayout {
         }
     }
 
-    /// How its polarity is told, in words.
+    /// Says how the layout encodes polarity.
     pub(super) fn polarity(self) -> &'static str {
         match self {
             Self::Dvs128 => "bit 0 is 0 for ON",
@@ -83,11 +81,11 @@ impl AddressLayout {
         }
     }
 
-    /// What `address` says in this layout.
+    /// Decodes `address`.
     #[inline]
     pub(super) fn read(self, address: u32) -> Address {
         let special = match self {
-            // Its addresses have 16 bits, those of pulses too.
+            // A DVS128's addresses have 16 bits, even those of pulses.
             Self::Dvs128 if address & DVS128_UNUSED != 0 => return Address::Unexplained,
             Self::Dvs128 => SPECIAL | DVS128_SYNC,
             Self::Davis => SPECIAL | DAVIS_EXTERNAL,
@@ -145,7 +143,8 @@ impl FromStr for AddressLayout {
     }
 }
 
-/// The camera called `name`, as `DVS128`, `DAVIS240C` or `eu.seebetter.ini.chips.davis.Davis346blue`.
+/// The camera called `name`, such as `DVS128`, `DAVIS240C` or
+/// `eu.seebetter.ini.chips.davis.Davis346blue`.
 pub(super) fn named(name: &str) -> Option<Camera> {
     let name = name.trim().rsplit('.').next()?.to_ascii_lowercase();
     let layout = match name.as_str() {

@@ -1,8 +1,10 @@
-//! NumPy's array files, `.npy`: a header that says type and shape, then the elements.
+//! NumPy's array files, `.npy`: a header with the type and shape, then the elements.
 //!
-//! Format: NumPy Enhancement Proposal 1, <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>. The
-//! header is a dictionary in Python's notation, of which NumPy writes three keys only; nothing else is understood here.
-//! Nothing is allocated on its claims: elements are handed on in pieces as they are read.
+//! Format: NumPy Enhancement Proposal 1,
+//! <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
+//! The header is a dictionary in Python's notation. Only the three keys that NumPy writes are
+//! accepted. The shape in the header allocates no memory: elements are passed on in pieces as they
+//! are read.
 
 mod header;
 mod writing;
@@ -16,65 +18,61 @@ use self::header::{Kind, MAX_HEADER};
 pub use self::writing::write_header;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
-/// Elements that are handed on at once.
+/// Elements that are passed on at once.
 const PIECE: usize = 4096;
 
 /// What is wrong with an array.
 #[derive(Debug, Error)]
 pub enum NpyError {
-    /// It cannot be read on.
+    /// Reading failed.
     #[error("{0}")]
     Read(#[from] io::Error),
-    /// It is no `.npy`.
+    /// The file is not a `.npy`.
     #[error("it does not begin as a NumPy array does, with \\x93NUMPY")]
     NotNpy,
-    /// A version that is not known.
+    /// The version is unknown.
     #[error("it has version {0} of NumPy's format; versions 1 to 3 are known")]
     Version(u8),
-    /// A header longer than any.
+    /// The header is longer than the limit.
     #[error("its header claims {0} bytes, beyond the limit of {MAX_HEADER}")]
     HeaderLength(usize),
-    /// A header that is not what NumPy writes.
+    /// The header is not one that NumPy writes.
     #[error("its header is not one that NumPy writes: {0:?}")]
     Header(String),
-    /// Elements of a type that holds no numbers.
+    /// The type of the elements is not supported.
     #[error(
         "its elements are of type {0:?}, not bool, or integers or floating-point numbers of at most 8 bytes"
     )]
     Type(String),
-    /// A shape that cannot be.
+    /// The shape is not the expected one.
     #[error("its shape {found:?} is not {expected}")]
     Shape {
-        /// What it is.
+        /// The shape in the file.
         found: Vec<u64>,
-        /// What was expected.
         expected: String,
     },
-    /// Bytes behind the last element.
+    /// Bytes follow the last element.
     #[error("it goes on after its last element")]
     TooLong,
-    /// A number that is not what it must be.
+    /// An element is not the expected number.
     #[error("element {index} is {value}, not {expected}")]
     Element {
-        /// Its place, from 0.
+        /// Position of the element, from 0.
         index: u64,
-        /// The number.
         value: String,
-        /// What was expected.
         expected: &'static str,
     },
 }
 
-/// Elements that stand one after the other.
+/// Consecutive elements.
 pub(super) enum Piece<'a> {
-    /// Whole numbers.
     Ints(&'a [i64]),
-    /// Floating-point numbers.
     Floats(&'a [f64]),
 }
 
 impl Header {
-    /// Hands all elements that `file` holds behind the header on to `take`, with the place of the first of them.
+    /// Passes all elements that `file` has after the header to `take`, with the position of the
+    /// first of each piece.
     pub(super) fn elements_of<E: From<NpyError>>(
         &self,
         file: &mut dyn Read,
@@ -153,10 +151,11 @@ fn said_short(error: io::Error, done: u64, all: u64) -> NpyError {
 }
 
 impl Piece<'_> {
-    /// Calls `take` with every element and its place, `first` being that of the first.
+    /// Calls `take` with every element and its position; the first element has the position
+    /// `first`.
     ///
     /// # Errors
-    /// Those of `take`, and elements that are no whole numbers.
+    /// Returns an error if `take` does, or if an element is not a whole number.
     pub(super) fn for_each_whole<E: From<NpyError>>(
         &self,
         first: u64,
@@ -170,7 +169,7 @@ impl Piece<'_> {
                 .zip(floats.iter())
                 .try_for_each(|(index, &float)| {
                     let whole = float as i64;
-                    // Beyond 2^53 floats are all whole, and no longer exact.
+                    // Beyond 2^53, all floats are whole but no longer exact.
                     if whole as f64 == float && float.abs() <= 9e15 {
                         take(index, whole)
                     } else {

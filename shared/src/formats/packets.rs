@@ -1,74 +1,73 @@
-//! Events on their way into the form in which recordings are indexed: packets of AEDAT 3.1, in memory.
+//! Converts events to the form that is indexed: AEDAT 3.1 packets in memory.
 
 use thiserror::Error;
 
 use crate::aedat::{EVENT_BYTES, FIRST_LINES, PACKET_HEADER, POLARITY_EVENT, encode, outside};
 use crate::{Event, SensorSize};
 
-/// Events of a packet: one block of the index, about.
+/// Events of a packet, which is thus about one block of the index.
 const PACKET_EVENTS: usize = 512;
 
-/// An event that cannot be counted.
+/// Why an event cannot be counted.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum EventError {
-    /// Events outside the sensor.
+    /// Events lie outside the sensor.
     #[error("x = {x}, y = {y} lies {}", outside(*.sensor, *.number, *.of))]
     OutsideSensor {
-        /// Column of the first.
+        /// Column of the first such event.
         x: i64,
-        /// Its row.
+        /// Row of the first such event.
         y: i64,
-        /// The sensor.
         sensor: SensorSize,
-        /// How many lie outside.
+        /// Number of events outside.
         number: u64,
-        /// Events that there are.
+        /// Number of all events.
         of: u64,
     },
-    /// A time before the clock began.
+    /// The time is negative or beyond the limit of 2^62 us.
     #[error("t = {t} us is negative, or beyond the limit of 2^62 us")]
     Time {
-        /// The time.
+        /// The time in microseconds.
         t: i64,
     },
-    /// More events than memory has room for.
+    /// There are more events than memory allows.
     #[error(
         "there are more than {limit} events, the limit for a file of its size, which --memory raises"
     )]
     TooMany {
-        /// The limit.
+        /// Most events allowed.
         limit: usize,
     },
 }
 
-/// Packets that are being filled.
+/// Packets under construction.
 pub(super) struct Packets {
     bytes: Vec<u8>,
     sensor: SensorSize,
     limit: usize,
-    /// Events that were taken.
+    /// Number of events added.
     taken: usize,
     /// Events outside the sensor, which are left out.
     outside: u64,
-    /// Place, column and row of the first of those.
+    /// Position, column and row of the first of these.
     first_outside: Option<(u64, i64, i64)>,
-    /// The overflow of the current packet's times.
+    /// Overflow of the current packet's times.
     overflow: u32,
     events: Vec<u8>,
 }
 
-/// Packets that are full.
+/// Finished packets.
 pub(super) struct Packed {
-    /// The packets, behind a header: a recording.
+    /// A recording: a header and the packets.
     pub packets: Vec<u8>,
-    /// Events in them.
+    /// Number of events in the packets.
     pub number: u64,
-    /// Events outside the sensor, which are not in them.
+    /// Events outside the sensor, which were left out.
     pub outside: u64,
 }
 
 impl Packets {
-    /// No packets yet, of events of `sensor`, `limit` at most. There is room for the events that are `expected`.
+    /// Creates packets for at most `limit` events of `sensor`, with room for `expected` events.
     pub(super) fn new(sensor: SensorSize, limit: usize, expected: usize) -> Self {
         let expected = expected.min(limit);
         let headers = FIRST_LINES.len() + (expected / PACKET_EVENTS + 2) * PACKET_HEADER;
@@ -86,7 +85,7 @@ impl Packets {
         }
     }
 
-    /// Appends an event, unless it lies outside the sensor. `place` is where it stands in its file.
+    /// Appends an event, unless it lies outside the sensor. `place` is its position in the file.
     pub(super) fn push(
         &mut self,
         place: u64,
@@ -135,10 +134,11 @@ impl Packets {
         self.bytes.append(&mut self.events);
     }
 
-    /// The packets.
+    /// Finishes the packets.
     ///
     /// # Errors
-    /// If events lie outside the sensor and `ignore_outside` is not set: the place of the first of them, and the error.
+    /// Returns an error if events lie outside the sensor and `ignore_outside` is not set, together
+    /// with the position of the first of them.
     pub(super) fn finish(mut self, ignore_outside: bool) -> Result<Packed, (u64, EventError)> {
         let number = self.taken as u64;
         if let Some((place, x, y)) = self.first_outside.filter(|_| !ignore_outside) {

@@ -1,9 +1,9 @@
-//! Files of one sample each: SpikingJelly's `.npz` of events or of ready frames, and figshare's `.npy` of events in
-//! milliseconds.
+//! Files with one sample each: SpikingJelly's `.npz` of events or of ready frames, and figshare's
+//! `.npy` of events in milliseconds.
 //!
-//! Layouts: SpikingJelly 2.0's `DVS128Gesture` (arrays `t`, `x`, `y`, `p`, one element an event; `frames`
-//! `[T, 2, H, W]`), and the archives ibmGestureTrain and ibmGestureTest that tonic 1.7 reads (one array
-//! `[events, 4]` with the columns x, y, p and t in milliseconds).
+//! Layouts: SpikingJelly 2.0's `DVS128Gesture` (arrays `t`, `x`, `y`, `p` with one element per
+//! event; `frames` `[T, 2, H, W]`), and the archives ibmGestureTrain and ibmGestureTest that tonic
+//! 1.7 reads (one array `[events, 4]` with the columns x, y, p and t in milliseconds).
 
 mod columns;
 mod events;
@@ -23,7 +23,7 @@ use crate::SensorSize;
 use crate::file_kind;
 use crate::limited_reader::LimitedReader;
 
-/// The most bytes that are read to find the arrays of an `.npz`.
+/// Most bytes that are read to find the arrays of an `.npz`.
 const MAX_DIRECTORY: u64 = 1 << 17;
 
 /// What is wrong with a sample's file.
@@ -32,88 +32,85 @@ pub enum SampleError {
     /// Something else was saved under the name of a sample.
     #[error("it {0}")]
     Foreign(&'static str),
-    /// The `.npz` is no zip file.
+    /// The `.npz` is not a whole zip file.
     #[error("it is no whole .npz: {0}")]
     Npz(io::Error),
     /// An array is missing.
     #[error("it has no array `{name}`; it has {found}")]
     Missing {
-        /// Its name.
         name: &'static str,
-        /// The names that are there.
+        /// Names of the arrays in the file.
         found: String,
     },
     /// Something is wrong with an array.
     #[error("array `{name}`: {reason}")]
     Array {
-        /// Its name.
+        /// Name of the array.
         name: &'static str,
-        /// What.
         reason: NpyError,
     },
     /// An event cannot be counted.
     #[error("event {index}: {reason}")]
     Event {
-        /// Its place, from 0.
+        /// Position of the event, from 0.
         index: u64,
-        /// Why.
         reason: EventError,
     },
-    /// The frames are of another size than those asked for.
+    /// The frames do not have the requested size.
     #[error("its frames have {found} pixels; --sensor says {expected}")]
     Sensor {
-        /// What they have.
+        /// The size in the file.
         found: SensorSize,
-        /// What was asked for.
+        /// The requested size.
         expected: SensorSize,
     },
-    /// The sample has another number of frames than asked for.
+    /// The sample does not have the requested number of frames.
     #[error("it has {found} frames, not {expected}: it was made with other --frames")]
     Frames {
-        /// What it has.
+        /// The number in the file.
         found: u64,
-        /// What was asked for.
+        /// The requested number.
         expected: u32,
     },
-    /// A number of frames that cannot be.
+    /// The number of frames is outside the limits.
     #[error("it has {found} frames; a sample has from 1 to {limit}")]
     FrameNumber {
-        /// What it has.
+        /// The number in the file.
         found: u64,
-        /// The limit.
         limit: u64,
     },
 }
 
-/// What files of samples are called in summaries: SpikingJelly's events, figshare's, and ready frames.
+/// Names of sample formats in summaries: SpikingJelly's events, figshare's events, and ready
+/// frames.
 pub const EVENTS_NPZ: &str = "SpikingJelly's events, npz";
 /// See [`EVENTS_NPZ`].
 pub const EVENTS_NPY: &str = "figshare's events, npy in milliseconds";
 /// See [`EVENTS_NPZ`].
 pub const FRAMES_NPZ: &str = "SpikingJelly's ready frames, npz";
 
-/// How exact the times in figshare's arrays are.
+/// Precision of the times in figshare's arrays.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TimePrecision {
     /// Whether every time is a whole number of milliseconds.
     pub whole_ms: bool,
-    /// Microseconds between the largest time and the next that its type can tell apart.
+    /// Microseconds between the largest time and the next that its type has.
     pub step_us: f64,
 }
 
 /// Events of a sample, in packets.
 pub struct SampleEvents {
-    /// A recording in AEDAT 3.1 that holds them.
+    /// An AEDAT 3.1 recording with the events.
     pub packets: Vec<u8>,
     /// Size of the frames.
     pub sensor: SensorSize,
-    /// What decided that, and what else was recognised: the end of a line for people.
+    /// Why that size was chosen, and how the file was read: the end of a line for the user.
     pub recognised: &'static str,
-    /// How many there are.
+    /// Number of events.
     pub number: u64,
     /// Events outside the sensor, which were left out.
     pub outside: u64,
-    /// How exact their times are, where they were milliseconds.
+    /// Precision of the times, if they were in milliseconds.
     pub precision: Option<TimePrecision>,
 }
 
@@ -121,7 +118,7 @@ fn array(name: &'static str) -> impl Fn(NpyError) -> SampleError {
     move |reason| SampleError::Array { name, reason }
 }
 
-/// A `.npz`, whose bytes are in memory.
+/// An `.npz` in memory.
 struct Npz<'a, 'b>(ZipArchive<LimitedReader<'b, Cursor<&'a [u8]>>>);
 
 impl<'a, 'b> Npz<'a, 'b> {
@@ -171,7 +168,7 @@ impl<'a, 'b> Npz<'a, 'b> {
 /// Whether an `.npz` holds ready frames.
 ///
 /// # Errors
-/// Where it is no `.npz`.
+/// Returns an error if the bytes are not an `.npz`.
 pub fn holds_frames(bytes: &[u8]) -> Result<bool, SampleError> {
     let allowed = Cell::new(0);
     Ok(Npz::new(bytes, &allowed)?.has("frames"))

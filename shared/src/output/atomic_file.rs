@@ -1,4 +1,4 @@
-//! A file that is being made, beside its final name, and what killed runs left of such files.
+//! A file that is written beside its final name, and the removal of such files of killed runs.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -12,25 +12,25 @@ const SUFFIX: &str = ".unfinished";
 /// Random characters between the target's name and the suffix.
 const RANDOM: usize = 6;
 
-/// A file that is being made. Dropped before [`AtomicFile::finish`], it leaves nothing.
+/// An unfinished file. If it is dropped before [`AtomicFile::finish`], nothing is left.
 #[derive(Debug)]
 pub struct AtomicFile<'a> {
     target: PathBuf,
     temporary: Temporary,
-    // While it is there, whoever clears up after killed runs is kept away.
+    // Prevents other runs from removing this file as abandoned.
     _lock: &'a OutputLock,
 }
 
 impl<'a> AtomicFile<'a> {
-    /// Begins the file `target`, the output that is locked or something beside it.
+    /// Starts the file `target`: the locked output, or a file beside it.
     ///
     /// # Errors
-    /// Where the folder cannot be written.
+    /// Returns an error if the folder is not writable.
     pub fn create(lock: &'a OutputLock, target: &Path) -> io::Result<Self> {
         let name = target.file_name().unwrap_or_default();
         let (temporary, ()) = Temporary::make(|| {
             let file = builder(&prefix(name))
-                // As any new file: the process's umask decides.
+                // The process's umask restricts this, as for any new file.
                 .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
                 .tempfile_in(folder_of(target))?;
             Ok((file.into_temp_path(), ()))
@@ -42,16 +42,18 @@ impl<'a> AtomicFile<'a> {
         })
     }
 
-    /// Where it lies for now.
+    /// The temporary path.
     pub fn path(&self) -> &Path {
         self.temporary.path()
     }
 
-    /// Gives the file its name, once everything in it is on the disk: what has the name is whole, whenever the power
-    /// fails. What had the name before is replaced, unless `replacing` is false.
+    /// Syncs the file to the disk and then gives it its final name, so that a file with this name
+    /// is complete even after a power failure. It replaces an existing file unless `replacing` is
+    /// false.
     ///
     /// # Errors
-    /// Where the file system refuses. Only the last step, noting the name on the disk, can fail with the file in place.
+    /// Returns an error if the file system reports one. Only the last step, syncing the folder, can
+    /// fail with the file already in place.
     pub fn finish(self, replacing: bool) -> io::Result<()> {
         let Self {
             target, temporary, ..
@@ -62,17 +64,18 @@ impl<'a> AtomicFile<'a> {
     }
 }
 
-/// What makes an unfinished file or folder with the [`prefix`] of its target.
+/// Returns a builder of unfinished files or folders with the [`prefix`] of their target.
 pub(crate) fn builder(prefix: &str) -> tempfile::Builder<'_, 'static> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(prefix).rand_bytes(RANDOM).suffix(SUFFIX);
     builder
 }
 
-/// AtomicFile files of `output` and of the files `beside` it, whether somebody is at work on them or was killed.
+/// Returns the unfinished files of `output` and of the files `beside` it, whether their run still
+/// works or was killed.
 ///
 /// # Errors
-/// Where the folder cannot be listed.
+/// Returns an error if the folder cannot be listed.
 pub fn unfinished_of(output: &Path, beside: &[&Path]) -> io::Result<Vec<PathBuf>> {
     let targets: Vec<&OsStr> = [output]
         .iter()
@@ -90,11 +93,12 @@ pub fn unfinished_of(output: &Path, beside: &[&Path]) -> io::Result<Vec<PathBuf>
     Ok(found)
 }
 
-/// Removes what killed runs left of the locked output and of files `beside` it, and returns what was removed. Where the
-/// lock keeps nobody away, nothing is: it might be somebody's.
+/// Removes what killed runs left of the locked output and of the files `beside` it, and returns the
+/// removed paths. If the lock is not exclusive, it removes nothing, because another run might still
+/// work on the files.
 ///
 /// # Errors
-/// Where the folder cannot be listed or a file cannot be removed.
+/// Returns an error if the folder cannot be listed or a file cannot be removed.
 pub fn remove_abandoned(lock: &OutputLock, beside: &[&Path]) -> io::Result<Vec<PathBuf>> {
     if lock.not_exclusive().is_some() {
         return Ok(Vec::new());
@@ -110,7 +114,7 @@ pub fn remove_abandoned(lock: &OutputLock, beside: &[&Path]) -> io::Result<Vec<P
     Ok(abandoned)
 }
 
-/// The folder a file lies in.
+/// The folder that contains a file.
 pub fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
@@ -122,7 +126,8 @@ pub(crate) fn prefix(target: &OsStr) -> String {
     format!(".{}.", target.to_string_lossy())
 }
 
-/// Whether `name` is that of an unfinished `target`, and not of one whose name only begins alike.
+/// Whether `name` is that of an unfinished `target`, not of a target whose name merely begins with
+/// it.
 fn is_unfinished(name: &OsStr, target: &OsStr) -> bool {
     let random = name
         .to_str()

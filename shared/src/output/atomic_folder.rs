@@ -1,4 +1,5 @@
-//! A folder that is being made, beside its final name: whole or not at all, as an [`AtomicFile`](super::AtomicFile) are.
+//! A folder that is written beside its final name, so that it is complete or absent, like an
+//! [`AtomicFile`](super::AtomicFile).
 
 use std::fs::{self, File};
 use std::io;
@@ -8,26 +9,26 @@ use super::atomic_file::{builder, folder_of, prefix};
 use super::lock::OutputLock;
 use super::temporary::TemporaryFolder;
 
-/// A folder that is being made. Dropped before [`AtomicFolder::finish`], it leaves nothing.
+/// An unfinished folder. If it is dropped before [`AtomicFolder::finish`], nothing is left.
 #[derive(Debug)]
 pub struct AtomicFolder<'a> {
     target: PathBuf,
     temporary: TemporaryFolder,
-    // While it is there, whoever clears up after killed runs is kept away.
+    // Prevents other runs from removing this folder as abandoned.
     _lock: &'a OutputLock,
 }
 
 impl<'a> AtomicFolder<'a> {
-    /// Begins the folder that is locked.
+    /// Starts the locked folder.
     ///
     /// # Errors
-    /// Where the folder around it cannot be written.
+    /// Returns an error if the parent folder is not writable.
     pub fn create(lock: &'a OutputLock) -> io::Result<Self> {
         let target = lock.output();
         let temporary = TemporaryFolder::make(|| {
             let name = target.file_name().unwrap_or_default();
             builder(&prefix(name))
-                // As any new folder: the process's umask decides.
+                // The process's umask restricts this, as for any new folder.
                 .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777))
                 .tempdir_in(folder_of(target))
         })?;
@@ -38,15 +39,16 @@ impl<'a> AtomicFolder<'a> {
         })
     }
 
-    /// Where it lies for now.
+    /// The temporary path.
     pub fn path(&self) -> &Path {
         self.temporary.path()
     }
 
-    /// Gives the folder its name. Its files have been synced by who wrote them.
+    /// Gives the folder its final name. Whoever wrote its files must have synced them.
     ///
     /// # Errors
-    /// Where the file system refuses, or something has the name; nothing is left then.
+    /// Returns an error if the file system reports one, or if the name exists. The folder is then
+    /// removed, unless only the last step, syncing the parent folder, failed.
     pub fn finish(self) -> io::Result<()> {
         sync_folders(self.temporary.path())?;
         self.temporary.persist(&self.target)?;
@@ -54,7 +56,7 @@ impl<'a> AtomicFolder<'a> {
     }
 }
 
-/// Notes on the disk which files there are.
+/// Syncs the directory entries of a folder and its subfolders.
 fn sync_folders(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;

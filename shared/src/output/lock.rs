@@ -1,19 +1,24 @@
-//! One run at a time makes an output, a cache or an archive. Others that are asked for the same cache wait, and then find
-//! it made.
+//! Lets only one run at a time make an output, a cache or an archive. Other runs for the same cache
+//! wait, and then find it finished.
 //!
-//! The lock is advisory, `flock` on Linux, on an empty hidden file beside the output, `.<output>.lock`. The kernel lets it
-//! go when its owner ends, however that ends; so a lock is never left over, and no run has to guess whether the owner of
-//! one still lives, as it would with process ids, which mean nothing across containers. Why this file and no other:
+//! The lock is advisory (`flock` on Linux), on an empty hidden file beside the output,
+//! `.<output>.lock`. The kernel releases it when its owner ends for any reason. So a lock never
+//! outlives its owner, and no run has to guess from a process id whether the owner is alive;
+//! process ids mean nothing across containers. The reasons for a separate file are:
 //!
-//! - The output and the file it is written to are renamed, and a lock is on a file, not on its name. Programs that read with HDF5 lock them too.
-//! - The folder holds caches of other options, which need not wait; and network file systems lock no folders.
-//! - A common place such as `/run/lock` is not shared by the containers and machines that share the disk.
+//! - The output and its temporary file are renamed, but a lock belongs to a file, not to a name.
+//!   HDF5 readers also lock these files.
+//! - The folder also holds caches with other options, which need not wait, and network file systems
+//!   cannot lock folders.
+//! - A common place such as `/run/lock` is not shared between the containers and machines that
+//!   share the disk.
 //!
-//! The owner removes the file before letting go. Who waited for it then holds a lock on a file that has no name any
-//! more, so everyone asks, once they have the lock, whether the name still leads to the file, and begins anew where it
-//! does not. A killed owner leaves the empty file; it stops nobody, and the next owner removes it.
+//! The owner removes the file before it releases the lock. A waiting run then locks a file that no
+//! longer has a name. So each run, once it has the lock, checks that the name still refers to its
+//! file, and otherwise starts again. A killed owner leaves the empty file; it blocks nobody, and
+//! the next owner removes it.
 //!
-//! Whoever holds the lock may take other unfinished files of the same output for those of killed runs.
+//! The lock's owner may treat other unfinished files of the same output as left by killed runs.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -28,19 +33,16 @@ use thiserror::Error;
 use super::temporary::Temporary;
 use crate::file_kind::irregular;
 
-/// Why the lock cannot be had.
+/// Why the lock could not be acquired.
 #[derive(Debug, Error)]
 #[error("cannot write {output}: its lock file {file} cannot be made")]
 pub struct LockError {
-    /// The output.
     pub output: PathBuf,
-    /// The lock file.
     pub file: PathBuf,
-    /// The file system's reason.
     pub source: io::Error,
 }
 
-/// The right to make an output, given back when dropped.
+/// The exclusive right to make an output, released on drop.
 #[derive(Debug)]
 pub struct OutputLock {
     output: PathBuf,
@@ -49,7 +51,7 @@ pub struct OutputLock {
 
 #[derive(Debug)]
 enum Held {
-    /// Fields are dropped in their order: the name goes before the lock does.
+    /// Fields are dropped in order: the name is removed before the lock is released.
     Lock { _name: Temporary, _file: File },
     /// The file system has no locks.
     Nothing { reason: io::Error },
@@ -57,18 +59,18 @@ enum Held {
 
 enum Attempt {
     Held(Held),
-    /// Somebody else has it.
+    /// Another run has the lock.
     Busy(File),
-    /// The owner took the file's name away: there is another by now, or none.
+    /// The owner removed the file's name; by now there is another file or none.
     Renamed,
 }
 
 impl OutputLock {
-    /// Waits until nobody else makes `output`. Where somebody does, `waiting` is called once and what it returns is kept
-    /// until the wait is over.
+    /// Waits until no other run makes `output`. If it has to wait, it calls `waiting` once and
+    /// keeps the result until the wait is over.
     ///
     /// # Errors
-    /// Where the lock file cannot be made.
+    /// Returns an error if the lock file cannot be made.
     pub fn acquire<W>(output: &Path, waiting: impl FnOnce() -> W) -> Result<Self, LockError> {
         let mut waiting = Some(waiting);
         let mut shown = None;
@@ -78,7 +80,7 @@ impl OutputLock {
                 Attempt::Renamed => {}
                 Attempt::Busy(file) => {
                     shown = shown.or_else(|| waiting.take().map(|waiting| waiting()));
-                    // What comes of the wait is for the next attempt to see, unless there can be no waiting.
+                    // The next attempt finds out how the wait ended, unless waiting is impossible.
                     if let Err(reason) = file.lock()
                         && reason.kind() != io::ErrorKind::Interrupted
                     {
@@ -91,10 +93,10 @@ impl OutputLock {
         Ok(Self::of(output, held))
     }
 
-    /// The lock, if nobody has it.
+    /// Takes the lock if it is free.
     ///
     /// # Errors
-    /// Where the lock file cannot be made.
+    /// Returns an error if the lock file cannot be made.
     pub fn try_acquire(output: &Path) -> Result<Option<Self>, LockError> {
         loop {
             match attempt(output)? {
@@ -105,17 +107,16 @@ impl OutputLock {
         }
     }
 
-    /// Whether there is a lock file: somebody has the lock, or was killed while they had it.
+    /// Whether a lock file exists: another run has the lock, or was killed while it had it.
     pub fn has_file(output: &Path) -> bool {
         lock_path(output).exists()
     }
 
-    /// What may be made.
     pub fn output(&self) -> &Path {
         &self.output
     }
 
-    /// Why others may make the same output at the same time all the same; `None` where they cannot.
+    /// Why the lock is not exclusive; `None` if it is.
     pub fn not_exclusive(&self) -> Option<&io::Error> {
         match &self.held {
             Held::Lock { .. } => None,
@@ -123,7 +124,7 @@ impl OutputLock {
         }
     }
 
-    /// What is had where the file system has no locks.
+    /// The lock on a file system without locks.
     #[cfg(test)]
     pub(crate) fn of_nothing(output: &Path) -> Self {
         let reason = io::ErrorKind::Unsupported.into();
@@ -145,7 +146,8 @@ fn attempt(output: &Path) -> Result<Attempt, LockError> {
         file: path.clone(),
         source,
     };
-    // All in one: a signal between making the file and noting it would leave it behind.
+    // In one step, because a signal between creating the file and recording it would leave it
+    // behind.
     let taken = Temporary::make_or(|| {
         let file = open(&path)?;
         match file.try_lock() {
@@ -153,7 +155,7 @@ fn attempt(output: &Path) -> Result<Attempt, LockError> {
             Err(TryLockError::WouldBlock) => return Ok(Err(Attempt::Busy(file))),
             Err(TryLockError::Error(reason)) => {
                 if is_for_everyone(&reason) {
-                    // Nobody can hold it, so nobody misses it.
+                    // Nobody can lock it, so nobody needs it.
                     let _ = fs::remove_file(&path);
                 }
                 return Ok(Err(Attempt::Held(Held::Nothing { reason })));
@@ -173,8 +175,8 @@ fn attempt(output: &Path) -> Result<Attempt, LockError> {
     })
 }
 
-/// Whether the file system has no locks at all: it knows none, or, as NFS without its lock service, says for each that
-/// there is none left.
+/// Whether the file system has no locks at all: it does not support them or, like NFS without its
+/// lock service, reports that none are available.
 fn is_for_everyone(reason: &io::Error) -> bool {
     reason.kind() == io::ErrorKind::Unsupported
         || Errno::from_io_error(reason) == Some(Errno::NOLCK)
@@ -187,7 +189,8 @@ fn lock_path(output: &Path) -> PathBuf {
     output.with_file_name(name)
 }
 
-/// The lock file, made if need be. One that another user left can be read at least, which is enough for `flock`.
+/// Opens the lock file and creates it if necessary. Another user's lock file may be read-only,
+/// which is enough for `flock`.
 fn open(path: &Path) -> io::Result<File> {
     if let Some(kind) = irregular(path)? {
         return Err(io::Error::other(format!("it is {kind}; remove it")));
@@ -203,7 +206,7 @@ fn open(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Whether `path` names the file that is open as `file`.
+/// Whether `path` still refers to the open `file`.
 fn leads_to(path: &Path, file: &File) -> io::Result<bool> {
     let identity = |m: fs::Metadata| (m.dev(), m.ino());
     match fs::metadata(path) {

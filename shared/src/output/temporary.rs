@@ -1,8 +1,8 @@
-//! Files that must not outlive the run. They vanish where their owner is dropped, and where a signal ends the process,
-//! when nobody is dropped any more.
+//! Files that must not outlive the run. They are removed when their owner is dropped, or when a
+//! signal ends the process without running destructors.
 //!
-//! The list of them is locked while a file is made, gets its final name, or is removed. So whoever ends the process
-//! holds the lock, finds every file, and can be sure that none is made or named behind their back.
+//! The list of files is locked while a file is made, renamed or removed. So whoever ends the
+//! process holds the lock, finds every file, and knows that no other is made or renamed meanwhile.
 
 use std::convert::Infallible;
 use std::io;
@@ -13,35 +13,36 @@ use tempfile::{TempDir, TempPath};
 
 static FILES: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// A file that is removed when this is dropped, or when [`remove_all`] is called before.
+/// A file that is removed on drop, or earlier by [`remove_all`].
 #[derive(Debug)]
 pub struct Temporary(Option<TempPath>);
 
-/// A folder that is removed, with all in it, when this is dropped, or when [`remove_all`] is called before.
+/// A folder that is removed with its contents on drop, or earlier by [`remove_all`].
 #[derive(Debug)]
 pub struct TemporaryFolder(Option<TempDir>);
 
-/// Every temporary file is gone, and as long as this lives none is made.
+/// All temporary files are removed, and no new file is made while this value lives.
 #[must_use = "files can be made again as soon as it is dropped"]
 pub struct AllRemoved(
     #[expect(dead_code, reason = "held, not used")] MutexGuard<'static, Vec<PathBuf>>,
 );
 
 impl Temporary {
-    /// The file that `make` makes, and what else it returns.
+    /// Registers the file that `make` makes, and passes on its other result.
     ///
     /// # Errors
-    /// Those of `make`.
+    /// Returns the errors of `make`.
     pub fn make<T>(make: impl FnOnce() -> io::Result<(TempPath, T)>) -> io::Result<(Self, T)> {
         match Self::make_or::<T, Infallible>(|| make().map(Ok))? {
             Ok(made) => Ok(made),
         }
     }
 
-    /// As [`Temporary::make`], where `make` may find instead that there is no file for this run to remove.
+    /// Like [`Temporary::make`], but `make` may decide that there is no file for this run to
+    /// remove.
     ///
     /// # Errors
-    /// Those of `make`.
+    /// Returns the errors of `make`.
     pub fn make_or<T, U>(
         make: impl FnOnce() -> io::Result<Result<(TempPath, T), U>>,
     ) -> io::Result<Result<(Self, T), U>> {
@@ -52,15 +53,15 @@ impl Temporary {
         }))
     }
 
-    /// Where it lies.
     pub fn path(&self) -> &Path {
         self.0.as_deref().unwrap_or(Path::new(""))
     }
 
-    /// Gives the file its final name, replacing what has it; or, unless `replacing`, only where nothing has it.
+    /// Gives the file its final name. It replaces an existing file if `replacing` is true, and
+    /// fails otherwise.
     ///
     /// # Errors
-    /// Where the file system refuses; the file is gone then.
+    /// Returns an error and removes the file if the file system reports an error.
     pub fn persist(mut self, path: &Path, replacing: bool) -> io::Result<()> {
         let mut files = files();
         let Some(temporary) = self.0.take() else {
@@ -87,10 +88,10 @@ impl Drop for Temporary {
 }
 
 impl TemporaryFolder {
-    /// The folder that `make` makes.
+    /// Registers the folder that `make` makes.
     ///
     /// # Errors
-    /// Those of `make`.
+    /// Returns the errors of `make`.
     pub fn make(make: impl FnOnce() -> io::Result<TempDir>) -> io::Result<Self> {
         let mut files = files();
         let folder = make()?;
@@ -98,15 +99,14 @@ impl TemporaryFolder {
         Ok(Self(Some(folder)))
     }
 
-    /// Where it lies.
     pub fn path(&self) -> &Path {
         self.0.as_ref().map_or(Path::new(""), TempDir::path)
     }
 
-    /// Gives the folder its final name, which nothing but an empty folder may have.
+    /// Gives the folder its final name. The name must be free or that of an empty folder.
     ///
     /// # Errors
-    /// Where the file system refuses; the folder is gone then.
+    /// Returns an error and removes the folder if the file system reports an error.
     pub fn persist(mut self, path: &Path) -> io::Result<()> {
         let mut files = files();
         let Some(temporary) = self.0.take() else {
@@ -114,7 +114,7 @@ impl TemporaryFolder {
         };
         files.retain(|file| file != temporary.path());
         std::fs::rename(temporary.path(), path)?;
-        // It is no longer there to be removed.
+        // The folder has moved, so there is nothing to remove.
         let _ = temporary.keep();
         Ok(())
     }
@@ -130,8 +130,8 @@ impl Drop for TemporaryFolder {
     }
 }
 
-/// Removes every temporary file, for a process that is about to end. One that cannot be removed stays: the next run
-/// finds it.
+/// Removes every temporary file before the process ends. If removal fails, the file stays for the
+/// next run to find.
 pub fn remove_all() -> AllRemoved {
     let mut files = files();
     for file in files.drain(..) {

@@ -1,4 +1,5 @@
-//! Which samples a dataset has: its trial lists, its label files and its files of samples, as far as they must be read.
+//! Finds the samples of a dataset from its trial lists, label files and sample files, reading only
+//! as many as necessary.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -14,25 +15,25 @@ use crate::samples::{Ending, MAX_LIST_BYTES, Window, read_labels, read_trials};
 use crate::select::{Listed, Wanted, Which};
 use crate::words::some_of;
 
-/// Recordings that a message names at most.
+/// Maximum number of recordings in a message.
 const SHOWN: usize = 5;
-/// Rows of all label files of a dataset, and files of samples; the real one has 1,464.
+/// Limit on the rows of all label files and on the members of a dataset; the real one has 1,464
+/// samples.
 const MAX_ROWS: usize = 1 << 18;
 
-/// Where a sample comes from.
+/// The source of a sample.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// A row of a cache.
     Cached(Set, usize),
-    /// A part of a recording; all of it without a span.
+    /// A part of a recording, or the whole recording if there is no span.
     Window(String, Option<(i64, i64)>),
-    /// The input itself.
+    /// The input file itself.
     File,
     /// A file of the dataset.
     Member(SampleId),
 }
 
-/// What a dataset says of its samples, as far as it was read.
+/// The metadata of a dataset that has been read so far.
 #[derive(Default)]
 pub(super) struct Lists {
     /// The trial lists, in the order of [`Set::ALL`].
@@ -41,21 +42,20 @@ pub(super) struct Lists {
     labels: HashMap<String, Vec<Window>>,
     /// Rows of all label files.
     rows: usize,
-    /// Files of one sample each.
     samples: Vec<SampleId>,
     /// Whether there are recordings.
     has_recordings: bool,
-    /// Every member so far.
+    /// All members so far.
     seen: HashSet<Member>,
     mapping: Option<Vec<String>>,
-    /// Whether names of classes were found, though perhaps none that can be used.
+    /// Whether class names were found, valid or not.
     mapping_seen: bool,
-    /// What a user should know.
+    /// Notes for the user.
     pub notes: Vec<String>,
 }
 
 impl Lists {
-    /// Reads as much of `archive` as tells which samples are `wanted`.
+    /// Reads `archive` until the `wanted` samples are known.
     pub(super) fn read(
         archive: &Archive,
         wanted: &Wanted,
@@ -65,9 +65,10 @@ impl Lists {
         let mut lists = Self::default();
         let mut failed = None;
         let mut at_the_end = true;
-        // What is found is looked through now and then: each time would be too often in an archive made for it.
+        // Rows at the last search for the wanted samples. A search after every member would be too
+        // slow in a hostile archive.
         let mut looked_through = 0;
-        // A folder's files are known from the start. Elsewhere names of classes may come last.
+        // The files of a folder are known from the start. In an archive, class names may come last.
         let is_stream = archive
             .parts
             .iter()
@@ -98,7 +99,7 @@ impl Lists {
         let missing = Set::ALL
             .into_iter()
             .find(|&set| lists.trials[set as usize].is_none());
-        // Read to the end, so that what is not there is missing.
+        // After reading to the end, label files that were not found are missing.
         let listed = lists.trials.iter().flatten().flatten();
         let missing_labels = listed.filter(|r| !lists.labels.contains_key(*r));
         let missing_labels: Vec<&str> = missing_labels.map(String::as_str).collect();
@@ -122,23 +123,23 @@ impl Lists {
         }
     }
 
-    /// Names of the classes, if the dataset says them.
+    /// The dataset's class names, if it has any.
     pub(super) fn mapping(&self) -> Option<&[String]> {
         self.mapping.as_deref()
     }
 
-    /// Whether all that is `wanted` is known.
+    /// Whether all `wanted` samples are known.
     fn tell(&self, wanted: &Wanted, default_names: &[String]) -> bool {
         let names = self.mapping.as_deref().unwrap_or(default_names);
         let (listed, _) = self.listed(wanted.recording(), false);
         let chosen = wanted.choose(&listed, names);
-        // The only one of many is known only at the end.
+        // Whether a sample is the only one is known only at the end.
         wanted.sample != Which::Only
             && chosen.is_ok_and(|chosen| !wanted.each_class || chosen.len() == names.len())
     }
 
-    /// The samples that are known, in the cache's order, and where they come from. If what is `wanted` is not among them,
-    /// all that there are, for a message.
+    /// The known samples in the cache's order, and their sources. If the `wanted` samples are not
+    /// among them, returns all samples for a message.
     pub(super) fn samples(&self, wanted: &Wanted, names: &[String]) -> (Vec<Listed>, Vec<Place>) {
         let found = self.listed(wanted.recording(), false);
         match wanted.choose(&found.0, names) {
@@ -147,8 +148,9 @@ impl Lists {
         }
     }
 
-    /// The samples that the lists name, in the cache's order. A recording without labels ends its set, because what comes
-    /// after it has no place yet, unless one recording alone is asked for, or `all` that are known.
+    /// The samples that the lists name, in the cache's order. A recording without known labels ends
+    /// its set, because the index of later samples is unknown. This does not apply if `only`
+    /// selects one recording, or if `all` known samples are requested.
     fn listed(&self, only: Option<&str>, all: bool) -> (Vec<Listed>, Vec<Place>) {
         if !self.samples.is_empty() {
             return self.files();
@@ -182,7 +184,7 @@ impl Lists {
         (listed, places)
     }
 
-    /// The files of samples, in the cache's order.
+    /// The sample files, in the cache's order.
     fn files(&self) -> (Vec<Listed>, Vec<Place>) {
         let mut samples = self.samples.clone();
         samples.sort_unstable();
@@ -201,7 +203,7 @@ impl Lists {
         (listed, samples.into_iter().map(Place::Member).collect())
     }
 
-    /// Takes the next member, if it says something of samples.
+    /// Processes the next member.
     fn take(&mut self, entry: Entry<'_>) -> io::Result<Result<(), InputError>> {
         let (member, file) = (entry.member.clone(), entry.member.file_name());
         let text = || -> io::Result<Result<Vec<u8>, InputError>> {
@@ -212,7 +214,7 @@ impl Lists {
                 is_list: true,
             }))
         };
-        // A recording has one name, whatever its file's ending.
+        // Recordings that differ only in their file ending have the same name.
         let twin = match &member {
             Member::Recording(name, _) => Ending::ALL
                 .into_iter()
@@ -259,7 +261,7 @@ impl Lists {
     }
 }
 
-/// The bytes of a member; `None` if it has more than `limit`.
+/// Reads the bytes of a member; `None` if there are more than `limit`.
 pub(super) fn content(entry: Entry<'_>, limit: u64) -> io::Result<Option<Vec<u8>>> {
     match entry.content {
         Content::Stream(stream) => bounded(stream, limit),

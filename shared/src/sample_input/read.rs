@@ -1,4 +1,5 @@
-//! The samples that were chosen, read: events of recordings and of files of samples, ready frames, or a row of a cache.
+//! Reads the chosen samples: events of recordings and sample files, ready-made frames, or rows of a
+//! cache.
 
 use std::cell::Cell;
 use std::ops::ControlFlow;
@@ -16,47 +17,45 @@ use crate::frames::MAX_FRAMES_BY_DURATION;
 use crate::recording::{Recording, WindowEvents};
 use crate::{CacheFile, SensorSize, Set, SplitMode};
 
-/// The part of the memory that a file may take, and the part that is allowed at least to what is inflated.
+/// Divisors of the memory limit: for the size of a file, and for the amount that inflated data may
+/// take even if the file is small.
 const FILE_SHARE: u64 = 2;
 const INFLATED_SHARE: u64 = 8;
 
 /// A sample's content.
 pub enum SampleContent<'a> {
-    /// A row of a cache.
     Cached(&'a CacheFile, Set, usize),
-    /// Events.
     Events(EventSample<'a>),
-    /// Frames that were counted elsewhere.
+    /// Frames that were counted by another program.
     Frames {
         /// `[T, 2, H, W]`.
         counts: &'a [u32],
         /// T.
         frames: usize,
-        /// Their size.
         sensor: SensorSize,
-        /// How they were made, if their folder says it.
+        /// The split mode, if the name of their folder shows it.
         split: Option<SplitMode>,
-        /// What they were recognised as, and what decided that.
+        /// The recognised format, and what decided it.
         recognised: &'a str,
     },
 }
 
 /// Events of a sample.
 pub struct EventSample<'a> {
-    /// The recording, or the file of the sample.
+    /// The recording or sample file.
     recording: &'a Recording<'a>,
-    /// What was seen of it.
+    /// Event counts of the whole file.
     counts: EventCounts,
-    /// They.
     pub events: WindowEvents<'a>,
-    /// First microsecond, and first microsecond after: of the label's window, or of all events.
+    /// Start (inclusive) and end (exclusive) in microseconds of the label's window, or of all
+    /// events.
     pub span: (i64, i64),
-    /// How the file was read, and what decided that.
+    /// How the file was read, and what decided it.
     pub recognised: &'a str,
 }
 
 impl EventSample<'_> {
-    /// Why there are no events, in words; `None` if there are some.
+    /// Explains in words why there are no events; `None` if there are some.
     pub fn why_empty(&self) -> Option<String> {
         let (start, end) = self.span;
         (self.events.number == 0).then(|| match self.recording.span() {
@@ -70,11 +69,11 @@ impl EventSample<'_> {
 }
 
 impl SampleInput {
-    /// Reads the samples at these places of [`SampleInput::samples`] and hands each to `take`, in the order of their files.
-    /// The bytes that are read are counted in `read`.
+    /// Reads the samples at these indices of [`SampleInput::samples`] and passes each to `take`, in
+    /// the order of their files. The bytes read are counted in `read`.
     ///
     /// # Errors
-    /// If a sample is not there or cannot be read, and those of `take`.
+    /// Returns an error if a sample is missing or cannot be read, or if `take` fails.
     pub fn read<E: From<InputError>>(
         &mut self,
         places: &[usize],
@@ -174,7 +173,7 @@ impl SampleInput {
         }
     }
 
-    /// Those of the places `wanted` whose samples a member holds.
+    /// The indices in `wanted` of the samples that a member holds.
     fn of_member(&self, member: &Member, wanted: &[usize]) -> Vec<usize> {
         let holds = |place: &Place| match (place, member) {
             (Place::Window(recording, _), Member::Recording(name, _)) => recording == name,
@@ -185,7 +184,7 @@ impl SampleInput {
         wanted.filter(|&at| holds(&self.places[at])).collect()
     }
 
-    /// The samples at these places, all of the recording `name`, which lies in `file`.
+    /// Reads the samples at these indices, all from the recording `name` in `file`.
     fn windows<E: From<InputError>>(
         &self,
         name: &str,
@@ -235,7 +234,7 @@ impl SampleInput {
         Ok(())
     }
 
-    /// The sample in `file`, which is one.
+    /// Reads the single sample in `file`.
     fn sample<E: From<InputError>>(
         &self,
         format: Format,
@@ -302,12 +301,12 @@ fn format_of(sample: &SampleId) -> Format {
     }
 }
 
-/// What was left out of a file, if anything was that a user should know.
+/// Describes the omitted events of a file, if the user should know of them.
 fn left_out(file: &str, counts: &EventCounts) -> Option<String> {
     Some(format!("{file}: {}", counts.left_out()?))
 }
 
-/// Ready frames in memory.
+/// Ready-made frames in memory.
 struct Frames {
     counts: Vec<u32>,
     frames: usize,
@@ -315,7 +314,7 @@ struct Frames {
 }
 
 impl Frames {
-    /// Reads the frames of a file, which may take `room` bytes.
+    /// Reads the frames of a file, at most `room` bytes.
     fn read(bytes: &[u8], options: &ReadOptions, room: u64) -> Result<Self, SampleError> {
         let size = Cell::new((0, None));
         let expected = ReadyFrames {

@@ -1,4 +1,4 @@
-//! Animations: the frames of one sample one after another, or of several samples side by side.
+//! Animations of the frames of one sample, or of several samples side by side.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -13,22 +13,22 @@ use super::sheet::{GAP, grid_columns};
 use super::text::Text;
 use super::{Style, ViewError};
 
-/// Pixels of a line.
+/// Height of a line of text, in pixels.
 const LINE: u32 = 15;
-/// About how many pixels a frame is wide, alone and among others.
+/// Approximate width of a frame in pixels, for one clip and for several.
 const ALONE: u32 = 384;
 const AMONG_OTHERS: u32 = 256;
-/// A tile is at least so wide: captions want room.
+/// Minimum width of a tile in pixels, so that captions fit.
 const NARROWEST: u32 = 160;
 
-/// Clips that are shown at the same time, all from their first frame to their last.
+/// Clips that play simultaneously, each from its first frame to its last.
 #[derive(Debug)]
 pub struct Animation<'a, 'c, C> {
     tiles: Vec<Tile<'a, 'c, C>>,
     style: Style,
     frames: usize,
     columns: u32,
-    /// Width and height of the widest and the highest frame.
+    /// The largest width and the largest height of a frame.
     largest: (u32, u32),
     caption_lines: u32,
 }
@@ -40,10 +40,11 @@ struct Tile<'a, 'c, C> {
 }
 
 impl<'a, 'c, C: Copy + Into<u32>> Animation<'a, 'c, C> {
-    /// Of these clips. One with fewer frames than others shows each for as much longer.
+    /// Creates an animation of these clips. A clip with fewer frames than others shows each one for
+    /// proportionally longer.
     ///
     /// # Errors
-    /// Where there is no frame to show, or the picture would be too large.
+    /// Returns an error if there is no frame, or if the picture would be too large.
     pub fn new(clips: &'c [Clip<'a, C>], style: &Style) -> Result<Self, ViewError> {
         let text = Text::new(LINE);
         let side = if clips.len() == 1 {
@@ -83,15 +84,15 @@ impl<'a, 'c, C: Copy + Into<u32>> Animation<'a, 'c, C> {
         Ok(animation)
     }
 
-    /// How many frames there are to show.
+    /// Number of frames of the animation.
     pub fn frames(&self) -> usize {
         self.frames
     }
 
-    /// Frame `at` of all clips.
+    /// Draws frame `at` of all clips.
     ///
     /// # Errors
-    /// Where `at` is beyond the last.
+    /// Returns an error if `at` is beyond the last frame.
     pub fn picture(&self, at: usize) -> Result<Picture, ViewError> {
         if at >= self.frames {
             return Err(ViewError::Nothing);
@@ -101,7 +102,7 @@ impl<'a, 'c, C: Copy + Into<u32>> Animation<'a, 'c, C> {
         let (width, row) = (self.largest.0 + GAP, self.row(&text) as u32);
         for (place, tile) in (0..).zip(&self.tiles) {
             let x = GAP + place % self.columns * width;
-            // Titles end where the frames begin, whether or not others have more lines.
+            // Align the ends of all titles with the frames, however many lines each has.
             let missing = self.title_lines() - tile.title.len() as u32;
             let mut y = GAP + place / self.columns * row + missing * text.line();
             for line in &tile.title {
@@ -120,18 +121,19 @@ impl<'a, 'c, C: Copy + Into<u32>> Animation<'a, 'c, C> {
         Ok(page)
     }
 
-    /// Writes it as a GIF that begins anew at its end. Frame `at` is shown for `delay(at)`, rounded to the hundredths of
-    /// a second that a GIF can say; browsers show what is shorter than two of them for longer.
+    /// Writes an endlessly repeating GIF. Frame `at` is shown for `delay(at)`, rounded to
+    /// hundredths of a second, the unit of GIF. Browsers show frames of less than two hundredths
+    /// for longer.
     ///
     /// # Errors
-    /// Where `out` cannot be written.
+    /// Returns an error if `out` cannot be written.
     pub fn write_gif(
         &self,
         out: impl Write,
         delay: impl Fn(usize) -> Duration,
     ) -> Result<(), ViewError> {
         let page = self.page()?;
-        // A page is no larger than a GIF has room for.
+        // The page does not exceed the size limit of a GIF.
         let (width, height) = (page.width() as u16, page.height() as u16);
         let mut encoder =
             Encoder::new(out, width, height, &page.palette().concat()).map_err(io_error)?;
@@ -152,7 +154,7 @@ impl<'a, 'c, C: Copy + Into<u32>> Animation<'a, 'c, C> {
         Ok(out.flush()?)
     }
 
-    /// An empty page with room for all.
+    /// An empty page for all tiles.
     fn page(&self) -> Result<Picture, ViewError> {
         let row = self.row(&Text::new(LINE));
         let rows = (self.tiles.len() as u64).div_ceil(self.columns.into());
@@ -170,7 +172,7 @@ impl<'a, 'c, C: Copy + Into<u32>> Animation<'a, 'c, C> {
         lines.max().unwrap_or(0) as u32
     }
 
-    /// From one row of tiles to the next.
+    /// Distance between rows of tiles, in pixels.
     fn row(&self, text: &Text) -> u64 {
         let lines = self.title_lines() + self.caption_lines;
         u64::from(self.largest.1) + u64::from(lines * text.line() + 2 * GAP)

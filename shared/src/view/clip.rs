@@ -1,16 +1,18 @@
-//! What is to be seen of one sample.
+//! The frames of one sample, and their brightness at a given scale.
 
 use super::ViewError;
 use super::colours::{cell, level, level_of_square};
 use super::scale::Scale;
 use crate::event::{POLARITIES, SensorSize};
 
-/// The share of the cells with events that are shown in full, in percent: a few hot pixels must not dim all others.
+/// Percentage of the cells with events that are drawn at full strength, so that a few hot pixels do
+/// not dim all others.
 const FULL_PERCENT: u64 = 1;
-/// Counts that are told apart when the full one is looked for; no camera reaches it within a frame.
+/// Number of distinct counts in the histogram that determines the full-strength count. No camera
+/// reaches it within a frame.
 const TOLD_APART: usize = 1 << 16;
 
-/// Frames of one sample, and what stands beside them.
+/// Frames of one sample, with a title and captions.
 #[derive(Clone, Debug)]
 pub struct Clip<'a, C> {
     counts: &'a [C],
@@ -24,16 +26,19 @@ pub struct Clip<'a, C> {
 pub struct Scaled<'a, 'c, C> {
     clip: &'c Clip<'a, C>,
     scale: Scale,
-    /// The count that is shown in full, the same for all frames so that they can be compared.
+    /// The count drawn at full strength. It is the same for all frames, so that they are
+    /// comparable.
     top: u32,
 }
 
 impl<'a, C: Copy + Into<u32>> Clip<'a, C> {
-    /// Frames `[T, 2, H, W]` of a sensor of this size, polarity 0 being OFF. `title` are the parts of what is said of
-    /// all of them, `captions` of each: either one for each frame or none at all.
+    /// Creates a clip of frames `[T, 2, H, W]` of a sensor of this size, in which polarity 0 is
+    /// OFF. `title` holds the parts of the title; `captions` holds those of each frame's caption,
+    /// or is empty.
     ///
     /// # Errors
-    /// Where the counts are not whole frames, or there are not as many captions as frames.
+    /// Returns an error if the counts are not whole frames, or if the number of captions differs
+    /// from that of frames.
     pub fn new(
         counts: &'a [C],
         size: SensorSize,
@@ -58,7 +63,7 @@ impl<'a, C: Copy + Into<u32>> Clip<'a, C> {
         })
     }
 
-    /// T.
+    /// Number of frames, T.
     pub fn frames(&self) -> usize {
         self.counts.len() / self.size.frame_cells()
     }
@@ -68,19 +73,19 @@ impl<'a, C: Copy + Into<u32>> Clip<'a, C> {
         self.size
     }
 
-    /// What is said of frame `at`.
+    /// The parts of the caption of frame `at`.
     pub(super) fn caption(&self, at: usize) -> &[String] {
         self.captions.get(at).map_or(&[], Vec::as_slice)
     }
 
-    /// At `scale`.
+    /// Prepares the clip for drawing at `scale`.
     pub(super) fn scaled(&self, scale: Scale) -> Scaled<'a, '_, C> {
         let mut scaled = Scaled {
             clip: self,
             scale,
             top: 1,
         };
-        // How many cells hold each count, the last place for all that are larger.
+        // Histogram of counts; the last place is for all larger counts.
         let mut cells = vec![0_u64; TOLD_APART];
         for frame in 0..self.frames() {
             for count in scaled.binned(frame) {
@@ -111,17 +116,16 @@ impl<C: Copy + Into<u32>> Scaled<'_, '_, C> {
         self.scale.apply(self.clip.size)
     }
 
-    /// How often each pixel is repeated in either direction.
+    /// How often each pixel is repeated in each direction.
     pub fn repeated(&self) -> u32 {
         self.scale.repeated()
     }
 
-    /// The clip.
     pub fn clip(&self) -> &Clip<'_, C> {
         self.clip
     }
 
-    /// Indices of the colours of frame `at`, `[y, x]` of [`Scaled::bins`].
+    /// Palette indices of the colours of frame `at`, `[y, x]` of [`Scaled::bins`].
     pub fn cells(&self, at: usize) -> Vec<u8> {
         let counts = self.binned(at);
         let (off, on) = counts.split_at(counts.len() / POLARITIES as usize);

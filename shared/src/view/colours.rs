@@ -1,52 +1,51 @@
-//! Colours of events: one for each polarity, the stronger the more events, mixed where a pixel has both.
+//! Colours of events. Each polarity has a colour, stronger for more events; pixels with both
+//! polarities mix them.
 
 /// Levels of a polarity: 0 for no event, then from faint to full.
 pub const LEVELS: u8 = 12;
-/// Steps of text's edges from the page to the ink.
+/// Steps of the edges of text, from page to ink.
 const INKS: u8 = 16;
-/// The first of them in the palette, after the mixtures of both polarities.
+/// Palette index of the first of these steps, after the mixtures of both polarities.
 const FIRST_INK: u8 = LEVELS * LEVELS;
-/// How strong the faintest level is.
+/// Strength of the faintest level.
 const FAINTEST: f64 = 0.3;
 
-/// Colour of a pixel without events.
+/// Colour of pixels without events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Background {
-    /// Black.
     #[default]
     Black,
-    /// White.
     White,
 }
 
-/// Which colours ON and OFF have.
+/// The colours of ON and OFF events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scheme {
-    /// ON blue, OFF orange: of Okabe and Ito's colours, which the colour-blind tell apart
+    /// ON blue, OFF orange, from Okabe and Ito's palette for the colour-blind
     /// (<https://jfly.uni-koeln.de/color/>).
     #[default]
     Accessible,
-    /// ON blue, OFF green, as SpikingJelly 2.0's `play_frame`.
+    /// ON blue, OFF green, like SpikingJelly 2.0's `play_frame`.
     SpikingJelly,
 }
 
 /// The colours of a picture, in red, green and blue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Colours {
-    /// Pixels without events.
+    /// Colour of pixels without events.
     pub background: [u8; 3],
-    /// Pixels with ON events alone, as many as there are.
+    /// Full-strength colour of pixels with only ON events.
     pub on: [u8; 3],
-    /// Pixels with OFF events alone, as many as there are.
+    /// Full-strength colour of pixels with only OFF events.
     pub off: [u8; 3],
-    /// What lies around the frames.
+    /// Colour of the page around the frames.
     pub page: [u8; 3],
-    /// Text.
+    /// Colour of text.
     pub ink: [u8; 3],
 }
 
 impl Colours {
-    /// Those of a scheme on a background.
+    /// The colours of a scheme on a background.
     pub fn new(background: Background, scheme: Scheme) -> Self {
         let (on, off) = match (scheme, background) {
             (Scheme::Accessible, Background::Black) => ([86, 180, 233], [230, 110, 0]),
@@ -66,8 +65,8 @@ impl Colours {
         }
     }
 
-    /// Every colour of a picture, by index: first every mixture of a level of OFF with one of ON, then text's from the
-    /// page to the ink.
+    /// All colours of a picture by index: first every mixture of an OFF level with an ON level,
+    /// then those of text from page to ink.
     pub fn palette(&self) -> Vec<[u8; 3]> {
         let cells = (0..LEVELS).flat_map(|off| (0..LEVELS).map(move |on| self.mix(off, on)));
         let inks = (0..INKS).map(|step| {
@@ -77,7 +76,8 @@ impl Colours {
         cells.chain(inks).collect()
     }
 
-    /// The colour of a pixel with these levels of OFF and ON: what each takes from the background, or adds to it.
+    /// The colour of a pixel with these levels of OFF and ON. Each level moves the background
+    /// towards its own colour.
     pub fn mix(&self, off: u8, on: u8) -> [u8; 3] {
         let parts = [(strength(off), self.off), (strength(on), self.on)];
         blend(self.background, &parts)
@@ -89,20 +89,20 @@ pub fn cell(off: u8, on: u8) -> u8 {
     off.min(LEVELS - 1) * LEVELS + on.min(LEVELS - 1)
 }
 
-/// The levels of OFF and ON that an index stands for.
+/// The levels of OFF and ON of an index.
 pub fn levels(index: u8) -> (u8, u8) {
     (index / LEVELS, index % LEVELS)
 }
 
-/// Index of the colour of text that covers a pixel to this share; 0 is the page.
+/// Index of the colour of a pixel of which text covers this share; 0 is the page.
 pub fn ink(coverage: f32) -> u8 {
     let steps = f32::from(INKS - 1);
     FIRST_INK + (coverage.clamp(0.0, 1.0) * steps).round() as u8
 }
 
-/// The level of `count` events, where `top` are shown in full; `top` is at least 1.
+/// The level of `count` events if `top` events have full strength; `top` is at least 1.
 ///
-/// One event is seen at all, and of two counts up to `top` the larger is never fainter.
+/// A single event is visible, and of two counts up to `top` the larger is never fainter.
 pub fn level(count: u32, top: u32) -> u8 {
     match count {
         0 => 0,
@@ -114,8 +114,9 @@ pub fn level(count: u32, top: u32) -> u8 {
     }
 }
 
-/// The level of a square of pixels with `count` events, where `top` are shown in full: its share of them. Of many pixels
-/// some have noise, which [`level`] would make a carpet of.
+/// The level of a square of pixels with `count` events if `top` events have full strength: its
+/// share of `top`. [`level`] would make the noise visible everywhere, because most squares have
+/// some.
 pub fn level_of_square(count: u32, top: u32) -> u8 {
     let (count, top) = (u64::from(count.min(top)), u64::from(top));
     let steps = u64::from(LEVELS - 1);
@@ -157,8 +158,8 @@ mod tests {
         })
     }
 
-    /// What eyes without one kind of cone see: Machado, Oliveira and Fernandes, A Physiologically-based Model for
-    /// Simulation of Color Vision Deficiency (2009), severity 1.0.
+    /// Colours as seen without one kind of cone: Machado, Oliveira and Fernandes, A
+    /// Physiologically-based Model for Simulation of Color Vision Deficiency (2009), severity 1.0.
     const BLIND: [[[f64; 3]; 3]; 3] = [
         [
             [0.152286, 1.052583, -0.204868],
@@ -193,7 +194,7 @@ mod tests {
                         for b in &kinds[..i] {
                             let [a, b] = [a, b].map(|&(off, on)| seen(blind, colours.mix(off, on)));
                             let distance: f64 = a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum();
-                            // Of faint ones the light is a tenth.
+                            // Faint colours have a tenth of the light.
                             let least = if level == 1 { 0.02 } else { 0.2 };
                             assert!(
                                 distance.sqrt() > least,

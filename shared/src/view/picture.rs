@@ -1,4 +1,4 @@
-//! Pixels, and how they become a PNG.
+//! Pictures, and their encoding as PNG.
 
 use std::io::Write;
 
@@ -6,9 +6,9 @@ use super::ViewError;
 use super::clip::Scaled;
 use super::colours::{Colours, ink};
 
-/// The most pixels of a picture.
+/// Maximum number of pixels in a picture.
 pub const MAX_PIXELS: u64 = 1 << 27;
-/// The most pixels of a side: what a GIF has room for.
+/// Maximum number of pixels per side, the limit of GIF.
 pub const MAX_SIDE: u64 = 65_535;
 
 /// A picture of at most 256 colours.
@@ -20,24 +20,24 @@ pub struct Picture {
     pixels: Vec<u8>,
 }
 
-/// A picture of any colours.
+/// A picture with any colours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RgbPicture {
-    /// Pixels in x.
+    /// Width in pixels.
     pub width: u32,
-    /// Pixels in y.
+    /// Height in pixels.
     pub height: u32,
     /// Red, green and blue, `[y, x, 3]`.
     pub rgb: Vec<u8>,
 }
 
 impl Picture {
-    /// An empty page.
+    /// Creates an empty page.
     ///
     /// # Errors
-    /// Where it would be too large.
+    /// Returns an error if the page would be too large.
     pub(super) fn new(width: u64, height: u64, colours: &Colours) -> Result<Self, ViewError> {
-        // Sides first, or the product might overflow.
+        // Check the sides first, because the product might overflow.
         if width.max(height) > MAX_SIDE || width * height > MAX_PIXELS {
             return Err(ViewError::TooLarge { width, height });
         }
@@ -49,12 +49,12 @@ impl Picture {
         })
     }
 
-    /// Pixels in x.
+    /// Width in pixels.
     pub fn width(&self) -> u32 {
         self.width
     }
 
-    /// Pixels in y.
+    /// Height in pixels.
     pub fn height(&self) -> u32 {
         self.height
     }
@@ -75,20 +75,22 @@ impl Picture {
         self.pixels.iter().flat_map(colour).collect()
     }
 
-    /// Writes it as a PNG.
+    /// Writes the picture as a PNG.
     ///
     /// # Errors
-    /// Where `out` cannot be written.
+    /// Returns an error if `out` cannot be written.
     pub fn write_png(&self, out: impl Write) -> Result<(), ViewError> {
         let mut encoder = png::Encoder::new(out, self.width, self.height);
         encoder.set_color(png::ColorType::Indexed);
         encoder.set_palette(self.palette.concat());
-        // Indices that differ by one are not alike, so differences compress no better.
+        // Adjacent indices are not similar colours, so encoding differences does not improve
+        // compression.
         encoder.set_filter(png::Filter::NoFilter);
         write(encoder, &self.pixels)
     }
 
-    /// Text over a pixel, where there is one; overlapping glyphs do not erase each other.
+    /// Draws text over a pixel, if it is in the picture. Overlapping glyphs do not erase each
+    /// other.
     pub(super) fn darken(&mut self, x: u32, y: u32, ink: u8) {
         if x < self.width && y < self.height {
             let pixel = &mut self.pixels[y as usize * self.width as usize + x as usize];
@@ -96,7 +98,8 @@ impl Picture {
         }
     }
 
-    /// Draws frame `at` of `clip` with its upper left corner at this place. The picture must have room for it.
+    /// Draws frame `at` of `clip` with its upper left corner at `x`, `y`. The picture must have
+    /// room for it.
     pub(super) fn put<C: Copy + Into<u32>>(
         &mut self,
         x: u32,
@@ -121,10 +124,10 @@ impl Picture {
 }
 
 impl RgbPicture {
-    /// Writes it as a PNG.
+    /// Writes the picture as a PNG.
     ///
     /// # Errors
-    /// Where `out` cannot be written.
+    /// Returns an error if `out` cannot be written.
     pub fn write_png(&self, out: impl Write) -> Result<(), ViewError> {
         let mut encoder = png::Encoder::new(out, self.width, self.height);
         encoder.set_color(png::ColorType::Rgb);

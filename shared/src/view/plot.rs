@@ -1,4 +1,4 @@
-//! Events and duration of each frame, as bars.
+//! Plots the events and the duration of each frame as bars.
 
 use std::sync::Once;
 
@@ -13,30 +13,30 @@ use super::{Colours, ViewError};
 use crate::event::POLARITIES;
 
 const FONT: &str = "sans-serif";
-/// Width and height.
+/// Width and height in pixels.
 const SIZE: (u32, u32) = (1000, 640);
-/// Each pixel is the mean of so many in either direction: the drawing library sets letters at whole pixels, which looks
-/// ragged at this size.
+/// Factor of supersampling in each direction. The drawing library places letters at whole pixels,
+/// which looks ragged at this size.
 const FINER: u32 = 2;
-/// Up to so many frames each bar has room for a gap to the next.
+/// Maximum number of frames for which there are gaps between bars.
 const APART: usize = 120;
 
 type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
 
-/// One panel: bars `[frame][part]`, the parts of a bar one upon the other.
+/// A panel of bars `[frame][part]`, whose parts are stacked.
 struct Panel {
     title: String,
     unit: &'static str,
     bars: Vec<Option<Vec<f64>>>,
     colours: Vec<RGBColor>,
-    /// What is said where there is no bar.
+    /// Text shown if there are no bars.
     without: &'static str,
 }
 
-/// OFF and ON events of each frame, and how long each lasts; `title` says of which sample.
+/// Plots the OFF and ON events and the duration of each frame; `title` identifies the sample.
 ///
 /// # Errors
-/// Where the drawing library refuses.
+/// Returns an error if the drawing library reports one.
 pub fn plot(
     title: &[String],
     events: &[[u64; POLARITIES as usize]],
@@ -45,7 +45,7 @@ pub fn plot(
 ) -> Result<RgbPicture, ViewError> {
     static FONT_READY: Once = Once::new();
     FONT_READY.call_once(|| {
-        // It is a valid font; were it none, drawing text would fail and say so.
+        // If the built-in font were invalid, drawing text would report it.
         let _ = register_font(FONT, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT);
     });
     let longest = (0..events.len()).filter_map(|at| timing.duration_us(at));
@@ -92,7 +92,7 @@ pub fn plot(
     })
 }
 
-/// Means of squares of [`FINER`] pixels.
+/// Averages squares of [`FINER`] pixels.
 fn coarser(fine: &[u8]) -> Vec<u8> {
     let mut sums = vec![0_u32; (SIZE.0 * SIZE.1 * 3) as usize];
     let wide = (SIZE.0 * FINER * 3) as usize;
@@ -118,7 +118,7 @@ fn draw(
 ) -> Result<(), Box<dyn std::error::Error>> {
     let ink = rgb(colours.ink);
     let font = |size: u32| (FONT, size * FINER).into_font().color(&ink);
-    // Pixels of the picture, in pixels of what is drawn.
+    // Converts pixels of the picture to supersampled pixels.
     let pixels = |n: u32| (n * FINER) as i32;
     area.fill(&rgb(colours.background))?;
     let (heading, area) = area.split_vertically(pixels(44));
@@ -131,7 +131,7 @@ fn draw(
         let highest = panel.bars.iter().flatten().map(|bar| bar.iter().sum());
         let highest = highest.fold(0.0, f64::max);
         if highest <= 0.0 {
-            // Axes would be of nothing.
+            // There is nothing to scale axes to.
             let centre = font(19).pos(Pos::new(HPos::Center, VPos::Center));
             let (width, height) = area.dim_in_pixel();
             let middle = ((width / 2) as i32, (height / 2) as i32);
@@ -147,7 +147,7 @@ fn draw(
             .x_label_area_size(pixels(40))
             .y_label_area_size(pixels(92))
             .build_cartesian_2d(0.5..frames as f64 + 0.5, 0.0..highest * 1.08)?;
-        // A tick between two frames would be of none.
+        // A tick between two frames gets no label.
         let whole = |x: &f64| match x.fract() {
             0.0 => format!("{x}"),
             _ => String::new(),
@@ -190,7 +190,7 @@ fn rgb([red, green, blue]: [u8; 3]) -> RGBColor {
     RGBColor(red, green, blue)
 }
 
-/// A number at an axis: thousands apart, no more digits than it has.
+/// Formats a number of an axis with thousands separators and without trailing zeros.
 fn number(y: f64) -> String {
     if y.fract() != 0.0 {
         let text = format!("{y:.3}");
@@ -221,7 +221,7 @@ mod tests {
         assert_eq!(number(0.25), "0.25");
     }
 
-    /// Pixels of `colour` in the plot of one frame.
+    /// Number of pixels of `colour` in the plot.
     fn area_of(colour: [u8; 3], events: &[[u64; 2]], timing: &Timing) -> usize {
         let colours = Colours::new(Background::White, Scheme::Accessible);
         let plot = plot(&["a".to_owned()], events, timing, &colours).unwrap();

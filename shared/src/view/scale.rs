@@ -1,24 +1,25 @@
-//! How many pixels of the picture are one of the sensor, or how many of the sensor are one of the picture.
+//! The scale between sensor pixels and picture pixels.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::event::SensorSize;
 
-/// The largest factor either way.
+/// The largest factor in either direction.
 const MAX_FACTOR: u32 = 64;
 
-/// A whole factor, so that every pixel of the sensor is seen alike.
+/// An integer factor, so that all sensor pixels look alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
-    /// Each pixel of the sensor is a square of so many pixels.
+    /// Each sensor pixel becomes a square with this many pixels per side.
     Up(u32),
-    /// Each square of so many pixels of the sensor, its counts added, is one pixel.
+    /// Each square with this many sensor pixels per side becomes one pixel, with the sum of their
+    /// counts.
     Down(u32),
 }
 
 impl Scale {
-    /// The scale at which the longer side comes to about `side` pixels, and never to more.
+    /// The scale at which the longer side has about `side` pixels, and never more.
     pub fn to_fit(size: SensorSize, side: u32) -> Self {
         let longer = size.width.max(size.height).max(1);
         match side / longer {
@@ -27,7 +28,7 @@ impl Scale {
         }
     }
 
-    /// How many pixels of the sensor go into one side of a square.
+    /// Number of sensor pixels per side of a square.
     pub fn binned(self) -> u32 {
         match self {
             Self::Up(_) => 1,
@@ -35,7 +36,7 @@ impl Scale {
         }
     }
 
-    /// How often each side is repeated.
+    /// How often each pixel is repeated in each direction.
     pub fn repeated(self) -> u32 {
         match self {
             Self::Up(factor) => factor.max(1),
@@ -43,7 +44,7 @@ impl Scale {
         }
     }
 
-    /// Width and height of a frame of this size.
+    /// Scaled width and height of a frame of this size.
     pub fn apply(self, size: SensorSize) -> SensorSize {
         let side = |pixels: u32| {
             pixels

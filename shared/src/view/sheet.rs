@@ -1,4 +1,4 @@
-//! Contact sheets: the frames of one sample in a grid, or those of several samples in a row each.
+//! Contact sheets: the frames of one sample in a grid, or those of several samples in one row each.
 
 use super::clip::{Clip, Scaled};
 use super::picture::Picture;
@@ -6,33 +6,33 @@ use super::scale::Scale;
 use super::text::Text;
 use super::{Style, ViewError};
 
-/// Pixels around and between frames.
+/// Gap around and between frames, in pixels.
 pub const GAP: u32 = 8;
-/// Pixels of a line of a title and of a caption.
+/// Heights of a line of the title and of captions, in pixels.
 const TITLE: u32 = 17;
 const CAPTION: u32 = 13;
-/// About how many pixels a frame is wide, where there are few and where there are many.
+/// Approximate width of a frame in pixels, for few frames and for many.
 const OF_FEW: u32 = 256;
 const OF_MANY: u32 = 128;
-/// Up to so many frames are few.
+/// Maximum number of frames that count as few.
 const FEW: usize = 36;
-/// A page is at least so wide: titles want room.
+/// Minimum width of the page in pixels, so that titles fit.
 const NARROWEST: u32 = 256;
 
-/// Where the frames of one clip lie.
+/// The layout of the frames of one clip.
 struct Block<'a, 'c, C> {
     clip: Scaled<'a, 'c, C>,
     columns: u32,
     title: Vec<String>,
     captions: Vec<Vec<String>>,
-    /// Lines of the longest caption.
+    /// Number of lines of the longest caption.
     caption_lines: u32,
 }
 
-/// The frames of each clip: of one in a grid, of several in a row each.
+/// Draws the frames of one clip in a grid, or of several clips in one row each.
 ///
 /// # Errors
-/// Where there is no clip, or the picture would be too large.
+/// Returns an error if there is no clip, or if the picture would be too large.
 pub fn contact_sheet<C: Copy + Into<u32>>(
     clips: &[Clip<'_, C>],
     style: &Style,
@@ -73,7 +73,8 @@ pub fn contact_sheet<C: Copy + Into<u32>>(
     Ok(page)
 }
 
-/// Columns of a grid of `tiles` that is about as wide as high, and without a gap where that can be.
+/// Number of columns of a grid of `tiles` that is nearly square and, if possible, has no empty
+/// places.
 pub fn grid_columns(tiles: usize) -> u32 {
     let side = (tiles as f64).sqrt().ceil() as usize;
     let whole = (side..2 * side).find(|columns| tiles.is_multiple_of(*columns));
@@ -100,7 +101,7 @@ impl<'a, 'c, C: Copy + Into<u32>> Block<'a, 'c, C> {
         tile * u64::from(self.columns) - u64::from(GAP)
     }
 
-    /// From one row of tiles to the next.
+    /// Distance between rows of tiles, in pixels.
     fn row(&self, caption: &Text) -> u64 {
         u64::from(self.clip.size().height) + u64::from(caption.line() * self.caption_lines + GAP)
     }
@@ -110,7 +111,7 @@ impl<'a, 'c, C: Copy + Into<u32>> Block<'a, 'c, C> {
         u64::from(self.title.len() as u32 * title.line() + GAP) + rows * self.row(caption)
     }
 
-    /// Draws it with its upper edge at `y`, on a page that has room for it.
+    /// Draws the block with its upper edge at `y`, on a page that has room for it.
     fn draw(&self, page: &mut Picture, y: u32, title: &Text, caption: &Text) {
         let mut top = y;
         for line in &self.title {

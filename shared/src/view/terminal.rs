@@ -1,8 +1,9 @@
-//! Frames drawn with characters.
+//! Draws frames with characters.
 //!
-//! With colours a character is two pixels, one above the other, in the colours of the pictures. Without, a character of
-//! braille is eight pixels, and a dot is a pixel with events of either polarity: resolution for colour. Where the
-//! terminal is too narrow, several pixels of the sensor are one, their counts added.
+//! With colours, a character is two pixels, one above the other, in the colours of the pictures.
+//! Without colours, a braille character is eight pixels, and a dot is a pixel with events of either
+//! polarity: a higher resolution in place of colour. If the terminal is too narrow, the counts of
+//! several sensor pixels are added.
 
 use std::fmt::Write;
 
@@ -13,18 +14,18 @@ use super::timing::{Timing, duration};
 use super::{Colours, ViewError};
 use crate::event::POLARITIES;
 
-/// Characters a frame has at least, where the terminal is wide enough for more than one.
+/// Minimum width of a frame in characters, if the terminal has room for several frames.
 const LEAST: usize = 32;
-/// Characters of the longest bar.
+/// Length of the longest bar in characters.
 const BAR: usize = 40;
 const HALF_BLOCK: char = '\u{2580}';
 const BRAILLE: u32 = 0x2800;
 const RESET: &str = "\x1b[0m";
 
-/// What a terminal can show.
+/// The abilities of a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Paint {
-    /// Characters alone.
+    /// No colours.
     Plain,
     /// The 256 colours of xterm.
     Palette,
@@ -32,15 +33,15 @@ pub enum Paint {
     Rgb,
 }
 
-/// How many frames stand beside each other in so many columns of characters.
+/// Number of frames that fit side by side in this many columns of characters.
 pub fn frames_in(columns: usize) -> usize {
     ((columns + 1) / (LEAST + 1)).max(1)
 }
 
-/// The frames of the clips, one clip after the other, within `columns` characters.
+/// Draws the frames of the clips, one clip after the other, within `columns` characters.
 ///
 /// # Errors
-/// Where there is no clip.
+/// Returns an error if there is no clip.
 pub fn look<C: Copy + Into<u32>>(
     clips: &[Clip<'_, C>],
     columns: usize,
@@ -85,7 +86,7 @@ pub fn look<C: Copy + Into<u32>>(
     Ok(text)
 }
 
-/// Lines of a frame, each with the number of its characters.
+/// Lines of a frame, each with its width in characters.
 struct Tile {
     lines: Vec<(String, usize)>,
 }
@@ -103,7 +104,7 @@ fn tile<C: Copy + Into<u32>>(
         Paint::Plain => braille(&cells, width),
         _ => half_blocks(&cells, width, paint, colours),
     };
-    // As many of its parts as there is room for.
+    // Use as many parts as fit.
     let mut caption = String::new();
     for part in clip.clip().caption(at) {
         let between = if caption.is_empty() { "" } else { "  " };
@@ -132,7 +133,7 @@ fn half_blocks(
         let (upper, lower) = rows.split_at(width);
         let mut line = String::new();
         let mut last = None;
-        // Below the last row of an odd height lies background.
+        // Fill the row below an odd height with background.
         let lower = lower.iter().chain(std::iter::repeat(&0));
         for (&upper, &lower) in upper.iter().zip(lower) {
             let pair = [upper, lower].map(colour);
@@ -149,11 +150,12 @@ fn half_blocks(
     lines
 }
 
-/// The parameters that select a colour, in either kind of palette.
+/// The escape-code parameters that select a colour, in either palette.
 fn code([r, g, b]: [u8; 3], paint: Paint) -> String {
     match paint {
         Paint::Rgb => format!("2;{r};{g};{b}"),
-        // xterm's cube of 6 x 6 x 6 colours has 0, 95, 135, 175, 215, 255 in each direction.
+        // In xterm's cube of 6 x 6 x 6 colours, each channel has the values 0, 95, 135, 175, 215,
+        // 255.
         _ => {
             let step = |c: u8| match c {
                 0..48 => 0,
@@ -184,8 +186,8 @@ fn braille(cells: &[u8], width: usize) -> Vec<(String, usize)> {
     rows.collect()
 }
 
-/// Events and duration of each frame as a table, with bars for the durations, or for the events where durations are not
-/// known frame by frame.
+/// Returns a table of the events and duration of each frame. Its bars show the durations, or the
+/// events if the durations of single frames are unknown.
 pub fn table(events: &[[u64; POLARITIES as usize]], timing: &Timing) -> String {
     let durations = matches!(timing, Timing::Spans(_));
     let value = |at: usize| match durations {
@@ -215,16 +217,16 @@ pub fn table(events: &[[u64; POLARITIES as usize]], timing: &Timing) -> String {
     text
 }
 
-/// A bar of eighths of a character.
+/// A bar with a resolution of an eighth of a character.
 fn bar(share: f64) -> String {
     let eighths = (share.clamp(0.0, 1.0) * (BAR * 8) as f64).round() as u32;
     let mut bar = "\u{2588}".repeat((eighths / 8) as usize);
-    // From one eighth to seven the blocks stand one after another, the narrowest last.
+    // The blocks from seven eighths to one eighth are consecutive, the narrowest last.
     bar.extend(char::from_u32(0x2590 - eighths % 8).filter(|_| !eighths.is_multiple_of(8)));
     bar
 }
 
-/// A character that moves no cursor: names may come from anywhere.
+/// Replaces a control character, because names may come from anywhere.
 pub fn visible(c: char) -> char {
     if c.is_control() { '\u{fffd}' } else { c }
 }
@@ -298,7 +300,7 @@ mod tests {
                 .min_by_key(|&i| (STEPS[i] - i32::from(c)).abs())
                 .unwrap();
             let expected = format!("5;{}", 16 + nearest);
-            // Halfway between two either is right.
+            // Halfway between two steps, both are right.
             if STEPS
                 .iter()
                 .filter(|s| (**s - i32::from(c)).abs() == (STEPS[nearest] - i32::from(c)).abs())

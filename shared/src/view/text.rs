@@ -1,23 +1,23 @@
-//! Text in pictures, with a font of its own so that they are alike on every machine.
+//! Text in pictures, with a built-in font so that pictures are the same on every machine.
 
 use ab_glyph::{Font, FontRef, PxScale, ScaleFont, point};
 
 use super::colours;
 use super::picture::Picture;
 
-/// Between the parts of what is said.
+/// Separator of the parts of a text.
 const BETWEEN: &str = "   ";
 const CUT: char = '\u{2026}';
 
-/// Text of one height.
+/// Text of one size.
 pub struct Text {
-    /// `None` could only be where the font that is built in were none.
+    /// `None` only if the built-in font were invalid.
     font: Option<FontRef<'static>>,
     pixels: f32,
 }
 
 impl Text {
-    /// Text of so many pixels a line.
+    /// Creates text with this height in pixels.
     pub fn new(pixels: u32) -> Self {
         let font = FontRef::try_from_slice(epaint_default_fonts::UBUNTU_LIGHT);
         Self {
@@ -26,12 +26,12 @@ impl Text {
         }
     }
 
-    /// Pixels from line to line.
+    /// Distance between lines in pixels.
     pub fn line(&self) -> u32 {
         (self.pixels * 1.2).ceil() as u32
     }
 
-    /// Pixels that `text` is wide.
+    /// Width of `text` in pixels.
     pub fn width(&self, text: &str) -> u32 {
         let Some(font) = &self.font else { return 0 };
         let font = font.as_scaled(PxScale::from(self.pixels));
@@ -39,7 +39,7 @@ impl Text {
         text.chars().map(advance).sum::<f32>().ceil() as u32
     }
 
-    /// Draws `text` with its upper left corner at this place.
+    /// Draws `text` with its upper left corner at `x`, `y`.
     pub fn draw(&self, picture: &mut Picture, x: u32, y: u32, text: &str) {
         let Some(font) = &self.font else { return };
         let scaled = font.as_scaled(PxScale::from(self.pixels));
@@ -62,7 +62,8 @@ impl Text {
         }
     }
 
-    /// `parts` in lines of at most `width` pixels; a part that is too long for one is cut in its middle.
+    /// Arranges `parts` in lines of at most `width` pixels; a part that is too long for a line is
+    /// cut in the middle.
     pub fn lines(&self, parts: &[String], width: u32) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
         for part in parts {
@@ -78,13 +79,15 @@ impl Text {
         lines
     }
 
-    /// As [`Text::lines`], but leaves out a part that is too long for a line: half a number would mislead.
+    /// Like [`Text::lines`], but omits a part that is too long for a line, because half a number
+    /// would mislead.
     pub fn whole_lines(&self, parts: &[String], width: u32) -> Vec<String> {
         let fitting = parts.iter().filter(|part| self.width(part) <= width);
         self.lines(&fitting.cloned().collect::<Vec<_>>(), width)
     }
 
-    /// Both ends of `text`, where it is wider than `width`: names of samples differ at either.
+    /// Keeps both ends of `text` if it is wider than `width`, because names of samples differ at
+    /// either end.
     fn cut(&self, text: &str, width: u32) -> String {
         if self.width(text) <= width {
             return text.to_owned();

@@ -1,20 +1,20 @@
-//! When frames are, as far as it is known, and what is said of it beside them.
+//! The times of frames, as far as they are known, and their captions.
 
-/// The time that frames span. Times of frames count from the sample's first event, where the first frame begins.
+/// The times of frames, counted from the sample's first event, at which the first frame begins.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Timing {
-    /// First and last moment of each frame, in microseconds; `None` for frames without events.
+    /// First and last time of each frame, in microseconds; `None` for frames without events.
     Spans(Vec<Option<(i64, i64)>>),
-    /// Each frame lasts so many microseconds, whatever is in it.
+    /// Each frame has this fixed duration in microseconds.
     Fixed(u64),
-    /// All frames last equally long, and at most so many microseconds.
+    /// All frames have the same duration, at most this many microseconds.
     AtMost(f64),
-    /// Frames differ, and how is not known.
+    /// Frames differ in duration, but their times are unknown.
     Unknown,
 }
 
 impl Timing {
-    /// When frame `at` begins and ends, in microseconds after the sample's first event.
+    /// Start and end of frame `at`, in microseconds after the sample's first event.
     pub fn span_us(&self, at: usize) -> Option<(i64, i64)> {
         match self {
             Self::Spans(spans) => *spans.get(at)?,
@@ -26,7 +26,7 @@ impl Timing {
         }
     }
 
-    /// How long frame `at` lasts, in microseconds; for [`Timing::AtMost`] at most.
+    /// Duration of frame `at` in microseconds; for [`Timing::AtMost`] an upper limit.
     pub fn duration_us(&self, at: usize) -> Option<f64> {
         match self {
             Self::AtMost(us) => Some(*us),
@@ -37,7 +37,7 @@ impl Timing {
         }
     }
 
-    /// What must be said beside durations.
+    /// A note to show with the durations.
     pub fn note(&self) -> Option<String> {
         match self {
             Self::Spans(_) => None,
@@ -53,7 +53,7 @@ impl Timing {
     }
 }
 
-/// What is said of frame `at` of `frames`: its place, its events and, where it is known, its time.
+/// The caption of frame `at` of `frames`: its number, its events and, if known, its time.
 pub fn caption(at: usize, frames: usize, events: u64, timing: &Timing) -> Vec<String> {
     let unit = if events == 1 { "event" } else { "events" };
     let mut parts = vec![format!("{}/{frames}", at + 1), format!("{events} {unit}")];
@@ -64,7 +64,7 @@ pub fn caption(at: usize, frames: usize, events: u64, timing: &Timing) -> Vec<St
     parts
 }
 
-/// A duration in the unit that suits it.
+/// Formats a duration in a suitable unit.
 pub fn duration(us: f64) -> String {
     match us {
         ..1e3 => format!("{us:.0} us"),
@@ -73,7 +73,7 @@ pub fn duration(us: f64) -> String {
     }
 }
 
-/// At most so many decimals, none where they are all 0.
+/// Formats a number with `most` decimals, or none if they are all 0.
 fn decimals(value: f64, most: usize) -> String {
     let text = format!("{value:.most$}");
     match text.split_once('.') {

@@ -1,4 +1,4 @@
-//! The samples that are shown, read from a cache, a recording, a file of one sample, or the dataset.
+//! Reads the samples to show from a cache, a recording, a file of one sample, or the dataset.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,24 +19,22 @@ use crate::cli::ViewArgs;
 use crate::cli::options::{self, misuse};
 use crate::cli::progress::Bar;
 
-/// The samples that were asked for.
+/// The samples to show.
 pub struct Shown {
-    /// The input.
     pub path: PathBuf,
-    /// What the input is.
+    /// Type of the input.
     pub kind: &'static str,
-    /// How its recordings were read, and what decided that.
+    /// How its recordings were read, and the reason.
     pub recognised: Vec<String>,
-    /// Names of the classes by label.
+    /// Names of the classes, by label.
     pub label_names: Vec<String>,
-    /// The samples.
     pub samples: Vec<Viewed>,
 }
 
-/// Reads the samples that `args` ask for, each with at most `max_frames` frames to show.
+/// Reads the samples that `args` select, each with at most `max_frames` frames to show.
 ///
 /// # Errors
-/// If the input has no such sample or cannot be read.
+/// Returns an error if the input has no such sample or cannot be read.
 pub fn read(args: &ViewArgs, max_frames: usize) -> Result<Shown> {
     let wanted = wanted(args);
     let split = options::split_mode(&args.split);
@@ -91,7 +89,7 @@ pub fn read(args: &ViewArgs, max_frames: usize) -> Result<Shown> {
     })
 }
 
-/// Which samples `args` ask for. A name for each class is misuse.
+/// The samples that `args` select. A sample name with --each-class is misuse.
 fn wanted(args: &ViewArgs) -> Wanted {
     let sample = args.sample.as_deref().map_or(Which::Nth(0), Which::said);
     if let (Which::Named(name), true) = (&sample, args.each_class) {
@@ -110,26 +108,26 @@ fn wanted(args: &ViewArgs) -> Wanted {
     }
 }
 
-/// A bar of what is read of `input`.
+/// A progress bar for reading `input`.
 fn follow(what: &'static str, input: &SampleInput, progress: &Arc<Progress>) -> Bar {
     Bar::follow(what, input.bytes(), Arc::clone(progress))
 }
 
-/// What the dataset's folder has: the cache of this split, or else the archive.
+/// The default input in the data folder: the cache for this split if it exists, else the archive.
 fn by_convention(split: SplitMode) -> Result<PathBuf> {
     let folder = options::existing_data_folder()?;
     let cache = folder.join(split.file_name());
     Ok(if cache.is_file() { cache } else { folder })
 }
 
-/// A cache's frames are made already.
+/// Rejects options for recordings, because the frames of a cache are already made.
 fn refuse_options_of_recordings(args: &ViewArgs, path: &Path) {
     let given = [
         ("--frames", args.split.frames.is_some()),
         ("--split", args.split.split.is_some()),
         ("--duration", args.split.duration.is_some()),
     ];
-    // Without an input these options have found the cache.
+    // Without an input, these options have selected the cache.
     let given = given
         .iter()
         .find(|(_, given)| *given && args.input.is_some());
@@ -145,7 +143,7 @@ fn refuse_options_of_recordings(args: &ViewArgs, path: &Path) {
     }
 }
 
-/// What samples are made into on their way to be shown.
+/// Turns samples into frames to show.
 struct Viewing {
     split: SplitMode,
     split_is_said: bool,
@@ -247,7 +245,7 @@ impl Viewing {
     }
 }
 
-/// What is known of the times of frames that were made elsewhere, of a sample with this window.
+/// What is known about the times of frames that were made elsewhere, for a sample with this window.
 fn timing(split: SplitMode, window: (i64, i64)) -> Timing {
     match split {
         SplitMode::Duration { us } => Timing::Fixed(us),

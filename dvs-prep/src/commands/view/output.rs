@@ -1,4 +1,4 @@
-//! A picture's file, written whole or not at all.
+//! Writes the file of a picture completely or not at all.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
@@ -10,13 +10,14 @@ use dvs_shared::view::ViewError;
 
 use crate::commands::stale_files;
 
-/// How the files of each ending begin.
+/// The first bytes of the files with each extension.
 const SIGNATURES: [(&str, &[u8]); 2] = [("png", b"\x89PNG\r\n\x1a\n"), ("gif", b"GIF8")];
 
-/// Refuses to replace what is no picture of this kind: it was named by mistake.
+/// Refuses to replace a file that is not a picture of this type, as it was probably named by
+/// mistake.
 ///
 /// # Errors
-/// Where there is such a file.
+/// Returns an error if there is such a file.
 pub fn may_be_replaced(path: &Path) -> Result<()> {
     let metadata = match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -40,15 +41,15 @@ pub fn may_be_replaced(path: &Path) -> Result<()> {
     )
 }
 
-/// Writes `path` with `write`; what has the name already stays until the new one is whole.
+/// Writes `path` with `write`. An existing file stays until the new one is complete.
 ///
 /// # Errors
-/// Where it cannot be written; nothing is left then.
+/// Returns an error if the file cannot be written; nothing is left in that case.
 pub fn write(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<File>) -> Result<(), ViewError>,
 ) -> Result<()> {
-    // The file a link names is what is meant, not the link.
+    // A link means the file that it points to.
     let path: PathBuf = match path.is_symlink() {
         true => path.canonicalize().unwrap_or_else(|_| path.to_owned()),
         false => path.to_owned(),

@@ -1,4 +1,4 @@
-//! What is said of the samples that are shown.
+//! Describes the samples that are shown.
 
 use std::fs;
 use std::io::{self, Write};
@@ -15,20 +15,19 @@ use super::input::Shown;
 use super::sample::Viewed;
 use crate::cli::report::{grouped, line, size};
 
-/// Everything, as one JSON object.
+/// The JSON object: the input, the samples and the picture.
 #[derive(Debug, Serialize)]
 pub struct Said {
     input: String,
     input_kind: &'static str,
-    /// How recordings were read, and what decided that.
+    /// How recordings were read, and the reason.
     recognised: Vec<String>,
-    /// `null` where nothing is written.
+    /// `null` if no picture is written.
     #[serde(rename = "picture")]
     pub written: Option<Written>,
     samples: Vec<OfSample>,
 }
 
-/// A picture that was written.
 #[derive(Debug, Serialize)]
 pub struct Written {
     kind: &'static str,
@@ -44,14 +43,14 @@ struct OfSample {
     label: Option<u8>,
     label_name: String,
     set: Option<&'static str>,
-    /// Its place in the set, from 0; `null` where it was found by its name alone.
+    /// Index in the set, from 0; `null` if the sample was found by its name alone.
     index: Option<usize>,
     split_by: &'static str,
     duration_us: u64,
     start_us: i64,
     end_us: i64,
     events: u64,
-    /// Frames of the picture or the look.
+    /// Frames shown in the picture or in the terminal.
     frames_shown: Vec<usize>,
     frames: Vec<OfFrame>,
     #[serde(skip)]
@@ -62,13 +61,12 @@ struct OfSample {
 struct OfFrame {
     events_off: u64,
     events_on: u64,
-    /// Microseconds after the sample's first event; `null` where they are not known.
+    /// Microseconds after the sample's first event; `null` if unknown.
     start_us: Option<i64>,
     end_us: Option<i64>,
 }
 
 impl Written {
-    /// A picture at `path`.
     pub fn new(kind: &'static str, path: &Path, width: u32, height: u32) -> Self {
         Self {
             kind,
@@ -81,7 +79,6 @@ impl Written {
 }
 
 impl Said {
-    /// Of these samples.
     pub fn new(shown: &Shown) -> Self {
         let samples = shown.samples.iter();
         Self {
@@ -95,7 +92,7 @@ impl Said {
         }
     }
 
-    /// As text.
+    /// Writes the description as text.
     pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let shown = |text: &str| text.chars().map(visible).collect::<String>();
         line(out, self.input_kind, &shown(&self.input))?;
@@ -128,7 +125,6 @@ impl Said {
     }
 }
 
-/// So many events.
 fn events(number: u64) -> String {
     match number {
         1 => counted(1, "event"),

@@ -1,4 +1,4 @@
-//! One sample as it is shown: some of its frames, and the events and time of all.
+//! A sample to show: some of its frames, and the events and times of all frames.
 
 use dvs_shared::SplitMode;
 use dvs_shared::event::SensorSize;
@@ -8,32 +8,31 @@ use dvs_shared::view::{Clip, Timing, ViewError, caption, duration};
 use super::Kind;
 use crate::cli::report::grouped;
 
-/// Bytes of the frames that are held in memory to be shown, of all samples.
+/// Memory limit in bytes for the shown frames of all samples.
 const MAX_BYTES: usize = 384 << 20;
 
-/// A sample that was read.
 #[derive(Clone, Debug)]
 pub struct Viewed {
     pub listed: Listed,
     pub split: SplitMode,
     pub size: SensorSize,
-    /// T.
+    /// Number of frames, T.
     pub frames: usize,
-    /// Which frames are shown, in order.
+    /// Indices of the frames that are shown, in order.
     pub shown: Vec<usize>,
-    /// Their counts, `[shown, 2, H, W]`.
+    /// Counts of the shown frames, `[shown, 2, H, W]`.
     pub counts: Vec<u32>,
     /// OFF and ON events of every frame.
     pub events: Vec<[u64; 2]>,
-    /// When every frame is.
+    /// When each frame begins and ends.
     pub timing: Timing,
     /// First microsecond of its window.
     pub start_us: i64,
-    /// First microsecond after it.
+    /// First microsecond after its window.
     pub end_us: i64,
 }
 
-/// Takes the frames of a sample one by one and keeps those that are shown.
+/// Takes the frames of a sample one by one and keeps those to show.
 pub struct Collector {
     size: SensorSize,
     shown: Vec<usize>,
@@ -42,7 +41,7 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// For a sample of `frames` frames, of which at most `max_frames` are shown, one of `samples` samples.
+    /// For one of `samples` samples; it has `frames` frames, and at most `max_frames` are shown.
     pub fn new(size: SensorSize, frames: usize, max_frames: usize, samples: usize) -> Self {
         let room = MAX_BYTES / samples.max(1) / (size.frame_cells() * size_of::<u32>()).max(1);
         let shown = evenly(frames, max_frames.min(room.max(1)));
@@ -69,7 +68,6 @@ impl Collector {
         self.events.push(events);
     }
 
-    /// What came of it.
     pub fn finish(
         self,
         listed: Listed,
@@ -92,7 +90,8 @@ impl Collector {
     }
 }
 
-/// At most `most` of `frames` frames, evenly spaced, the first and the last among them; one alone is the middle one.
+/// At most `most` of `frames` frames, evenly spaced, including the first and the last. If `most` is
+/// 1, only the middle frame.
 fn evenly(frames: usize, most: usize) -> Vec<usize> {
     match most {
         0 => Vec::new(),
@@ -103,17 +102,17 @@ fn evenly(frames: usize, most: usize) -> Vec<usize> {
 }
 
 impl Viewed {
-    /// Events of all frames.
+    /// Number of events in all frames.
     pub fn total(&self) -> u64 {
         self.events.iter().flatten().sum()
     }
 
-    /// Microseconds of its window.
+    /// Duration of the window in microseconds.
     pub fn span_us(&self) -> f64 {
         self.end_us as f64 - self.start_us as f64
     }
 
-    /// What is said of the sample beside its pictures.
+    /// The title of the sample's pictures.
     pub fn title(&self, names: &[String]) -> Vec<String> {
         let how = match self.split {
             SplitMode::Duration { us } => format!("frames of {}", duration(us as f64)),
@@ -133,7 +132,8 @@ impl Viewed {
         ]
     }
 
-    /// Its frames with what is said of each, alone or `among_others`.
+    /// The frames to show with their captions. `among_others` adds the class to captions in the
+    /// terminal.
     pub fn clip(
         &self,
         kind: Kind,
@@ -144,14 +144,14 @@ impl Viewed {
             let events = self.events[at].iter().sum();
             let mut parts = caption(at, self.frames, events, &self.timing);
             if kind == Kind::Look && among_others {
-                // A look has no title.
+                // Frames in the terminal have no title.
                 parts.insert(0, name_of(self.listed.label, names));
             }
             parts
         });
         let mut title = self.title(names);
         if kind == Kind::Animation {
-            // What changes is said below each frame.
+            // The caption below each frame gives the rest.
             title.truncate(2);
         }
         Clip::new(&self.counts, self.size, title, captions.collect())

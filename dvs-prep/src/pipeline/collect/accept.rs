@@ -1,4 +1,5 @@
-//! One recording or sample as it comes: whether there is room for it, and where its bytes go until it can be worked on.
+//! Accepts a recording or sample: checks that there is room for it, and stores its bytes until it
+//! can be worked on.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -22,7 +23,7 @@ impl<'a> Intake<'a> {
     }
 
     fn too_large(&mut self, member: &Member, format: Format, size: u64) -> bool {
-        // The limit is said in terms of the file, which the user can look at.
+        // The message gives the limit as a file size, because the user can check that.
         let taken = self.memory(format, size);
         if taken <= self.limits.recording {
             return false;
@@ -88,7 +89,7 @@ impl<'a> Intake<'a> {
         {
             return Ok(None);
         }
-        // The first bytes tell the format, and the format how much memory it takes.
+        // The first bytes give the format, and the format gives the required memory.
         let mut start = Vec::with_capacity(FIRST_BYTES);
         let mut content = match content {
             Content::File(path) => {
@@ -107,11 +108,11 @@ impl<'a> Intake<'a> {
             return Ok(None);
         }
         let labelled = match self.labels.get(recording) {
-            // Its label file is among the problems.
+            // The problem with its label file is already recorded.
             Some(None) => return Ok(None),
             labels => labels.is_some(),
         };
-        // Memory is asked for before anything is read into it.
+        // Memory is borrowed before anything is read into it.
         let loan = labelled.then(|| self.budget.borrow(self.memory(format, size)));
         let source = match &mut content {
             Content::File(path) => Source::File(std::mem::take(path), size),

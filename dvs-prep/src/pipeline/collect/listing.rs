@@ -1,5 +1,5 @@
-//! What was taken in, once everything has been read: which recordings and samples there are, which are listed, and what
-//! does not go together.
+//! Queries on the complete intake: which recordings and samples exist, which are listed, and which
+//! contradict each other.
 
 use dvs_shared::Set;
 use dvs_shared::archive::{Member, SampleId};
@@ -11,28 +11,28 @@ use crate::input::error::{Problem, Shortcoming};
 use crate::input::fingerprint;
 
 impl Intake<'_> {
-    /// The recording that was read whole last.
+    /// The last recording that was read completely.
     pub fn latest(&self) -> Option<&String> {
         self.latest.as_ref()
     }
 
-    /// Recordings that are there without labels.
+    /// Recordings that have no labels.
     pub fn without_labels(&self) -> impl Iterator<Item = &String> {
         self.waiting.keys()
     }
 
-    /// Whether the archive held this recording, whole or not.
+    /// Whether the archive has this recording, even if it is incomplete.
     pub fn has_recording(&self, recording: &str) -> bool {
         self.samples.contains_key(recording) || self.file_seen(recording).is_some()
     }
 
-    /// The file of a recording, if the archive held one.
+    /// The file of a recording, if the archive has one.
     pub(super) fn file_seen(&self, recording: &str) -> Option<Member> {
         let files = Ending::ALL.map(|ending| Member::Recording(recording.to_owned(), ending));
         files.into_iter().find(|file| self.seen.contains(file))
     }
 
-    /// The name of a recording's or a sample's file.
+    /// The file name of a recording or sample.
     pub fn file_of(&self, recording: &str) -> String {
         if let Some(sample) = self.samples.get(recording) {
             return sample.file_name();
@@ -41,14 +41,14 @@ impl Intake<'_> {
         self.file_seen(recording).unwrap_or_else(usual).file_name()
     }
 
-    /// Whether the input is files of one sample each.
+    /// Whether the input consists of files of one sample each.
     pub fn holds_samples(&self) -> bool {
         let is_stray = |member: &Member| matches!(member, Member::Stray(_));
         !self.samples.is_empty() || self.seen.iter().any(is_stray)
     }
 
-    /// Lists the samples that have files of their own, where no trial list lists recordings: once everything has been
-    /// read. They stand in order of their names, then of their labels.
+    /// Lists the samples that have their own files, unless the input has only recordings. Call this
+    /// after everything has been read. The samples are sorted by name, then by label.
     pub fn list_samples(&mut self) {
         let has_recordings = |m: &Member| matches!(m, Member::Trials(_) | Member::Recording(..));
         if self.samples.is_empty() && self.seen.iter().any(has_recordings) {
@@ -85,12 +85,12 @@ impl Intake<'_> {
         }
     }
 
-    /// Names of the classes.
     pub fn classes(&self) -> Vec<String> {
         self.mapping.clone().unwrap_or_else(gestures)
     }
 
-    /// Labels beyond the classes, each with the recording or sample it is of: once everything has been read.
+    /// Labels that exceed the classes, each with the recording or sample that it belongs to. Call
+    /// this after everything has been read.
     pub fn beyond_classes(&self) -> Vec<Shortcoming> {
         let classes = self.classes().len();
         let mut problems: Vec<Shortcoming> = Vec::new();
@@ -114,12 +114,13 @@ impl Intake<'_> {
         problems
     }
 
-    /// What a user should know.
+    /// Notes for the user.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
 
-    /// The names of all files that `lists` call for, those among them that there may be under either of two names too.
+    /// The names of all files that `lists` require. If a file may have one of two names, both are
+    /// included.
     pub fn files_of<'b>(&self, lists: impl Iterator<Item = &'b String>) -> Vec<String> {
         let mut recordings = Vec::new();
         let mut files = Vec::new();
@@ -136,8 +137,9 @@ impl Intake<'_> {
         files
     }
 
-    /// Everything that is wrong so far, each with the recording it is of, `found` by others included, but for
-    /// recordings that no list names: what is left out need not be right, wherever in the archive the lists stand.
+    /// Takes all problems so far and those in `found`, each with the recording that it concerns.
+    /// Problems of recordings that no list names are dropped, because these recordings are left
+    /// out.
     pub fn take_problems(
         &mut self,
         found: Vec<(String, Problem)>,
@@ -156,7 +158,7 @@ impl Intake<'_> {
         problems
     }
 
-    /// Whether a list names this recording, or might.
+    /// Whether a list names this recording, or a list that has not been read might.
     pub fn is_listed(&self, recording: &str) -> bool {
         self.lists.iter().any(|list| match list {
             Some(list) => list.iter().any(|r| r == recording),
@@ -164,7 +166,7 @@ impl Intake<'_> {
         })
     }
 
-    /// Recordings of the archive that no list names.
+    /// Recordings in the archive that no list names.
     pub fn unlisted(&self) -> Vec<String> {
         let recordings = self.seen.iter().filter_map(|member| match member {
             Member::Recording(recording, _) if !self.is_listed(recording) => {
@@ -177,7 +179,7 @@ impl Intake<'_> {
         unlisted
     }
 
-    /// Whether the archive held this trial list.
+    /// Whether the archive has this trial list.
     pub fn has_list(&self, set: Set) -> bool {
         self.seen.contains(&Member::Trials(set))
     }

@@ -1,4 +1,4 @@
-//! What can be worked on, and the bounds on what is held until then.
+//! Recordings and samples that are ready for work, and limits on what is held until then.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,37 +11,32 @@ use thiserror::Error;
 use super::source::Source;
 use crate::pipeline::memory_budget::Loan;
 
-/// The most members of the dataset an archive is believed to hold; the real one has 246. What is noted of each takes
-/// some hundred bytes.
+/// Maximum number of dataset members in an archive; the real one has 246. Each takes some hundred
+/// bytes of bookkeeping.
 pub(super) const MAX_MEMBERS: usize = 1 << 16;
 
-/// Why the rest of the archive cannot be taken in, damaged or not.
+/// Why the rest of the archive cannot be read, even if it is undamaged.
 #[derive(Debug, Error)]
 pub enum IntakeError {
-    /// The file for recordings that memory has no room for cannot be written.
+    /// The spill file, for recordings that do not fit into memory, cannot be written.
     #[error("the spill file in {folder}: {source}")]
     Spill {
-        /// Where it lies.
         folder: PathBuf,
-        /// The file system's reason.
+        /// Error of the file system.
         source: io::Error,
     },
-    /// More members than any dataset has.
+    /// The archive has more members than any dataset.
     #[error("it holds more than {MAX_MEMBERS} recordings, label files and trial lists")]
     TooManyMembers,
 }
 
-/// A recording or a sample that can be worked on.
+/// A recording or a sample that is ready for work.
 pub struct Ready<'a> {
-    /// What it is.
     pub member: Member,
-    /// What its bytes are.
     pub format: Format,
-    /// Its bytes.
     pub source: Source,
-    /// Which samples it gives.
     pub task: Task,
-    /// The memory it is counted for.
+    /// The memory borrowed for it.
     pub loan: Loan<'a>,
 }
 
@@ -49,19 +44,19 @@ pub struct Ready<'a> {
 pub enum Task {
     /// The windows of a recording.
     Windows(Vec<Window>),
-    /// All of it is one sample.
+    /// The whole file is one sample.
     Whole(SampleId),
 }
 
-/// Bounds on what is held.
+/// Limits on what is held.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes of recordings that wait in memory for their labels; beyond it they wait in a file.
+    /// Bytes of recordings that wait in memory for their labels. Beyond this they wait in a file.
     pub waiting: u64,
-    /// Bytes of memory that work on one recording takes.
+    /// Bytes of memory for the work on one recording.
     pub recording: u64,
-    /// Bytes that what is compressed may become at least, however small its file is.
+    /// Inflated size in bytes that is allowed even for a small compressed file.
     pub inflated: u64,
-    /// How recordings are read, which decides how much memory they take.
+    /// How recordings are read, which determines how much memory they take.
     pub read: ReadOptions,
 }

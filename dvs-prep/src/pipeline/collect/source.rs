@@ -1,4 +1,4 @@
-//! Where the bytes of a recording wait until they are worked on.
+//! Stores the bytes of a recording until it can be worked on.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,11 +11,10 @@ use crate::pipeline::memory_budget::Buffers;
 
 /// Where a recording's bytes are.
 pub enum Source {
-    /// In memory.
     Memory(Vec<u8>),
-    /// In a file of the extracted folder, of this many bytes.
+    /// In a file of the extracted folder, with this length.
     File(PathBuf, u64),
-    /// In the spill file.
+    /// In the spill file, at this offset and with this length.
     Spilled(Arc<File>, u64, u64),
 }
 
@@ -27,10 +26,10 @@ impl Source {
         }
     }
 
-    /// The bytes themselves.
+    /// Reads the bytes.
     ///
     /// # Errors
-    /// Where the file cannot be read, or no longer has the length it had.
+    /// Returns an error if the file cannot be read or its length has changed.
     pub fn load(self, buffers: &Buffers) -> Result<Vec<u8>, Problem> {
         match self {
             Self::Memory(bytes) => Ok(bytes),
@@ -58,7 +57,8 @@ impl Source {
     }
 }
 
-/// Exactly `length` bytes of `stream`, and its end: a container holds a member's checksum against its bytes there.
+/// Reads exactly `length` bytes of `stream` up to its end: a container verifies a member's checksum
+/// only there.
 pub(super) fn read_whole(
     stream: &mut dyn Read,
     length: u64,
@@ -74,7 +74,7 @@ pub(super) fn read_whole(
     Ok(bytes)
 }
 
-/// Whether `stream`, of which `length` bytes have been read, ends there.
+/// Checks that `stream` ends after the `length` bytes that have been read.
 pub(super) fn at_its_end(stream: &mut dyn Read, length: u64) -> io::Result<()> {
     let mut more = [0];
     loop {

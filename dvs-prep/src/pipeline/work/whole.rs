@@ -1,4 +1,4 @@
-//! The work on a file that is one sample: its events, or its ready frames.
+//! Works on a file that is one sample: its events, or its ready frames.
 
 use std::cell::RefCell;
 use std::time::Instant;
@@ -21,7 +21,7 @@ use crate::input::error::Problem;
 use crate::pipeline::step_times::Step;
 
 impl Work<'_> {
-    /// A file that is one sample.
+    /// Makes the sample of a file.
     pub(super) fn whole(
         &self,
         id: &SampleId,
@@ -89,7 +89,7 @@ impl Work<'_> {
         })
     }
 
-    /// A sample whose frames are there already.
+    /// Makes the sample of a file with ready frames.
     fn ready_frames(&self, id: &SampleId, bytes: &[u8]) -> Result<Finished, Problem> {
         let (file, settings) = (id.file_name(), &self.settings);
         if self.sink.is_some() {
@@ -139,7 +139,7 @@ impl Work<'_> {
         let Some(chunks) = chunks.into_inner() else {
             return Err(Problem::ReadyFrames { file });
         };
-        // A sample of a fixed duration has its number of frames behind its name.
+        // The file name of a sample with frames of fixed duration ends in the number of frames.
         let suffix = format!("_{frames}");
         let name = match split {
             SplitMode::Duration { .. } => id.name.strip_suffix(&suffix).unwrap_or(&id.name),

@@ -1,10 +1,10 @@
-//! What of FlatBuffers AEDAT 4 needs: a root table, numbers, bytes and a vector of structs in it, each looked up only
-//! where it lies in the buffer.
+//! The part of FlatBuffers that AEDAT 4 needs: a root table with numbers, bytes and a vector of
+//! structs. Every access is checked against the buffer's bounds.
 //!
-//! Format: <https://flatbuffers.dev/internals/>. Offsets are unsigned and lead forward, but for a table's, which leads to
-//! its list of fields and is signed.
+//! Format: <https://flatbuffers.dev/internals/>. Offsets are unsigned and point forward, except a
+//! table's offset to its list of fields, which is signed.
 
-/// A buffer, without the size that may stand before it.
+/// A buffer without the size that may precede it.
 #[derive(Clone, Copy)]
 pub(super) struct Buffer<'a>(pub &'a [u8]);
 
@@ -17,7 +17,6 @@ pub(super) struct Table<'a> {
 }
 
 impl<'a> Buffer<'a> {
-    /// The table that everything hangs on.
     pub(super) fn root(self) -> Option<Table<'a>> {
         let at = self.u32(0)? as usize;
         let back = i32::from_le_bytes(self.array(at)?);
@@ -41,7 +40,7 @@ impl<'a> Buffer<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// Where the field of this number lies; `None` where it was left at its default.
+    /// Position of the field `number`; `None` if the field has its default value.
     pub(super) fn field(&self, number: usize) -> Option<usize> {
         let place = 4 + 2 * number;
         if place + 2 > self.fields_length {
@@ -72,7 +71,7 @@ impl<'a> Table<'a> {
         Some(bytes.as_chunks().0)
     }
 
-    /// Where a vector's elements begin, and how many there are.
+    /// Position of a vector's first element, and the number of elements.
     fn vector(&self, at: usize) -> Option<(usize, usize)> {
         let vector = at.checked_add(self.buffer.u32(at)? as usize)?;
         Some((vector.checked_add(4)?, self.buffer.u32(vector)? as usize))

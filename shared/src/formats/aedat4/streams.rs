@@ -1,4 +1,5 @@
-//! Which streams a recording has: a tree of nodes in XML, in which every stream is a node with its number for a name.
+//! The streams of a recording: a tree of XML nodes, in which a stream is a node named by its
+//! number.
 
 use std::collections::BTreeSet;
 
@@ -13,20 +14,18 @@ const MAX_NODES: u32 = 20_000;
 /// A stream of events.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Stream {
-    /// Its number.
     pub id: i32,
-    /// The camera's pixels, if they are said.
+    /// Size of the camera, if it is known.
     pub sensor: Option<SensorSize>,
-    /// The camera's name, if it is said, as `DAVIS346_00000499`.
+    /// Name of the camera, if it is known, such as `DAVIS346_00000499`.
     source: Option<String>,
 }
 
-/// The streams of a recording.
 #[derive(Debug)]
 pub(super) struct Streams {
-    /// Those of events.
+    /// Streams of events.
     events: Vec<Stream>,
-    /// The numbers of all.
+    /// Numbers of all streams.
     all: BTreeSet<i32>,
 }
 
@@ -37,7 +36,7 @@ impl Streams {
             nodes_limit: MAX_NODES,
             ..ParsingOptions::default()
         };
-        // DV ends the text with a zero now and then.
+        // DV sometimes ends the text with a zero byte.
         let description = description.trim_end_matches('\0');
         let document = Document::parse_with_options(description, options)
             .map_err(|e| Aedat4Error::Header(format!("its description is no XML: {e}")))?;
@@ -59,12 +58,11 @@ impl Streams {
         Ok(streams)
     }
 
-    /// Whether there is a stream of this number.
     pub(super) fn has(&self, id: i32) -> bool {
         self.all.contains(&id)
     }
 
-    /// The stream of events that is asked for by its number, or else the only one.
+    /// The stream of events with the number `asked`, or else the only one.
     pub(super) fn choose(&self, asked: Option<i32>) -> Result<&Stream, Aedat4Error> {
         if let Some(asked) = asked {
             let found = self.events.iter().find(|s| s.id == asked);
@@ -83,7 +81,7 @@ impl Streams {
         }
     }
 
-    /// The streams of events, as `0 (346 x 260 pixels, DAVIS346_00000499), 4`.
+    /// Lists the streams of events: `0 (346 x 260 pixels, DAVIS346_00000499), 4`.
     fn in_words(&self) -> String {
         const SHOWN: usize = 10;
         if self.events.is_empty() {
@@ -119,9 +117,9 @@ impl Stream {
         }
     }
 
-    /// The camera, as words that follow its size.
+    /// Names the camera in words that follow its size.
     pub(super) fn camera(&self) -> String {
-        // What follows the model is the serial number.
+        // The serial number follows the model.
         let model = self
             .source
             .as_deref()

@@ -1,15 +1,15 @@
-//! What stands before the elements: a dictionary in Python's notation, of which NumPy writes three keys.
+//! The header: a dictionary in Python's notation. NumPy writes three keys.
 
 use std::io::Read;
 
 use super::{MAGIC, NpyError};
 
-/// The longest header that is read, in bytes; NumPy's own have 118.
+/// Most bytes of a header. NumPy's own have 118.
 pub(super) const MAX_HEADER: usize = 4096;
-/// The most dimensions; frames have five.
+/// Most dimensions of an array.
 const MAX_DIMENSIONS: usize = 8;
 
-/// What an element is.
+/// The type of an element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Bool,
@@ -24,9 +24,8 @@ pub(in crate::formats) struct Header {
     pub(super) kind: Kind,
     pub(super) width: usize,
     pub(super) little: bool,
-    /// Whether the first index runs fastest.
+    /// Whether the first index varies fastest.
     pub fortran: bool,
-    /// Its shape.
     pub shape: Vec<u64>,
 }
 
@@ -60,7 +59,7 @@ impl Header {
         Self::parse(&text).ok_or_else(|| NpyError::Header(text.trim_end().to_owned()))?
     }
 
-    /// `None` where it is no such dictionary.
+    /// Returns `None` if the text is not such a dictionary.
     fn parse(text: &str) -> Option<Result<Self, NpyError>> {
         let mut rest = text.trim().strip_prefix('{')?;
         let (mut descr, mut fortran, mut shape) = (None, None, None);
@@ -76,7 +75,7 @@ impl Header {
             rest = after.trim_start().strip_prefix(':')?.trim_start();
             match key {
                 "descr" => {
-                    // A list of fields stands where a structured type is.
+                    // A structured type has a list of fields here.
                     let Some((value, after)) = quoted(rest) else {
                         return Some(Err(NpyError::Type(rest.chars().take(60).collect())));
                     };
@@ -136,12 +135,13 @@ impl Header {
         }))
     }
 
-    /// How many elements there are.
+    /// Number of elements.
     pub(in crate::formats) fn elements(&self) -> u64 {
         self.shape.iter().product()
     }
 
-    /// What the times in it are exact to, where they are floating-point numbers: the mantissa's bits.
+    /// Bits of the mantissa, which limit the precision of times; `None` if the elements are not
+    /// floating-point numbers.
     pub(in crate::formats) fn mantissa(&self) -> Option<u32> {
         match (self.kind, self.width) {
             (Kind::Float, 4) => Some(24),
@@ -151,7 +151,7 @@ impl Header {
     }
 }
 
-/// A text in quotes at the start of `rest`, and what follows it.
+/// The text in quotes at the start of `rest`, and the text after it.
 fn quoted(rest: &str) -> Option<(&str, &str)> {
     let quote = rest.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
     rest[1..].split_once(quote)

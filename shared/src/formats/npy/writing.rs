@@ -1,19 +1,19 @@
-//! The header, written as NumPy writes it.
+//! Writes the header as NumPy does.
 
 use std::io::{self, Write};
 
 use super::MAGIC;
 
-/// What the header's length is a multiple of, so that elements are aligned.
+/// The header's length is a multiple of this, so that elements are aligned.
 pub(super) const ALIGNMENT: usize = 64;
 
-/// Writes the header of an array of elements of type `descr`, as `<u2`, in C's order.
+/// Writes the header of an array of type `descr`, such as `<u2`, in C's order.
 ///
 /// # Errors
-/// Those of `out`.
+/// Returns an error if writing to `out` fails.
 pub fn write_header(out: &mut dyn Write, descr: &str, shape: &[usize]) -> io::Result<()> {
     let shape: String = shape.iter().map(|n| format!("{n}, ")).collect();
-    // NumPy writes a tuple of one with a comma, and longer ones without the last.
+    // NumPy writes a trailing comma only if the tuple has one element.
     let shape = match shape.matches(',').count() {
         1 => shape.trim_end(),
         _ => shape.trim_end_matches(", "),

@@ -1,4 +1,4 @@
-//! The columns of a sample's events, as they come: one after the other, or all at a time.
+//! Columns of a sample's events, which arrive one after the other or all at a time.
 
 use super::{SampleError, SampleEvents, TimePrecision};
 use crate::event::DVS128;
@@ -6,7 +6,7 @@ use crate::formats::ReadOptions;
 use crate::formats::npy::NpyError;
 use crate::formats::packets::{EventError, Packets};
 
-/// What is known of each event so far.
+/// The columns of each event that were read so far.
 pub(super) struct Columns {
     times: Vec<i64>,
     x: Vec<i32>,
@@ -15,7 +15,7 @@ pub(super) struct Columns {
     limit: usize,
 }
 
-/// Something that went wrong within an array, whose name is not known there.
+/// An error in an array, raised before the array's name is known.
 pub(super) enum InArray {
     Array(NpyError),
     Sample(SampleError),
@@ -63,7 +63,7 @@ impl Columns {
         })
     }
 
-    /// Notes one number of an event. Columns grow as their elements come, whatever their header claims.
+    /// Sets one number of an event. Columns grow as elements arrive, whatever the header claims.
     pub(super) fn set(
         &mut self,
         column: &'static str,
@@ -104,7 +104,7 @@ impl Columns {
         precision: Option<TimePrecision>,
     ) -> Result<SampleEvents, SampleError> {
         let event_error = |(index, reason)| SampleError::Event { index, reason };
-        // These files do not say their sensor. The datasets that come in them are of the DVS128.
+        // These files do not name their sensor. Datasets in this form are from a DVS128.
         let (sensor, recognised) = match options.sensor {
             Some(sensor) => (
                 sensor,

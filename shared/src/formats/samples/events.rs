@@ -1,4 +1,4 @@
-//! Files of events.
+//! Reads files of events.
 
 use std::cell::Cell;
 
@@ -12,10 +12,10 @@ use crate::formats::npy::{Header, NpyError, Piece};
 const COLUMNS: u64 = 4;
 const US_PER_MS: f64 = 1000.0;
 
-/// Reads SpikingJelly's events, `limit` at most.
+/// Reads SpikingJelly's events. There may be at most `limit`.
 ///
 /// # Errors
-/// See [`SampleError`].
+/// Returns an error if the file cannot be read: see [`SampleError`].
 pub fn events_npz(
     bytes: &[u8],
     options: &ReadOptions,
@@ -49,10 +49,11 @@ pub fn events_npz(
     columns.into_events(options, None)
 }
 
-/// Reads figshare's events, `limit` at most. Their times are rounded to whole microseconds.
+/// Reads figshare's events. There may be at most `limit`. Their times are rounded to whole
+/// microseconds.
 ///
 /// # Errors
-/// See [`SampleError`].
+/// Returns an error if the file cannot be read: see [`SampleError`].
 pub fn events_npy(
     bytes: &[u8],
     options: &ReadOptions,

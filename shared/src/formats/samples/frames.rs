@@ -1,4 +1,4 @@
-//! Files of ready frames.
+//! Reads files of ready frames.
 
 use std::cell::Cell;
 
@@ -7,22 +7,22 @@ use crate::SensorSize;
 use crate::event::POLARITIES;
 use crate::formats::npy::NpyError;
 
-/// What was expected of ready frames.
+/// The ready frames that are expected.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadyFrames {
-    /// The size asked for.
+    /// The requested size.
     pub sensor: Option<SensorSize>,
-    /// T, where it is fixed.
+    /// T, if it is fixed.
     pub frames: Option<u32>,
-    /// The most frames a sample may have.
+    /// Most frames that a sample may have.
     pub limit: u64,
 }
 
-/// Reads SpikingJelly's ready frames: calls `begin` with their number and size, then `frame` with the counts
-/// `[2, H, W]` of each in turn.
+/// Reads SpikingJelly's ready frames. Calls `begin` with their number and size, then `frame` with
+/// the counts `[2, H, W]` of each in turn.
 ///
 /// # Errors
-/// See [`SampleError`], and those of `begin`.
+/// Returns an error if `begin` does, or if the file cannot be read: see [`SampleError`].
 pub fn frames_npz<E: From<SampleError>>(
     bytes: &[u8],
     expected: ReadyFrames,
@@ -32,7 +32,7 @@ pub fn frames_npz<E: From<SampleError>>(
     const NAME: &str = "frames";
     let allowed = Cell::new(0);
     let mut npz = Npz::new(bytes, &allowed)?;
-    // What `begin` refuses is no error of the file.
+    // An error of `begin` is not an error of the file.
     let mut refused = None;
     let read = npz.array(NAME, |header, file| {
         let sensor = match header.shape.as_slice() {
