@@ -1,4 +1,4 @@
-//! The command line as it is typed. What it means on this machine is for [`crate::config::options`] to find out.
+//! The command line as typed; [`crate::config::options`] resolves it for this machine.
 
 pub mod argparse_compat;
 mod manual;
@@ -27,7 +27,7 @@ use crate::device::DeviceName;
 use crate::nn::network::StepMode;
 use crate::optim::AmpDtype;
 
-/// Trains spiking neural networks on the frame cache that dvs-prep makes.
+/// Train spiking neural networks on the frame cache that dvs-prep makes
 #[derive(Debug, Parser)]
 #[command(name = "dvs-train", version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
@@ -37,41 +37,43 @@ pub struct Cli {
     train: TrainArgs,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Train a network (what is done where no command is named)
+    /// Train a network (the default command)
     Train(Box<TrainArgs>),
-    /// Judge a checkpoint on a cache: accuracy, recall of each class, confusion matrix
+    /// Evaluate a checkpoint on a cache: accuracy, recall per class, confusion matrix
     Eval(EvalArgs),
-    /// Say what a network costs: firing rates, operations against those of the dense network, energy, memory
+    /// Estimate what a network costs: firing rates, operations (compared with the dense network),
+    /// energy, memory
     Profile(ProfileArgs),
-    /// Show training samples beside what augmentation makes of them, as a picture
+    /// Draw training samples before and after augmentation
     Preview(PreviewArgs),
-    /// Make one page of a run: settings, curves, what was taken for what, costs, samples
+    /// Write an HTML report of a run: settings, curves, confusion matrix, costs, samples
     Report(ReportArgs),
-    /// Tell the class of one recording or sample, and when the network knew
+    /// Classify one recording or sample, step by step
     Predict(PredictArgs),
-    /// Take over a network that SpikingJelly trained, from its .pth, as a checkpoint
+    /// Import a network that SpikingJelly trained (.pth) as a checkpoint
     Import(ImportArgs),
-    /// Write a network for other programs: PyTorch and SpikingJelly, safetensors, NIR
+    /// Export a network for other programs: PyTorch and SpikingJelly, safetensors, NIR
     Export(ExportArgs),
-    /// Time training and test steps on this machine, on frames that are made up
+    /// Time training and test steps on this machine, with synthetic frames
     Bench(BenchArgs),
-    /// List what there is to compute on, and why something cannot be used
+    /// List compute devices, and why any cannot be used
     Devices,
-    /// Print what completes this program's commands and options in a shell
+    /// Print a shell completion script
     ///
     /// For bash: dvs-train completions bash > ~/.local/share/bash-completion/completions/dvs-train
     Completions(CompletionsArgs),
-    /// Write the manual as man pages, one for each command
+    /// Write man pages, one per command
     ///
-    /// For man to find them: dvs-train man ~/.local/share/man/man1
+    /// To install them for man: dvs-train man ~/.local/share/man/man1
     Man(ManArgs),
 }
 
 impl Cli {
-    /// Reads a command line. Where it is none, ends the program with a usage message and exit status 2.
+    /// Parses a command line. If it is invalid, the program ends with a usage message and exit
+    /// status 2.
     pub fn read(line: impl Iterator<Item = OsString>) -> (Self, Typed) {
         let matches = Self::command().get_matches_from(line);
         let cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
@@ -81,7 +83,7 @@ impl Cli {
         (cli, typed)
     }
 
-    /// The command, `train` where none is named.
+    /// The command; `train` if none is given.
     pub fn chosen(self) -> Command {
         self.command.unwrap_or(Command::Train(Box::new(self.train)))
     }
@@ -90,31 +92,31 @@ impl Cli {
 /// Flags of `eval`.
 #[derive(Args, Clone, Debug)]
 pub struct EvalArgs {
-    /// A checkpoint, or a run's folder, whose checkpoint_max is taken
+    /// Checkpoint, or run folder (its checkpoint_max is used)
     #[arg(long, value_name = "PATH")]
     pub checkpoint: PathBuf,
 
-    /// The frame cache [default: the one the network was trained on]
+    /// Frame cache [default: the one the network was trained on]
     #[arg(long, value_name = "FILE")]
     pub cache: Option<PathBuf>,
 
-    /// The set to judge on
+    /// Set to evaluate on
     #[arg(long, value_enum, default_value_t = SetName::Test)]
     pub set: SetName,
 
-    /// Where to compute: auto (the first CUDA device that works, else the CPU), cpu, cuda:N or vulkan:N
+    /// Device to compute on: auto (cuda:0 if it works, else the CPU), cpu, cuda:N or vulkan:N
     #[arg(long, default_value = "auto")]
     pub device: DeviceName,
 
-    /// Samples a batch
+    /// Samples per batch
     #[arg(short = 'b', long, default_value_t = 16, value_name = "SAMPLES")]
     pub batch_size: usize,
 
-    /// Threads that read and decode samples ahead
+    /// Number of data loader threads, which read and decode samples ahead
     #[arg(short = 'j', long, default_value_t = 4, value_name = "N")]
     pub jobs: usize,
 
-    /// Print one JSON object
+    /// Print the results as one JSON object
     #[arg(long)]
     pub json: bool,
 }
@@ -122,24 +124,25 @@ pub struct EvalArgs {
 /// Flags of `predict`.
 #[derive(Args, Clone, Debug)]
 pub struct PredictArgs {
-    /// A checkpoint, or a run's folder, whose checkpoint_max is taken
+    /// Checkpoint, or run folder (its checkpoint_max is used)
     #[arg(long, value_name = "PATH")]
     pub checkpoint: PathBuf,
 
-    /// A recording (.aedat, .aedat4), a file of one sample (.npz, .npy), the dataset's archive or folder, or a frame cache
+    /// Recording (.aedat, .aedat4), file of one sample (.npz, .npy), archive or folder of the
+    /// dataset, or frame cache
     #[arg(value_name = "INPUT")]
     pub input: PathBuf,
 
-    /// The sample: its name, as user01_led_0@3 for label 3, or its number from 0 among those of --set and --label; needed if
-    /// INPUT holds several
+    /// Sample to classify, if INPUT holds several: its name, such as user01_led_0@3 for label 3, or
+    /// its number from 0 among the samples of --set and --label
     #[arg(long, value_name = "NAME|N")]
     pub sample: Option<String>,
 
-    /// Only samples of this class: the number of its label, from 0, or its name
+    /// Only samples of this class: its label (a number from 0) or its name
     #[arg(long, value_name = "LABEL")]
     pub label: Option<String>,
 
-    /// The set that samples are of [default: train for numbers, both for names]
+    /// Set of the sample [default: train if --sample is a number, else both]
     #[arg(long, value_enum)]
     pub set: Option<SetName>,
 
@@ -147,16 +150,17 @@ pub struct PredictArgs {
     #[command(flatten)]
     pub read: ReadArgs,
 
-    /// Memory that a recording may take, in MiB; its file may take half of it
+    /// Memory limit for a recording, in MiB; its file may take half of it
     #[arg(long, value_name = "MIB", default_value_t = 2048, value_parser = clap::value_parser!(u64).range(64..), help_heading = "Reading recordings")]
     pub memory: u64,
 
-    /// With --end-us, the part of a recording to judge instead of a labelled sample, in its own microseconds
+    /// Classify a part of the recording instead of a labelled sample: its start, in microseconds of
+    /// the recording's time
     #[arg(long, value_name = "US", requires = "end_us", allow_negative_numbers = true, help_heading = "Reading recordings",
           conflicts_with_all = ["sample", "label", "set"])]
     pub start_us: Option<i64>,
 
-    /// First microsecond after that part
+    /// End of that part (exclusive)
     #[arg(
         long,
         value_name = "US",
@@ -166,11 +170,11 @@ pub struct PredictArgs {
     )]
     pub end_us: Option<i64>,
 
-    /// Where to compute: auto (the first CUDA device that works, else the CPU), cpu, cuda:N or vulkan:N
+    /// Device to compute on: auto (cuda:0 if it works, else the CPU), cpu, cuda:N or vulkan:N
     #[arg(long, default_value = "auto")]
     pub device: DeviceName,
 
-    /// Print one JSON object
+    /// Print the results as one JSON object
     #[arg(long)]
     pub json: bool,
 }
@@ -178,11 +182,11 @@ pub struct PredictArgs {
 /// Flags of `bench`.
 #[derive(Args, Clone, Debug)]
 pub struct BenchArgs {
-    /// Frames a sample, the time steps T of the network
+    /// Frames per sample (time steps T of the network)
     #[arg(short = 'T', long, default_value_t = 16, value_name = "T")]
     pub frames: usize,
 
-    /// Samples a batch
+    /// Samples per batch
     #[arg(short = 'b', long, default_value_t = 16, value_name = "SAMPLES")]
     pub batch_size: usize,
 
@@ -190,7 +194,7 @@ pub struct BenchArgs {
     #[arg(long, default_value_t = 128, value_name = "C")]
     pub channels: usize,
 
-    /// Where to compute: auto, cpu, cuda:N or vulkan:N
+    /// Device to compute on: auto (cuda:0 if it works, else the CPU), cpu, cuda:N or vulkan:N
     #[arg(long, default_value = "auto")]
     pub device: DeviceName,
 
@@ -198,27 +202,28 @@ pub struct BenchArgs {
     #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "bf16", value_name = "TYPE")]
     pub amp: Option<AmpDtype>,
 
-    /// Steps to time; their median counts
+    /// Number of timed steps; the median is reported
     #[arg(long, default_value_t = 5, value_name = "N")]
     pub steps: usize,
 
-    /// Steps before those that are timed
+    /// Number of warm-up steps before the timed ones
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub warmup: usize,
 
-    /// Whether the network works through a sample layer by layer or step by step
+    /// Process a sample layer by layer (multi-step) or step by step (single-step)
     #[arg(long, value_enum, default_value_t = StepMode::M, value_name = "MODE")]
     pub step_mode: StepMode,
 
-    /// Time each convolution, each fused block and the neurons alone instead, against copying and multiplying matrices
+    /// Time each convolution, each fused block and the neurons separately instead, compared with
+    /// copying and matrix multiplication
     #[arg(long)]
     pub parts: bool,
 
-    /// Print one JSON object
+    /// Print the results as one JSON object
     #[arg(long)]
     pub json: bool,
 
-    // Last, because its heading holds for all that follow.
+    // Last, because its heading applies to all that follow.
     #[command(flatten)]
     pub neuron: NeuronArgs,
 }
@@ -226,9 +231,9 @@ pub struct BenchArgs {
 /// The sets of a cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum SetName {
-    /// What networks are trained on
+    /// Training set
     Train,
-    /// What they are judged on
+    /// Test set
     Test,
 }
 

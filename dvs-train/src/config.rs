@@ -1,5 +1,4 @@
-//! What a run is asked to do: the options of training as typed, what they mean on this machine, and what a run keeps of
-//! them.
+//! A run's configuration: the training flags as typed, resolved for this machine, and as saved.
 
 pub mod neuron_args;
 pub mod options;
@@ -8,5 +7,5 @@ pub mod train_args;
 
 use std::collections::HashSet;
 
-/// Names of the flags that were typed, so that those with a default can be told from those left out.
+/// Names of the flags that were typed, to distinguish an explicit value from a default.
 pub type Typed = HashSet<String>;

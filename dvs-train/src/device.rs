@@ -1,7 +1,7 @@
-//! What there is to compute on, and what a `--device` means here.
+//! Compute devices, and what `--device` means on this machine.
 //!
-//! A backend panics where its device is missing. So everything that it needs is looked for first, and a device is
-//! tried once before it is used.
+//! A backend panics if its device is missing. So everything that it needs is looked for first, and
+//! a device is tried once before it is used.
 
 #[cfg(feature = "cuda")]
 pub mod cuda;
@@ -21,10 +21,9 @@ use burn::backend::wgpu::WgpuDevice;
 
 pub use self::name::DeviceName;
 
-/// Where to compute.
+/// A compute device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Device {
-    /// The processor.
     Cpu,
     /// An NVIDIA GPU.
     #[cfg(feature = "cuda")]
@@ -35,7 +34,7 @@ pub enum Device {
 }
 
 impl Device {
-    /// Bytes of memory that a GPU has of its own, where that is known.
+    /// Bytes of a GPU's own memory, if known.
     pub fn memory(&self) -> Option<u64> {
         match self {
             #[cfg(feature = "cuda")]
@@ -57,7 +56,8 @@ impl fmt::Display for Device {
     }
 }
 
-/// Evaluates an expression for the backend of a [`Device`]: `on_device!(device, |B, device| f::<B>(device))`.
+/// Evaluates an expression for the backend of a [`Device`]:
+/// `on_device!(device, |B, device| f::<B>(device))`.
 macro_rules! on_device {
     ($device:expr, |$backend:ident, $name:ident| $body:expr) => {
         match $device {
@@ -81,10 +81,11 @@ macro_rules! on_device {
 }
 pub(crate) use on_device;
 
-/// The device that `name` means here. `auto` is the first CUDA device that works, else the processor.
+/// The device that `name` means here. `auto` is `cuda:0` if it works, else the CPU.
 ///
 /// # Errors
-/// Where what was asked for is missing or does not work; says why, and what would help.
+/// Returns an error if the device is missing or does not work; the message says why and how to fix
+/// it.
 pub fn resolve(name: DeviceName) -> Result<Device> {
     let found = match name {
         DeviceName::Cpu => Ok(Device::Cpu),
@@ -143,7 +144,7 @@ fn left_out(feature: &str) -> anyhow::Error {
     )
 }
 
-/// Computes something that takes kernels, and looks at what comes out.
+/// Runs a small computation that needs kernels, and checks its result.
 #[cfg(feature = "gpu")]
 fn try_out<B: burn::tensor::backend::Backend>(device: &B::Device) -> Result<()> {
     use burn::tensor::{ElementConversion, Tensor};
@@ -159,12 +160,13 @@ fn try_out<B: burn::tensor::backend::Backend>(device: &B::Device) -> Result<()> 
         Some(Err(error)) => format!("{error:?}"),
         None => "it panicked".to_owned(),
     };
-    // What the driver or the compiler lacks shows only now, and as a panic in a thread of the backend's.
+    // Faults of the driver or the compiler appear only now, as panics in a thread of the backend.
     let reason = panics.into_iter().next().unwrap_or(outcome);
     Err(anyhow!("it failed a first computation: {reason}"))
 }
 
-/// What a function returns, none where it panics, and the messages of all panics meanwhile, which are not printed.
+/// Returns the result of a function, `None` if it panics, and the messages of all panics meanwhile,
+/// which are not printed.
 fn catching_panics<T>(f: impl FnOnce() -> T) -> (Option<T>, Vec<String>) {
     let messages = Arc::new(Mutex::new(Vec::new()));
     let kept = Arc::clone(&messages);
@@ -180,21 +182,21 @@ fn catching_panics<T>(f: impl FnOnce() -> T) -> (Option<T>, Vec<String>) {
     (result.ok(), messages.clone())
 }
 
-/// What `work` on `device` in batches of `batch_size` gives. A GPU backend says by a panic what it cannot do; here that
-/// is an error, and where memory was short one that says what may fit.
+/// Runs `work` on `device` in batches of `batch_size`. A GPU backend reports failures as panics;
+/// here they become errors, which suggest a smaller batch if memory ran out.
 ///
 /// # Errors
-/// Those of `work`; or the backend panicked.
+/// Returns an error if `work` does, or if the backend panics.
 pub fn guard<T>(device: &Device, batch_size: usize, work: impl FnOnce() -> Result<T>) -> Result<T> {
     if *device == Device::Cpu {
         return work();
     }
     let (result, panics) = catching_panics(work);
-    // Backtraces may follow.
+    // Backtraces may follow the first line.
     let reason = panics.first().and_then(|reason| reason.lines().next());
     let result = match (result, reason) {
         (None, reason) => Err(anyhow!("{device} failed: {}", reason.unwrap_or_default())),
-        // Another thread's panic is why.
+        // A panic in another thread is the cause.
         (Some(Err(error)), Some(reason)) => {
             Err(error.context(format!("{device} failed: {reason}")))
         }
@@ -210,7 +212,7 @@ pub fn guard<T>(device: &Device, batch_size: usize, work: impl FnOnce() -> Resul
     })
 }
 
-/// Whether what a backend or driver said is that it has no memory left.
+/// Whether a message of a backend or driver means that memory ran out.
 fn short_of_memory(reason: &str) -> bool {
     let reason = reason.to_lowercase().replace(['_', '-', ' ', '\''], "");
     [
@@ -223,7 +225,7 @@ fn short_of_memory(reason: &str) -> bool {
     .any(|words| reason.contains(words))
 }
 
-/// A table of what there is, and why something cannot be used.
+/// A table of the devices, and why any cannot be used.
 pub fn table() -> String {
     let mut text = String::from("cpu       this processor, in 32 bits\n");
     text += &lines("cuda", cuda_gpus(), cuda);
@@ -232,7 +234,7 @@ pub fn table() -> String {
     text + &format!("--device auto means {auto}\n")
 }
 
-/// A line for each device of a kind, or one that says why there is none.
+/// One line per device of a kind, or one that says why there is none.
 fn lines(
     kind: &str,
     found: Result<Vec<String>>,

@@ -1,5 +1,5 @@
-//! The readers of files that may come from anywhere, alone: tests and fuzzing (`tests/fuzz`) feed them. What they return is
-//! what they read, written again.
+//! Readers of untrusted files, for tests and fuzzing (`tests/fuzz`). Each encodes again what it has
+//! read.
 
 use anyhow::Result;
 
@@ -11,10 +11,11 @@ use crate::interop::state_dict::state_dict;
 use crate::run_dir::checkpoint::Checkpoint;
 use crate::run_dir::weight_layout::Form;
 
-/// A checkpoint of this program, with the network that its settings ask for.
+/// Reads a checkpoint and checks that it has the network of its settings.
 ///
 /// # Errors
-/// Where the bytes are none, damaged, of another version, or without that network.
+/// Returns an error if the bytes are not a checkpoint, are damaged, have another version, or lack
+/// that network.
 pub fn checkpoint(bytes: &[u8]) -> Result<Vec<u8>> {
     let checkpoint = Checkpoint::decode(bytes)?;
     let settings = &checkpoint.state.settings;
@@ -23,10 +24,11 @@ pub fn checkpoint(bytes: &[u8]) -> Result<Vec<u8>> {
     checkpoint.encode()
 }
 
-/// A network in a `.pth` of SpikingJelly's, for frames of 128 x 128; written with the names of its `DVSGestureNet`.
+/// Reads a network for frames of 128 x 128 from SpikingJelly's `.pth`, and writes it with the names
+/// of `DVSGestureNet`.
 ///
 /// # Errors
-/// Where the bytes are none, damaged, or hold another network.
+/// Returns an error if the bytes are not a `.pth`, are damaged, or hold another network.
 pub fn pth(bytes: &[u8]) -> Result<Vec<u8>> {
     let imported = Imported::read(bytes, LabelOrder::Folder, [128, 128])?;
     write::state_dict(&state_dict(

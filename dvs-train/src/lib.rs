@@ -1,10 +1,10 @@
 //! `dvs-train`: trains spiking neural networks on the frame cache that `dvs-prep` makes.
 //!
-//! The modules stand below in the order in which they may use each other: each uses only those above it, which
-//! `architecture` tests. [`data`] reads the cache, [`nn`] is the network, [`optim`] changes its weights, [`train`] puts
-//! them together, [`run_dir`] keeps what comes of it, and [`commands`] has one file for each command.
+//! Each module below uses only those above it, which `architecture` tests. [`data`] reads the
+//! cache, [`nn`] is the network, [`optim`] updates its weights, [`train`] runs the training loop,
+//! [`run_dir`] keeps a run's files, and [`commands`] has one file per command.
 
-// The library is the program's; its documentation is for those who work on it.
+// Only the program uses this library, so its documentation is for developers.
 #![allow(rustdoc::private_intra_doc_links)]
 
 #[cfg(all(test, not(feature = "vulkan")))]
@@ -48,7 +48,7 @@ use crate::commands::{
     bench, eval, export, import, manual, predict, preview, profile, report, train as training,
 };
 
-/// The whole program: reads the command line, does what it says, and gives the exit status.
+/// Parses the command line, runs the command and returns the exit status.
 pub fn main() -> ExitCode {
     let (cli, typed) = Cli::read(argparse_compat::translate(std::env::args_os()));
     let result = match cli.chosen() {
@@ -71,7 +71,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Whoever would read it may be gone.
+            // Standard error may be closed.
             let _ = writeln!(io::stderr(), "dvs-train: {error:#}");
             ExitCode::FAILURE
         }

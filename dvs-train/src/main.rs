@@ -1,4 +1,4 @@
-//! `dvs-train`; the library of that name has what it does.
+//! The `dvs-train` program; the library of the same name does the work.
 
 use std::process::ExitCode;
 
@@ -6,12 +6,12 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How many milliseconds the allocator keeps freed memory before it returns it to the system.
+/// mimalloc's option for the milliseconds before it returns freed memory to the system.
 const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 
 fn main() -> ExitCode {
-    // Never: each training step needs as much as the last.
-    // SAFETY: of options the documentation asks nothing but that no other thread sets them at the same time.
+    // -1 is never: each training step needs as much memory as the last.
+    // SAFETY: the documentation only requires that no other thread sets options at the same time.
     unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, -1) };
     dvs_train::main()
 }

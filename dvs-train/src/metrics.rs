@@ -1,4 +1,4 @@
-//! Loss and accuracy of an epoch, summed on the device so that no step waits for the one before it.
+//! Loss and accuracy of an epoch, summed on the device so that steps need not wait for each other.
 
 pub mod confusion;
 
@@ -15,19 +15,19 @@ pub struct Running<B: Backend> {
     samples: usize,
 }
 
-/// Sums over samples that were seen, off the device.
+/// The sums of [`Running`] on the host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sums {
-    /// Sum of their losses, as the device has it in 32 bits.
+    /// Sum of the losses, which the device computes in 32 bits.
     pub loss: f64,
-    /// How many were told right.
+    /// Number of correctly classified samples.
     pub correct: f64,
-    /// How many there were.
+    /// Number of samples.
     pub samples: usize,
 }
 
 impl Sums {
-    /// Means over the samples.
+    /// Returns the means over the samples.
     pub fn means(self) -> Metrics {
         let samples = self.samples.max(1) as f64;
         Metrics {
@@ -43,14 +43,14 @@ impl Sums {
 pub struct Metrics {
     /// Mean loss.
     pub loss: f64,
-    /// Share of samples whose highest firing rate was their label's.
+    /// Share of samples whose label has the highest firing rate.
     pub accuracy: f64,
     /// Number of samples.
     pub samples: usize,
 }
 
 impl<B: Backend> Running<B> {
-    /// Goes on from `sums`.
+    /// Continues from `sums`.
     pub fn from(sums: Sums, device: &B::Device) -> Self {
         Self {
             loss: Tensor::from_floats([sums.loss as f32], device),
@@ -73,7 +73,7 @@ impl<B: Backend> Running<B> {
     /// Fetches the sums.
     ///
     /// # Errors
-    /// Where the device failed.
+    /// Returns an error if the device failed.
     pub fn finish(self) -> Result<Sums> {
         let failed = "the device failed while it computed";
         Ok(Sums {
@@ -84,7 +84,7 @@ impl<B: Backend> Running<B> {
     }
 }
 
-/// Mean over samples and classes of the squared difference.
+/// Returns the squared difference `[1]`, averaged over samples and classes.
 pub fn mean_squared_error<B: Backend>(rate: Tensor<B, 2>, target: Tensor<B, 2>) -> Tensor<B, 1> {
     let difference = rate - target; // [B, classes]
     (difference.clone() * difference).mean()
@@ -106,7 +106,7 @@ mod tests {
         let metrics = Running::<Flex>::from(Sums::default(), &device)
             .add(
                 Tensor::from_floats([0.5], &device),
-                rate(&[[0., 1., 0.], [0.2, 0.1, 0.], [0., 0., 0.]]), // a tie is the first class
+                rate(&[[0., 1., 0.], [0.2, 0.1, 0.], [0., 0., 0.]]), // a tie gives the first class
                 Tensor::from_ints([1, 2, 0], &device),
             )
             .add(

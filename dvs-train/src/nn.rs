@@ -1,4 +1,4 @@
-//! The network: layers of [`burn_snn`] put together, and the spikes that they send.
+//! The network, made of layers of [`burn_snn`], and statistics of its spikes.
 
 pub mod network;
 pub mod spike_stats;

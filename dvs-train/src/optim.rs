@@ -1,4 +1,4 @@
-//! What changes weights: optimizers, their schedule, and what 16-bit training adds.
+//! Optimizers, the schedule of the learning rate, and loss scaling for 16-bit training.
 
 pub mod amp;
 pub mod gradients;

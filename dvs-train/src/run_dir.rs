@@ -1,4 +1,4 @@
-//! What a run leaves in its folder, and how it is read again.
+//! The files of a run's folder.
 
 pub mod checkpoint;
 pub mod epoch_log;

@@ -1,4 +1,5 @@
-//! Training: one [`epoch`], the [`evaluate`] after it, and the [`run`] of all of them, which can [`resume`].
+//! Training: the whole [`run`], each [`epoch`], how to [`evaluate`] the network after it, and how
+//! to [`resume`] a run.
 
 pub mod data_splits;
 pub mod epoch;

@@ -88,9 +88,12 @@ fn a_network_has_as_many_outputs_as_there_are_classes() {
     let sample = ["--sample", "user02_led_0@2", "--json"];
     let line = ["predict", "--checkpoint", run_folder, &samples];
     let said = json(&run(&[&line[..], &sample].concat()));
-    let guess = said["gesture"].as_u64().unwrap() as usize;
-    assert_eq!(said["gesture_name"], NAMES[guess]);
-    assert_eq!(said["firing_rates"].as_array().unwrap().len(), 4);
+    let rates = said["firing_rates"].as_array().unwrap();
+    assert_eq!(rates.len(), 4);
+    match said["gesture"].as_u64() {
+        Some(guess) => assert_eq!(said["gesture_name"], NAMES[guess as usize]),
+        None => assert!(rates.iter().all(|rate| rate == 0.0), "{said}"),
+    }
 
     let page = place.at("page.html");
     run(&["report", run_folder, "-o", &page]);

@@ -1,5 +1,5 @@
-//! Trains two layers of LIF neurons to tell two kinds of made-up spike trains apart: those in which the first half of the
-//! inputs spikes more often, and those in which the second half does.
+//! Trains two layers of LIF neurons on synthetic spike trains of two classes. In one class the
+//! first half of the inputs spikes more often, in the other the second half.
 
 use burn::backend::{Autodiff, Flex};
 use burn::module::{Module, Param};
@@ -23,7 +23,7 @@ struct Network<B: burn_snn::NeuronBackend> {
 }
 
 impl Network<B> {
-    /// Firing rates `[B, 2]` of the outputs for spikes `[T, B, INPUTS]`.
+    /// Returns the firing rates `[B, 2]` of the outputs for spikes `[T, B, INPUTS]`.
     fn forward(&self, spikes: Tensor<B, 3>) -> Tensor<B, 2> {
         let layer = |x: Tensor<B, 3>, w: &Param<Tensor<B, 2>>| {
             self.neurons.forward(x.matmul(w.val().unsqueeze())) // [T, B, N]
@@ -48,7 +48,8 @@ fn main() {
         second: random([HIDDEN, 2]),
         neurons: Neurons::new(Neuron::LIF, &device),
     };
-    // Sample b is of class b % 2: its inputs spike with a probability of 0.4 in one half, of 0.1 in the other.
+    // Sample b has class b % 2. Its inputs spike with probability 0.4 in one half and 0.1 in the
+    // other.
     let class = |b: usize| b % 2;
     let target: Vec<f32> = (0..SAMPLES)
         .flat_map(|b| [1 - class(b), class(b)].map(|c| c as f32))

@@ -1,5 +1,6 @@
-//! What the kernels of this crate stand on, and those of your own may: see [`cpu`] for the Flex backend, `gpu` for the CubeCL
-//! backends (CUDA and Vulkan), [`mod@primitive`] for the way from tensors to what backends compute with.
+//! Helpers for the kernels of this crate and for your own: [`cpu`] for the Flex backend, `gpu` for
+//! the CubeCL backends (CUDA and Vulkan), and [`mod@primitive`] to convert between tensors and the
+//! primitives of backends.
 
 pub mod cpu;
 #[cfg(feature = "gpu")]

@@ -1,7 +1,8 @@
 //! Batch normalisation with PyTorch's running statistics, as one node of the autodiff graph.
 //!
-//! burn-nn's own module moves the running variance by the biased variance of the batch where PyTorch takes the
-//! unbiased one, and derives its gradient through some ten operations on the largest tensors of the network.
+//! burn-nn's own module updates the running variance with the biased variance of the batch, whereas
+//! PyTorch uses the unbiased one. It also derives its gradient through about ten operations on the
+//! largest tensors of the network.
 
 pub mod cpu;
 #[cfg(feature = "gpu")]
@@ -23,23 +24,23 @@ use burn::tensor::ops::FloatTensor;
 
 use crate::backend::primitive::{primitive, tensor};
 
-/// Batch normalisation of `[N, C, H, W]` over all but the channels.
+/// Batch normalisation of `[N, C, H, W]` over all dimensions but the channels.
 #[derive(Module, Debug)]
 pub struct BatchNorm<B: Backend> {
     /// Scale `[C]`.
     pub gamma: Param<Tensor<B, 1>>,
     /// Shift `[C]`.
     pub beta: Param<Tensor<B, 1>>,
-    /// Mean used outside training. `[C]`
+    /// Mean `[C]` used outside training.
     pub running_mean: RunningState<Tensor<B, 1>>,
-    /// Unbiased variance used outside training. `[C]`
+    /// Unbiased variance `[C]` used outside training.
     pub running_var: RunningState<Tensor<B, 1>>,
     momentum: f64,
     epsilon: f64,
 }
 
 impl<B: BatchNormBackend> BatchNorm<B> {
-    /// The identity, but for the batch's statistics; epsilon and momentum are PyTorch's.
+    /// Creates a layer with gamma 1 and beta 0. Epsilon (1e-5) and momentum (0.1) are PyTorch's.
     pub fn new(channels: usize, device: &B::Device) -> Self {
         Self {
             gamma: Initializer::Ones.init([channels], device),
@@ -51,7 +52,8 @@ impl<B: BatchNormBackend> BatchNorm<B> {
         }
     }
 
-    /// Normalises by the batch's statistics on a backend with autodiff, else by the running ones.
+    /// Normalises `x` `[N, C, H, W]`. On a backend with autodiff, it uses the batch's statistics
+    /// and updates the running ones; otherwise it uses the running ones.
     pub fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
         let [n, _, height, width] = x.dims();
         let x = primitive(x);
@@ -64,7 +66,7 @@ impl<B: BatchNormBackend> BatchNorm<B> {
         })
     }
 
-    /// What is learnt.
+    /// Returns the learnt parameters.
     pub fn parameters(&self) -> Parameters<FloatTensor<B>> {
         Parameters {
             gamma: primitive(self.gamma.val()),
@@ -73,7 +75,9 @@ impl<B: BatchNormBackend> BatchNorm<B> {
         }
     }
 
-    /// Moves the running statistics by those of a batch with `count` values a channel.
+    /// Updates the running statistics with the moments of a batch that has `count` values per
+    /// channel: running = (1 - momentum) running + momentum batch. The variance becomes unbiased
+    /// first.
     pub fn move_running(&self, batch: Moments<FloatTensor<B>>, count: usize) {
         let count = count as f64;
         let (mean, variance) = (tensor::<B, 1>(batch.mean), tensor::<B, 1>(batch.variance));
@@ -84,7 +88,7 @@ impl<B: BatchNormBackend> BatchNorm<B> {
         }
     }
 
-    /// Normalisation by the running statistics.
+    /// Returns the normalisation by the running statistics.
     pub fn running_affine(&self) -> Affine<FloatTensor<B>> {
         let moments = Moments {
             mean: primitive(self.running_mean.value_sync()),
@@ -94,7 +98,7 @@ impl<B: BatchNormBackend> BatchNorm<B> {
     }
 }
 
-/// What a layer of C channels learns, all `[C]`.
+/// Parameters of a layer of C channels. Tensors are `[C]`.
 #[derive(Clone, Debug)]
 pub struct Parameters<T> {
     /// Scale.
@@ -108,9 +112,7 @@ pub struct Parameters<T> {
 /// Mean and biased variance of each channel, `[C]`.
 #[derive(Clone, Debug)]
 pub struct Moments<T> {
-    /// Mean.
     pub mean: T,
-    /// Variance.
     pub variance: T,
 }
 
@@ -123,7 +125,7 @@ pub struct Affine<T> {
     pub shift: T,
 }
 
-/// What the backward pass needs besides x, all `[C]`.
+/// Values `[C]` that the backward pass needs besides x.
 #[derive(Clone, Debug)]
 pub struct Saved<T> {
     /// Scale.
@@ -134,7 +136,8 @@ pub struct Saved<T> {
     pub inverse: T,
 }
 
-/// The normalisation that moments come to, and what its backward pass needs. PyTorch computes it in this form.
+/// Returns the normalisation by these moments, and the values for its backward pass. PyTorch uses
+/// the same form.
 ///
 /// ```text
 /// (x - mean) gamma / deviation + beta = x scale + shift
@@ -165,10 +168,10 @@ pub fn affine<B: Backend>(
     (affine, saved)
 }
 
-/// A backend that computes batch normalisation. The methods it does not replace with kernels are plain tensor
-/// operations.
+/// A backend that computes batch normalisation. The default methods are plain tensor operations.
 pub trait BatchNormBackend: Backend {
-    /// Normalises `x` `[N, C, H, W]` by its own moments; returns them too, without gradient.
+    /// Normalises `x` `[N, C, H, W]` by its own moments. Also returns the moments, without
+    /// gradient.
     fn batch_norm(
         x: FloatTensor<Self>,
         parameters: Parameters<FloatTensor<Self>>,
@@ -178,19 +181,19 @@ pub trait BatchNormBackend: Backend {
         (Self::scale(x, affine), moments)
     }
 
-    /// Moments of the channels of `x` `[N, C, H, W]`.
+    /// Returns the moments of the channels of `x` `[N, C, H, W]`.
     fn moments(x: FloatTensor<Self>) -> Moments<FloatTensor<Self>> {
         let [mean, variance] = reference::moments(tensor::<Self, 4>(x)).map(primitive);
         Moments { mean, variance }
     }
 
-    /// `x` `[N, C, H, W]` times a scale, plus a shift.
+    /// Returns `x` `[N, C, H, W]` times each channel's scale, plus its shift.
     fn scale(x: FloatTensor<Self>, affine: Affine<FloatTensor<Self>>) -> FloatTensor<Self> {
         let (scale, shift) = (tensor(affine.scale), tensor(affine.shift));
         primitive(reference::scale(tensor::<Self, 4>(x), scale, shift))
     }
 
-    /// Gradients of x, gamma and beta.
+    /// Returns the gradients of x, gamma and beta from `grad`, the gradient of the output.
     fn batch_norm_backward(
         grad: FloatTensor<Self>,
         x: FloatTensor<Self>,
@@ -252,7 +255,7 @@ impl<B: BatchNormBackend, C: CheckpointStrategy> BatchNormBackend for Autodiff<B
     }
 }
 
-/// The layer in the autodiff graph.
+/// The autodiff node of batch normalisation.
 #[derive(Debug)]
 struct BatchNormNode;
 

@@ -1,7 +1,8 @@
-//! Convolution 3 x 3 with padding 1, as one node of the autodiff graph.
+//! 3 x 3 convolution with stride 1 and padding 1, as one node of the autodiff graph.
 //!
-//! burn-flex lays every input out nine times for a matrix product, and the gradients cost it more still. The kernels
-//! here read inputs where they are, and pass over those that are zero: of a spiking network's, nearly all are.
+//! burn-flex copies every input nine times for a matrix product, and its gradients cost even more.
+//! The kernels here do without these copies and skip zeros: in a spiking network, nearly all inputs
+//! are zero.
 
 mod cpu;
 mod dense;
@@ -34,19 +35,21 @@ use crate::backend::cpu::{dims, tensor, values};
 use crate::backend::primitive::{self, primitive};
 use weights::Weights;
 
-/// Outputs `[N, C_out, H, W]` of inputs `x` `[N, C_in, H, W]` with weights `w` `[C_out, C_in, 3, 3]`.
+/// Returns the outputs `[N, C_out, H, W]` of inputs `x` `[N, C_in, H, W]` with weights `w`
+/// `[C_out, C_in, 3, 3]`.
 pub fn convolve<B: ConvolutionBackend>(x: Tensor<B, 4>, w: Tensor<B, 4>) -> Tensor<B, 4> {
     primitive::tensor(B::convolve(primitive(x), primitive(w)))
 }
 
-/// A backend that computes convolutions. The methods it does not replace with kernels are burn's own.
+/// A backend that computes convolutions. The default methods are burn's own.
 pub trait ConvolutionBackend: Backend {
-    /// Outputs `[N, C_out, H, W]` of inputs `x` `[N, C_in, H, W]` with weights `w` `[C_out, C_in, 3, 3]`.
+    /// Returns the outputs `[N, C_out, H, W]` of inputs `x` `[N, C_in, H, W]` with weights `w`
+    /// `[C_out, C_in, 3, 3]`.
     fn convolve(x: FloatTensor<Self>, w: FloatTensor<Self>) -> FloatTensor<Self> {
         Self::conv2d(x, w, None, options())
     }
 
-    /// Gradient of x, from that of the outputs.
+    /// Returns the gradient of x from `grad`, the gradient of the outputs.
     fn input_gradient(
         grad: FloatTensor<Self>,
         x: FloatTensor<Self>,
@@ -55,7 +58,7 @@ pub trait ConvolutionBackend: Backend {
         Self::conv2d_x_backward(x, w, grad, options())
     }
 
-    /// Gradient of w, from that of the outputs.
+    /// Returns the gradient of w from `grad`, the gradient of the outputs.
     fn weight_gradient(
         grad: FloatTensor<Self>,
         x: FloatTensor<Self>,
@@ -108,7 +111,7 @@ impl ConvolutionBackend for Flex {
     }
 }
 
-/// burn's own kernels, which use matrix units where there are any.
+/// burn's own kernels, which use matrix units if there are any.
 #[cfg(feature = "gpu")]
 impl<R, F, I, BT> ConvolutionBackend for CubeBackend<R, F, I, BT>
 where
@@ -134,7 +137,7 @@ impl<B: ConvolutionBackend, C: CheckpointStrategy> ConvolutionBackend for Autodi
     }
 }
 
-/// The layer in the autodiff graph.
+/// The autodiff node of the convolution.
 #[derive(Debug)]
 struct ConvolutionNode;
 

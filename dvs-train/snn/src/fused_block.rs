@@ -1,7 +1,9 @@
-//! Batch norm, neurons and max pooling of a convolution's output, fused into one node of the autodiff graph.
+//! Batch norm, neurons and max pooling of a convolution's output, fused into one node of the
+//! autodiff graph.
 //!
-//! One after the other they read and write the network's largest tensors some ten times, and keep four of them for
-//! the backward pass. Fused they keep the convolution's output alone.
+//! As separate operations, they read and write the network's largest tensors about ten times, and
+//! keep four of them for the backward pass. The fused operation keeps only the convolution's
+//! output.
 
 pub mod cpu;
 #[cfg(feature = "gpu")]
@@ -26,8 +28,8 @@ use crate::batch_norm::{Affine, BatchNorm, BatchNormBackend, Moments, Parameters
 use crate::neuron::model::Layer;
 use crate::neuron::{Neuron, NeuronBackend, Neurons};
 
-/// Pooled spikes `[T * B, C, H / 2, W / 2]` of a convolution's output `x` `[T * B, C, H, W]`, of neurons at rest
-/// before the first of `steps` steps T.
+/// Returns the pooled spikes `[T * B, C, H / 2, W / 2]` for a convolution's output `x`
+/// `[T * B, C, H, W]`. T is `steps`, and the neurons are at rest before the first step.
 pub fn norm_fire_pool<B: BlockBackend>(
     x: Tensor<B, 4>,
     norm: &BatchNorm<B>,
@@ -47,8 +49,8 @@ pub fn norm_fire_pool<B: BlockBackend>(
     tensor(spikes)
 }
 
-/// As [`norm_fire_pool`] outside training, and the spikes of each neuron before pooling, summed over steps and samples,
-/// `[C * H * W]`.
+/// Like [`norm_fire_pool`] outside training. Also returns each neuron's spikes before pooling,
+/// summed over time steps and samples, `[C * H * W]`.
 pub fn norm_fire_pool_count<B: BlockBackend>(
     x: Tensor<B, 4>,
     norm: &BatchNorm<B>,
@@ -61,21 +63,22 @@ pub fn norm_fire_pool_count<B: BlockBackend>(
     (tensor(spikes), tensor(counts))
 }
 
-/// What the fused operations need to know.
+/// Settings of the fused operations.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FusedBlock {
-    /// The neurons.
+    /// Kind of the neurons.
     pub neuron: Neuron,
-    /// Time steps T.
+    /// Number of time steps T.
     pub steps: usize,
-    /// Of the convolution's output, `[T * B, C, H, W]`.
+    /// Shape of the convolution's output, `[T * B, C, H, W]`.
     pub shape: [usize; 4],
 }
 
-/// A backend that computes batch norm, neurons and pooling in one go. The methods it does not replace with kernels
-/// do it one after the other.
+/// A backend that computes batch norm, neurons and pooling as one operation. The default methods
+/// compute them one after the other.
 pub trait BlockBackend: BatchNormBackend + NeuronBackend {
-    /// Pooled spikes, with `x` normalised by its own moments; returns them too, without gradient.
+    /// Returns the pooled spikes for `x`, normalised by its own moments. Also returns the moments,
+    /// without gradient.
     fn norm_fire_pool(
         x: FloatTensor<Self>,
         parameters: Parameters<FloatTensor<Self>>,
@@ -87,7 +90,7 @@ pub trait BlockBackend: BatchNormBackend + NeuronBackend {
         (Self::fire_pool(x, affine, w, block), moments)
     }
 
-    /// Pooled spikes of neurons that receive `x` times a scale, plus a shift.
+    /// Returns the pooled spikes of neurons with the current `x` times a scale, plus a shift.
     fn fire_pool(
         x: FloatTensor<Self>,
         affine: Affine<FloatTensor<Self>>,
@@ -97,8 +100,8 @@ pub trait BlockBackend: BatchNormBackend + NeuronBackend {
         unfused::fire_pool::<Self>(x, affine, w, block)
     }
 
-    /// As [`fire_pool`](Self::fire_pool), and the spikes of each neuron before pooling, summed over steps and samples,
-    /// `[C * H * W]`.
+    /// Like [`fire_pool`](Self::fire_pool). Also returns each neuron's spikes before pooling,
+    /// summed over time steps and samples, `[C * H * W]`.
     fn fire_pool_count(
         x: FloatTensor<Self>,
         affine: Affine<FloatTensor<Self>>,
@@ -108,8 +111,8 @@ pub trait BlockBackend: BatchNormBackend + NeuronBackend {
         unfused::fire_pool_count::<Self>(x, affine, w, block)
     }
 
-    /// Gradients of x, gamma, beta and w, the last where it was given. `affine` and `saved` are those of the
-    /// forward pass.
+    /// Returns the gradients of x, gamma, beta and w; that of w is `None` if `w` is. `affine` and
+    /// `saved` are those of the forward pass.
     fn norm_fire_pool_backward(
         grad: FloatTensor<Self>,
         x: FloatTensor<Self>,
@@ -216,7 +219,7 @@ impl<B: BlockBackend, C: CheckpointStrategy> BlockBackend for Autodiff<B, C> {
     }
 }
 
-/// What the backward pass needs.
+/// Values for the backward pass.
 #[derive(Clone, Debug)]
 struct State<B: Backend> {
     x: FloatTensor<B>,
@@ -226,7 +229,7 @@ struct State<B: Backend> {
     block: FusedBlock,
 }
 
-/// The fused layers in the autodiff graph.
+/// The autodiff node of the fused operation.
 #[derive(Debug)]
 struct BlockNode;
 
@@ -251,9 +254,9 @@ impl<B: BlockBackend> Backward<B, 4> for BlockNode {
     }
 }
 
-/// Spikes of a quarter of the size.
+/// Max pooling over windows of 2 x 2, from `[N, C, H, W]` to `[N, C, H / 2, W / 2]`.
 pub fn pool<B: Backend>(x: Tensor<B, 4>) -> Tensor<B, 4> {
-    // All four cells of a window often spike: the gradient goes to the first of them, as in PyTorch.
+    // Several cells of a window often spike. The gradient goes to the first of them, as in PyTorch.
     max_pool2d(x, [2, 2], [2, 2], [0, 0], [1, 1], false)
 }
 
@@ -266,7 +269,8 @@ impl FusedBlock {
         }
     }
 
-    /// Whether kernels take it: no cell is left over by pooling, and none by the batch.
+    /// Whether the kernels support the shape: H and W are even, N is a multiple of T, and no
+    /// dimension is 0.
     fn is_whole(&self) -> bool {
         let [n, c, height, width] = self.shape;
         let whole = height % 2 == 0 && width % 2 == 0 && n % self.steps.max(1) == 0;
@@ -281,7 +285,7 @@ impl FusedBlock {
     }
 }
 
-/// As neurons want it, `[T, B * C * H * W]`.
+/// Reshapes to `[T, B * C * H * W]`, as neurons expect.
 fn rows<B: Backend>(x: FloatTensor<B>, block: &FusedBlock) -> FloatTensor<B> {
     let cells: usize = block.shape.iter().product();
     reshape::<B, 2>(x, [block.steps, cells / block.steps.max(1)])

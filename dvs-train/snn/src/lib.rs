@@ -1,15 +1,18 @@
 //! Spiking layers for [burn](https://burn.dev).
 //!
-//! * [`neuron`]: LIF, PLIF and IF neurons with surrogate gradients, as a layer ([`Neurons`]) over all time steps at once.
-//! * [`mod@batch_norm`]: batch norm of a convolution's output over time, samples and pixels ([`BatchNorm`]).
-//! * [`fused_block`]: batch norm, neurons and 2 x 2 max pooling as one operation ([`norm_fire_pool`]), which keeps a
-//!   quarter of the memory.
-//! * [`convolution`]: a 3 x 3 convolution that passes over inputs without spikes ([`convolve`]).
+//! * [`neuron`]: LIF, PLIF and IF neurons with surrogate gradients, as a layer ([`Neurons`]) over
+//!   all time steps at once.
+//! * [`mod@batch_norm`]: batch norm of a convolution's output over time, samples and pixels
+//!   ([`BatchNorm`]).
+//! * [`fused_block`]: batch norm, neurons and 2 x 2 max pooling as one operation
+//!   ([`norm_fire_pool`]), which keeps a quarter of the tensors for the backward pass.
+//! * [`convolution`]: a 3 x 3 convolution that skips zeros in its inputs ([`convolve`]).
 //!
-//! Every operation is a trait that a backend implements. Flex (the CPU) and the CubeCL backends (CUDA, Vulkan) have kernels of
-//! their own; each kernel is tested against a reference in plain tensor operations, its output and every gradient.
+//! Every operation is a trait that a backend implements. Flex (the CPU) and the CubeCL backends
+//! (CUDA, Vulkan) have their own kernels. Tests compare the output and every gradient of each
+//! kernel with a plain reference.
 //!
-//! Tensors are `[T, ...]`, time first, or `[T * B, C, H, W]` for images: all time steps of all samples of a batch.
+//! Tensors are `[T, ...]`, time first, or `[T * B, C, H, W]` for images: T time steps of B samples.
 //!
 //! ```
 //! use burn::backend::{Autodiff, Flex};

@@ -1,4 +1,5 @@
-//! What tests of spiking layers share: SpikingJelly 2.0's numbers, and the same operation on several backends.
+//! Helpers for tests of spiking layers: SpikingJelly 2.0's results, and conversions between
+//! backends.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::env;
@@ -17,7 +18,7 @@ use ndarray_npy::{NpzReader, ReadableElement};
 
 use crate::backend::primitive::{self, primitive};
 
-/// An open archive.
+/// An open NPZ archive of the folder tests/data.
 pub struct Npz(NpzReader<File>);
 
 impl Npz {
@@ -46,12 +47,12 @@ impl Npz {
     }
 }
 
-/// The values of a tensor.
+/// Returns the values of a tensor.
 pub fn values<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Vec<f32> {
     tensor.into_data().to_vec().unwrap()
 }
 
-/// A tensor's values on another backend, for its operations.
+/// Copies a tensor to another backend, for its operations.
 pub fn there<K: Backend, const D: usize>(
     tensor: &Tensor<Flex, D>,
     device: &K::Device,
@@ -59,13 +60,13 @@ pub fn there<K: Backend, const D: usize>(
     primitive(Tensor::<K, D>::from_data(tensor.to_data(), device))
 }
 
-/// The values of what such an operation gave.
+/// Returns the values of such an operation's result.
 pub fn back<K: Backend, const D: usize>(tensor: FloatTensor<K>) -> Vec<f32> {
     values(primitive::tensor::<K, D>(tensor))
 }
 
-/// The first Vulkan device, on which what GPUs run is tested; a software one will do. Without any, the test says so and
-/// passes, or fails if $DVS_REQUIRE_VULKAN is 1.
+/// Returns the first Vulkan device, which may be a software device, for tests of GPU kernels. If
+/// there is none, prints a notice and returns `None`, or panics if $DVS_REQUIRE_VULKAN is 1.
 pub fn vulkan() -> Option<WgpuDevice> {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
         backends: wgpu::Backends::VULKAN,
@@ -86,7 +87,7 @@ pub fn vulkan() -> Option<WgpuDevice> {
             !required,
             "there is no Vulkan device, and DVS_REQUIRE_VULKAN is 1"
         );
-        // Not through eprintln, which the test harness hides.
+        // The test harness hides the output of eprintln.
         let _ = writeln!(
             io::stderr(),
             "SKIPPED: a test of GPU kernels, for lack of a Vulkan device (Debian: mesa-vulkan-drivers)"
@@ -95,14 +96,14 @@ pub fn vulkan() -> Option<WgpuDevice> {
     found
 }
 
-/// Largest difference.
+/// Returns the largest absolute difference, or NaN if there is one.
 pub fn distance(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     let differences = a.iter().zip(b).map(|(a, b)| (a - b).abs());
     differences.fold(0.0, |max, d| if d > max || d.is_nan() { d } else { max })
 }
 
-/// A smooth sequence that repeats nothing, within -1 and 1.
+/// Returns sin(i step) for each index i: smooth values between -1 and 1 that do not repeat.
 pub fn wave<B: Backend, const D: usize>(
     shape: [usize; D],
     step: f32,
@@ -112,7 +113,8 @@ pub fn wave<B: Backend, const D: usize>(
     Tensor::from_data(TensorData::new(values.collect::<Vec<_>>(), shape), device)
 }
 
-/// Held by tests that draw from burn's random numbers, which all threads of a process share.
+/// Locks burn's random numbers, which all threads of a process share, for tests that draw from
+/// them.
 pub fn own_random_numbers() -> MutexGuard<'static, ()> {
     static OWNER: Mutex<()> = Mutex::new(());
     OWNER.lock().unwrap_or_else(PoisonError::into_inner)

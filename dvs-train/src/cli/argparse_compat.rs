@@ -1,11 +1,12 @@
-//! The tutorial's command line, understood as it stands there: `-data_dir /data -opt Adam -lr 0.001 -T_max 64 -amp`.
+//! Accepts the tutorial's command line unchanged:
+//! `-data_dir /data -opt Adam -lr 0.001 -T_max 64 -amp`.
 //!
-//! Python's argparse takes long flags with one dash. Here a word with one dash is a row of short flags, so the
-//! tutorial's are given their second dash before anything else reads them.
+//! Python's argparse takes long flags with one dash. clap reads a word with one dash as several
+//! short flags, so the tutorial's flags get a second dash before clap sees them.
 
 use std::ffi::OsString;
 
-/// The tutorial's flags of more than one letter.
+/// The tutorial's long flags.
 const FLAGS: [&str; 16] = [
     "-device",
     "-epochs",
@@ -25,8 +26,8 @@ const FLAGS: [&str; 16] = [
     "-T_max",
 ];
 
-/// The words of a command line, the tutorial's flags among them in this program's form. `-cupy`, which asks the
-/// tutorial's program for fused neurons, asks for what is always so here and is left out.
+/// Rewrites the tutorial's flags to this program's form. `-cupy` is left out: it asks for fused
+/// neurons, which this program always uses.
 pub fn translate(line: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
     line.filter(|word| word != "-cupy").map(|word| {
         let Some(text) = word.to_str() else {

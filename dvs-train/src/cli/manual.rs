@@ -8,7 +8,7 @@ use dvs_shared::manual::Shell;
 /// Flags of `completions`.
 #[derive(Args, Clone, Debug)]
 pub struct CompletionsArgs {
-    /// The shell
+    /// Shell to complete commands for
     #[arg(value_enum)]
     pub shell: Shell,
 }
@@ -16,7 +16,7 @@ pub struct CompletionsArgs {
 /// Flags of `man`.
 #[derive(Args, Clone, Debug)]
 pub struct ManArgs {
-    /// The folder the pages go to; it is made where there is none
+    /// Folder for the pages; it is created if it does not exist
     #[arg(value_hint = clap::ValueHint::DirPath)]
     pub folder: PathBuf,
 }

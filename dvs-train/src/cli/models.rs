@@ -13,35 +13,37 @@ use crate::interop::naming::Naming;
 /// Flags of `import`.
 #[derive(Args, Clone, Debug)]
 pub struct ImportArgs {
-    /// What SpikingJelly's example saves, as checkpoint_max.pth, or a network's state dict by torch.save
+    /// Checkpoint of SpikingJelly's example, such as checkpoint_max.pth, or a state dict saved with
+    /// torch.save
     #[arg(value_name = "CHECKPOINT.pth")]
     pub checkpoint: PathBuf,
 
-    /// The checkpoint to write, for eval, predict, export and --resume
+    /// Checkpoint to write, for eval, predict, export and --resume
     #[arg(short = 'o', long, value_name = "FILE")]
     pub output: PathBuf,
 
-    /// Frames a sample that the network was trained on [default: what the file says, else 16]
+    /// Frames per sample (time steps T) in training [default: as the file says, else 16]
     #[arg(short = 'T', long, value_name = "T")]
     pub frames: Option<u32>,
 
-    /// How samples were divided into frames
+    /// How samples were split into frames
     #[arg(long, value_enum, default_value_t = Split::Number, value_name = "MODE")]
     pub split: Split,
 
-    /// Height and width of a frame, multiples of 32
+    /// Height and width of a frame in pixels, multiples of 32
     #[arg(long, default_value = "128x128", value_name = "HxW")]
     pub size: Size,
 
-    /// Which label each output stands for
+    /// Order of the labels in the network's outputs
     #[arg(long, value_enum, default_value_t = LabelOrder::Folder, value_name = "ORDER")]
     pub label_order: LabelOrder,
 
-    /// Replace a file that is there
+    /// Overwrite an existing file
     #[arg(long)]
     pub force: bool,
 
-    // Last, because its heading holds for all that follow. A .pth says nothing of its neurons but PLIF's weights.
+    // Last, because its heading applies to all that follow. Of the neurons, a .pth has only PLIF's
+    // weights.
     #[command(flatten)]
     pub neuron: NeuronArgs,
 }
@@ -49,43 +51,43 @@ pub struct ImportArgs {
 /// Flags of `export`.
 #[derive(Args, Clone, Debug)]
 pub struct ExportArgs {
-    /// A checkpoint, or a run's folder, whose checkpoint_max is taken
+    /// Checkpoint, or run folder (its checkpoint_max is used)
     #[arg(value_name = "RUN_OR_CHECKPOINT")]
     pub checkpoint: PathBuf,
 
-    /// The format
+    /// Format to export to
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub to: ModelFormat,
 
-    /// The file to write
+    /// File to write
     #[arg(short = 'o', long, value_name = "FILE")]
     pub output: PathBuf,
 
-    /// pytorch, safetensors: whose names the weights get
+    /// pytorch, safetensors: network whose parameter names are used
     #[arg(long, value_enum, default_value_t = Naming::Model, value_name = "NETWORK")]
     pub names: Naming,
 
-    /// Which label each output stands for [default: folder for pytorch, else plain]
+    /// Order of the labels in the outputs [default: folder for pytorch, else plain]
     #[arg(long, value_enum, value_name = "ORDER")]
     pub label_order: Option<LabelOrder>,
 
-    /// nir: seconds that a time step takes
+    /// nir: duration of a time step in seconds
     #[arg(long, default_value_t = 1e-4, value_name = "SECONDS")]
     pub dt: f64,
 
-    /// Replace a file that is there
+    /// Overwrite an existing file
     #[arg(long)]
     pub force: bool,
 }
 
-/// Formats of networks.
+/// Export formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ModelFormat {
-    /// Tensors under PyTorch's names, in a file that is no program
+    /// Tensors under PyTorch's names, in a file that cannot run code
     Safetensors,
-    /// A state dict that SpikingJelly's network loads: net.load_state_dict(torch.load(FILE))
+    /// State dict for SpikingJelly's network: net.load_state_dict(torch.load(FILE))
     Pytorch,
-    /// The Neuromorphic Intermediate Representation, for simulators and chips
+    /// Neuromorphic Intermediate Representation, for simulators and neuromorphic chips
     Nir,
 }
 

@@ -10,44 +10,45 @@ use crate::data::augment::AugmentArgs;
 /// Flags of `preview`.
 #[derive(Args, Clone, Debug)]
 pub struct PreviewArgs {
-    /// The picture: a contact sheet where it ends in .png, an animation where in .gif
+    /// Picture to write: a contact sheet if it ends in .png, an animation if it ends in .gif
     #[arg(short, long, value_name = "FILE", value_parser = picture)]
     pub output: PathBuf,
 
-    /// Directory with the cache, under the name dvs-prep gives it [default: $DVS_DATA, else ./DVS128Gesture]
+    /// Directory of the cache, which has the file name that dvs-prep gives it [default: $DVS_DATA,
+    /// else ./DVS128Gesture]
     #[arg(long, value_name = "DIR", conflicts_with = "cache")]
     pub data_dir: Option<PathBuf>,
 
-    /// The frame cache itself, instead of --data-dir
+    /// Frame cache, instead of --data-dir
     #[arg(long, value_name = "FILE")]
     pub cache: Option<PathBuf>,
 
-    /// Frames a sample [default: 16, or what --cache holds]
+    /// Frames per sample [default: 16, or as in --cache]
     #[arg(short = 'T', long, value_name = "T")]
     pub frames: Option<u32>,
 
-    /// How samples were divided into frames [default: number, or what --cache holds]
+    /// How samples were split into frames [default: number, or as in --cache]
     #[arg(long, value_enum, value_name = "MODE")]
     pub split: Option<Split>,
 
-    /// Training samples to show, of as many classes as there are
+    /// Number of training samples to show, from as many classes as possible
     #[arg(long, default_value_t = 3, value_name = "N")]
     pub samples: usize,
 
-    /// Epochs to show each in, beside what it was
+    /// Number of epochs to show each sample in, beside the original
     #[arg(long, default_value_t = 3, value_name = "N")]
     pub epochs: u32,
 
-    /// Seed of the run
+    /// Random seed, as in train
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
 
-    // Last, because its heading holds for all that follow.
+    // Last, because its heading applies to all that follow.
     #[command(flatten)]
     pub augment: AugmentArgs,
 }
 
-/// A file whose ending says what picture it is.
+/// Accepts a file name that ends in .png or .gif.
 fn picture(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
     let ending = path.extension().unwrap_or_default().to_ascii_lowercase();

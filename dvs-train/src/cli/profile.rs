@@ -7,11 +7,11 @@ use crate::cli::EvalArgs;
 /// Flags of `profile`.
 #[derive(Args, Clone, Debug)]
 pub struct ProfileArgs {
-    // As of eval: a network costs what a set of samples makes it do.
+    // As for eval, because the cost depends on the samples.
     #[command(flatten)]
     pub eval: EvalArgs,
 
-    /// Energy of a multiply-accumulate, in pJ [default: 4.6, of 32-bit floating point in 45 nm]
+    /// Energy of a multiply-accumulate, in pJ [default: 4.6, for 32-bit floating point in 45 nm]
     #[arg(
         long,
         default_value_t = 4.6,
@@ -21,7 +21,7 @@ pub struct ProfileArgs {
     )]
     pub mac_pj: f64,
 
-    /// Energy of an accumulate, in pJ [default: 0.9, of 32-bit floating point in 45 nm]
+    /// Energy of an accumulate, in pJ [default: 0.9, for 32-bit floating point in 45 nm]
     #[arg(
         long,
         default_value_t = 0.9,

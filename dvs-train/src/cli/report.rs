@@ -7,15 +7,15 @@ use clap::Args;
 /// Flags of `report`.
 #[derive(Args, Clone, Debug)]
 pub struct ReportArgs {
-    /// A run's folder
+    /// Run folder
     #[arg(value_name = "RUN")]
     pub run: PathBuf,
 
-    /// The page [default: report.html in the run's folder]
+    /// HTML file to write [default: report.html in the run folder]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
-    /// The frame cache to show samples of [default: the one the network was trained on]
+    /// Frame cache of the samples to show [default: the one the network was trained on]
     #[arg(long, value_name = "FILE")]
     pub cache: Option<PathBuf>,
 }

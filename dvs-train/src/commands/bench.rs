@@ -1,4 +1,4 @@
-//! `dvs-train bench`: how long a training step and a test step take on this machine.
+//! `dvs-train bench`: times a training step and a test step on this machine.
 
 mod parts;
 
@@ -28,10 +28,10 @@ use crate::optim::optimizer::adam::AdamBackend;
 use crate::optim::optimizer::{Optimizer, Rule};
 use crate::train::epoch::step;
 
-/// Times what `args` ask for and prints it.
+/// Runs the benchmark that `args` ask for and prints the times.
 ///
 /// # Errors
-/// Where a value is out of its limits or the device fails.
+/// Returns an error if a value is out of range or the device fails.
 pub fn run(args: &BenchArgs) -> Result<()> {
     within("-T", args.frames, 1..=1024)?;
     within("--batch-size", args.batch_size, 1..=1 << 16)?;
@@ -87,7 +87,7 @@ where
     })
 }
 
-/// A batch of which 5 % of the cells have 3 events and the others none.
+/// A synthetic batch: 5 % of the cells have 3 events, the others none.
 fn frames(args: &BenchArgs, [height, width]: [usize; 2]) -> HostBatch {
     let (steps, size) = (args.frames, args.batch_size);
     let mut batch = HostBatch::new(CountType::U8, steps, size, height, width);
@@ -102,7 +102,7 @@ fn frames(args: &BenchArgs, [height, width]: [usize; 2]) -> HostBatch {
     batch
 }
 
-/// Median time of `work`, in seconds, after it was done often enough for everything to be in place.
+/// Median time of `work` in seconds, after the warm-up steps.
 fn seconds<B: Backend>(
     args: &BenchArgs,
     device: &B::Device,
@@ -121,7 +121,7 @@ fn seconds<B: Backend>(
     Ok(times[times.len() / 2])
 }
 
-/// Seconds a step.
+/// Seconds per step.
 struct Timed {
     train: f64,
     test: f64,

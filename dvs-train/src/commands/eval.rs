@@ -1,4 +1,4 @@
-//! `dvs-train eval`: a checkpoint judged on a set of a cache.
+//! `dvs-train eval`: evaluates a checkpoint on a set of a cache.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,20 +20,21 @@ use crate::nn::spike_stats::Observer;
 use crate::run_dir::loaded_model::LoadedModel;
 use crate::train::evaluate::{EvalResult, evaluate};
 
-/// Judges as `args` ask for and prints what was found.
+/// Evaluates as `args` ask and prints the result.
 ///
 /// # Errors
-/// Where the checkpoint or the cache cannot be used or do not fit together, or the device fails.
+/// Returns an error if the checkpoint or the cache cannot be used, if they do not match, or if the
+/// device fails.
 pub fn run(args: &EvalArgs) -> Result<()> {
     check(args)?;
     let device = device::resolve(args.device)?;
     on_device!(&device, |B, device| run_on::<B>(args, device))
 }
 
-/// Sees that the flags are within their limits.
+/// Checks that the flags are within their limits.
 ///
 /// # Errors
-/// Where one is not.
+/// Returns an error if one is not.
 pub fn check(args: &EvalArgs) -> Result<()> {
     within("--batch-size", args.batch_size, 1..=1 << 16)?;
     within("--jobs", args.jobs, 1..=256)
@@ -48,22 +49,19 @@ fn run_on<B: SnnBackend>(args: &EvalArgs, device: &B::Device) -> Result<()> {
     })
 }
 
-/// A checkpoint that was judged, and on what.
+/// An evaluated checkpoint and its data.
 pub struct Judged<B: SnnBackend> {
-    /// The checkpoint.
     pub trained: LoadedModel<B>,
-    /// The cache.
+    /// Path of the cache.
     pub cache: PathBuf,
-    /// The set of it.
     pub set: Set,
-    /// What was found.
     pub evaluation: EvalResult,
 }
 
-/// Judges the checkpoint that `args` name on the set that they name; `also` looks on.
+/// Evaluates the checkpoint of `args` on their set; `also` observes the network.
 ///
 /// # Errors
-/// As [`run`].
+/// Returns an error in the same cases as [`run`].
 pub fn judged<B: SnnBackend>(
     args: &EvalArgs,
     also: &mut impl Observer<B>,
@@ -96,7 +94,7 @@ pub fn judged<B: SnnBackend>(
 }
 
 impl<B: SnnBackend> Judged<B> {
-    /// What was judged on what, by name.
+    /// Checkpoint, cache and set, by name.
     pub fn head(&self) -> [(&'static str, String); 3] {
         [
             ("checkpoint", self.trained.file.display().to_string()),
@@ -105,7 +103,7 @@ impl<B: SnnBackend> Judged<B> {
         ]
     }
 
-    /// The same as the beginning of a line.
+    /// The same and the epoch, as the beginning of a line.
     pub fn head_in_words(&self) -> String {
         let head = self.head().map(|(key, value)| format!("{key}={value}"));
         format!("{}, epoch={}", head.join(", "), self.trained.state.epoch)

@@ -1,4 +1,4 @@
-//! `dvs-train export`: a network for other programs.
+//! `dvs-train export`: writes a network for other programs.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,15 +19,16 @@ use crate::interop::state_dict::state_dict;
 use crate::run_dir::checkpoint::{self, Checkpoint, MAX};
 use crate::run_dir::weight_layout::{Form, Weights};
 
-/// Neurons that the hidden layer of SpikingJelly's `DVSGestureNet` has.
+/// Neurons in the hidden layer of SpikingJelly's `DVSGestureNet`.
 const PEER_HIDDEN: usize = 512;
-/// Height and width of the frames that it takes.
+/// Height and width of its frames.
 const PEER_SIZE: [usize; 2] = [128, 128];
 
-/// Exports as `args` ask for and prints what was written.
+/// Exports as `args` ask and prints what was written.
 ///
 /// # Errors
-/// Where the checkpoint cannot be used, the format cannot hold the network, or the file cannot be written.
+/// Returns an error if the checkpoint cannot be used, the format cannot represent the network, or
+/// the file cannot be written.
 pub fn run(args: &ExportArgs) -> Result<()> {
     checkpoint::refuse_existing(&args.output, args.force)?;
     let file = checkpoint::find(&args.checkpoint, MAX)?;
@@ -64,7 +65,8 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     match args.to {
         ModelFormat::Safetensors => {
             let facts: BTreeMap<_, _> = facts.into_iter().collect();
-            // One entry, because a file's entries have no order, and the same network shall give the same bytes.
+            // One entry, because entries have no order and the same network should give the same
+            // bytes.
             write_bytes(
                 &args.output,
                 &safetensors::encode(&dict()?, &json!(facts).to_string())?,

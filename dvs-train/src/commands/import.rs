@@ -1,4 +1,4 @@
-//! `dvs-train import`: a network that SpikingJelly trained, as a checkpoint of this program.
+//! `dvs-train import`: converts a network that SpikingJelly trained to a checkpoint.
 
 use anyhow::{Context, Result, bail};
 use burn_snn::neuron::Neuron;
@@ -21,31 +21,32 @@ use crate::interop::state_dict::recognise;
 use crate::run_dir::checkpoint::{self, Checkpoint, State};
 use crate::run_dir::weight_layout::Weights;
 
-/// T of SpikingJelly's example where it is not told otherwise.
+/// Default T of SpikingJelly's example.
 const USUAL_FRAMES: u32 = 16;
 
-/// A network out of a `.pth`.
+/// A network from a `.pth`.
 #[derive(Debug)]
 pub struct Imported {
-    /// Whose names its weights had.
+    /// The naming of its weights.
     pub naming: Naming,
-    /// The weights; outputs stand for the labels 0 to 10.
+    /// The weights; outputs are in the order of the labels 0 to 10.
     pub weights: Weights,
-    /// Names of those that were rounded to 32 bits.
+    /// Names of the weights that were rounded to 32 bits.
     pub rounded: Vec<String>,
     /// The epoch after which the checkpoint was written, from 0.
     pub epoch: Option<u32>,
-    /// The best test accuracy until then.
+    /// The best test accuracy up to that epoch.
     pub max_test_acc: Option<f64>,
-    /// T, where the file says it.
+    /// T, if the file has it.
     pub frames: Option<u32>,
 }
 
 impl Imported {
-    /// Finds a network in the bytes of a `.pth`. Its outputs are in `order`, its frames of `size`.
+    /// Reads a network from the bytes of a `.pth`, with outputs in `order` and frames of `size`.
     ///
     /// # Errors
-    /// Where the bytes are no such file or damaged, or hold a network that this program has not; names the weights.
+    /// Returns an error if the bytes are not a `.pth`, are damaged, or hold another network; the
+    /// message names the weights.
     pub fn read(bytes: &[u8], order: LabelOrder, size: [usize; 2]) -> Result<Self> {
         let pth = Pth::read(bytes)?;
         let (naming, weights) = recognise(&pth.tensors, order, size)?;
@@ -70,10 +71,10 @@ impl Imported {
     }
 }
 
-/// Imports as `args` ask for and prints what was found.
+/// Imports as `args` ask and prints the result.
 ///
 /// # Errors
-/// Where the file cannot be read or used, or the checkpoint cannot be written.
+/// Returns an error if the file cannot be read or used, or the checkpoint cannot be written.
 pub fn run(args: &ImportArgs, typed: &Typed) -> Result<()> {
     let shown = args.checkpoint.display();
     checkpoint::refuse_existing(&args.output, args.force)?;
@@ -96,7 +97,7 @@ pub fn run(args: &ImportArgs, typed: &Typed) -> Result<()> {
         frames: Some(frames),
         split: Some(args.split),
         channels: form.channels,
-        // As usual where it is, so that a run which goes on is named as any other.
+        // `None` if it is the default, so that the folder of a resumed run has the usual name.
         hidden: Some(form.hidden).filter(|hidden| *hidden != 4 * form.channels),
         linear_bias: form.linear_bias,
         neuron: neuron(&args.neuron, typed, form.learnt_tau)
@@ -120,7 +121,8 @@ pub fn run(args: &ImportArgs, typed: &Typed) -> Result<()> {
     print(&words)
 }
 
-/// The neurons, of which a state dict has PLIF's weights and nothing else; `learnt_tau` says whether it has those.
+/// The neuron flags. A state dict has only the weights of PLIF neurons; `learnt_tau` is true if it
+/// has them.
 fn neuron(args: &NeuronArgs, typed: &Typed, learnt_tau: bool) -> Result<NeuronArgs> {
     let mut neuron = args.clone();
     match (args.neuron, learnt_tau) {

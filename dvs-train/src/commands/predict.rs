@@ -1,4 +1,5 @@
-//! `dvs-train predict`: the class of one sample, and the firing rate of each class as the steps go by.
+//! `dvs-train predict`: classifies one sample, and shows the firing rate of each class step by
+//! step.
 
 mod input;
 
@@ -16,10 +17,10 @@ use crate::device::{self, on_device};
 use crate::nn::network::SnnBackend;
 use crate::run_dir::loaded_model::LoadedModel;
 
-/// Predicts as `args` ask for and prints what was found.
+/// Predicts as `args` ask and prints the result.
 ///
 /// # Errors
-/// Where the checkpoint or the input cannot be used, or the device fails.
+/// Returns an error if the checkpoint or the input cannot be used, or the device fails.
 pub fn run(args: &PredictArgs) -> Result<()> {
     let device = device::resolve(args.device)?;
     on_device!(&device, |B, device| run_on::<B>(args, device))
@@ -54,14 +55,14 @@ fn run_on<B: SnnBackend>(args: &PredictArgs, device: &B::Device) -> Result<()> {
     })
 }
 
-/// Firing rates of the classes over all steps so far, step by step; the last are the network's answer.
+/// Cumulative firing rates of the classes, step by step; the last are the network's output.
 #[derive(Clone, Debug, PartialEq)]
 struct Answer {
     rates: Vec<Vec<f64>>,
 }
 
 impl Answer {
-    /// From votes `[T, classes]`, T at least 1.
+    /// Computes the rates from votes `[T, classes]`; T is at least 1.
     fn new(votes: &[f64], classes: usize) -> Self {
         let mut sums = vec![0.0; classes];
         let rates = votes.chunks_exact(classes).enumerate().map(|(t, votes)| {
@@ -75,17 +76,18 @@ impl Answer {
         }
     }
 
-    /// Rates after all steps.
+    /// Firing rates after all steps.
     fn last(&self) -> &[f64] {
         self.rates.last().map_or(&[], Vec::as_slice)
     }
 
-    /// The network's answer; `None` if no output neuron fired.
+    /// The predicted class; `None` if no output neuron fired.
     fn guess(&self) -> Option<usize> {
         leading(self.last())
     }
 
-    /// The first step, from 1, from which on the answer led; `None` if there is no answer.
+    /// The step, counted from 1, since which the predicted class has led; `None` if no class is
+    /// predicted.
     fn known_from(&self) -> Option<usize> {
         let guess = self.guess()?;
         let unlike = self
@@ -95,7 +97,7 @@ impl Answer {
         Some(unlike.map_or(1, |t| t + 2))
     }
 
-    /// The answer in words, with what the label says.
+    /// The prediction in words, compared with the label.
     fn verdict(&self, input: &Input, name: impl Fn(usize) -> String) -> String {
         let (Some(guess), Some(step)) = (self.guess(), self.known_from()) else {
             let label = input.label.map_or(String::new(), |label| {
@@ -117,7 +119,7 @@ impl Answer {
     }
 
     fn in_words(&self, input: &Input, names: &[String]) -> String {
-        // A label beside a recording may be of no class that the network knows.
+        // A recording may have a label that the network does not know.
         let name = |label: usize| {
             let name = names.get(label);
             name.map_or("of no known class", String::as_str).to_owned()
@@ -170,7 +172,7 @@ impl Answer {
     }
 }
 
-/// The class with the highest rate, the first of equals; `None` if no output neuron fired.
+/// The class with the highest rate, or the first of several; `None` if no output neuron fired.
 fn leading(rates: &[f64]) -> Option<usize> {
     let first = |best: usize, at: usize| if rates[at] > rates[best] { at } else { best };
     let best = (0..rates.len()).fold(0, first);

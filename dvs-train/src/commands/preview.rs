@@ -1,4 +1,4 @@
-//! `dvs-train preview`: training samples beside what augmentation makes of them.
+//! `dvs-train preview`: draws training samples before and after augmentation.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,17 +21,18 @@ use crate::run_dir::checkpoint::write_whole;
 /// How long an animation shows a frame.
 const DELAY: Duration = Duration::from_millis(150);
 
-/// Frames of a sample, and what is said of them.
+/// The frames of a sample, with a title and a caption each.
 struct Shown {
     counts: Vec<u32>,
     title: Vec<String>,
     captions: Vec<Vec<String>>,
 }
 
-/// Makes the picture that `args` ask for and says where it is.
+/// Draws the picture that `args` ask for and prints its path.
 ///
 /// # Errors
-/// Where the cache cannot be used, nothing is asked for, or the file cannot be written.
+/// Returns an error if the cache cannot be used, no augmentation is given, or the file cannot be
+/// written.
 pub fn run(args: &PreviewArgs) -> Result<()> {
     within("--samples", args.samples, 1..=64)?;
     within("--epochs", args.epochs as usize, 1..=64)?;
@@ -82,7 +83,7 @@ pub fn run(args: &PreviewArgs) -> Result<()> {
     ))
 }
 
-/// Places of so many training samples, of different classes as far as there are.
+/// Indices of `number` training samples, from as many classes as possible.
 fn choose(cache: &CacheFile, number: usize) -> Result<Vec<usize>> {
     let samples = &cache.set(Set::Train).samples;
     ensure!(
@@ -103,7 +104,7 @@ fn choose(cache: &CacheFile, number: usize) -> Result<Vec<usize>> {
     Ok(places)
 }
 
-/// Counts `[T, 2, H, W]` of a training sample.
+/// Reads the counts `[T, 2, H, W]` of a training sample.
 fn read(cache: &CacheFile, sample: usize) -> Result<Vec<u32>> {
     let (mut codec, mut frames) = (ChunkCodec::default(), Frames::default());
     cache.read(Set::Train, sample, &mut codec, &mut frames)?;
@@ -131,7 +132,7 @@ fn altered(
 ) -> Shown {
     let of = &cache.set(Set::Train).samples[sample];
     let steps = counts.len() / (2 * height * width);
-    // As if a batch began with it.
+    // As if the sample were the first of a batch.
     let plan = draws.plan(&[sample], &mut [of.label]);
     let frames: Vec<f32> = counts.iter().map(|&count| count as f32).collect();
     let frames = TensorData::new(frames, [steps, 1, 2, height, width]);
@@ -146,7 +147,7 @@ fn altered(
     }
 }
 
-/// What is said of each frame: which of how many it is, and its events.
+/// The caption of each frame: its number, the number of frames, and its events.
 fn captions(counts: &[u32], kept: &[u32], steps: usize) -> Vec<Vec<String>> {
     let cells = counts.len() / kept.len().max(1);
     let frames = kept.iter().zip(counts.chunks(cells.max(1)));

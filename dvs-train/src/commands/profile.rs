@@ -1,4 +1,4 @@
-//! `dvs-train profile`: what a network costs, from how it fires on a set.
+//! `dvs-train profile`: estimates the cost of a network from its firing rates on a set.
 
 mod cost;
 mod synapses;
@@ -19,31 +19,32 @@ use crate::nn::network::{LAYERS, SnnBackend};
 use crate::run_dir::checkpoint::write_whole;
 use crate::run_dir::run_folder::PROFILE;
 
-/// What was found, as `--json` prints it and a run's folder keeps it.
+/// The result, as `--json` prints it and a run folder keeps it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
-    /// The checkpoint's file.
+    /// Path of the checkpoint.
     pub checkpoint: String,
-    /// The cache.
+    /// Path of the cache.
     pub cache: String,
-    /// Its set.
+    /// Name of the set.
     pub set: String,
     /// The checkpoint's epoch, from 0.
     pub epoch: u32,
-    /// Samples.
+    /// Number of samples.
     pub samples: usize,
-    /// Share of them that was recognised.
+    /// Share of the samples that were classified correctly.
     pub accuracy: f64,
-    /// What one of them costs.
+    /// Mean cost per sample.
     #[serde(flatten)]
     pub cost: Cost,
 }
 
-/// Profiles as `args` ask for and prints what was found. Of a run's folder and the test set it is kept there too, for the
-/// run's report.
+/// Profiles as `args` ask and prints the result. For a run folder and the test set, the result is
+/// also saved there for the run's report.
 ///
 /// # Errors
-/// Where the checkpoint or the cache cannot be used or do not fit together, or the device fails.
+/// Returns an error if the checkpoint or the cache cannot be used, if they do not match, or if the
+/// device fails.
 pub fn run(args: &ProfileArgs) -> Result<()> {
     for (flag, pj) in [("--mac-pj", args.mac_pj), ("--ac-pj", args.ac_pj)] {
         ensure!(
@@ -200,19 +201,19 @@ impl Profile {
     }
 }
 
-/// Where the energies that are assumed unless others are given come from.
+/// Source of the default energies.
 pub const ENERGY_SOURCE: &str =
     "32-bit floating point in 45 nm is 4.6 and 0.9 (Horowitz, ISSCC 2014)";
 /// What the estimate leaves out.
 pub const ENERGY_LIMITS: &str = "arithmetic of the synapses alone: moving data, updating neurons, batch norm (which folds into the weights) and \
      pooling are left out";
 
-/// A number of operations, to three digits.
+/// Formats a number of operations, to three digits.
 pub fn number(count: f64) -> String {
     scaled(count, &["", " k", " M", " G", " T"], 1000.0)
 }
 
-/// An energy in microjoules, to three digits.
+/// Formats an energy in microjoules, to three digits.
 pub fn joules(micro: f64) -> String {
     match micro {
         0.0 => "0".to_owned(),
@@ -221,14 +222,14 @@ pub fn joules(micro: f64) -> String {
     }
 }
 
-/// Bytes, to three digits.
+/// Formats a number of bytes, to three digits.
 pub fn bytes(number: usize) -> String {
     scaled(number as f64, &[" B", " KiB", " MiB", " GiB"], 1024.0)
 }
 
 fn scaled(mut number: f64, units: &[&str], step: f64) -> String {
     let mut unit = 0;
-    // What would be rounded to four digits takes the next unit.
+    // A number that would round to four digits takes the next unit.
     while number >= step - 0.5 && unit + 1 < units.len() {
         number /= step;
         unit += 1;

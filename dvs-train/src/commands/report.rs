@@ -1,4 +1,4 @@
-//! `dvs-train report`: a run's folder as one page that needs nothing else, neither files nor the network.
+//! `dvs-train report`: a run as one HTML page that needs no other files and no network.
 
 mod chart;
 mod page;
@@ -14,10 +14,11 @@ use crate::console::print;
 use crate::run_dir::checkpoint::write_whole;
 use crate::run_dir::run_folder::REPORT;
 
-/// Writes the page that `args` ask for and says where it is.
+/// Writes the page that `args` ask for and prints its path.
 ///
 /// # Errors
-/// Where the folder is no run's, a file of it cannot be read, or the page cannot be written.
+/// Returns an error if the folder is not a run's, a file in it cannot be read, or the page cannot
+/// be written.
 pub fn run(args: &ReportArgs) -> Result<()> {
     let run = RunFiles::read(&args.run)?;
     let samples = samples::pictures(&run.settings, args.cache.as_deref());

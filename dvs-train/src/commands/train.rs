@@ -1,4 +1,4 @@
-//! `dvs-train train`, which is what runs if no command is named.
+//! `dvs-train train`, the default command.
 
 use anyhow::Result;
 use burn::backend::Autodiff;
@@ -10,7 +10,7 @@ use crate::console::interrupt::{Interrupt, Signal};
 use crate::device::{self, on_device};
 use crate::train::{resume, run};
 
-/// Trains; gives the signal that ended the run early, if one did.
+/// Trains a network. Returns the signal that ended the run early, if any.
 pub fn run(args: TrainArgs, typed: &Typed) -> Result<Option<Signal>> {
     let (options, from) = match &args.resume {
         None => (TrainOptions::resolve(args)?, None),

@@ -1,4 +1,4 @@
-//! Neurons as they are typed on the command line.
+//! The flags of the neuron model.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,15 +9,15 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-/// Flags that say what the neurons are like. Names and defaults are SpikingJelly's, in the tutorial's setting.
+/// Flags of the neuron model. Names and defaults are SpikingJelly's, as set in the tutorial.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
 #[command(next_help_heading = "Neurons")]
 pub struct NeuronArgs {
-    /// Kind of neurons
+    /// Neuron model
     #[arg(long, value_enum, default_value_t = NeuronName::Lif, ignore_case = true, value_name = "KIND")]
     pub neuron: NeuronName,
 
-    /// Membrane time constant in steps, above 1; for PLIF the one that learning begins with [default: 2]
+    /// Membrane time constant in time steps, above 1; for PLIF the initial value [default: 2]
     #[arg(long, value_name = "STEPS")]
     pub tau: Option<f64>,
 
@@ -31,7 +31,8 @@ pub struct NeuronArgs {
     )]
     pub v_threshold: f64,
 
-    /// Membrane potential after a spike (hard reset); none: the threshold is subtracted (soft reset)
+    /// Membrane potential after a spike (hard reset); none subtracts the threshold instead (soft
+    /// reset)
     #[arg(
         long,
         alias = "v_reset",
@@ -41,19 +42,20 @@ pub struct NeuronArgs {
     )]
     pub v_reset: VReset,
 
-    /// Whether the input is divided by tau too [default: true]
+    /// Divide the input by tau too [default: true]
     #[arg(long, alias = "decay_input", value_name = "true|false")]
     pub decay_input: Option<bool>,
 
-    /// Whether the spike in the reset is taken for a constant, so that no gradient flows through it
+    /// Treat the spike in the reset as a constant, so that no gradient flows through the reset
     #[arg(long, alias = "detach_reset", action = ArgAction::Set, default_value_t = true, value_name = "true|false")]
     pub detach_reset: bool,
 
-    /// What stands in for the derivative of a spike in the backward pass
+    /// Surrogate gradient: replaces the derivative of a spike in the backward pass
     #[arg(long, value_parser = surrogates(), default_value_t = SurrogateShape::ATan, ignore_case = true, value_name = "SHAPE")]
     pub surrogate: SurrogateShape,
 
-    /// Steepness of the surrogate [default: SpikingJelly's; 2 for atan, 4 for sigmoid]
+    /// Steepness of the surrogate gradient [default: SpikingJelly's, such as 2 for atan and 4 for
+    /// sigmoid]
     #[arg(long)]
     pub alpha: Option<f64>,
 }
@@ -68,13 +70,13 @@ fn surrogates() -> impl TypedValueParser<Value = SurrogateShape> {
     PossibleValuesParser::new(SurrogateShape::ALL.map(value)).map(|typed| {
         let typed = typed.to_lowercase().replace('-', "");
         let named = |shape: &SurrogateShape| shape.name().replace('-', "") == typed;
-        // The parser before has let nothing else through.
+        // PossibleValuesParser accepts no other names.
         let found = SurrogateShape::ALL.into_iter().find(named);
         found.unwrap_or(SurrogateShape::ATan)
     })
 }
 
-/// What `--help` says of a surrogate gradient, and its name without hyphens if it has some.
+/// The `--help` text of a surrogate gradient, and its name without hyphens if it has any.
 fn described(shape: SurrogateShape) -> (&'static str, Option<&'static str>) {
     match shape {
         SurrogateShape::ATan => ("The derivative of an arc tangent", None),
@@ -91,7 +93,7 @@ fn described(shape: SurrogateShape) -> (&'static str, Option<&'static str>) {
     }
 }
 
-/// Kinds of neurons.
+/// Neuron models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NeuronName {
@@ -103,7 +105,7 @@ pub enum NeuronName {
     If,
 }
 
-/// A reset potential; none is a soft reset.
+/// A reset potential; `None` is a soft reset.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct VReset(pub Option<f64>);
@@ -146,14 +148,14 @@ impl TryFrom<String> for VReset {
 }
 
 impl NeuronArgs {
-    /// The neurons that the flags describe.
+    /// The neuron model that the flags describe.
     ///
     /// # Errors
-    /// Where a value is out of its limits, or flags contradict each other.
+    /// Returns an error if a value is out of range, or if flags contradict each other.
     pub fn resolve(&self) -> Result<Neuron> {
         let tau = self.tau.unwrap_or(2.0);
         let decay_input = self.decay_input.unwrap_or(true);
-        // At 1 and below nothing of the potential would be left for the next step.
+        // With a tau of 1 or less, no potential would be left for the next step.
         ensure!(
             tau > 1.0 && tau <= 1e6,
             "--tau {tau} is not within 1 (exclusive) and 1000000"

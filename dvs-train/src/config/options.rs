@@ -1,4 +1,4 @@
-//! What a command line means on this machine: the cache found and opened, every number within its limits.
+//! Resolves a command line for this machine: finds and opens the cache, and checks all limits.
 
 use std::env;
 use std::fmt;
@@ -25,35 +25,33 @@ use crate::optim::AmpDtype;
 use crate::optim::optimizer::Rule;
 use crate::optim::schedule::Schedule;
 
-/// Frames a sample where neither the command line nor a cache says otherwise.
+/// Frames per sample if neither the command line nor a cache gives a number.
 const DEFAULT_FRAMES: u32 = 16;
-/// The most channels of a convolution.
+/// Maximum channels of a convolution.
 pub const MAX_CHANNELS: usize = 4096;
-/// The shortest side of a frame: of a shorter one, the poolings leave nothing.
+/// Minimum side of a frame: pooling would leave nothing of a shorter one.
 const MIN_SIDE: usize = 1 << BLOCKS;
-/// The longest, which is a cache's.
+/// Maximum side of a frame, as in a cache.
 const MAX_SIDE: usize = MAX_PIXELS as usize;
-/// The most neurons of the hidden layer.
+/// Maximum neurons of the hidden layer.
 pub const MAX_HIDDEN: usize = 4 * MAX_CHANNELS;
 
-/// Everything `train` needs to know.
+/// The resolved options of `train`.
 #[derive(Debug)]
 pub struct TrainOptions {
-    /// The flags, with what was left out filled in.
+    /// The flags, with defaults filled in.
     pub args: TrainArgs,
-    /// The cache, with a fixed T and at least one batch for training and one for testing.
+    /// The cache, with a fixed T, at least one training batch and at least one test sample.
     pub cache: Arc<CacheFile>,
-    /// Where to compute.
     pub device: Device,
-    /// Samples a training batch.
+    /// Samples per training batch.
     pub batch_size: usize,
-    /// Samples a test batch.
+    /// Samples per test batch.
     pub test_batch_size: usize,
-    /// Times to go through the training set.
     pub epochs: u32,
-    /// Reader threads.
+    /// Data loader threads.
     pub workers: usize,
-    /// Where the frames are between epochs; not `auto`.
+    /// Where the frames are kept between epochs; never `auto`.
     pub frames_in: FramesIn,
     /// Channels of the convolutions.
     pub channels: usize,
@@ -61,19 +59,19 @@ pub struct TrainOptions {
     pub rule: Rule,
     /// Learning rate of the first epoch.
     pub lr: f64,
-    /// Learning rate of the others.
+    /// Learning rate of the later epochs.
     pub schedule: Schedule,
-    /// Seed.
     pub seed: u64,
-    /// What is done to training samples.
+    /// Augmentation of training samples; `None` if it is off.
     pub augmentation: Option<Augmentation>,
 }
 
 impl TrainOptions {
-    /// Holds the flags against their limits and this machine.
+    /// Checks the flags against their limits and this machine.
     ///
     /// # Errors
-    /// Where a value is out of its limits or the cache cannot be used; says what would help.
+    /// Returns an error if a value is out of range or the cache cannot be used; the message says
+    /// how to fix it.
     pub fn resolve(mut args: TrainArgs) -> Result<Self> {
         let test_batch_size = args.test_batch_size.unwrap_or(args.batch_size);
         within("--batch-size", args.batch_size, 1..=1 << 16)?;
@@ -149,7 +147,7 @@ impl TrainOptions {
 }
 
 impl fmt::Display for TrainOptions {
-    /// In the manner of the tutorial's first line.
+    /// Formats the options like the first line that the tutorial's program prints.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let optimizer = match self.rule {
             Rule::Adam => "adam".to_owned(),
@@ -179,10 +177,10 @@ impl fmt::Display for TrainOptions {
     }
 }
 
-/// Sees that a flag's value is within its limits.
+/// Checks that a flag's value is within its limits.
 ///
 /// # Errors
-/// Where it is not.
+/// Returns an error if it is not.
 pub fn within(flag: &str, value: usize, limits: RangeInclusive<usize>) -> Result<()> {
     ensure!(
         limits.contains(&value),
@@ -193,10 +191,11 @@ pub fn within(flag: &str, value: usize, limits: RangeInclusive<usize>) -> Result
     Ok(())
 }
 
-/// AmpDtype precision serves GPUs; what a CPU would lose by it is not hidden behind a flag that does nothing.
+/// Refuses `amp` on the CPU, where it would only cost accuracy and time, and on GPUs without the
+/// type.
 ///
 /// # Errors
-/// Where `amp` is asked for and the device has no use for it.
+/// Returns an error if `amp` is given and the device has no use for it.
 pub fn refuse_amp(amp: Option<AmpDtype>, device: &Device) -> Result<()> {
     let Some(half) = amp else { return Ok(()) };
     ensure!(
@@ -224,10 +223,10 @@ pub fn refuse_amp(amp: Option<AmpDtype>, device: &Device) -> Result<()> {
     Ok(())
 }
 
-/// The network that `args` ask for, to tell so many `classes` apart on frames of `size` (height and width).
+/// The network of `args`, for this number of `classes` and frames of `size` (height and width).
 ///
 /// # Errors
-/// Where a value is out of its limits.
+/// Returns an error if a value is out of range.
 pub fn network_config(args: &TrainArgs, size: [usize; 2], classes: usize) -> Result<NetworkConfig> {
     within("--channels", args.channels, 1..=MAX_CHANNELS)?;
     if let Some(hidden) = args.hidden {
@@ -253,10 +252,11 @@ pub fn network_config(args: &TrainArgs, size: [usize; 2], classes: usize) -> Res
     })
 }
 
-/// Finds and opens the cache, and sees that it is the one that was asked for.
+/// Finds and opens the cache, and checks that it matches the flags.
 ///
 /// # Errors
-/// Where there is none, it is another, or T differs from sample to sample; says what would help.
+/// Returns an error if there is no cache, it does not match, or T differs between samples; the
+/// message says how to fix it.
 pub fn open_cache(args: &TrainArgs) -> Result<CacheFile> {
     let frames = args.frames.unwrap_or(DEFAULT_FRAMES);
     within("-T", frames as usize, 1..=MAX_FRAMES as usize)?;
@@ -286,7 +286,8 @@ pub fn open_cache(args: &TrainArgs) -> Result<CacheFile> {
         SplitMode::Number { frames } => (Split::Number, frames),
         SplitMode::Time { frames } => (Split::Time, frames),
     };
-    // A file that --cache names need only fit what was typed; one found by its name must fit that name.
+    // A --cache file only has to match the flags that were typed; a cache found by its name must
+    // match that name.
     let (asked, remedy) = match input {
         Some(_) => (asked, "name it with --cache"),
         None => (
@@ -331,7 +332,7 @@ fn missing_cache(path: &Path, input: Option<&Path>, split: SplitMode) -> String 
     )
 }
 
-/// The command that makes a cache.
+/// The `dvs-prep` command that makes a cache.
 fn prepare_command(input: Option<&Path>, split: SplitMode, output: Option<&Path>) -> String {
     let mut command = format!(
         "dvs-prep --frames {} --split {}",
@@ -347,7 +348,7 @@ fn prepare_command(input: Option<&Path>, split: SplitMode, output: Option<&Path>
     command
 }
 
-/// There must be a whole training batch and something to test on.
+/// Checks that there is a full training batch and a test sample.
 fn check_samples(cache: &CacheFile, batch_size: usize) -> Result<()> {
     let samples = |set| cache.set(set).samples.len();
     let (train, test) = (samples(Set::Train), samples(Set::Test));

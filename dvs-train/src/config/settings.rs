@@ -1,4 +1,4 @@
-//! What a run was asked to be: saved beside its results and in its checkpoints, and compared when it is resumed.
+//! A run's settings: saved beside its results and in its checkpoints, and compared when it resumes.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,8 +16,8 @@ use crate::nn::network::NetworkConfig;
 use crate::optim::AmpDtype;
 use crate::optim::optimizer::Rule;
 
-/// Flags that a resumed run may change. Any other decides what the weights, the optimizer's state or the best accuracy
-/// mean.
+/// Flags that a resumed run may change. Changing another would invalidate the weights, the
+/// optimizer's state or the best accuracy.
 const CHANGEABLE: [&str; 18] = [
     "data_dir",
     "cache",
@@ -39,36 +39,35 @@ const CHANGEABLE: [&str; 18] = [
     "t_max",
 ];
 
-/// Flags that are not kept: how a run was started is no part of what it is.
+/// Flags that are not saved, because they only say how a run was started.
 const UNSAVED: [&str; 4] = ["resume", "force", "out_dir", "data_dir"];
 
-/// A run's settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
-    /// The program that ran.
+    /// Program and version that trained.
     pub created_by: String,
-    /// The flags by name, with what was left out filled in.
+    /// Flags by name, with defaults filled in.
     pub flags: BTreeMap<String, Value>,
     /// Height and width of a frame.
     pub size: [usize; 2],
-    /// Names of the classes by label.
+    /// Class names, indexed by label.
     #[serde(default = "gestures")]
     pub label_names: Vec<String>,
-    /// What the cache was made from.
+    /// SHA-256 of the input that the cache was made from.
     pub source_sha256: String,
-    /// Whether events whose valid bit is clear are in its frames.
+    /// Whether the frames include events whose valid bit is clear.
     pub keep_invalid: bool,
-    /// How recordings were read otherwise, if a user said it: see
+    /// Other reading options that the user gave: see
     /// [`CacheHeader::reading`](dvs_shared::CacheHeader::reading).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reading: Vec<String>,
 }
 
 impl Settings {
-    /// Settings of the run that `options` ask for.
+    /// The settings of the run that `options` describe.
     ///
     /// # Errors
-    /// None that occur: every flag has a form in JSON.
+    /// Never returns an error in practice, because every flag has a form in JSON.
     pub fn of(options: &TrainOptions) -> Result<Self> {
         let header = &options.cache.header;
         let mut flags = by_name(&options.args)?;
@@ -88,11 +87,11 @@ impl Settings {
         })
     }
 
-    /// Settings of a network that another program trained, on frames of `size` (height and width); what was not asked
-    /// is as usual. SpikingJelly counts every event, whether its valid bit is set or not.
+    /// The settings of a network that another program trained, on frames of `size` (height and
+    /// width). SpikingJelly counts every event, whether its valid bit is set or not.
     ///
     /// # Errors
-    /// None that occur: every flag has a form in JSON.
+    /// Never returns an error in practice, because every flag has a form in JSON.
     pub fn of_import(args: &TrainArgs, size: [usize; 2]) -> Result<Self> {
         let mut flags = by_name(args)?;
         for flag in UNSAVED {
@@ -118,10 +117,10 @@ impl Settings {
         }
     }
 
-    /// The network that was trained, where `args` are the flags.
+    /// The trained network; `args` are its flags.
     ///
     /// # Errors
-    /// Where a value is out of its limits, or a class's name is not fit to be shown.
+    /// Returns an error if a value is out of range, or a class name has control characters.
     pub fn network_config(&self, args: &TrainArgs) -> Result<NetworkConfig> {
         let unfit = self
             .label_names
@@ -136,7 +135,7 @@ impl Settings {
     /// The flags of these settings.
     ///
     /// # Errors
-    /// Where they are those of another version.
+    /// Returns an error if this version cannot read them.
     pub fn args(&self) -> Result<TrainArgs> {
         let mut flags = self.flags.clone();
         flags.insert("out_dir".to_owned(), "./logs".into());
@@ -144,10 +143,10 @@ impl Settings {
         args(flags)
     }
 
-    /// The flags of a run that goes on from these settings: those that were typed now, else the old ones.
+    /// The flags of a run that resumes from these settings: those typed now, else the saved ones.
     ///
     /// # Errors
-    /// Names every flag that was typed with a value that cannot be taken up, with both values.
+    /// Returns an error that names every typed flag whose value may not change, with both values.
     pub fn resumed(&self, now: &TrainArgs, typed: &Typed) -> Result<Resumed> {
         let mut flags = self.flags.clone();
         let (mut refused, mut changed) = (Vec::new(), Vec::new());
@@ -189,17 +188,16 @@ impl Settings {
     }
 }
 
-/// A run that goes on.
+/// A resumed run.
 #[derive(Clone, Debug)]
 pub struct Resumed {
-    /// Its flags.
     pub args: TrainArgs,
-    /// What differs from before, in words.
+    /// The changed flags, in words.
     pub changed: Vec<String>,
 }
 
-/// A flag's value as part of a folder's name. A long one is cut and told from others by its CRC-32: file systems have room for
-/// 255 bytes.
+/// A flag's value as part of a folder name. A long value is cut and identified by its CRC-32,
+/// because file systems allow 255 bytes.
 fn in_a_name(value: &str) -> String {
     const LONGEST: usize = 60;
     let plain = value.replace([':', '/'], "_");
@@ -210,13 +208,14 @@ fn in_a_name(value: &str) -> String {
     format!("{start}_{:08x}", crc32fast::hash(value.as_bytes()))
 }
 
-/// Flags that have a place of their own in the name of a run's folder.
+/// Flags with their own place in the name of a run folder.
 const NAMED: [&str; 4] = ["frames", "channels", "opt", "split"];
 
-/// The run's folder, named as the tutorial names it; what the tutorial has no name for follows if it is not as usual.
+/// The name of the run folder, as in the tutorial. Flags that the tutorial has no name for follow
+/// if they differ from their defaults.
 ///
 /// # Errors
-/// None that occur: every flag has a form in JSON.
+/// Never returns an error in practice, because every flag has a form in JSON.
 pub fn folder_name(options: &TrainOptions) -> Result<String> {
     let split = options.cache.header.split;
     let optimizer = match options.rule {
@@ -232,7 +231,7 @@ pub fn folder_name(options: &TrainOptions) -> Result<String> {
         options.schedule
     );
     match options.args.amp {
-        // As --amp alone is typed, and as the tutorial has it.
+        // bf16 is what --amp alone means, and the tutorial's suffix has no type.
         Some(AmpDtype::Bf16) => name += "_amp",
         Some(AmpDtype::F16) => name += "_amp_f16",
         None => {}
@@ -259,7 +258,7 @@ fn by_name(args: &TrainArgs) -> Result<BTreeMap<String, Value>> {
     Ok(serde_json::from_value(value)?)
 }
 
-/// The flags by name; one that the version which wrote them did not know is as usual.
+/// Parses flags by name. A flag that an older version did not know gets its default.
 fn args(flags: BTreeMap<String, Value>) -> Result<TrainArgs> {
     let mut all = by_name(&TrainArgs::usual()?)?;
     all.extend(flags);
@@ -267,7 +266,7 @@ fn args(flags: BTreeMap<String, Value>) -> Result<TrainArgs> {
     serde_json::from_value(value).context("the run's settings are those of another version")
 }
 
-/// The value of a flag that was left out; none where there is no such flag.
+/// The default value of a flag; `None` if there is no such flag.
 pub fn usual_value(flag: &str) -> Option<Value> {
     by_name(&TrainArgs::usual().ok()?).ok()?.remove(flag)
 }
@@ -277,7 +276,7 @@ fn same_file(old: &Value, new: &Value) -> bool {
     matches!((real(old), real(new)), (Some(old), Some(new)) if old == new)
 }
 
-/// A value as it is typed.
+/// A value as typed on the command line.
 pub fn as_typed(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),

@@ -13,48 +13,49 @@ use crate::device::DeviceName;
 use crate::nn::network::StepMode;
 use crate::optim::AmpDtype;
 
-/// Flags of `train`. They are what `settings.json` and a checkpoint keep of a run, under the names of these fields.
+/// Flags of `train`. `settings.json` and checkpoints store them under the names of these fields.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
-// As Python's argparse has it, the last of a flag counts: scripts append to a line that stands.
+// As in Python's argparse, the last occurrence of a flag counts, so that scripts can append flags.
 #[command(args_override_self = true)]
 pub struct TrainArgs {
-    /// Directory with the cache, under the name dvs-prep gives it [default: $DVS_DATA, else ./DVS128Gesture]
+    /// Directory of the cache, which has the file name that dvs-prep gives it [default: $DVS_DATA,
+    /// else ./DVS128Gesture]
     #[arg(long, alias = "data_dir", value_name = "DIR", conflicts_with = "cache")]
     pub data_dir: Option<PathBuf>,
 
-    /// The frame cache itself, instead of --data-dir
+    /// Frame cache, instead of --data-dir
     #[arg(long, value_name = "FILE")]
     pub cache: Option<PathBuf>,
 
-    /// Frames a sample, the time steps T of the network [default: 16, or what --cache holds]
+    /// Frames per sample (time steps T of the network) [default: 16, or as in --cache]
     #[arg(short = 'T', long, value_name = "T")]
     pub frames: Option<u32>,
 
-    /// How samples were divided into frames [default: number, or what --cache holds]
+    /// How samples were split into frames [default: number, or as in --cache]
     #[arg(long, value_enum, value_name = "MODE")]
     pub split: Option<Split>,
 
-    /// Where to compute: auto (the first CUDA device that works, else the CPU), cpu, cuda:N or vulkan:N
+    /// Device to compute on: auto (cuda:0 if it works, else the CPU), cpu, cuda:N or vulkan:N
     #[arg(long, default_value = "auto")]
     pub device: DeviceName,
 
-    /// Samples a training batch; a last batch that would be short is left out
+    /// Samples per training batch; an incomplete last batch is dropped
     #[arg(short = 'b', long, default_value_t = 16, value_name = "SAMPLES")]
     pub batch_size: usize,
 
-    /// Samples a test batch [default: that of training]
+    /// Samples per test batch [default: as for training]
     #[arg(long, value_name = "SAMPLES")]
     pub test_batch_size: Option<usize>,
 
-    /// Times to go through the training set
+    /// Number of epochs
     #[arg(long, default_value_t = 64, value_name = "N")]
     pub epochs: u32,
 
-    /// Threads that read and decode samples ahead; each keeps up to two batches in memory
+    /// Number of data loader threads; each keeps up to two batches in memory
     #[arg(short = 'j', long, default_value_t = 4, value_name = "N")]
     pub jobs: usize,
 
-    /// Where the frames are between epochs
+    /// Where to keep the frames between epochs
     #[arg(long, value_enum, default_value_t = FramesIn::Auto, value_name = "WHERE")]
     pub frames_in: FramesIn,
 
@@ -62,33 +63,35 @@ pub struct TrainArgs {
     #[arg(long, default_value_t = 128, value_name = "C")]
     pub channels: usize,
 
-    /// Give the two linear layers a bias, as SpikingJelly's example has it; the paper's network has none
+    /// Add a bias to the two linear layers, as in SpikingJelly's example; the paper's network has
+    /// none
     #[arg(long)]
     pub linear_bias: bool,
 
-    /// Neurons of the hidden linear layer [default: 4 times the channels; SpikingJelly's example has 512 whatever they
-    /// are]
+    /// Neurons in the hidden linear layer [default: 4 times the channels; SpikingJelly's example
+    /// always has 512]
     #[arg(long, value_name = "NEURONS")]
     pub hidden: Option<usize>,
 
-    /// Whether the network works through a sample layer by layer or step by step
+    /// Process a sample layer by layer (multi-step) or step by step (single-step)
     #[arg(long, alias = "step_mode", value_enum, default_value_t = StepMode::M, value_name = "MODE")]
     pub step_mode: StepMode,
 
-    /// Directory that the run's folder is made in
+    /// Directory to create the run folder in
     #[arg(long, alias = "out_dir", default_value = "./logs", value_name = "DIR")]
     pub out_dir: PathBuf,
 
-    /// Go on from a checkpoint, or from the latest one of a run's folder; what is not given again is as it was
+    /// Resume from a checkpoint or run folder (its checkpoint_latest is used); options not given
+    /// keep their saved values
     #[arg(long, value_name = "PATH")]
     pub resume: Option<PathBuf>,
 
-    /// Replace a run that stands where this one's folder would
+    /// Overwrite an existing run in the run folder
     #[arg(long)]
     pub force: bool,
 
-    /// Automatic mixed precision: train with convolutions and linear layers in 16 bits; needs a GPU [bf16 where no TYPE
-    /// is named]
+    /// Automatic mixed precision: compute convolutions and linear layers in 16 bits during
+    /// training; needs a GPU [bf16 if no TYPE is given]
     #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "bf16", value_name = "TYPE")]
     pub amp: Option<AmpDtype>,
 
@@ -114,15 +117,15 @@ pub struct TrainArgs {
     )]
     pub momentum: f64,
 
-    /// How the learning rate changes from epoch to epoch
+    /// Learning rate schedule
     #[arg(long, alias = "lr_scheduler", value_enum, default_value_t = SchedulerName::CosAlr, ignore_case = true, value_name = "NAME")]
     pub lr_scheduler: SchedulerName,
 
-    /// StepLR: epochs from one decay to the next
+    /// StepLR: epochs between decays of the learning rate
     #[arg(long, alias = "step_size", default_value = "32", value_parser = whole_number, value_name = "EPOCHS")]
     pub step_size: u32,
 
-    /// StepLR: what the learning rate is multiplied by
+    /// StepLR: factor of each decay
     #[arg(
         long,
         default_value_t = 0.1,
@@ -131,7 +134,7 @@ pub struct TrainArgs {
     )]
     pub gamma: f64,
 
-    /// CosALR: epochs from the highest learning rate to 0; as many again lead back
+    /// CosALR: epochs until the learning rate reaches 0; it rises again over as many epochs
     #[arg(
         long,
         alias = "T_max",
@@ -142,33 +145,34 @@ pub struct TrainArgs {
     )]
     pub t_max: u32,
 
-    /// Hold out users of the training set and choose checkpoint_max on them: users:4, users:NAME,NAME or a share such as
-    /// 0.1; or whole recordings, as recordings:0.2. The test set is then judged once, at the end
+    /// Hold out users of the training set for validation, and choose checkpoint_max on them:
+    /// users:4, users:NAME,NAME or a fraction of the users such as 0.1; or hold out whole
+    /// recordings: recordings:0.2. The test set is then evaluated once, at the end
     ///
-    /// A sample's user is what stands before the first _ of its name.
+    /// A sample's user is the part of its name before the first _.
     #[arg(long, value_name = "HOW")]
     pub validation: Option<Validation>,
 
-    /// Seed of weights, sample order, dropout and augmentation
+    /// Random seed of weights, sample order, dropout and augmentation
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
 
-    // After the others, because its heading holds for all that follow.
+    // After the others, because its heading applies to all that follow.
     #[command(flatten)]
     #[serde(flatten)]
     pub augment: AugmentArgs,
 
-    // Last, because its heading holds for all that follow.
+    // Last, because its heading applies to all that follow.
     #[command(flatten)]
     #[serde(flatten)]
     pub neuron: NeuronArgs,
 }
 
 impl TrainArgs {
-    /// What an empty command line means.
+    /// The default flags.
     ///
     /// # Errors
-    /// None that occur: no flag has to be given.
+    /// Never returns an error in practice, because no flag is required.
     pub fn usual() -> anyhow::Result<Self> {
         Ok(Self::parse(&[])?)
     }
@@ -179,7 +183,7 @@ impl TrainArgs {
         Self::from_arg_matches(&command.try_get_matches_from(line)?)
     }
 
-    /// What a command line means, for tests.
+    /// Parses a command line, for tests.
     #[cfg(test)]
     #[allow(clippy::unwrap_used)]
     pub fn parsed(line: &[&str]) -> Self {
@@ -187,11 +191,11 @@ impl TrainArgs {
     }
 }
 
-/// Ways to divide a sample into a fixed number of frames.
+/// Ways to split a sample into a fixed number of frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Split {
-    /// Frames of equally many events
+    /// Frames with equal numbers of events
     Number,
     /// Frames of equal duration
     Time,
@@ -207,20 +211,20 @@ pub enum OptimizerName {
     Adam,
 }
 
-/// Schedules of the learning rate.
+/// Learning rate schedules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum SchedulerName {
-    /// Multiplied by --gamma every --step-size epochs
+    /// Multiply the learning rate by --gamma every --step-size epochs
     #[value(name = "StepLR")]
     #[serde(rename = "StepLR")]
     StepLr,
-    /// AmpDtype a cosine wave down to 0 within --t-max epochs
+    /// Lower the learning rate to 0 along half a cosine wave, within --t-max epochs
     #[value(name = "CosALR")]
     #[serde(rename = "CosALR")]
     CosAlr,
 }
 
-/// A whole number, also as the tutorial's `-step_size`, which is a float: 32 or 32.0.
+/// Parses a whole number. The tutorial's `-step_size` is a float: 32 or 32.0.
 fn whole_number(text: &str) -> Result<u32, String> {
     match text.parse::<f64>() {
         Ok(number) if number.fract() == 0.0 && (0.0..=1e9).contains(&number) => Ok(number as u32),

@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM ask a run to stop after the batch that it works on; a second one ends it at once.
+//! SIGINT and SIGTERM stop a run after the current batch; a second signal ends it at once.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,21 +8,22 @@ use anyhow::{Context, Result};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-/// Whether the run was asked to stop. Clones hear of the same signals.
+/// Whether the run was asked to stop. All clones see the same signals.
 #[derive(Clone, Debug, Default)]
 pub struct Interrupt(Arc<AtomicUsize>);
 
 impl Interrupt {
-    /// Listens from now on.
+    /// Starts to listen for signals.
     ///
     /// # Errors
-    /// Where the system refuses to say of signals.
+    /// Returns an error if a signal handler cannot be registered.
     pub fn listen() -> Result<Self> {
         let interrupt = Self::default();
         let asked = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
             let failed = || format!("cannot listen for {}", Signal(signal));
-            // In this order: the first signal finds the flag down, raises it, and the second ends the program.
+            // The order matters: the first signal finds the flag clear and sets it, and the second
+            // ends the program.
             flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked))
                 .with_context(failed)?;
             flag::register(signal, Arc::clone(&asked)).with_context(failed)?;
@@ -41,12 +42,11 @@ impl Interrupt {
     }
 }
 
-/// A signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signal(i32);
 
 impl Signal {
-    /// The exit status of a program that it ended.
+    /// The exit status of a program that this signal ended.
     pub fn exit_status(self) -> u8 {
         128 + self.0 as u8
     }

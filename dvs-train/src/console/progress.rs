@@ -1,8 +1,8 @@
-//! Bars on standard error, shown on a terminal only.
+//! Progress bars on standard error, shown only on a terminal.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// A bar that counts `samples`, with their number a second and the time that is left.
+/// A bar that counts `samples`, with samples per second and the time that is left.
 pub fn sample_bar(name: String, samples: usize) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(samples as u64), ProgressDrawTarget::stderr());
     let style = ProgressStyle::with_template(

@@ -1,17 +1,22 @@
-//! Augmentation: training samples altered at random, so that a network learns what a gesture is and not the samples.
+//! Augmentation: random changes to training samples, against overfitting.
 //!
-//! - Mirroring, rotating, shifting: Li et al., Neuromorphic Data Augmentation for Training Spiking Neural Networks (ECCV
-//!   2022, arXiv:2203.06145). Cells are moved, never mixed: an event stays one event (see [`geometry`]).
-//! - Dropping events: Gu et al., EventDrop: Data Augmentation for Event-based Learning (IJCAI 2021, arXiv:2106.05836),
-//!   its random drop. Events that share a cell are dropped one by one (see [`event_drop`]).
-//! - Random temporal delete: Fang et al., Deep Residual Learning in Spiking Neural Networks (NeurIPS 2021,
-//!   arXiv:2102.04159), as SpikingJelly's `RandomTemporalDelete` does it to a batch: all its samples keep the same frames.
-//! - Exchanging the polarities: as if bright and dark were exchanged in the scene. Tonic's `RandomFlipPolarity` (Lenz et
-//!   al., 2021, doi:10.5281/zenodo.5079802) does it to single events, this to whole samples.
+//! - Mirroring, rotating, shifting: Li et al., Neuromorphic Data Augmentation for Training Spiking
+//!   Neural Networks (ECCV 2022, arXiv:2203.06145). Cells are moved, never mixed: an event stays
+//!   one event (see [`geometry`]).
+//! - Dropping events: the random drop of Gu et al., EventDrop: Data Augmentation for Event-based
+//!   Learning (IJCAI 2021, arXiv:2106.05836). Events that share a cell are dropped one by one (see
+//!   [`event_drop`]).
+//! - Random temporal delete: Fang et al., Deep Residual Learning in Spiking Neural Networks
+//!   (NeurIPS 2021, arXiv:2102.04159). As in SpikingJelly's `RandomTemporalDelete`, all samples of
+//!   a batch keep the same frames.
+//! - Exchanging the polarities: as if bright and dark were exchanged in the scene. Tonic's
+//!   `RandomFlipPolarity` (Lenz et al., 2021, doi:10.5281/zenodo.5079802) flips single events; here
+//!   the whole sample is flipped.
 //!
-//! What is done to a sample follows from the run's seed, the epoch and the sample alone, so that a run that goes on does
-//! what the one that was never stopped did. All is drawn whatever is asked for: one flag more leaves the others' draws as
-//! they were. The frames are altered on the device, in one pass.
+//! The changes to a sample depend only on the run's seed, the epoch and the sample, so a resumed
+//! run makes the same changes as a run that was never stopped. All numbers are drawn even if no
+//! flag needs them, so a flag does not change the draws for the others. The frames are altered on
+//! the device, in one pass.
 
 mod args;
 pub mod backend;
@@ -34,10 +39,10 @@ pub use self::args::AugmentArgs;
 use self::backend::AugmentBackend;
 use crate::data::seed::{Purpose, derive, derive_each};
 
-/// The largest angle in degrees.
+/// Largest angle in degrees.
 const MOST_DEGREES: f64 = 45.0;
 
-/// What may be done to samples.
+/// Augmentation of a run's training samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Augmentation {
     args: AugmentArgs,
@@ -45,51 +50,53 @@ pub struct Augmentation {
     size: [usize; 2],
 }
 
-/// What is done to the samples of one epoch.
+/// Changes to the samples of one epoch.
 #[derive(Clone, Copy, Debug)]
 pub struct EpochTransforms {
     augmentation: Augmentation,
     seed: u64,
 }
 
-/// What is done to one sample.
+/// Changes to one sample.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SampleTransform {
-    /// Whether it is mirrored, before it is rotated.
+    /// Whether the sample is mirrored, before the rotation.
     pub flip: bool,
-    /// Degrees, clockwise as it is seen.
+    /// Rotation in degrees, clockwise on the screen.
     pub degrees: f64,
-    /// Pixels to the right and down, after it was rotated.
+    /// Shift in pixels to the right and down, after the rotation.
     pub shift: [i32; 2],
-    /// Whether its polarities are exchanged.
+    /// Whether the polarities are exchanged.
     pub flip_polarity: bool,
     /// Probability that an event is dropped.
     pub drop: f64,
-    /// What decides which events are.
+    /// Random key that decides which events are dropped.
     pub key: u32,
 }
 
-/// What is done to a batch, as backends take it.
+/// Changes to a batch, in the form for backends.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// The frames that are kept, in order.
+    /// Frames that are kept, in order.
     pub steps: Vec<u32>,
-    /// For each sample and cell `[B, H * W]` the cell that its events come from, or [`geometry::NOWHERE`].
+    /// For each sample and cell `[B, H * W]`, the cell that its events come from, or
+    /// [`geometry::NOWHERE`].
     pub sources: Vec<u32>,
-    /// For each sample [`NUMBERS`]: the key, the threshold below which an event's number drops it, and whether its
-    /// polarities are exchanged. `[B, 3]`
+    /// Three [`NUMBERS`] per sample, `[B, 3]`: the key, the threshold below which an event's number
+    /// drops it, and whether the polarities are exchanged.
     pub numbers: Vec<u32>,
 }
 
-/// Numbers of a sample in [`Plan::numbers`].
+/// Numbers per sample in [`Plan::numbers`].
 pub const NUMBERS: usize = 3;
 
 impl Augmentation {
-    /// What `args` ask for, of samples of so many `steps` and this `size` (height and width), whose classes have these
-    /// names; none where it is nothing.
+    /// Checks `args` for samples with T = `steps` and this `size` (height and width). Returns
+    /// `None` if `args` ask for nothing.
     ///
     /// # Errors
-    /// Where a value is out of its limits, or samples are to be mirrored whose labels in a mirror are not known.
+    /// Returns an error if a value is out of its limits, or if samples are to be mirrored and the
+    /// classes are not the eleven gestures.
     pub fn new(
         args: &AugmentArgs,
         steps: usize,
@@ -134,7 +141,7 @@ impl Augmentation {
         Ok((*args != AugmentArgs::default()).then_some(augmentation))
     }
 
-    /// What is done in an epoch of the run with this seed.
+    /// Returns the changes in an epoch of the run with this seed.
     pub fn epoch(self, seed: u64, epoch: u32) -> EpochTransforms {
         EpochTransforms {
             augmentation: self,
@@ -144,7 +151,7 @@ impl Augmentation {
 }
 
 impl fmt::Display for Augmentation {
-    /// What may be done, in words.
+    /// Describes the augmentation in words.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let args = &self.args;
         let percent = |share: f64| 100.0 * share;
@@ -165,7 +172,7 @@ impl fmt::Display for Augmentation {
 }
 
 impl EpochTransforms {
-    /// What is done to a sample.
+    /// Draws the changes to a sample.
     pub fn sample(&self, sample: usize) -> SampleTransform {
         let args = &self.augmentation.args;
         let mut rng = Pcg64::seed_from_u64(derive_each(self.seed, sample as u64));
@@ -183,14 +190,14 @@ impl EpochTransforms {
         }
     }
 
-    /// The frames that the batch keeps which begins with this sample, in order.
+    /// Draws the frames that a batch keeps, in order. `first` is the batch's first sample.
     pub fn steps(&self, first: usize) -> Vec<u32> {
         let steps = self.augmentation.steps;
         let mut all: Vec<u32> = (0..steps as u32).collect();
         let Some(kept) = self.augmentation.args.keep_frames else {
             return all;
         };
-        // Not what the sample itself is altered by.
+        // The complement gives a different seed from that of the sample `first`.
         let seed = derive_each(self.seed, !(first as u64));
         let mut rng = Pcg64::seed_from_u64(seed);
         for place in 0..kept as usize {
@@ -202,7 +209,7 @@ impl EpochTransforms {
         all
     }
 
-    /// What is done to a batch of these samples, whose labels become those of what they are then.
+    /// Draws the changes to a batch of these samples and mirrors the labels of mirrored samples.
     pub fn plan(&self, batch: &[usize], labels: &mut [u8]) -> Plan {
         let alterations: Vec<SampleTransform> = batch.iter().map(|&at| self.sample(at)).collect();
         for (label, alteration) in labels.iter_mut().zip(&alterations) {
@@ -214,7 +221,7 @@ impl EpochTransforms {
 }
 
 impl Plan {
-    /// Keeps `steps` of samples of this size (height and width) and alters each.
+    /// Makes the plan that keeps `steps` and alters each sample of this size (height and width).
     fn new(steps: Vec<u32>, alterations: &[SampleTransform], size: [usize; 2]) -> Self {
         let sources = alterations
             .iter()
@@ -232,7 +239,7 @@ impl Plan {
 }
 
 impl SampleTransform {
-    /// The label that a sample of this label has afterwards.
+    /// Returns the label of the altered sample.
     pub fn label(&self, label: u8) -> u8 {
         match MIRRORED.get(usize::from(label)) {
             Some(&mirrored) if self.flip => mirrored,
@@ -240,7 +247,7 @@ impl SampleTransform {
         }
     }
 
-    /// What is done to a sample of this label, in words; empty where it is nothing.
+    /// Describes the changes to a sample with this label in words. Empty if nothing changes.
     pub fn in_words(&self, label: u8) -> Vec<String> {
         let [right, down] = self.shift;
         let mirrored = self.label(label);
@@ -260,13 +267,13 @@ impl SampleTransform {
     }
 }
 
-/// Frames `[T, B, 2, H, W]` as `plan` alters them; T is then the number of frames that are kept.
+/// Alters frames `[T, B, 2, H, W]` by `plan`. The T of the result is the number of kept frames.
 pub fn alter<B: AugmentBackend>(frames: Tensor<B, 5>, plan: &Plan) -> Tensor<B, 5> {
     tensor(B::alter(primitive(frames), plan))
 }
 
-/// Within 0 and 1 (exclusive). Written out, because libraries change how they draw, and a seed must go on meaning the
-/// same.
+/// Draws a number from 0 to 1 (exclusive). The formula is written out because libraries change how
+/// they draw, and a seed must always give the same numbers.
 fn uniform(rng: &mut Pcg64) -> f64 {
     (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
 }

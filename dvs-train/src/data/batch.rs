@@ -1,17 +1,17 @@
-//! From a batch in the host's memory to tensors on the device.
+//! Batches in host memory and as tensors on the device.
 
 use anyhow::{Result, ensure};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{DType, Int, Tensor, TensorData};
 use dvs_shared::{CountType, Frames};
 
-/// Samples side by side, time first: `[T, B, 2, H, W]`.
+/// A batch in host memory, time first: `[T, B, 2, H, W]`.
 ///
-/// Time stands first because the network works layer by layer on all steps; laying samples out that way while
-/// they are copied anyway costs nothing.
+/// Time is the first dimension because each layer takes all time steps at once. The samples are
+/// copied in any case, so this layout costs nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HostBatch {
-    /// The counts.
+    /// Event counts.
     pub frames: Counts,
     /// `[T, B, 2, H, W]`.
     pub shape: [usize; 5],
@@ -20,17 +20,17 @@ pub struct HostBatch {
     stored: CountType,
 }
 
-/// Counts of a batch.
+/// Event counts of a batch.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Counts {
-    /// As they are stored where they fit a byte: a quarter of the bytes to move to the device.
+    /// Counts that the cache stores as bytes: a quarter of the bytes to move to the device.
     U8(Vec<u8>),
-    /// All others. Exact up to 2^24 events a cell.
+    /// All other counts. Exact up to 2^24 events per cell.
     F32(Vec<f32>),
 }
 
 impl HostBatch {
-    /// A batch for `size` samples whose counts are stored as `stored`.
+    /// Returns a batch of zeros for `size` samples whose counts are stored as `stored`.
     pub fn new(stored: CountType, steps: usize, size: usize, height: usize, width: usize) -> Self {
         let shape = [steps, size, 2, height, width];
         let cells = shape.iter().product();
@@ -48,7 +48,7 @@ impl HostBatch {
     /// Puts a sample's frames and label at `place`.
     ///
     /// # Errors
-    /// Where the sample has another number of frames.
+    /// Returns an error if the sample has a different number of frames.
     pub fn put(&mut self, place: usize, sample: &Frames, label: u8) -> Result<()> {
         let [steps, size, polarities, height, width] = self.shape;
         ensure!(
@@ -87,19 +87,19 @@ pub struct Batch<B: Backend> {
     pub frames: Tensor<B, 5>,
     /// Labels `[B]`.
     pub labels: Tensor<B, 1, Int>,
-    /// Labels as the firing rates they ask for: 1 in the label's column, else 0. `[B, classes]`
+    /// Target firing rates `[B, classes]`: 1 in the label's column, else 0.
     pub target: Tensor<B, 2>,
 }
 
 impl<B: Backend> Batch<B> {
-    /// Moves a batch of samples of so many `classes` to `device`.
+    /// Moves a batch to `device`.
     pub fn upload(batch: HostBatch, classes: usize, device: &B::Device) -> Self {
         let labels = batch.labels.clone();
         let frames = DeviceCounts::upload(batch, device).float();
         Self::new(frames, &labels, classes, device)
     }
 
-    /// A batch of `frames` `[T, B, 2, H, W]` with these labels, of so many `classes`.
+    /// Makes a batch of `frames` `[T, B, 2, H, W]` and `labels`.
     pub fn new(frames: Tensor<B, 5>, labels: &[u8], classes: usize, device: &B::Device) -> Self {
         let size = labels.len();
         let mut target = vec![0.0_f32; size * classes];
@@ -116,7 +116,7 @@ impl<B: Backend> Batch<B> {
         }
     }
 
-    /// The batch on a backend that tracks gradients of this one's tensors.
+    /// Moves the batch to the autodiff backend.
     pub fn tracked<A: AutodiffBackend<InnerBackend = B>>(self) -> Batch<A> {
         Batch {
             frames: Tensor::from_inner(self.frames),
@@ -126,17 +126,17 @@ impl<B: Backend> Batch<B> {
     }
 }
 
-/// Event counts on the device, in the type that they have on the host.
+/// Event counts on the device, in the same type as on the host.
 #[derive(Clone, Debug)]
 pub enum DeviceCounts<B: Backend> {
-    /// Bytes.
+    /// See [`Counts::U8`].
     U8(Tensor<B, 5, Int>),
-    /// All others.
+    /// See [`Counts::F32`].
     F32(Tensor<B, 5>),
 }
 
 impl<B: Backend> DeviceCounts<B> {
-    /// Moves the counts of a batch to `device`, `[T, B, 2, H, W]`.
+    /// Moves the counts `[T, B, 2, H, W]` of a batch to `device`.
     pub fn upload(batch: HostBatch, device: &B::Device) -> Self {
         match batch.frames {
             Counts::U8(counts) => {
@@ -150,7 +150,7 @@ impl<B: Backend> DeviceCounts<B> {
         }
     }
 
-    /// As real numbers.
+    /// Converts the counts to floats.
     pub fn float(self) -> Tensor<B, 5> {
         match self {
             Self::U8(counts) => counts.float(),
@@ -158,7 +158,7 @@ impl<B: Backend> DeviceCounts<B> {
         }
     }
 
-    /// The first two dimensions exchanged.
+    /// Swaps the first two dimensions.
     pub fn swap_steps_and_samples(self) -> Self {
         match self {
             Self::U8(counts) => Self::U8(counts.swap_dims(0, 1)),
@@ -166,7 +166,7 @@ impl<B: Backend> DeviceCounts<B> {
         }
     }
 
-    /// Those at some places of the first dimension.
+    /// Selects the entries at `places` of the first dimension.
     pub fn select(&self, places: Tensor<B, 1, Int>) -> Self {
         match self {
             Self::U8(counts) => Self::U8(counts.clone().select(0, places)),
@@ -174,7 +174,8 @@ impl<B: Backend> DeviceCounts<B> {
         }
     }
 
-    /// One behind the other along the first dimension; none where there are none. All are of one type.
+    /// Concatenates `parts`, all of the same type, along the first dimension. Returns `None` if
+    /// there are no parts.
     pub fn cat(parts: Vec<Self>) -> Option<Self> {
         let (mut bytes, mut others) = (Vec::new(), Vec::new());
         for part in parts {
@@ -197,7 +198,7 @@ mod tests {
     use super::*;
     use burn::backend::Flex;
 
-    /// Sample k of 2 x 2 x 1 x 2 cells counts `k * 100 + cell`.
+    /// Sample k has 2 x 2 x 1 x 2 cells with the counts `k * 100 + cell`.
     fn sample(k: u16, stored: CountType) -> Frames {
         let counts: Vec<u32> = (0..8).map(|cell| u32::from(k) * 100 + cell).collect();
         let mut frames = Frames::default();

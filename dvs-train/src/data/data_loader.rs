@@ -1,8 +1,8 @@
-//! From cache to batches: worker threads read and decode samples ahead of training.
+//! The data loader: worker threads read and decode samples ahead of training.
 //!
-//! Batch k is made by worker `k % workers` and handed over in that worker's own channel, and the consumer takes
-//! the channels in turn: batches come in one order whatever the number of workers, and at most two a worker
-//! are in memory, one in its channel and one in its hands.
+//! Worker `k % workers` makes batch k and sends it through its own channel. The consumer takes the
+//! channels in turn, so the order of batches does not depend on the number of workers. Each worker
+//! has at most two batches in memory: one in its channel and one in progress.
 
 use std::io;
 use std::sync::Arc;
@@ -16,15 +16,16 @@ use rand_pcg::Pcg64;
 use crate::data::batch::HostBatch;
 use crate::data::dataset::{SampleSource, Scratch};
 
-/// The samples of each batch of an epoch, in order.
+/// Samples of each batch of an epoch, in order.
 pub type Batches = Vec<Vec<usize>>;
 
-/// Training: every sample in an order that `seed` decides; a last batch that would be short is left out.
+/// Makes training batches of the samples shuffled by `seed`. Leaves out a last batch that would be
+/// short.
 pub fn train_batches(samples: usize, batch_size: usize, seed: u64) -> Batches {
     let mut order: Vec<usize> = (0..samples).collect();
     let mut rng = Pcg64::seed_from_u64(seed);
-    // Fisher and Yates. The draw is written out (its bias is below 2^-32 for any real dataset) because
-    // libraries change how they draw, and a seed must go on meaning the same order.
+    // Fisher and Yates. The draw is written out (its bias is below 2^-32 for any real dataset)
+    // because libraries change how they draw, and a seed must always give the same order.
     for last in (1..samples).rev() {
         let pick = ((u128::from(rng.next_u64()) * (last as u128 + 1)) >> 64) as usize;
         order.swap(last, pick);
@@ -32,13 +33,13 @@ pub fn train_batches(samples: usize, batch_size: usize, seed: u64) -> Batches {
     order.chunks_exact(batch_size).map(<[_]>::to_vec).collect()
 }
 
-/// Testing: every sample once, in the cache's order; the last batch may be short.
+/// Makes test batches of all samples in the cache's order. The last batch may be short.
 pub fn test_batches(samples: usize, batch_size: usize) -> Batches {
     let order: Vec<usize> = (0..samples).collect();
     order.chunks(batch_size).map(<[_]>::to_vec).collect()
 }
 
-/// The batches of one epoch, as an iterator. After an error there are no more.
+/// Iterates over the batches of one epoch. Ends after an error.
 pub struct BatchReader {
     lanes: Vec<Receiver<Result<HostBatch>>>,
     workers: Vec<JoinHandle<()>>,
@@ -50,7 +51,7 @@ impl BatchReader {
     /// Starts at most `workers` threads that read ahead.
     ///
     /// # Errors
-    /// Where the system starts no thread.
+    /// Returns an error if a thread cannot be started.
     pub fn start<S: SampleSource>(
         source: Arc<S>,
         batches: Batches,
@@ -104,7 +105,7 @@ impl Iterator for BatchReader {
 
 impl Drop for BatchReader {
     fn drop(&mut self) {
-        // Without receivers every worker's next send fails, and it ends.
+        // Without a receiver a worker's next send fails, which ends the worker.
         self.lanes.clear();
         for worker in self.workers.drain(..) {
             let _ = worker.join();
@@ -112,7 +113,7 @@ impl Drop for BatchReader {
     }
 }
 
-/// What a worker does: its batches in turn, until one cannot be read or nobody wants them.
+/// Sends a worker's batches in turn, until one cannot be read or the receiver is gone.
 fn read_lane<'a>(
     source: &impl SampleSource,
     batches: impl Iterator<Item = &'a Vec<usize>>,

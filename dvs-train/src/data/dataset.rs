@@ -1,4 +1,4 @@
-//! Samples of a set of the cache, and where their frames are from one epoch to the next.
+//! Samples of a set of the cache, and where their frames are kept between epochs.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -10,7 +10,7 @@ use dvs_shared::{CacheFile, ChunkCodec, CountType, Frames, Set};
 use serde::{Deserialize, Serialize};
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
-/// Where samples come from.
+/// Source of samples.
 pub trait SampleSource: Send + Sync + 'static {
     /// Number of samples.
     fn len(&self) -> usize;
@@ -22,39 +22,40 @@ pub trait SampleSource: Send + Sync + 'static {
     fn counts(&self) -> CountType;
     /// Label of a sample.
     fn label(&self, index: usize) -> u8;
-    /// The frames of a sample, `[T, 2, H, W]`; `scratch` is where they are decoded.
+    /// Returns the frames of a sample, `[T, 2, H, W]`, which may be decoded into `scratch`.
     fn read<'a>(&'a self, index: usize, scratch: &'a mut Scratch) -> Result<&'a Frames>;
 }
 
-/// What a reader uses again from sample to sample.
+/// Buffers that a reader reuses for each sample.
 #[derive(Default)]
 pub struct Scratch {
     /// Decoder.
     pub codec: ChunkCodec,
-    /// The sample decoded last.
+    /// The last decoded sample.
     pub frames: Frames,
 }
 
-/// Where frames are while a network is trained.
+/// Where frames are kept during training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FramesIn {
-    /// On a GPU where they fill at most a quarter of its memory; else in memory where they fill at most half of what is
-    /// free; else streamed
+    /// Use device if the frames take at most a quarter of the GPU's memory, memory if they take at
+    /// most half of the free memory, and stream otherwise
     Auto,
-    /// On the device, uploaded once and gathered there
+    /// Upload all frames once and gather batches on the device
     Device,
-    /// Each sample stays in memory, decoded, once it was read
+    /// Keep each decoded sample in memory
     Memory,
-    /// Every epoch reads and decodes the cache anew
+    /// Read and decode the cache again in each epoch
     Stream,
 }
 
 impl FramesIn {
-    /// What `auto` means for `cache` on this machine; `gpu` is the memory of the GPU in bytes where there is one.
+    /// Replaces `auto` by the choice for `cache` on this machine. `gpu` is the memory of the GPU in
+    /// bytes, if there is a GPU.
     ///
     /// # Errors
-    /// Where the frames are to be in memory and do not fit.
+    /// Returns an error if the frames must stay in host memory and do not fit.
     pub fn resolve(self, cache: &CacheFile, gpu: Option<u64>) -> Result<Self> {
         let (needed, free) = (decoded_bytes(cache), free_memory());
         match (self, gpu) {
@@ -86,7 +87,7 @@ impl fmt::Display for FramesIn {
     }
 }
 
-/// Bytes of all frames of a cache with a fixed T, decoded.
+/// Returns the bytes of all decoded frames of a cache with a fixed T.
 fn decoded_bytes(cache: &CacheFile) -> u64 {
     let sensor = cache.header.sensor;
     let cells = [
@@ -103,7 +104,7 @@ fn decoded_bytes(cache: &CacheFile) -> u64 {
     bytes(Set::Train) + bytes(Set::Test)
 }
 
-/// Bytes that this process can still have: of the machine, or of the container it runs in where that has less.
+/// Returns the free memory in bytes of the machine, or of the container if that is less.
 fn free_memory() -> u64 {
     let memory = MemoryRefreshKind::nothing().with_ram();
     let system = System::new_with_specifics(RefreshKind::nothing().with_memory(memory));
@@ -115,16 +116,16 @@ fn free_memory() -> u64 {
 pub struct CacheSamples {
     cache: Arc<CacheFile>,
     set: Set,
-    /// Which of its samples.
+    /// Indices of the samples in the set.
     places: Vec<usize>,
-    /// Where their frames are to be.
+    /// Where to keep the frames.
     pub frames_in: FramesIn,
-    /// Those that were read, where they are kept in memory.
+    /// Frames of the samples read so far, if they are kept in memory.
     kept: Option<Vec<OnceLock<Frames>>>,
 }
 
 impl CacheSamples {
-    /// The samples of `set` at `places`.
+    /// Takes the samples of `set` at `places`.
     pub fn new(cache: &Arc<CacheFile>, set: Set, places: Vec<usize>, frames_in: FramesIn) -> Self {
         let kept = (frames_in == FramesIn::Memory)
             .then(|| places.iter().map(|_| OnceLock::new()).collect());
@@ -137,7 +138,7 @@ impl CacheSamples {
         }
     }
 
-    /// All samples of a set.
+    /// Takes all samples of a set.
     pub fn all(cache: &Arc<CacheFile>, set: Set, frames_in: FramesIn) -> Self {
         let places = (0..cache.set(set).samples.len()).collect();
         Self::new(cache, set, places, frames_in)

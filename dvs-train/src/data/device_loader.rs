@@ -1,5 +1,5 @@
-//! Batches on the device: read ahead and uploaded one by one, or gathered from a set that is there already; and altered
-//! there, where they are to be trained on.
+//! Batches on the device: uploaded one by one, or gathered from a set that is already on the
+//! device. Training batches are augmented on the device.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -19,13 +19,13 @@ use crate::data::data_loader::{BatchReader, Batches, test_batches};
 use crate::data::dataset::{CacheSamples, FramesIn, SampleSource};
 use crate::data::prefetch::Uploads;
 
-/// Samples that are uploaded together where a whole set goes to the device.
+/// Samples per upload if the whole set goes to the device.
 const UPLOAD: usize = 16;
 
-/// A set of samples that batches are made of.
+/// Makes batches of a set of samples.
 pub struct DeviceLoader<B: Backend> {
     samples: Arc<CacheSamples>,
-    /// All its frames, `[N, T, 2, H, W]`, where they are to be on the device and were asked for.
+    /// All frames of the set, `[N, T, 2, H, W]`, once they are loaded for [`FramesIn::Device`].
     loaded: OnceCell<DeviceCounts<B>>,
     workers: usize,
     interrupt: Interrupt,
@@ -33,7 +33,7 @@ pub struct DeviceLoader<B: Backend> {
 }
 
 impl<B: Backend> DeviceLoader<B> {
-    /// Feeds `samples`, which `workers` threads read, to `device`, until `interrupt` asks to stop.
+    /// Makes a loader that reads `samples` with `workers` threads, until `interrupt` asks to stop.
     pub fn new(
         samples: CacheSamples,
         workers: usize,
@@ -54,11 +54,11 @@ impl<B: Backend> DeviceLoader<B> {
         self.samples.len()
     }
 
-    /// The batches of one epoch, their samples altered as `draws` says. All frames are loaded onto the device the first
-    /// time, where they are to be there.
+    /// Returns the batches of one epoch, augmented by `draws`. With [`FramesIn::Device`], the first
+    /// call loads all frames onto the device.
     ///
     /// # Errors
-    /// Where a sample cannot be loaded, or the system starts no thread.
+    /// Returns an error if a sample cannot be loaded or a thread cannot be started.
     pub fn feed(
         &self,
         batches: Batches,
@@ -83,7 +83,7 @@ impl<B: Backend> DeviceLoader<B> {
         })
     }
 
-    /// Loads all frames onto the device, unless the run is asked to stop meanwhile.
+    /// Loads all frames onto the device. Keeps none of them if the run is asked to stop meanwhile.
     fn load(&self) -> Result<()> {
         let bar = sample_bar("frames onto the device".to_owned(), self.len());
         let mut parts = Vec::new();
@@ -111,25 +111,25 @@ impl<B: Backend> DeviceLoader<B> {
     }
 }
 
-/// The batches of one epoch, as an iterator. After an error there are no more, nor once the run is asked to stop.
+/// Iterates over the batches of one epoch. Ends after an error, or once the run is asked to stop.
 pub struct EpochBatches<'a, B: Backend> {
     feeder: &'a DeviceLoader<B>,
     source: Source<'a, B>,
-    /// Which are left.
+    /// Samples of the batches that are left.
     batches: vec::IntoIter<Vec<usize>>,
     draws: Option<EpochTransforms>,
 }
 
-/// Where batches come from.
+/// Source of batches.
 enum Source<'a, B: Backend> {
-    /// Read and uploaded ahead.
+    /// A thread reads and uploads batches ahead of training.
     Upload(Uploads<B>),
-    /// Gathered on the device, from all frames.
+    /// Batches are gathered from all frames on the device.
     Gather(&'a DeviceCounts<B>),
 }
 
 impl<B: Backend> EpochBatches<'_, B> {
-    /// How long the consumer has waited for batches.
+    /// Returns how long the consumer has waited for batches.
     pub fn waited(&self) -> Duration {
         match &self.source {
             Source::Upload(uploads) => uploads.waited(),
@@ -139,7 +139,7 @@ impl<B: Backend> EpochBatches<'_, B> {
 }
 
 impl<B: AugmentBackend> EpochBatches<'_, B> {
-    /// The next batch, of these samples.
+    /// Returns the next batch, which has these samples.
     fn batch(&mut self, samples: &[usize]) -> Option<Result<Batch<B>>> {
         let (feeder, device) = (self.feeder, &self.feeder.device);
         let (mut frames, mut labels) = match &mut self.source {

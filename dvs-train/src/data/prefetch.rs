@@ -1,6 +1,7 @@
-//! Uploads of batches to the device, in a thread of their own that is a batch ahead of training.
+//! A thread that uploads batches to the device, one batch ahead of training.
 //!
-//! A GPU backend gives each thread its own queue of work, so that a copy need not wait for the kernels of the step before.
+//! A GPU backend gives each thread its own queue, so a copy does not wait for the kernels of the
+//! step before.
 
 use std::io;
 use std::mem;
@@ -17,9 +18,9 @@ use crate::data::batch::{DeviceCounts, HostBatch};
 /// Frames `[T, B, 2, H, W]` on the device, and the labels of their samples.
 pub type Uploaded<B> = (Tensor<B, 5>, Vec<u8>);
 
-/// Batches that a thread uploads, one ahead. After an error there are no more.
+/// Iterates over batches that a thread uploads one ahead. Ends after an error.
 pub struct Uploads<B: Backend> {
-    /// None once there are no more.
+    /// `None` once there are no more batches.
     batches: Option<Receiver<Result<Uploaded<B>>>>,
     thread: Option<JoinHandle<()>>,
     waited: Duration,
@@ -29,12 +30,13 @@ impl<B: Backend> Uploads<B> {
     /// Starts to upload `batches` to `device`.
     ///
     /// # Errors
-    /// Where the system starts no thread.
+    /// Returns an error if the thread cannot be started.
     pub fn start(
         batches: impl Iterator<Item = Result<HostBatch>> + Send + 'static,
         device: &B::Device,
     ) -> io::Result<Self> {
-        // No room: the batch that waits is in the thread's hands, and there are two on the device at most.
+        // The thread itself holds the batch that waits. A channel with capacity would add a third
+        // batch on the device.
         let (sender, receiver) = bounded(0);
         let device = device.clone();
         let upload = move || {
@@ -55,12 +57,12 @@ impl<B: Backend> Uploads<B> {
         })
     }
 
-    /// How long the consumer has waited for batches.
+    /// Returns how long the consumer has waited for batches.
     pub fn waited(&self) -> Duration {
         self.waited
     }
 
-    /// Sees the thread end; whether it did its work.
+    /// Joins the thread. Returns false if it panicked.
     fn end(&mut self) -> bool {
         // Without a receiver the next send fails.
         self.batches = None;
@@ -107,7 +109,7 @@ mod tests {
 
     use super::*;
 
-    /// Uploads `count` batches, of which batch k has one sample with the label k.
+    /// Uploads `count` batches. Batch k has one sample with the label k.
     fn uploads(count: u8, each: impl Fn(u8) -> Result<()> + Send + 'static) -> Uploads<Flex> {
         let batches = (0..count).map(move |k| {
             let mut batch = HostBatch::new(CountType::U8, 1, 1, 1, 1);

@@ -1,9 +1,9 @@
 //! Every random number of a run comes from its one seed.
 //!
-//! Each purpose and epoch has a seed of its own, so that an epoch draws the same numbers whether training
-//! came to it in one go or began again there.
+//! Each purpose and epoch has a separate seed, so an epoch of a resumed run draws the same numbers
+//! as in a run that was never stopped.
 
-/// What random numbers are drawn for.
+/// Purpose of random numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Initial weights.
@@ -12,23 +12,23 @@ pub enum Purpose {
     Order,
     /// Dropout masks.
     Dropout,
-    /// Users held out for validation.
+    /// Users or recordings held out for validation.
     Validation,
-    /// What is done to training samples.
+    /// Augmentation of training samples.
     Augmentation,
 }
 
-/// Seed for one purpose in one epoch.
+/// Returns the seed for one purpose in one epoch.
 pub fn derive(seed: u64, purpose: Purpose, epoch: u32) -> u64 {
     mix(mix(seed) ^ ((purpose as u64 + 1) << 32 | u64::from(epoch)))
 }
 
-/// Seed for one of many things that are drawn for with `seed`.
+/// Returns the seed of item `number`, such as a sample, below `seed`.
 pub fn derive_each(seed: u64, number: u64) -> u64 {
     mix(seed ^ mix(number))
 }
 
-/// SplitMix64's step: neighbouring numbers become unlike ones.
+/// Step of SplitMix64, which makes the seeds of neighbouring numbers unrelated.
 fn mix(x: u64) -> u64 {
     let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

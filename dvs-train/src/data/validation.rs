@@ -1,9 +1,10 @@
-//! Samples held out of the training set, to choose the best network on.
+//! The validation set: samples held out of the training set to choose the best network.
 //!
-//! Whole users, because samples of one user resemble each other: a network judged on other samples of the users it
-//! was trained on looks better than it is. Where there is but one user, whole recordings, because windows of one recording
-//! resemble each other even more. With a validation set the test set is judged once, at the end (accuracy-B of Fang et al.,
-//! 2021); without one the best network is chosen on the test set itself (accuracy-A).
+//! Whole users are held out because samples of one user resemble each other: accuracy on users seen
+//! in training is too high. If there is only one user, whole recordings can be held out, because
+//! windows of one recording resemble each other even more. With a validation set the test set is
+//! evaluated once, at the end (accuracy-B of Fang et al., 2021). Without it the best network is
+//! chosen on the test set itself (accuracy-A).
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -16,39 +17,39 @@ use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 
-/// Names that a message shows at most.
+/// Maximum number of names in a message.
 const SHOWN: usize = 10;
 
-/// What is held out.
+/// Choice of the validation set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Validation {
     /// This many users.
     Users(usize),
-    /// The users of these names.
+    /// The users with these names.
     Named(Vec<String>),
-    /// This share of the users, rounded, at least one.
+    /// This share of the users, rounded, but at least one.
     Share(f64),
-    /// This share of the recordings, rounded, at least one.
+    /// This share of the recordings, rounded, but at least one.
     Recordings(f64),
 }
 
-/// The training set, divided. Both lists hold places in it, in its order.
+/// The divided training set. Both lists hold sorted indices into it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldOut {
     /// Samples to train on.
     pub train: Vec<usize>,
-    /// Samples to choose on.
+    /// Samples to choose the best network on.
     pub validation: Vec<usize>,
-    /// The users or recordings that are held out, in order.
+    /// Sorted names of the users or recordings that are held out.
     pub names: Vec<String>,
 }
 
 impl Validation {
-    /// Divides `samples`; what is held out depends on their names and `seed` alone.
+    /// Divides `samples`. The result depends only on their names and `seed`.
     ///
     /// # Errors
-    /// If nobody would be left to train on, or if a user is not there.
+    /// Returns an error if nothing would be left to train on or a user does not exist.
     pub fn hold_out(&self, samples: &[Sample], seed: u64) -> Result<HeldOut> {
         let owner = match self {
             Self::Recordings(_) => recording,
@@ -82,7 +83,7 @@ impl Validation {
         })
     }
 
-    /// What is held out whole.
+    /// Returns the unit that is held out.
     fn what(&self) -> &'static str {
         match self {
             Self::Recordings(_) => "recording",
@@ -90,7 +91,7 @@ impl Validation {
         }
     }
 
-    /// Refuses a training set of one user or recording.
+    /// Returns an error if the training set has only one user or recording.
     fn more_than_one(&self, all: &[&str]) -> Result<()> {
         match (all, self) {
             ([only], Self::Recordings(_)) => bail!(
@@ -106,7 +107,7 @@ impl Validation {
         }
     }
 
-    /// So many of `all`, drawn from `seed`, in order.
+    /// Draws `number` of `all` with `seed` and sorts them.
     fn drawn<'a>(&self, number: usize, mut all: Vec<&'a str>, seed: u64) -> Result<Vec<&'a str>> {
         ensure!(
             number < all.len(),
@@ -126,7 +127,7 @@ impl Validation {
         Ok(all)
     }
 
-    /// The users of these `names`, in order.
+    /// Returns the users with these `names`, sorted.
     fn named<'a>(&self, names: &[String], all: &[&'a str]) -> Result<Vec<&'a str>> {
         let unknown = names.iter().find(|name| !all.contains(&name.as_str()));
         if let Some(name) = unknown {
@@ -147,12 +148,12 @@ impl Validation {
     }
 }
 
-/// The user a sample is of: what stands before the first `_` of its name, as in `user01_led_0`.
+/// Returns the user of a sample: the part of its name before the first `_`, as in `user01_led_0`.
 fn user(name: &str) -> &str {
     name.split_once('_').map_or(name, |(user, _)| user)
 }
 
-/// The recording a sample is of: its name without its number, if it ends in one.
+/// Returns the recording of a sample: its name without the number at the end, if it has one.
 fn recording(name: &str) -> &str {
     let numbered = |(_, number): &(&str, &str)| {
         !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())
@@ -189,7 +190,7 @@ impl FromStr for Validation {
             ensure!(number > 0, "users:0 holds nobody out");
             return Ok(Self::Users(number));
         }
-        // A comma behind the last name tells a user called 4 from four users.
+        // A comma after the last name distinguishes a user called 4 from four users.
         let users = users.strip_suffix(',').unwrap_or(users);
         let names: Vec<String> = users
             .split(',')
@@ -208,7 +209,7 @@ impl fmt::Display for Validation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Users(number) => write!(f, "users:{number}"),
-            // Alone, a name that is a number would be taken for a number of users.
+            // Without the comma, a name that is a number would be parsed as a number of users.
             Self::Named(names) if names.len() == 1 && names[0].parse::<usize>().is_ok() => {
                 write!(f, "users:{},", names[0])
             }

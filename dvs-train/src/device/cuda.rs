@@ -1,5 +1,5 @@
-//! NVIDIA GPUs, and what CUDA needs to use them: the driver, the compiler NVRTC and the toolkit's headers, all found
-//! when the program runs.
+//! NVIDIA GPUs, and what CUDA needs: the driver, the compiler NVRTC and the toolkit's headers, all
+//! found at run time.
 
 use std::fmt;
 
@@ -23,14 +23,15 @@ impl fmt::Display for Gpu {
 
 /// Whether NVIDIA's driver is installed.
 pub fn has_driver() -> bool {
-    // SAFETY: loads a library as the system's loader finds it, which runs its initialisers; it is NVIDIA's.
+    // SAFETY: this loads NVIDIA's library through the system's loader, which runs its initialisers.
     unsafe { driver::sys::is_culib_present() }
 }
 
-/// The GPUs that the driver knows, in its order; at least one.
+/// The GPUs that the driver lists, in its order; at least one.
 ///
 /// # Errors
-/// Where there is none or something is missing; says what, and what would help.
+/// Returns an error if there is no GPU or something is missing; the message says what, and how to
+/// fix it.
 pub fn gpus() -> Result<Vec<Gpu>> {
     ensure!(
         has_driver(),
@@ -58,10 +59,10 @@ pub fn gpus() -> Result<Vec<Gpu>> {
     Ok(gpus)
 }
 
-/// Sees that there is a GPU with the given index.
+/// Checks that there is a GPU with the given index.
 ///
 /// # Errors
-/// Where there is none, or it cannot be used.
+/// Returns an error if there is none, or it cannot be used.
 pub fn find(index: usize) -> Result<()> {
     let last = gpus()?.len() - 1;
     ensure!(
@@ -76,7 +77,7 @@ pub fn memory(index: usize) -> Option<u64> {
     gpus().ok()?.get(index).map(|gpu| gpu.memory as u64)
 }
 
-/// Kernels are compiled when they are first used.
+/// Checks for NVRTC and the headers, because kernels are compiled on first use.
 fn check_compiler() -> Result<()> {
     // SAFETY: as in `has_driver`.
     let there = unsafe { nvrtc::sys::is_culib_present() };

@@ -1,21 +1,20 @@
-//! Devices as they are typed.
+//! Device names on the command line.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A device as it is typed.
+/// A device name as typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum DeviceName {
-    /// The best that this build and machine have.
+    /// `cuda:0` if it works, else the CPU.
     Auto,
-    /// The processor.
     Cpu,
-    /// An NVIDIA GPU.
+    /// An NVIDIA GPU, by index.
     Cuda(usize),
-    /// A GPU through Vulkan.
+    /// A device with a Vulkan driver, by index.
     Vulkan(usize),
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use anyhow::{Context, Result, ensure};
 use burn::backend::wgpu::WgpuDevice;
 
-/// Why there is none.
+/// The error if there is no device.
 const NONE: &str = "no Vulkan driver has a device here; install your GPU's driver (Debian: mesa-vulkan-drivers, \
                         which also computes on the CPU, slowly)";
 
@@ -14,7 +14,7 @@ const NONE: &str = "no Vulkan driver has a device here; install your GPU's drive
 pub struct Found {
     name: String,
     kind: &'static str,
-    /// Under the name that the backend has for it; none where it has none.
+    /// The backend's name for it; `None` if it has none.
     pub device: Option<WgpuDevice>,
 }
 
@@ -27,7 +27,7 @@ impl fmt::Display for Found {
 /// All devices, in the driver's order; at least one.
 ///
 /// # Errors
-/// Where there is none.
+/// Returns an error if there is none.
 pub fn devices() -> Result<Vec<Found>> {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
         backends: wgpu::Backends::VULKAN,
@@ -40,7 +40,7 @@ pub fn devices() -> Result<Vec<Found>> {
     let found = adapters
         .into_iter()
         .map(|adapter| {
-            // The backend counts the devices of each kind by themselves, in this order.
+            // The backend numbers the devices of each kind separately, in this order.
             let info = adapter.get_info();
             let (kind, device) = match info.device_type {
                 wgpu::DeviceType::DiscreteGpu => {
@@ -76,7 +76,7 @@ pub fn devices() -> Result<Vec<Found>> {
 /// The device with the given index.
 ///
 /// # Errors
-/// Where there is none.
+/// Returns an error if there is none.
 pub fn find(index: usize) -> Result<WgpuDevice> {
     let devices = devices()?;
     let last = devices.len() - 1;

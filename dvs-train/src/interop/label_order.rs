@@ -1,18 +1,18 @@
-//! Orders in which a network's outputs stand for the labels.
+//! Orders of the labels in a network's outputs.
 
 use clap::ValueEnum;
 
 /// An order of the labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LabelOrder {
-    /// As SpikingJelly's dataset has them: classes are its folders, whose names 0, 1, 2 are sorted as text
+    /// SpikingJelly's order: the class folders sorted as text (0, 1, 10, 2, ...)
     Folder,
-    /// By number, as the cache and the label files have them
+    /// Numerical order, as in the cache and the label files
     Plain,
 }
 
 impl LabelOrder {
-    /// The label that each output of a network of so many `classes` stands for.
+    /// The label of each output of a network with this number of `classes`.
     pub fn labels(self, classes: usize) -> Vec<usize> {
         let mut labels: Vec<usize> = (0..classes).collect();
         if self == Self::Folder {
@@ -21,14 +21,15 @@ impl LabelOrder {
         labels
     }
 
-    /// Those labels as text.
+    /// The labels as text.
     pub fn in_words(self, classes: usize) -> String {
         let labels = self.labels(classes);
         let labels: Vec<String> = labels.iter().map(usize::to_string).collect();
         labels.join(" ")
     }
 
-    /// Weights of the outputs, equally many for each of `classes`, from this order into that of the labels.
+    /// Reorders the weights of the outputs, equally many per class, from this order to the order of
+    /// the labels.
     pub fn to_plain(self, weights: &[f32], classes: usize) -> Vec<f32> {
         let mut plain = weights.to_vec();
         let each = weights.len() / classes.max(1);
@@ -38,7 +39,7 @@ impl LabelOrder {
         plain
     }
 
-    /// Weights of the outputs from the order of the labels into this one.
+    /// Reorders the weights of the outputs from the order of the labels to this one.
     pub fn of_plain(self, weights: &[f32], classes: usize) -> Vec<f32> {
         let each = weights.len() / classes.max(1);
         let labels = self.labels(classes).into_iter();

@@ -1,27 +1,25 @@
-//! Tensors under names, as state dicts hold them.
+//! Named tensors, as in state dicts.
 
 /// A tensor of a state dict.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Named {
-    /// Its name.
     pub name: String,
-    /// Its shape.
     pub shape: Vec<usize>,
-    /// Its numbers, row by row.
+    /// The numbers in row-major order.
     pub values: Values,
 }
 
-/// Numbers of a tensor.
+/// The numbers of a tensor.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Values {
-    /// Floats of 32 bits.
+    /// 32-bit floats.
     Floats(Vec<f32>),
-    /// One integer of 64 bits.
+    /// One 64-bit integer.
     Count(i64),
 }
 
 impl Values {
-    /// Their little-endian bytes.
+    /// The numbers as little-endian bytes.
     pub fn bytes(&self) -> Vec<u8> {
         match self {
             Self::Floats(values) => values

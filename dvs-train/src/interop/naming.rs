@@ -1,4 +1,4 @@
-//! The names that weights have in SpikingJelly's networks of this architecture.
+//! Parameter names of SpikingJelly's networks of this architecture.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,21 +8,22 @@ use clap::ValueEnum;
 use crate::nn::network::BLOCKS;
 use crate::run_dir::weight_layout::{Form, Part};
 
-/// Batch norm's count of batches: no weight, and not needed.
+/// Batch norm's count of batches, which is not a weight and not needed.
 const COUNT: &str = "num_batches_tracked";
-/// A network of SpikingJelly's with names of its own.
+/// A network of SpikingJelly with its own parameter names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Naming {
-    /// `DVSGestureNet` of SpikingJelly's models since 0.0.0.0.13, as conv_fc.0.weight; its linear layers have a bias
+    /// `DVSGestureNet` of SpikingJelly's models since 0.0.0.0.13 (conv_fc.0.weight, ...); its
+    /// linear layers have a bias
     #[value(name = "spikingjelly")]
     Model,
-    /// The tutorial's network that works step by step, as conv.0.weight and fc.2.weight; no bias
+    /// The tutorial's step-by-step network (conv.0.weight, fc.2.weight, ...); no bias
     #[value(name = "tutorial")]
     Tutorial,
-    /// The tutorial's network that works layer by layer, as conv.0.0.weight
+    /// The tutorial's layer-by-layer network (conv.0.0.weight, ...)
     #[value(skip)]
     LayerByLayer,
-    /// The same in versions whose containers have a field, as conv.0.module.0.weight
+    /// The same in versions whose containers have a `module` field (conv.0.module.0.weight, ...)
     #[value(skip)]
     Container,
 }
@@ -38,7 +39,6 @@ impl fmt::Display for Naming {
 }
 
 impl Naming {
-    /// All of them.
     pub const ALL: [Self; 4] = [
         Self::Model,
         Self::Tutorial,
@@ -46,7 +46,7 @@ impl Naming {
         Self::Container,
     ];
 
-    /// The name of a part.
+    /// The name of a parameter.
     pub fn name(self, part: Part) -> String {
         match part {
             Part::Kernel(block) => self.convolution(block) + ".weight",
@@ -65,8 +65,8 @@ impl Naming {
         format!("{}.{COUNT}", self.norm(block))
     }
 
-    /// A convolution, batch norm, neurons and pooling follow each other; the layer-by-layer network has the first two in
-    /// a container.
+    /// Each block is a convolution, batch norm, neurons and pooling; the layer-by-layer network has
+    /// the first two in a container.
     fn convolution(self, block: usize) -> String {
         match self {
             Self::Model => format!("conv_fc.{}", 4 * block),
@@ -85,7 +85,7 @@ impl Naming {
         }
     }
 
-    /// Flatten, dropout, linear, neurons, dropout, linear, neurons.
+    /// The layers are flatten, dropout, linear, neurons, dropout, linear, neurons.
     fn linear(self, layer: usize) -> String {
         match self {
             Self::Model => format!("conv_fc.{}", 22 + 3 * layer),
@@ -105,7 +105,7 @@ impl Naming {
         }
     }
 
-    /// Every name that it has for anything.
+    /// All parameter names.
     pub fn all_names(self) -> BTreeSet<String> {
         let form = Form {
             channels: 1,

@@ -1,17 +1,19 @@
-//! Networks as graphs of the Neuromorphic Intermediate Representation (Pedersen et al., Nature Communications 15, 8122,
-//! 2024; nodes as in the Python package `nir` 1.0.8).
+//! Networks as graphs of the Neuromorphic Intermediate Representation (Pedersen et al., Nature
+//! Communications 15, 8122, 2024; nodes as in the Python package `nir` 1.0.8).
 //!
-//! NIR describes neurons by differential equations. A step of this network is one of forward Euler of dt seconds, the
-//! convention of SpikingJelly's and snnTorch's exchange with NIR, dt being 0.0001 there unless told otherwise:
+//! NIR describes neurons by differential equations. A time step of this network is a forward Euler
+//! step of dt seconds, as when SpikingJelly and snnTorch exchange networks with NIR; their default
+//! dt is 0.0001.
 //!
 //! ```text
-//! LIF  tau v' = (v_leak - v) + r I     v + dt / tau ((v_leak - v) + r I)     tau = dt times the steps here
-//! IF       v' = r I                    v + dt r I                            r = 1 / dt
+//! LIF  tau v' = (v_leak - v) + r I  v + dt / tau ((v_leak - v) + r I)  tau = dt times tau in steps
+//! IF       v' = r I                 v + dt r I                         r = 1 / dt
 //! ```
 //!
-//! NIR's neurons spike above their threshold, these at it: the thresholds that are written are the numbers of 32 bits just
-//! below. Batch norm is part of the convolutions. Of binary spikes the maximum is 1 where the sum is above 0.5, so max
-//! pooling becomes sum pooling and integrate-and-fire neurons that spike above 0.5 and forget.
+//! NIR's neurons spike above their threshold, those here at it, so each threshold is written as the
+//! next lower 32-bit number. Batch norm is folded into the convolutions. The maximum of binary
+//! spikes is 1 if their sum is above 0.5, so max pooling becomes sum pooling and integrate-and-fire
+//! neurons that spike above 0.5 and keep no potential.
 
 mod hdf5;
 
@@ -25,35 +27,35 @@ use crate::interop::label_order::LabelOrder;
 use crate::nn::network::{BLOCKS, LAYERS, VOTERS};
 use crate::run_dir::weight_layout::{Part, Weights};
 
-/// What PyTorch adds to a variance before the square root.
+/// Epsilon that PyTorch adds to a variance before the square root.
 const EPSILON: f64 = 1e-5;
 
 /// A chain of nodes, in order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Graph {
-    /// The nodes and their names.
+    /// Names and nodes.
     pub nodes: Vec<(String, Node)>,
 }
 
-/// A node; shapes are those of one sample at one step.
+/// A node; shapes are those of one sample at one time step.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Node {
-    /// Where frames come in.
+    /// The input of frames.
     Input(Vec<usize>),
-    /// Where votes go out.
+    /// The output of votes.
     Output(Vec<usize>),
-    /// A 3x3 convolution of padding 1.
+    /// A 3x3 convolution with padding 1.
     Conv2d {
-        /// Height and width.
+        /// Height and width of the input.
         size: [usize; 2],
         /// Kernel `[outputs, inputs, 3, 3]`.
         weight: Array,
         /// Bias `[outputs]`.
         bias: Array,
     },
-    /// The sum over squares of 2 x 2.
+    /// The sum over 2 x 2 cells.
     SumPool2d,
-    /// All dimensions become one.
+    /// Flattens an input of this shape.
     Flatten(Vec<usize>),
     /// A matrix `[outputs, inputs]`.
     Linear(Array),
@@ -61,36 +63,35 @@ pub enum Node {
     Affine(Array, Array),
     /// Integrate-and-fire neurons.
     If(Vec<usize>, Parameters),
-    /// Leaky integrate-and-fire neurons and their tau in seconds.
+    /// Leaky integrate-and-fire neurons, with their tau in seconds.
     Lif(Vec<usize>, f64, Parameters),
 }
 
 /// Numbers and their shape.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Array {
-    /// The shape.
     pub shape: Vec<usize>,
-    /// The numbers, row by row.
+    /// The numbers in row-major order.
     pub values: Vec<f32>,
 }
 
-/// What all neurons of a layer share.
+/// Parameters that all neurons of a layer share.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Parameters {
     /// Resistance.
     pub r: f64,
-    /// Potential that a neuron spikes above.
+    /// Potential above which a neuron spikes.
     pub v_threshold: f64,
-    /// Potential after a spike; also the one that LIF neurons leak to.
+    /// Potential after a spike, and the leak potential of LIF neurons.
     pub v_reset: f64,
 }
 
 impl Graph {
-    /// The graph of a network whose neurons are all like `neuron`; its outputs are in `order`, its steps take `dt`
+    /// The graph of a network with neurons like `neuron`, outputs in `order` and time steps of `dt`
     /// seconds.
     ///
     /// # Errors
-    /// Where NIR cannot represent a layer; says which and why.
+    /// Returns an error if NIR cannot represent a layer; the message says which and why.
     pub fn of(weights: &Weights, neuron: &Neuron, order: LabelOrder, dt: f64) -> Result<Self> {
         ensure!(
             dt > 0.0 && dt <= 1e3,
@@ -157,7 +158,7 @@ impl Graph {
     }
 }
 
-/// A convolution that normalises by the running statistics too.
+/// A convolution with the running statistics of batch norm folded in.
 fn folded(weights: &Weights, block: usize) -> (Array, Array) {
     let kernel = Part::Kernel(block);
     let shape = kernel.shape(&weights.form);
@@ -183,7 +184,7 @@ fn folded(weights: &Weights, block: usize) -> (Array, Array) {
     )
 }
 
-/// A layer's neurons, of this shape.
+/// The neurons of a layer, in this shape.
 fn neurons(
     weights: &Weights,
     neuron: &Neuron,
@@ -221,7 +222,7 @@ fn neurons(
     })
 }
 
-/// The mean over each label's output neurons, as a matrix.
+/// A matrix that takes the mean over each label's output neurons.
 fn voting(classes: usize, order: LabelOrder) -> Array {
     let outputs = classes * VOTERS;
     let labels = order.labels(classes).into_iter();
@@ -309,7 +310,7 @@ mod tests {
             panic!("no LIF");
         };
         assert_eq!((shape, seconds, parameters.r), (vec![2], tau * 1e-3, 1.0));
-        // Just below 1, so that above it is at 1.
+        // Just below 1, so that NIR's neurons, which spike above it, spike at 1.
         assert_eq!(parameters.v_threshold as f32, 1.0 - f32::EPSILON / 2.0);
         let Node::Lif(_, _, parameters) = neurons_of(&graph(learnt(false), 1e-3).unwrap()).clone()
         else {

@@ -1,7 +1,7 @@
-//! PyTorch's `.pth` files: the zip archives of torch 1.6 and later, and the pickles in a row of earlier ones.
+//! PyTorch's `.pth` files: zip archives since torch 1.6, and consecutive pickles before.
 //!
-//! Formats: `torch/serialization.py`. Storages are looked at where they lie in the file; numbers are copied out only
-//! once their shape is the one that is wanted.
+//! Formats: `torch/serialization.py`. Storages borrow from the file; numbers are copied only after
+//! their shape has been checked.
 
 mod container;
 mod pickle;
@@ -15,19 +15,19 @@ use burn::tensor::{bf16, f16};
 use self::container::Container;
 use self::pickle::{Id, Node, Pickle};
 
-/// Keys of a checkpoint under which its network may be.
+/// Keys of a checkpoint that may hold its network.
 const NETWORK_KEYS: [&str; 5] = ["net", "state_dict", "model", "model_state_dict", "network"];
-/// What wrappers of networks put before every name.
+/// Prefixes that wrappers of networks add to every name.
 const WRAPPERS: [&str; 2] = ["module.", "_orig_mod."];
 
-/// A network's tensors as a `.pth` holds them, and what else it says.
+/// A network's tensors in a `.pth`, and facts of its training.
 #[derive(Debug)]
 pub struct Pth<'a> {
-    /// Tensors under their names.
+    /// Tensors by name.
     pub tensors: BTreeMap<&'a str, Tensor<'a>>,
     /// The epoch after which a checkpoint was written, from 0.
     pub epoch: Option<u32>,
-    /// The best test accuracy until then.
+    /// The best test accuracy up to that epoch.
     pub max_test_acc: Option<f64>,
     /// T, from the arguments of the training script.
     pub frames: Option<u32>,
@@ -36,11 +36,10 @@ pub struct Pth<'a> {
 /// A tensor whose numbers are still in the file.
 #[derive(Clone, Debug)]
 pub struct Tensor<'a> {
-    /// The shape.
     pub shape: Vec<usize>,
     strides: Vec<usize>,
     kind: Kind,
-    /// Bytes from its first number on.
+    /// Bytes from the first number on.
     bytes: &'a [u8],
 }
 
@@ -48,7 +47,7 @@ impl<'a> Pth<'a> {
     /// Reads a file.
     ///
     /// # Errors
-    /// Where it is no such file, is damaged, or holds no state dict.
+    /// Returns an error if the file is not a `.pth`, is damaged, or holds no state dict.
     pub fn read(bytes: &'a [u8]) -> Result<Self> {
         let container = Container::open(bytes)?;
         let pickle = &container.pickle;
@@ -59,7 +58,7 @@ impl<'a> Pth<'a> {
         let mut tensors = BTreeMap::new();
         for (key, value) in pairs {
             let name = pickle.text(*key).context("a weight's name is no text")?;
-            // A state dict may have extra state of other kinds under this name.
+            // Extra state under this name may be of other types.
             if name.ends_with("_extra_state") {
                 continue;
             }
@@ -86,14 +85,14 @@ impl<'a> Pth<'a> {
         Ok(Self {
             tensors,
             epoch: whole("epoch").and_then(|epoch| u32::try_from(epoch).ok()),
-            // -1 and 0 stand for none yet.
+            // -1 and 0 mean that there is none yet.
             max_test_acc: max_test_acc.filter(|accuracy| *accuracy > 0.0 && *accuracy <= 1.0),
             frames: frames(pickle),
         })
     }
 }
 
-/// The state dict: the file's own value, or a checkpoint's entry.
+/// The state dict: the file's own value, or an entry of a checkpoint.
 fn find_network(pickle: &Pickle<'_>) -> Result<Id> {
     let Node::Dict(pairs) = pickle.node(pickle.root) else {
         bail!("{}", no_state_dict(pickle, pickle.root));
@@ -129,7 +128,7 @@ fn no_state_dict(pickle: &Pickle<'_>, id: Id) -> String {
     )
 }
 
-/// T among the arguments of the script, a dict or an `argparse.Namespace`.
+/// T in the arguments of the script, which are a dict or an `argparse.Namespace`.
 fn frames(pickle: &Pickle<'_>) -> Option<u32> {
     let args = pickle.get(pickle.root, "args")?;
     let args = match pickle.node(args) {
@@ -141,7 +140,7 @@ fn frames(pickle: &Pickle<'_>) -> Option<u32> {
 }
 
 impl<'a> Tensor<'a> {
-    /// The tensor that a value of the pickle is.
+    /// The tensor of a pickled value.
     fn find(container: &Container<'a>, id: Id) -> Result<Self> {
         let pickle = &container.pickle;
         let Node::Tensor(arguments) = pickle.node(id) else {
@@ -192,15 +191,15 @@ impl<'a> Tensor<'a> {
         })
     }
 
-    /// Whether its numbers are of 64 bits, so that [`Tensor::values`] rounds them.
+    /// Whether the numbers have 64 bits, so that [`Tensor::values`] rounds them.
     pub fn is_double(&self) -> bool {
         self.kind == Kind::F64
     }
 
-    /// Its numbers, row by row.
+    /// The numbers in row-major order.
     ///
     /// # Errors
-    /// Where they are whole numbers.
+    /// Returns an error if they are integers.
     pub fn values(&self) -> Result<Vec<f32>> {
         ensure!(
             self.kind.is_float(),
@@ -228,7 +227,7 @@ impl<'a> Tensor<'a> {
     }
 }
 
-/// Numbers from the first to behind the last of a tensor of this shape; none for more than can be counted.
+/// How many numbers a tensor of this shape and strides spans; `None` on overflow.
 fn reach(shape: &[usize], strides: &[usize]) -> Option<usize> {
     if shape.contains(&0) {
         return Some(0);
@@ -241,7 +240,7 @@ fn reach(shape: &[usize], strides: &[usize]) -> Option<usize> {
         })
 }
 
-/// What a persistent id says of a storage.
+/// A storage, as its persistent id describes it.
 #[derive(Clone, Copy, Debug)]
 struct Storage<'a> {
     key: &'a str,
@@ -253,7 +252,8 @@ impl<'a> Storage<'a> {
         let Some([storage, class, key, rest @ ..]) = pickle.items(id) else {
             bail!("a storage's description is no tuple");
         };
-        // Place, number of numbers and, before torch 1.0, which part of another storage this is.
+        // The rest is the device, the count of numbers and, before torch 1.0, the part of another
+        // storage.
         let part = rest
             .get(2)
             .is_some_and(|id| *pickle.node(*id) != Node::None);
@@ -274,14 +274,14 @@ impl<'a> Storage<'a> {
     }
 }
 
-/// Types of numbers.
+/// Number types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     F16,
     Bf16,
     F32,
     F64,
-    /// Whole numbers of this many bytes.
+    /// Integers of this many bytes.
     Whole(usize),
 }
 
@@ -323,7 +323,7 @@ impl Kind {
         }
     }
 
-    /// The little-endian number at the start of `bytes`, which are enough.
+    /// Decodes the little-endian number at the start of `bytes`, which must be long enough.
     fn decode(self, bytes: &[u8]) -> f32 {
         match self {
             Self::F16 => f16::from_le_bytes(first(bytes)).to_f32(),

@@ -1,5 +1,5 @@
-//! Networks as safetensors files: the names and shapes that PyTorch has, and in the metadata what a state dict leaves
-//! out.
+//! Networks as safetensors files: names and shapes as in PyTorch, and metadata for what a state
+//! dict leaves out.
 
 use std::collections::HashMap;
 
@@ -9,13 +9,13 @@ use safetensors::tensor::TensorView;
 
 use crate::interop::named::{Named, Values};
 
-/// The metadata entry.
+/// Key of the metadata entry.
 const KEY: &str = "dvs_train";
 
-/// The file, with `facts` as its metadata.
+/// Encodes the file, with `facts` as its metadata.
 ///
 /// # Errors
-/// None that occur: shapes and numbers go together.
+/// Never returns an error in practice, because shapes and numbers match.
 pub fn encode(tensors: &[Named], facts: &str) -> Result<Vec<u8>> {
     let raw: Vec<Vec<u8>> = tensors.iter().map(|tensor| tensor.values.bytes()).collect();
     let views = tensors.iter().zip(&raw).map(|(tensor, raw)| {

@@ -1,4 +1,5 @@
-//! State dicts of SpikingJelly's networks: which network one is, and those of networks of this program.
+//! State dicts of SpikingJelly's networks: recognises them, and makes them from networks of this
+//! program.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,14 +16,14 @@ use crate::interop::pytorch::Tensor;
 use crate::nn::network::BLOCKS;
 use crate::run_dir::weight_layout::{Form, Part, Weights};
 
-/// Names of an error's list that are shown; the others are counted.
+/// Maximum names listed in an error; the others are counted.
 const SHOWN: usize = 8;
 
-/// The network that `tensors` are, found by their names, and the naming it was found by. Its outputs are in `order`,
-/// its frames of `size`.
+/// Recognises the network and its naming by the names of `tensors`. Its outputs are in `order`, its
+/// frames of `size`.
 ///
 /// # Errors
-/// Names the tensors that are unknown, missing, or of another shape.
+/// Returns an error that names the tensors that are unknown, missing, or of another shape.
 pub fn recognise(
     tensors: &BTreeMap<&str, Tensor<'_>>,
     order: LabelOrder,
@@ -33,7 +34,7 @@ pub fn recognise(
         tensors.keys().filter(|name| names.contains(**name)).count()
     };
     let mut namings = Naming::ALL.to_vec();
-    // The first of those that know most: the sort keeps their order.
+    // The sort is stable, so the first of the best matches wins.
     namings.sort_by_key(|naming| Reverse(known(naming)));
     let naming = namings[0];
     ensure!(known(&naming) > 0, "{}", unlike_any(tensors));
@@ -103,19 +104,19 @@ pub fn recognise(
     Ok((naming, Weights { form, parts }))
 }
 
-/// The form of the network that tensors of `naming`'s names make up. Frames are of `size`.
+/// The form of the network whose tensors have names of `naming`, for frames of `size`.
 fn form(naming: Naming, tensors: &BTreeMap<&str, Tensor<'_>>, size: [usize; 2]) -> Result<Form> {
     let get = |part| {
         let name = naming.name(part);
         let tensor = tensors.get(name.as_str());
         tensor.with_context(|| format!("{name} is missing"))
     };
-    // The sizes that are free; whether they go together is seen when every shape is compared.
+    // These sizes are free; the comparison of all shapes checks later whether they match.
     let first = |part| Ok::<_, anyhow::Error>(get(part)?.shape.first().copied().unwrap_or(0));
     Ok(Form {
         channels: first(Part::Kernel(0))?,
         hidden: first(Part::Matrix(0))?,
-        // Only of the gestures do we know which output stands for which.
+        // The order of the outputs is known only for the gestures.
         classes: CLASSES,
         size,
         linear_bias: get(Part::Bias(0)).is_ok(),
@@ -123,11 +124,11 @@ fn form(naming: Naming, tensors: &BTreeMap<&str, Tensor<'_>>, size: [usize; 2]) 
     })
 }
 
-/// The state dict of a network under names of `naming`'s, outputs in `order`, in PyTorch's order. `batches` is what every
-/// batch norm says it has seen.
+/// The state dict of a network in PyTorch's order, with names of `naming` and outputs in `order`.
+/// `batches` is the batch count of every batch norm.
 ///
 /// # Errors
-/// Where the network has a bias, and `naming`'s network none.
+/// Returns an error if the network has a bias and `naming`'s network has none.
 pub fn state_dict(
     weights: &Weights,
     naming: Naming,

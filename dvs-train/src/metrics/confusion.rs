@@ -1,29 +1,30 @@
-//! Which class was taken for which.
+//! The confusion matrix.
 
 use serde::{Deserialize, Serialize};
 
-/// Classes whose table has a column for each; of more, each row names what it was taken for.
+/// Maximum number of classes for a table with a column per class. With more classes, each row lists
+/// the most frequent mistakes.
 const MOST_COLUMNS: usize = 24;
-/// How many of those a row names.
+/// Maximum number of mistakes in a row.
 const NAMED: usize = 3;
 
-/// Samples by their own class (row) and the one they were taken for (column), a square.
+/// Number of samples by true class (row) and predicted class (column).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Confusion {
-    /// The counts.
+    /// Square matrix of the counts.
     pub counts: Vec<Vec<u64>>,
 }
 
 impl Confusion {
-    /// Of so many classes, and no sample yet.
+    /// Makes a matrix of zeros.
     pub fn new(classes: usize) -> Self {
         Self {
             counts: vec![vec![0; classes]; classes],
         }
     }
 
-    /// Counts one sample. Labels beyond the classes count nowhere.
+    /// Counts one sample, unless a label is beyond the classes.
     pub fn add(&mut self, label: usize, guess: usize) {
         if let Some(count) = self
             .counts
@@ -34,14 +35,15 @@ impl Confusion {
         }
     }
 
-    /// Share of the samples of `label` that were recognised; `None` where there are none.
+    /// Returns the share of the samples of `label` that were classified correctly; `None` if there
+    /// are no samples.
     pub fn recall(&self, label: usize) -> Option<f64> {
         let row = self.counts.get(label)?;
         let (own, samples) = (*row.get(label)?, row.iter().sum::<u64>());
         (samples > 0).then(|| own as f64 / samples as f64)
     }
 
-    /// A table: a line for each class, by its name, with its recall and what it was taken for.
+    /// Formats a table with a line per class: its name, its recall and the predictions.
     pub fn in_words(&self, names: &[String]) -> String {
         let wide = self.counts.len() > MOST_COLUMNS;
         let width = names.iter().map(|name| name.chars().count()).max();
@@ -83,7 +85,7 @@ impl Confusion {
     }
 }
 
-/// The classes that samples of `label` were most often taken for wrongly, each with how many were.
+/// Lists the most frequent wrong predictions for samples of `label`, with their counts.
 fn mistaken(label: usize, row: &[u64]) -> String {
     let wrong = row.iter().enumerate();
     let wrong = wrong.filter(|&(guess, &count)| guess != label && count > 0);

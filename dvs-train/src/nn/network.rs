@@ -1,14 +1,15 @@
-//! The network of Fang et al. (2021) for DVS128 Gesture: from frames to firing rates.
+//! The network of Fang et al. (2021) for DVS128 Gesture, from frames to firing rates.
 //!
 //! ```text
 //! {conv 3x3 - batch norm - LIF - max pool 2} x 5, flatten,
 //! dropout, linear 4C, LIF, dropout, linear 10K, LIF, voting by tens
 //! ```
 //!
-//! K is the number of classes: 11, or what a cache with classes of its own has.
+//! K is the number of classes of the cache.
 //!
-//! Layer by layer, each layer takes all time steps at once: those without a memory see `[T * B, ...]`, neurons see
-//! `[T, B, ...]`. Step by step the same happens with one step at a time, and neurons go on from their potentials.
+//! In multi-step mode each layer takes all time steps at once: stateless layers see `[T * B, ...]`,
+//! neurons see `[T, B, ...]`. In single-step mode T is 1 and neurons keep their membrane potentials
+//! from step to step.
 
 use anyhow::{Context, Result};
 use burn::module::{Module, ModuleVisitor, Param};
@@ -28,69 +29,70 @@ use serde::{Deserialize, Serialize};
 use crate::data::augment::backend::AugmentBackend;
 use crate::nn::spike_stats::Observer;
 
-/// Orders of work on a sample's T steps.
+/// Order of computation over the T time steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StepMode {
-    /// Multi-step, layer by layer: each layer takes all T steps at once. Fast
+    /// Multi-step: each layer takes all T time steps at once. Fast
     M,
-    /// Single-step: each step goes through all layers, membrane potentials carried on. In training every batch norm
-    /// then sees one step at a time, as in SpikingJelly: it normalises each by its own statistics and moves the
-    /// running ones T times a batch. With the same statistics both modes give the same spikes and gradients
+    /// Single-step: each time step goes through all layers, and neurons keep their membrane
+    /// potentials. In training, as in SpikingJelly, batch norm normalises each step by its own
+    /// statistics and updates the running statistics T times per batch. With the same statistics
+    /// both modes give the same spikes and gradients
     S,
 }
 
-/// Number of convolutions; each halves height and width.
+/// Number of blocks; each halves height and width.
 pub const BLOCKS: usize = 5;
 /// Short names of the layers of neurons, in order.
 pub const LAYERS: [&str; BLOCKS + 2] = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc1", "fc2"];
 /// Output neurons that vote for one class.
 pub const VOTERS: usize = 10;
 
-/// A backend that has all the operations that are this program's own.
+/// A backend with all custom operations of this program.
 pub trait SnnBackend: BlockBackend + ConvolutionBackend + AugmentBackend {}
 
 impl<B: BlockBackend + ConvolutionBackend + AugmentBackend> SnnBackend for B {}
 
-/// What decides a network's shape and behaviour.
+/// Shape and behaviour of a network.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NetworkConfig {
     /// Channels C of every convolution.
     pub channels: usize,
     /// Whether the two linear layers have a bias, as in SpikingJelly's example.
     pub linear_bias: bool,
-    /// Neurons of the hidden linear layer; none: 4C.
+    /// Neurons of the hidden linear layer; 4C if `None`.
     pub hidden: Option<usize>,
-    /// Classes K, which the network tells apart.
+    /// Number of classes K.
     pub classes: usize,
     /// Height and width of a frame, multiples of 32.
     pub size: [usize; 2],
-    /// The neurons.
+    /// Neuron model.
     pub neuron: Neuron,
-    /// Layer by layer or step by step.
+    /// Multi-step or single-step.
     pub step_mode: StepMode,
-    /// Probability that dropout silences a feature.
+    /// Probability that dropout zeroes a feature.
     pub dropout: f64,
-    /// The 16-bit type that convolutions and linear layers compute in while they train; none: 32 bits. Weights,
-    /// batch norm's statistics, potentials and votes have 32 bits either way.
+    /// The 16-bit type that convolutions and linear layers compute in during training; 32 bits if
+    /// `None`. Weights, batch norm's statistics, membrane potentials and votes always have 32 bits.
     pub half: Option<FloatDType>,
 }
 
 impl NetworkConfig {
-    /// Neurons of the hidden linear layer.
+    /// Returns the number of neurons of the hidden linear layer.
     pub fn hidden(&self) -> usize {
         self.hidden.unwrap_or(4 * self.channels)
     }
 }
 
-/// The network.
+/// The network of the module's description.
 #[derive(Module, Debug)]
 pub struct Network<B: Backend> {
-    /// Convolutions.
+    /// Convolution blocks.
     pub blocks: Vec<ConvBlock<B>>,
-    /// From the flattened features to the hidden layer, 4C unless the configuration says otherwise.
+    /// Linear layer from the flattened features to the hidden layer.
     pub hidden: Linear<B>,
-    /// From the hidden layer to 10K.
+    /// Linear layer from the hidden layer to 10K outputs.
     pub output: Linear<B>,
     /// Neurons of the hidden layer.
     pub hidden_neurons: Neurons<B>,
@@ -106,11 +108,11 @@ pub struct Network<B: Backend> {
 /// Convolution, batch norm, LIF and max pooling.
 #[derive(Module, Debug)]
 pub struct ConvBlock<B: Backend> {
-    /// 3x3, padding 1, no bias.
+    /// Convolution, 3x3, padding 1, no bias.
     pub conv: Conv2d<B>,
-    /// Its normalisation.
+    /// Batch norm.
     pub norm: BatchNorm<B>,
-    /// Its neurons.
+    /// Neurons of the block.
     pub neurons: Neurons<B>,
 }
 
@@ -126,11 +128,11 @@ impl<B: SnnBackend> ConvBlock<B> {
         }
     }
 
-    /// Pooled spikes `[T * B, C, H / 2, W / 2]` at `steps` steps T; `observer` hears of those before pooling as `layer`'s.
-    /// The convolution computes in `half` where there is one.
+    /// Returns pooled spikes `[T * B, C, H / 2, W / 2]` at T = `steps`. `observer` sees the spikes
+    /// before pooling. The convolution computes in `half`, if given.
     ///
-    /// The first dimension is not taken apart in between: a convolution on a GPU leaves its channels last in memory,
-    /// and to put time and batch together again would cost a copy.
+    /// Time and batch stay in one dimension: a convolution on a GPU leaves its channels last in
+    /// memory, so merging the two again would cost a copy.
     fn forward(
         &self,
         x: Tensor<B, 4>,
@@ -155,7 +157,7 @@ impl<B: SnnBackend> ConvBlock<B> {
             observer.counts(layer, counts, n);
             return pooled;
         }
-        // Potentials that go from step to step have 32 bits, because the currents have.
+        // Membrane potentials carried between steps have 32 bits, because the currents have.
         let x = self.norm.forward(x.cast(DType::F32));
         let x = x.reshape([steps, n / steps.max(1), c, height, width]); // [T, B, C, H, W]
         let spikes = fire(&self.neurons, x, memory);
@@ -165,8 +167,8 @@ impl<B: SnnBackend> ConvBlock<B> {
 }
 
 impl<B: SnnBackend> Network<B> {
-    /// A network with initial weights from the backend's random numbers, distributed as PyTorch's: uniform
-    /// within 1 / sqrt(fan in).
+    /// Makes a network with random initial weights, distributed as PyTorch's: uniform within
+    /// 1 / sqrt(fan in).
     pub fn new(config: &NetworkConfig, device: &B::Device) -> Self {
         let c = config.channels;
         let [height, width] = config.size.map(|length| length >> BLOCKS);
@@ -186,25 +188,27 @@ impl<B: SnnBackend> Network<B> {
             dropout: config.dropout,
             half: config.half,
         };
-        // burn draws weights where they are first used, after whatever was drawn by then; draw them here.
+        // burn draws a weight when it is first used. Draw all now, so that their values do not
+        // depend on draws in between.
         network.visit(&mut Draw);
         network
     }
 
-    /// Classes K that it tells apart.
+    /// Returns the number of classes K.
     pub fn classes(&self) -> usize {
         let [_, outputs] = self.output.weight.dims();
         outputs / VOTERS
     }
 
-    /// Firing rate of each class, `[B, K]`, from frames `[T, B, 2, H, W]`.
+    /// Returns the firing rate of each class, `[B, K]`, for frames `[T, B, 2, H, W]`.
     pub fn forward(&self, frames: Tensor<B, 5>) -> Tensor<B, 2> {
         let votes = self.votes(frames, &mut ()); // [T, B, K]
         let [_, b, classes] = votes.dims();
         votes.mean_dim(0).reshape([b, classes])
     }
 
-    /// Share of each class's output neurons that spike at each step, `[T, B, K]`; `observer` sees all spikes.
+    /// Returns the share of each class's output neurons that spike at each step, `[T, B, K]`.
+    /// `observer` sees all spikes.
     pub fn votes(&self, frames: Tensor<B, 5>, observer: &mut impl Observer<B>) -> Tensor<B, 3> {
         let [t, b, ..] = frames.dims();
         let masks = self.masks(b, &frames.device());
@@ -221,8 +225,8 @@ impl<B: SnnBackend> Network<B> {
         }
     }
 
-    /// Votes of some consecutive steps. `memory` has the potentials of every layer, or is empty: then all are at
-    /// rest, and forgotten afterwards.
+    /// Returns the votes of consecutive steps. `memory` has the membrane potentials of every layer.
+    /// If it is empty, all neurons start at rest and their potentials are not kept.
     fn steps(
         &self,
         frames: Tensor<B, 5>,
@@ -247,14 +251,14 @@ impl<B: SnnBackend> Network<B> {
             let layer = BLOCKS + end;
             x = drop_out(x, masks.as_ref().map(|masks| &masks[end]));
             observer.inputs(layer, &x.clone().flatten::<2>(0, 1));
-            x = fire(neurons, linear(weights, x, half), memory.get_mut(layer)); // [T, B, 4C], [T, B, 10K]
+            x = fire(neurons, linear(weights, x, half), memory.get_mut(layer)); // [T, B, outputs]
             observer.spikes(layer, &x);
         }
         let votes = x.reshape([t, b, self.classes(), VOTERS]).mean_dim(3); // [T, B, K, 1]
         votes.flatten(2, 3)
     }
 
-    /// Masks for both dropouts of a training batch, none outside training.
+    /// Draws the masks for both dropouts of a training batch. Returns `None` outside training.
     fn masks(&self, b: usize, device: &B::Device) -> Masks<B> {
         if self.dropout == 0.0 || !B::ad_enabled(device) {
             return None;
@@ -267,18 +271,18 @@ impl<B: SnnBackend> Network<B> {
         }))
     }
 
-    /// EpochTransforms the dropout masks of `batches` batches of `b` samples and drops them, so that the next are those of the
-    /// batch after.
+    /// Draws and discards the dropout masks of `batches` batches of `b` samples, so that a resumed
+    /// epoch goes on with the masks of the next batch.
     pub fn pass_over_masks(&self, batches: usize, b: usize, device: &B::Device) {
         for _ in 0..batches {
             self.masks(b, device);
         }
     }
 
-    /// tau of each of [`LAYERS`] as learnt so far; none where it is given.
+    /// Returns the learnt tau of each of [`LAYERS`]. Empty if tau is not learnt.
     ///
     /// # Errors
-    /// Where the device failed.
+    /// Returns an error if the device failed.
     pub fn learnt_taus(&self) -> Result<Vec<f64>> {
         let taus: Vec<_> = self.neurons().filter_map(Neurons::learnt_tau).collect();
         if taus.is_empty() {
@@ -289,13 +293,13 @@ impl<B: SnnBackend> Network<B> {
         Ok(taus.iter::<f64>().collect())
     }
 
-    /// The neurons of each of [`LAYERS`].
+    /// Iterates over the neurons of each of [`LAYERS`].
     fn neurons(&self) -> impl Iterator<Item = &Neurons<B>> {
         let blocks = self.blocks.iter().map(|block| &block.neurons);
         blocks.chain([&self.hidden_neurons, &self.output_neurons])
     }
 
-    /// The layers with a weight, in order, each with the shape of its output for one sample and step.
+    /// Describes the layers with weights, in order, for frames of this size (height and width).
     pub fn layers(&self, size: [usize; 2]) -> Vec<Layer> {
         let mut layers = Vec::new();
         let [mut height, mut width] = size;
@@ -325,24 +329,24 @@ impl<B: SnnBackend> Network<B> {
     }
 }
 
-/// One line of the description of a network.
+/// Description of a layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layer {
-    /// What it does.
+    /// Operations in words.
     pub name: String,
-    /// Its output for one sample and step.
+    /// Shape of the output for one sample and step.
     pub shape: Vec<usize>,
-    /// Weights that are learnt.
+    /// Number of learnt weights.
     pub parameters: usize,
 }
 
-/// What dropout multiplies the features before each linear layer by: one mask a sample, the same at every time step,
-/// `[1, B, F]`.
+/// Factors of dropout before each linear layer, `[1, B, F]`: one mask per sample, the same at every
+/// time step.
 type Masks<B> = Option<[Tensor<B, 3>; 2]>;
 
 fn drop_out<B: Backend>(x: Tensor<B, 3>, mask: Option<&Tensor<B, 3>>) -> Tensor<B, 3> {
     match mask {
-        // Repeated in memory, because burn-flex is slow at broadcasts over the first dimension.
+        // Repeat the mask because burn-flex is slow at broadcasts over the first dimension.
         Some(mask) => {
             let steps = x.dims()[0];
             x * mask.clone().repeat_dim(0, steps) // [T, B, F]
@@ -351,7 +355,7 @@ fn drop_out<B: Backend>(x: Tensor<B, 3>, mask: Option<&Tensor<B, 3>>) -> Tensor<
     }
 }
 
-/// Spikes of neurons that are at rest, or that go on from what they remember.
+/// Returns the spikes of neurons that start from the potentials in `memory`, or at rest without it.
 fn fire<B: SnnBackend, const D: usize>(
     neurons: &Neurons<B>,
     x: Tensor<B, D>,
@@ -363,7 +367,7 @@ fn fire<B: SnnBackend, const D: usize>(
     }
 }
 
-/// A linear layer over every step and sample.
+/// Applies a linear layer to every step and sample.
 fn linear<B: Backend>(
     layer: &Linear<B>,
     x: Tensor<B, 3>,
@@ -386,7 +390,7 @@ fn linear<B: Backend>(
     y.reshape([t, b, outputs])
 }
 
-/// Makes every weight have its initial value.
+/// Draws the initial value of every weight.
 struct Draw;
 
 impl<B: Backend> ModuleVisitor<B> for Draw {

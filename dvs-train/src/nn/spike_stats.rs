@@ -1,28 +1,30 @@
-//! How much the neurons of each layer fire: what tells a network that works from one that is silent or saturated.
+//! Firing rates of each layer, which show whether a network is silent or saturated.
 
 use anyhow::{Context, Result};
 use burn::tensor::backend::Backend;
 use burn::tensor::{ElementConversion, Tensor};
 
-/// Looks on while a network works.
+/// Observes the spikes of a network.
 pub trait Observer<B: Backend> {
-    /// The spikes of layer `layer`, counted from the input, `[T, B, ...]`; T may be a part of all steps.
+    /// Receives the spikes `[T, B, ...]` of layer `layer`, counted from the input. T may be a part
+    /// of all time steps.
     fn spikes<const D: usize>(&mut self, layer: usize, spikes: &Tensor<B, D>);
 
-    /// How often each neuron of a layer spiked, `[N]`, in `seen` samples times steps, where its spikes themselves are
-    /// not at hand.
+    /// Receives the number of spikes of each neuron of a layer, `[N]`, in `seen` samples times
+    /// steps, if the spikes themselves are not available.
     fn counts(&mut self, layer: usize, counts: Tensor<B, 1>, seen: usize);
 
-    /// What goes into layer `layer`, `[samples times steps, ...]`: counts of events for the first, spikes for the others.
+    /// Receives the inputs `[samples times steps, ...]` of layer `layer`: event counts for the
+    /// first layer, spikes for the others.
     fn inputs<const D: usize>(&mut self, _layer: usize, _inputs: &Tensor<B, D>) {}
 
-    /// Whether anybody looks: spikes that nobody sees need not be kept.
+    /// Whether the observer needs the spikes. If not, they need not be kept.
     fn looks(&self) -> bool {
         true
     }
 }
 
-/// Nobody looks.
+/// Observes nothing.
 impl<B: Backend> Observer<B> for () {
     fn spikes<const D: usize>(&mut self, _: usize, _: &Tensor<B, D>) {}
 
@@ -33,7 +35,7 @@ impl<B: Backend> Observer<B> for () {
     }
 }
 
-/// Both look.
+/// Both observers see everything.
 impl<B: Backend, X: Observer<B>, Y: Observer<B>> Observer<B> for (&mut X, &mut Y) {
     fn spikes<const D: usize>(&mut self, layer: usize, spikes: &Tensor<B, D>) {
         self.0.spikes(layer, spikes);
@@ -63,16 +65,16 @@ pub struct SpikeCounter<B: Backend> {
 
 #[derive(Debug)]
 struct Counted<B: Backend> {
-    /// Spikes of each neuron, `[N]`; exact up to 2^24 of them.
+    /// Spikes of each neuron, `[N]`; exact up to 2^24.
     spikes: Tensor<B, 1>,
     /// Samples times steps.
     seen: usize,
 }
 
-/// What was counted.
+/// Firing rates of a network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Firing {
-    /// Spikes a neuron and step, one mean for each layer.
+    /// Mean spikes per neuron and step of each layer.
     pub rates: Vec<f64>,
     /// Neurons of each layer.
     pub neurons: Vec<usize>,
@@ -81,7 +83,7 @@ pub struct Firing {
 }
 
 impl<B: Backend> SpikeCounter<B> {
-    /// Nothing counted.
+    /// Makes a counter without counts.
     pub fn new() -> Self {
         Self { layers: Vec::new() }
     }
@@ -89,7 +91,7 @@ impl<B: Backend> SpikeCounter<B> {
     /// Fetches the counts.
     ///
     /// # Errors
-    /// Where the device failed.
+    /// Returns an error if the device failed.
     pub fn finish(self) -> Result<Firing> {
         let failed = "the device failed while it counted spikes";
         let (mut rates, mut silent, mut neurons) = (Vec::new(), 0.0, Vec::new());
@@ -124,7 +126,7 @@ impl<B: Backend> Observer<B> for SpikeCounter<B> {
                 counted.spikes = counted.spikes.clone() + counts;
                 counted.seen += seen;
             }
-            // Layers report from the input on, so a new one is the next.
+            // Layers report in order from the input, so a new layer is the next.
             None => self.layers.push(Counted {
                 spikes: counts,
                 seen,

@@ -10,15 +10,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AmpDtype {
-    /// bfloat16: the range of 32 bits, with fewer digits
+    /// bfloat16: the range of 32-bit floats with fewer digits
     Bf16,
-    /// Half precision: more digits, a small range, so that the loss is scaled as far as the gradients bear it
+    /// Half precision: more digits than bfloat16, but a small range, so the loss is scaled
     #[value(alias = "fp16")]
     F16,
 }
 
 impl AmpDtype {
-    /// The type of a tensor's elements.
+    /// Returns the type of tensor elements.
     pub fn dtype(self) -> FloatDType {
         match self {
             Self::Bf16 => FloatDType::BF16,

@@ -1,4 +1,4 @@
-//! The gradients of a step as a whole: their norm, which tells whether all of them are numbers.
+//! The norm of all gradients of a step, which is finite only if all of them are.
 
 use anyhow::{Context, Result, bail};
 use burn::module::{AutodiffModule, ModuleVisitor, Param};
@@ -6,8 +6,8 @@ use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 
-/// The sum `[1]` of the squares of the gradients of all weights of `module`. Infinite or no number where one of them
-/// is, or is beyond 1e19.
+/// Returns the sum `[1]` of the squares of the gradients of all weights of `module`. It is infinite
+/// or NaN if a gradient is, or is beyond 1e19.
 pub fn square_sum<B: AutodiffBackend, M: AutodiffModule<B>>(
     module: &M,
     gradients: &GradientsParams,
@@ -21,14 +21,14 @@ pub fn square_sum<B: AutodiffBackend, M: AutodiffModule<B>>(
     if all.values.is_empty() {
         return Tensor::zeros([1], device);
     }
-    // Put together first: a GPU adds up one long vector in fewer launches than many short ones.
+    // Concatenate first: a GPU sums one long vector in fewer launches than many short ones.
     let all = Tensor::cat(all.values, 0);
     (all.clone() * all).sum()
 }
 
 struct All<'a, B: AutodiffBackend> {
     gradients: &'a GradientsParams,
-    /// One vector for each weight.
+    /// One vector per weight.
     values: Vec<Tensor<B::InnerBackend, 1>>,
 }
 
@@ -40,10 +40,12 @@ impl<B: AutodiffBackend> ModuleVisitor<B> for All<'_, B> {
     }
 }
 
-/// Sees that the gradients of all steps were numbers. `squares` has the [`square_sum`] of each, from step `first` on.
+/// Checks that the gradients of all steps were finite. `squares` has the [`square_sum`] of each
+/// step from `first` on.
 ///
 /// # Errors
-/// Names the first step with others, and the largest norm before it; or the device failed.
+/// Returns an error with the first bad step and the largest norm before it, or if the device
+/// failed.
 pub fn check<B: Backend>(squares: Vec<Tensor<B, 1>>, first: usize) -> Result<()> {
     if squares.is_empty() {
         return Ok(());

@@ -1,27 +1,28 @@
-//! Dynamic loss scaling for half precision, as PyTorch's `GradScaler`: after Micikevicius et al., "Mixed Precision
-//! Training" (ICLR 2018), <https://arxiv.org/abs/1710.03740>.
+//! Dynamic loss scaling for half precision, as in PyTorch's `GradScaler`, after Micikevicius et
+//! al., "Mixed Precision Training" (ICLR 2018), <https://arxiv.org/abs/1710.03740>.
 //!
-//! A half's smallest number is 6e-8, and gradients below it vanish. So the loss is multiplied before the backward pass and
-//! the gradients are divided after it, in 32 bits. The factor is as large as the gradients bear: where one overflows, the
-//! step is left out and the factor is halved; after enough whole steps it is doubled.
+//! The smallest number in half precision is 6e-8, and smaller gradients vanish. So the loss is
+//! multiplied by a factor before the backward pass, and the gradients are divided by it afterwards,
+//! in 32 bits. If a gradient overflows, the step is skipped and the factor is halved. After enough
+//! steps without overflow the factor is doubled.
 
 use serde::{Deserialize, Serialize};
 
-/// The first factor.
+/// Initial factor.
 const INITIAL: f64 = 65536.0;
-/// Whole steps after which the factor is doubled.
+/// Steps without overflow after which the factor is doubled.
 const GROWTH_INTERVAL: u32 = 2000;
-/// A loss that a smaller factor does not help is not finite itself.
+/// Smallest factor. If gradients overflow even at this factor, scaling is not the cause.
 const SMALLEST: f64 = 1.0;
 
-/// The factor and how it has fared.
+/// State of loss scaling.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LossScale {
-    /// What the loss is multiplied by, a power of two.
+    /// Factor of the loss, a power of two.
     pub factor: f64,
-    /// Whole steps since the factor last changed.
+    /// Steps without overflow since the factor last changed.
     whole: u32,
-    /// Steps that were left out, since the run began.
+    /// Skipped steps since the run began.
     pub skipped: u64,
 }
 
@@ -36,12 +37,12 @@ impl Default for LossScale {
 }
 
 impl LossScale {
-    /// Whether the loss is no longer scaled up, so that gradients which still overflow never will not.
+    /// Whether the factor cannot get smaller, so that another overflow is an error.
     pub fn is_exhausted(&self) -> bool {
         self.factor <= SMALLEST
     }
 
-    /// Takes note of a step whose gradients were all finite, or were not and left it out.
+    /// Updates the factor after a step. `finite` says whether all gradients were finite.
     pub fn note(&mut self, finite: bool) {
         if !finite {
             self.skipped += 1;
@@ -73,7 +74,7 @@ mod tests {
         assert_eq!(scale.factor, 8192.0);
         scale.note(true);
         assert_eq!((scale.factor, scale.skipped), (16384.0, 3));
-        // A step that is left out begins the count anew.
+        // A skipped step restarts the count.
         for finite in [true, false] {
             scale.note(finite);
         }

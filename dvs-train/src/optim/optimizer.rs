@@ -1,7 +1,7 @@
 //! Adam and SGD with momentum, by PyTorch's formulas.
 //!
-//! burn's own keep their state under identities that are new in every process and, for SGD, out of reach; here a
-//! checkpoint can take it out and put it back under the weights' names.
+//! burn's optimizers keep their state under ids that are new in every process, and SGD's state is
+//! inaccessible. Here a checkpoint can save and restore the state under the weights' names.
 
 pub mod adam;
 #[cfg(feature = "gpu")]
@@ -19,20 +19,20 @@ use burn_snn::backend::primitive::{primitive, tensor};
 
 use crate::optim::loss_scale::LossScale;
 
-/// How gradients become steps.
+/// Optimization algorithm.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Rule {
     /// Adam with PyTorch's defaults.
     Adam,
-    /// Gradient descent with momentum, neither dampened nor Nesterov's.
+    /// Gradient descent with momentum, without dampening or Nesterov's method.
     Sgd {
-        /// Share of the last step's direction that is kept.
+        /// Factor of the last step's direction.
         momentum: f64,
     },
 }
 
 impl Rule {
-    /// What is kept of every weight, by PyTorch's names.
+    /// Returns PyTorch's names of the state kept for every weight.
     pub fn slots(self) -> &'static [&'static str] {
         match self {
             Self::Adam => &["exp_avg", "exp_avg_sq"],
@@ -44,18 +44,18 @@ impl Rule {
 /// An optimizer and its state.
 #[derive(Clone, Debug)]
 pub struct Optimizer<B: AutodiffBackend> {
-    /// How gradients become steps.
+    /// Optimization algorithm.
     pub rule: Rule,
-    /// Steps taken.
+    /// Number of steps taken.
     pub steps: u64,
-    /// What the loss is multiplied by before the backward pass, where it is.
+    /// Loss scaling, if used.
     pub loss_scale: Option<LossScale>,
-    /// What is kept of every weight, in the order of [`Rule::slots`], as `[elements]`.
+    /// State of every weight, in the order of [`Rule::slots`], as `[elements]`.
     pub state: HashMap<ParamId, Vec<Tensor<B::InnerBackend, 1>>>,
 }
 
 impl<B: AutodiffBackend> Optimizer<B> {
-    /// An optimizer that has taken no step.
+    /// Makes an optimizer that has taken no step.
     pub fn new(rule: Rule) -> Self {
         Self {
             rule,
@@ -71,11 +71,13 @@ where
     B: AutodiffBackend,
     B::InnerBackend: AdamBackend,
 {
-    /// Moves every weight of `module` that has a gradient. Where the loss is scaled, `gradients` are those of the scaled
-    /// loss, and `square_sum` is theirs; if it is not finite, no weight moves.
+    /// Updates every weight of `module` that has a gradient. If the loss is scaled, `gradients` and
+    /// `square_sum` are those of the scaled loss; if `square_sum` is then not finite, the step is
+    /// skipped.
     ///
     /// # Errors
-    /// Where the device failed, or the gradients are not finite however little the loss is scaled.
+    /// Returns an error if the device failed, or the gradients are not finite even at the smallest
+    /// scale.
     pub fn step<M: AutodiffModule<B>>(
         &mut self,
         rate: f64,
@@ -109,7 +111,7 @@ where
         }))
     }
 
-    /// A weight after its step.
+    /// Returns a weight after its step.
     fn moved<const D: usize>(
         &mut self,
         id: ParamId,
@@ -164,11 +166,11 @@ fn sgd<B: Backend>(
     (weight - direction.clone().mul_scalar(rate), vec![direction])
 }
 
-/// Goes through the weights of a module.
+/// Updates the weights of a module.
 struct Step<'a, B: AutodiffBackend> {
     optimizer: &'a mut Optimizer<B>,
     rate: f64,
-    /// What the gradients are too large by.
+    /// Factor by which loss scaling made the gradients too large.
     factor: Option<f64>,
     gradients: GradientsParams,
 }
@@ -190,7 +192,7 @@ where
         let moved = self
             .optimizer
             .moved(id, self.rate, weight.inner(), gradient);
-        // Steps leave the graph: each begins one of its own.
+        // A new leaf, so that each step begins a new autodiff graph.
         let weight = Tensor::from_inner(moved).require_grad();
         Param::from_mapped_value(id, weight, mapper)
     }

@@ -1,29 +1,29 @@
-//! The learning rate of each epoch, by PyTorch's formulas for a scheduler that steps once an epoch.
+//! The learning rate of each epoch, by PyTorch's formulas for schedulers that step once per epoch.
 
 use std::f64::consts::PI;
 use std::fmt;
 
-/// A schedule.
+/// A schedule of the learning rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Schedule {
     /// `torch.optim.lr_scheduler.StepLR`.
     Step {
-        /// Epochs from one decay to the next, at least 1.
+        /// Epochs between decays, at least 1.
         size: u32,
         /// Factor of a decay.
         gamma: f64,
     },
-    /// `torch.optim.lr_scheduler.CosineAnnealingLR` down to 0, and after `t_max` epochs up again.
+    /// `torch.optim.lr_scheduler.CosineAnnealingLR` down to 0 and, after `t_max` epochs, up again.
     Cosine {
-        /// Epochs of the way down, at least 1.
+        /// Epochs until the rate is 0, at least 1.
         t_max: u32,
     },
 }
 
 impl Schedule {
-    /// Learning rate of `epoch`, which counts from 0, where that of the first epoch is `first`.
+    /// Returns the learning rate of `epoch`, which counts from 0. `first` is that of epoch 0.
     ///
-    /// It depends on nothing but the epoch, so a run that is resumed needs no state of it.
+    /// The schedule has no state, so a checkpoint need not store any.
     pub fn rate(&self, first: f64, epoch: u32) -> f64 {
         match *self {
             Self::Step { size, gamma } => first * gamma.powi((epoch / size) as i32),
@@ -36,7 +36,7 @@ impl Schedule {
 }
 
 impl fmt::Display for Schedule {
-    /// As it stands in the name of a run's folder.
+    /// Formats the schedule for the name of a run's folder.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Step { size, gamma } => write!(f, "StepLR_{size}_{gamma}"),
@@ -56,7 +56,7 @@ mod tests {
         }
     }
 
-    // Values of torch 2.11 with lr 0.1, read from the optimizer before each epoch.
+    // Expected values are from torch 2.11 with lr 0.1, read from the optimizer before each epoch.
 
     #[test]
     fn steps_are_those_of_pytorch() {

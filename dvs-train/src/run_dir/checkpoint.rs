@@ -1,8 +1,8 @@
-//! Checkpoints: everything a run needs to go on, in one file that is whole or not there.
+//! Checkpoints: everything that a run needs to resume, in one file that is written atomically.
 //!
-//! A file is a safetensors file, so that Python reads the weights without this program. Its metadata has one entry,
-//! [`KEY`], with a [`State`] in JSON. Random numbers need no state beyond the seed and the epoch: each epoch draws from a
-//! seed of its own.
+//! A checkpoint is a safetensors file, so that Python can read the weights without this program.
+//! Its metadata has one entry, [`KEY`], with a [`State`] in JSON. Random numbers need no state
+//! beyond the seed and the epoch, because each epoch has a separate seed.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -19,12 +19,12 @@ use crate::metrics::Sums;
 use crate::optim::loss_scale::LossScale;
 use crate::run_dir::weights::{Array, Tensors};
 
-/// How far an epoch of training has come.
+/// Progress of an epoch of training.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EpochProgress {
     /// Batches done.
     pub batches: usize,
-    /// Loss and accuracy of their samples, each batch's before its step.
+    /// Loss and accuracy on these batches, each before its step.
     pub sums: Sums,
 }
 
@@ -32,43 +32,43 @@ pub struct EpochProgress {
 pub const LATEST: &str = "checkpoint_latest.safetensors";
 /// File name of the checkpoint of the best epoch.
 pub const MAX: &str = "checkpoint_max.safetensors";
-/// Version of what is written.
+/// Version of the format.
 const FORMAT_VERSION: u32 = 1;
-/// The metadata entry.
+/// Name of the metadata entry.
 const KEY: &str = "dvs_train_checkpoint";
-/// Bytes of the largest checkpoint that is read: the largest network that can be asked for stays far below.
+/// Limit of a checkpoint's size in bytes, far above the largest possible network.
 const MAX_BYTES: u64 = 64 << 30;
 
-/// A point in a run: the end of an epoch, or of a batch after which the run was interrupted.
+/// A run after an epoch, or after the batch at which it was interrupted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
-    /// All but the numbers.
+    /// Everything except the arrays.
     pub state: State,
     /// Weights and the optimizer's state.
     pub tensors: Tensors,
 }
 
-/// What a checkpoint says of its run.
+/// State of a run, without its arrays.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
-    /// What the run was asked to be; the seed is in it.
+    /// Settings of the run, including the seed.
     pub settings: Settings,
-    /// The last epoch that is in the weights, from 0.
+    /// Last epoch that changed the weights, from 0.
     pub epoch: u32,
-    /// How far that epoch came, where it was interrupted.
+    /// Progress of that epoch, if it was interrupted.
     #[serde(default)]
     pub begun: Option<EpochProgress>,
-    /// Steps of the optimizer.
+    /// Number of steps of the optimizer.
     pub steps: u64,
-    /// The best epoch so far; none within the first.
+    /// Best epoch so far; `None` within the first epoch.
     pub best: Option<Best>,
-    /// The factor of the loss, where it is scaled.
+    /// State of loss scaling, if used.
     #[serde(default)]
     pub loss_scale: Option<LossScale>,
 }
 
 impl State {
-    /// Epochs that are done.
+    /// Returns the number of complete epochs.
     pub fn epochs_done(&self) -> u32 {
         self.epoch + u32::from(self.begun.is_none())
     }
@@ -77,9 +77,9 @@ impl State {
 /// The best epoch so far.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Best {
-    /// Which, from 0.
+    /// Epoch, from 0.
     pub epoch: u32,
-    /// Its accuracy on what the best is chosen on.
+    /// Accuracy on the set that the best epoch is chosen on.
     pub accuracy: f64,
 }
 
@@ -87,25 +87,25 @@ pub struct Best {
 #[derive(Serialize, Deserialize)]
 struct Header {
     format_version: u32,
-    /// CRC-32 of the state and of all tensors in the order of their names: see [`crc`].
+    /// CRC-32 of the state and of all tensors in the order of their names; see [`crc`].
     crc32: u32,
     state: serde_json::Value,
 }
 
 impl Checkpoint {
-    /// Writes the checkpoint, in place of one that is there.
+    /// Writes the checkpoint and replaces an existing file.
     ///
     /// # Errors
-    /// Where the file cannot be written; what was there before is then there still.
+    /// Returns an error if the file cannot be written. An existing file is then unchanged.
     pub fn write(&self, path: &Path) -> Result<()> {
         let context = || format!("cannot write the checkpoint {}", path.display());
         write_whole(path, &self.encode().with_context(context)?).with_context(context)
     }
 
-    /// The bytes of the file.
+    /// Encodes the content of the file.
     ///
     /// # Errors
-    /// Where a tensor's numbers are not as many as its shape has.
+    /// Returns an error if the number of values of a tensor does not match its shape.
     pub fn encode(&self) -> Result<Vec<u8>> {
         let tensors = &self.tensors.0;
         let raw: Vec<(&str, &[usize], Vec<u8>)> = tensors
@@ -132,10 +132,11 @@ impl Checkpoint {
         Ok(safetensors::serialize(views, Some(metadata))?)
     }
 
-    /// Reads a checkpoint and checks every byte of it.
+    /// Reads a checkpoint and verifies every byte.
     ///
     /// # Errors
-    /// Where the file cannot be read, is none of this program's, of another version, or damaged.
+    /// Returns an error if the file cannot be read, is from another program or version, or is
+    /// damaged.
     pub fn read(path: &Path) -> Result<Self> {
         let bytes = read_bounded(path)
             .with_context(|| format!("cannot read the checkpoint {}", path.display()))?;
@@ -143,10 +144,10 @@ impl Checkpoint {
             .with_context(|| format!("cannot use {} as a checkpoint", path.display()))
     }
 
-    /// Reads the bytes of a file and checks every one.
+    /// Decodes the content of a file and verifies every byte.
     ///
     /// # Errors
-    /// As [`Checkpoint::read`].
+    /// Returns an error as [`Checkpoint::read`] does.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| {
             anyhow!(
@@ -191,7 +192,7 @@ impl Checkpoint {
             ))
         });
         let found = crc(&header.state, raw.collect::<Result<Vec<_>>>()?.into_iter());
-        // Fuzzing would hardly ever find the sum that belongs to what it made.
+        // A fuzzer would hardly ever find a matching checksum.
         ensure!(
             found == header.crc32 || cfg!(fuzzing),
             "it is damaged: its content has the CRC-32 {found:08x} where {:08x} was written; use another checkpoint \
@@ -203,14 +204,14 @@ impl Checkpoint {
     }
 }
 
-/// The checkpoint that `path` means: a file, or the one of this name in a run's folder.
+/// Finds the checkpoint at `path`, which is a file, or a run's folder with a file `name`.
 ///
 /// # Errors
-/// Where there is none.
+/// Returns an error if there is no checkpoint.
 pub fn find(path: &Path, name: &str) -> Result<PathBuf> {
     if !path.is_dir() {
         ensure!(path.exists(), "there is no checkpoint {}", path.display());
-        // The folder of a bare name is looked into later.
+        // Callers use the parent folder, which is empty for a bare name.
         let bare = path.parent() == Some(Path::new(""));
         return Ok(if bare {
             Path::new(".").join(path)
@@ -225,28 +226,28 @@ pub fn find(path: &Path, name: &str) -> Result<PathBuf> {
     Ok(file)
 }
 
-/// How the names of files begin while they are written.
+/// Prefix of the names of files that are being written.
 const HALF_WRITTEN: &str = ".dvs-train-";
 
-/// Whether a file of this name is one that [`write_whole`] did not come to the end of.
+/// Whether a file of this name is left over from an interrupted [`write_whole`].
 pub fn is_half_written(name: &str) -> bool {
     name.starts_with(HALF_WRITTEN)
 }
 
-/// Writes a file so that it is the old one or the new one, whole, whatever happens.
+/// Writes a file atomically: even after a crash it is the complete old or new file.
 ///
 /// # Errors
-/// Where it cannot be written.
+/// Returns an error if the file cannot be written.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     write_whole_by(path, |path| Ok(fs::write(path, bytes)?))
 }
 
-/// As [`write_whole`]; `write` writes into the file of the name that it is given.
+/// Writes a file as [`write_whole`] does. `write` gets the path of a temporary file.
 ///
 /// # Errors
-/// Where it cannot be written.
+/// Returns an error if the file cannot be written.
 pub fn write_whole_by(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    // `parent` of a bare name is the empty path.
+    // The parent of a bare name is the empty path.
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     let folder = folder.unwrap_or(Path::new("."));
     let file = NamedTempFile::with_prefix_in(HALF_WRITTEN, folder)?;
@@ -254,21 +255,21 @@ pub fn write_whole_by(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> R
     file.as_file().sync_all()?;
     make_readable(file.as_file())?;
     file.persist(path)?;
-    // The new name must last too.
+    // Sync the folder too, so that the new name survives a crash.
     File::open(folder)?.sync_all()?;
     Ok(())
 }
 
-/// Temporary files are their owner's alone; these are for others too.
+/// Makes a file readable for other users, because temporary files are private.
 fn make_readable(file: &File) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     Ok(file.set_permissions(fs::Permissions::from_mode(0o644))?)
 }
 
-/// Sees that no file is lost that was not meant to be.
+/// Protects an existing file from being replaced.
 ///
 /// # Errors
-/// Where `path` exists and `force` does not allow to replace it.
+/// Returns an error if `path` exists and `force` is false.
 pub fn refuse_existing(path: &Path, force: bool) -> Result<()> {
     ensure!(
         force || !path.exists(),
@@ -278,10 +279,10 @@ pub fn refuse_existing(path: &Path, force: bool) -> Result<()> {
     Ok(())
 }
 
-/// The bytes of a file that holds a network.
+/// Reads a file with a network.
 ///
 /// # Errors
-/// Where it cannot be read or is larger than any network.
+/// Returns an error if the file cannot be read or is too large.
 pub fn read_bounded(path: &Path) -> Result<Vec<u8>> {
     let metadata = fs::metadata(path)?;
     ensure!(metadata.is_file(), "it is no regular file");
@@ -293,13 +294,13 @@ pub fn read_bounded(path: &Path) -> Result<Vec<u8>> {
     Ok(fs::read(path)?)
 }
 
-/// CRC-32 of the state and of each tensor's name, shape and numbers.
+/// Returns the CRC-32 of the state and of each tensor's name, shape and values.
 fn crc<'a>(
     state: &serde_json::Value,
     tensors: impl Iterator<Item = (&'a str, &'a [usize], &'a [u8])>,
 ) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
-    // Its members are in the order of their names, so the same state gives the same text.
+    // serde_json sorts the members by name, so the same state gives the same text.
     hasher.update(state.to_string().as_bytes());
     for (name, shape, raw) in tensors {
         hasher.update(format!("{name}{shape:?}").as_bytes());

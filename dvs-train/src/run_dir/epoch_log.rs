@@ -1,4 +1,4 @@
-//! What is kept of each epoch: a row of `metrics.csv` and TensorBoard's scalars.
+//! Logs of each epoch: a row of `metrics.csv` and TensorBoard's scalars.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -15,54 +15,54 @@ use crate::run_dir::tensorboard::EventFile;
 /// Columns of `metrics.csv` by name.
 pub type Columns = Vec<(String, Vec<Option<f64>>)>;
 
-/// The numbers of an epoch.
+/// Numbers of an epoch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EpochRecord {
-    /// From 0.
+    /// Epoch, from 0.
     pub epoch: u32,
     /// Mean loss of the training samples.
     pub train_loss: f64,
-    /// Their accuracy.
+    /// Accuracy on the training samples.
     pub train_acc: f64,
-    /// What the network was judged on after the epoch.
+    /// Set that the network was evaluated on after the epoch.
     pub judged_on: JudgedOn,
-    /// Mean loss of that.
+    /// Mean loss on that set.
     pub loss: f64,
-    /// Its accuracy.
+    /// Accuracy on that set.
     pub acc: f64,
-    /// Its best accuracy so far.
+    /// Best accuracy on that set so far.
     pub max_acc: f64,
     /// Learning rate.
     pub lr: f64,
-    /// Training samples a second.
+    /// Training samples per second.
     pub train_speed: f64,
-    /// Samples a second that were judged.
+    /// Evaluated samples per second.
     pub test_speed: f64,
-    /// Time of the epoch.
+    /// Duration of the epoch.
     pub seconds: f64,
-    /// Share of it in which there was no batch to work on.
+    /// Share of the duration spent waiting for batches.
     pub waiting: f64,
-    /// Share of the neurons that never fired while the network was judged.
+    /// Share of the neurons that never fired in the evaluation.
     pub silent: f64,
-    /// Spikes a neuron and step in each of [`LAYERS`].
+    /// Spikes per neuron and step in each of [`LAYERS`].
     pub firing: Vec<f64>,
-    /// tau of each of [`LAYERS`] after the epoch, where it is learnt.
+    /// tau of each of [`LAYERS`] after the epoch; empty if it is not learnt.
     pub taus: Vec<f64>,
-    /// The factor of the loss after the epoch, where it is scaled.
+    /// State of loss scaling after the epoch, if used.
     pub loss_scale: Option<LossScale>,
 }
 
-/// What a network is judged on after each epoch, and chosen by.
+/// The set that the best network is chosen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JudgedOn {
     /// The test set, as in the tutorial.
     Test,
-    /// Users held out of the training set.
+    /// Users or recordings held out of the training set.
     Validation,
 }
 
 impl JudgedOn {
-    /// Its name in the logs.
+    /// Returns the name in the logs.
     pub fn name(self) -> &'static str {
         match self {
             Self::Test => "test",
@@ -72,7 +72,7 @@ impl JudgedOn {
 }
 
 impl EpochRecord {
-    /// Every number by its column, in order; `None` where this run has none.
+    /// Returns the columns in order. A number is `None` if this run does not have it.
     pub fn columns(&self) -> Vec<(String, Option<f64>)> {
         let of = |set, number| (self.judged_on == set).then_some(number);
         let [test, validation] = [JudgedOn::Test, JudgedOn::Validation];
@@ -105,7 +105,7 @@ impl EpochRecord {
         fixed.into_iter().chain(firing).chain(taus).collect()
     }
 
-    /// The tutorial's line, then this program's own numbers.
+    /// Formats the tutorial's line, followed by further numbers.
     pub fn line(&self) -> String {
         let set = self.judged_on.name();
         let mut line = format!(
@@ -142,10 +142,11 @@ pub struct EpochLog {
 }
 
 impl EpochLog {
-    /// Opens the logs in `folder` for epochs from `first` on, of a network that learns tau or not; rows of these epochs are dropped from earlier ones.
+    /// Opens the logs in `folder` for epochs from `first` on and drops existing rows of these
+    /// epochs. `learns_tau` says whether there are columns for tau.
     ///
     /// # Errors
-    /// Where a file cannot be written, or `metrics.csv` has other columns than this version writes.
+    /// Returns an error if a file cannot be written, or `metrics.csv` has different columns.
     pub fn open(folder: &RunFolder, first: u32, learns_tau: bool) -> Result<Self> {
         let path = folder.file(METRICS);
         let header = header(learns_tau);
@@ -168,10 +169,10 @@ impl EpochLog {
         Ok(Self { csv, events })
     }
 
-    /// Adds an epoch; it is in the files when this returns.
+    /// Adds an epoch to both files without buffering.
     ///
     /// # Errors
-    /// Where a file cannot be written.
+    /// Returns an error if a file cannot be written.
     pub fn add(&mut self, record: &EpochRecord) -> io::Result<()> {
         let columns = record.columns();
         let mut row = record.epoch.to_string();
@@ -190,7 +191,7 @@ impl EpochLog {
     }
 }
 
-/// The first line of `metrics.csv`.
+/// Returns the first line of `metrics.csv`.
 fn header(learns_tau: bool) -> String {
     let nothing = EpochRecord {
         epoch: 0,
@@ -215,7 +216,7 @@ fn header(learns_tau: bool) -> String {
     names.join(",")
 }
 
-/// Rows of `path` for epochs before `first`; none where there is no file.
+/// Returns the rows of `path` for epochs before `first`. Empty if there is no file.
 fn kept_rows(path: &Path, header: &str, first: u32) -> Result<Vec<String>> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
@@ -239,17 +240,17 @@ fn kept_rows(path: &Path, header: &str, first: u32) -> Result<Vec<String>> {
     Ok(lines.filter(before).map(str::to_owned).collect())
 }
 
-/// The numbers of `metrics.csv` by column; a field that is empty or no number is `None`.
+/// Reads the columns of `metrics.csv`. A field that is empty or not a number is `None`.
 ///
 /// # Errors
-/// Where the file cannot be read.
+/// Returns an error if the file cannot be read.
 pub fn read_columns(path: &Path) -> Result<Columns> {
     let text =
         fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(parse_columns(&text))
 }
 
-/// The numbers of the text of a `metrics.csv`, as [`read_columns`].
+/// Parses the text of a `metrics.csv`, as in [`read_columns`].
 pub fn parse_columns(text: &str) -> Columns {
     let mut lines = text.lines();
     let names = lines.next().unwrap_or_default().split(',');

@@ -1,4 +1,4 @@
-//! A network as a checkpoint holds it, ready to be used.
+//! A trained network, loaded from a checkpoint.
 
 use std::path::{Path, PathBuf};
 
@@ -17,21 +17,22 @@ use crate::run_dir::weight_layout::Form;
 pub struct LoadedModel<B: SnnBackend> {
     /// The checkpoint's file.
     pub file: PathBuf,
-    /// What it says of its run.
+    /// State of its run.
     pub state: State,
     /// The run's flags.
     pub args: TrainArgs,
-    /// How samples are divided into frames for this network.
+    /// How to divide samples into frames for this network.
     pub split: SplitMode,
     /// The network.
     pub network: Network<B>,
 }
 
 impl<B: SnnBackend> LoadedModel<B> {
-    /// Loads the checkpoint at `path`, or the best one of the run whose folder it is.
+    /// Loads the checkpoint at `path`, or the best checkpoint if `path` is a run's folder.
     ///
     /// # Errors
-    /// Where there is none, it is damaged, or holds no network that this version can make.
+    /// Returns an error if the checkpoint is missing or damaged, or this version cannot make its
+    /// network.
     pub fn load(path: &Path, device: &B::Device) -> Result<Self> {
         let file = checkpoint::find(path, MAX)?;
         let Checkpoint { state, tensors } = Checkpoint::read(&file)?;
@@ -57,10 +58,10 @@ impl<B: SnnBackend> LoadedModel<B> {
         })
     }
 
-    /// Sees that `cache` holds what the network takes.
+    /// Checks that the network fits `cache`.
     ///
     /// # Errors
-    /// Where its frames are of another kind or size.
+    /// Returns an error if the frames, their size or the classes differ.
     pub fn check(&self, cache: &CacheFile) -> Result<()> {
         let (path, header) = (cache.path().display(), &cache.header);
         ensure!(

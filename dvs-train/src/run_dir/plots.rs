@@ -1,4 +1,4 @@
-//! Pictures of a run, drawn with a font of their own so that they look alike on every machine.
+//! Plots of a run, with an embedded font so that they look the same on every machine.
 
 pub mod confusion;
 pub mod curves;
@@ -14,15 +14,15 @@ use plotters::style::{FontStyle, register_font};
 /// Name of the font.
 const FONT: &str = "sans-serif";
 
-/// A text style of the pictures' font.
+/// Returns a text style of the font.
 pub fn font(size: u32) -> TextStyle<'static> {
     (FONT, size).into_font().color(&RGBColor(40, 40, 40))
 }
 
-/// EpochTransforms a picture of `size` pixels at `path` with `draw`.
+/// Draws an image of `size` pixels to `path` with `draw`.
 ///
 /// # Errors
-/// Where the file cannot be written.
+/// Returns an error if the file cannot be written.
 pub fn picture(
     path: &Path,
     size: (u32, u32),
@@ -30,7 +30,7 @@ pub fn picture(
 ) -> Result<()> {
     static FONT_READY: Once = Once::new();
     FONT_READY.call_once(|| {
-        // It is a valid font; were it none, the pictures would say so when text is drawn.
+        // The font is valid. If it were not, drawing text would fail with an error.
         let _ = register_font(FONT, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT);
     });
     let cannot = |error: anyhow::Error| error.context(format!("cannot draw {}", path.display()));
@@ -40,7 +40,7 @@ pub fn picture(
     area.present().map_err(|e| cannot(broken(e)))
 }
 
-/// The drawing library's errors do not live as long as an error must.
+/// Converts an error of plotters, because its errors are not `'static`.
 pub fn broken(error: impl std::fmt::Display) -> anyhow::Error {
     anyhow!("{error}")
 }

@@ -1,4 +1,4 @@
-//! The folder of a run: found, made or reopened, and never one that holds another run.
+//! The folder of a run. It never replaces another run without `--force`.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -10,33 +10,33 @@ use crate::config::options::TrainOptions;
 use crate::config::settings::{Settings, folder_name};
 use crate::run_dir::checkpoint::{self, Checkpoint, LATEST, MAX};
 
-/// The run's settings.
+/// Settings of the run.
 pub const SETTINGS: &str = "settings.json";
 /// A row of numbers for each epoch.
 pub const METRICS: &str = "metrics.csv";
-/// Loss, accuracy, learning rate and firing rates over the epochs.
+/// Plot of loss, accuracy, learning rate and firing rates over the epochs.
 pub const CURVES: &str = "curves.png";
-/// The best network's confusion matrix.
+/// Plot of the best network's confusion matrix.
 pub const CONFUSION: &str = "confusion.png";
-/// What the run came to.
+/// Results of the run.
 pub const SUMMARY: &str = "summary.json";
-/// What the best network costs, where that was asked.
+/// Cost of the best network, written only on request.
 pub const PROFILE: &str = "profile.json";
-/// All of this in one page, where that was asked.
+/// All of this in one page, written only on request.
 pub const REPORT: &str = "report.html";
 
-/// Held, while a run works in the folder, by its process; the system lets go of it however the process ends.
+/// File that the process of a run locks. The system unlocks it however the process ends.
 const LOCK: &str = ".lock";
 
-/// The right to work in a folder, given back when dropped.
+/// Lock of a run's folder, released when dropped.
 #[derive(Debug)]
 pub struct FolderLock(#[expect(dead_code, reason = "held, not used")] File);
 
 impl FolderLock {
-    /// Takes possession of `folder`.
+    /// Locks `folder`.
     ///
     /// # Errors
-    /// Where another process has it, or nothing can be written there.
+    /// Returns an error if another process has the lock, or the folder is not writable.
     pub fn take(folder: &Path) -> Result<Self> {
         let path = folder.join(LOCK);
         let file = File::create(&path);
@@ -47,7 +47,7 @@ impl FolderLock {
                 "another dvs-train works in {}; wait for it, or name another place with --out-dir",
                 folder.display()
             ),
-            // A file system without locks.
+            // The file system has no locks.
             Err(TryLockError::Error(error)) => {
                 eprintln!("dvs-train: cannot lock {}: {error}", path.display());
             }
@@ -60,15 +60,16 @@ impl FolderLock {
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
-    /// None where the run that goes on in it holds it.
+    /// `None` if the caller of [`RunFolder::reopen`] holds the lock.
     _lock: Option<FolderLock>,
 }
 
 impl RunFolder {
-    /// The folder for a new run as `options` ask for; it is empty of runs.
+    /// Makes the folder for a new run with `options` and removes files of earlier runs.
     ///
     /// # Errors
-    /// Where it holds a run and `--force` is not given, another process works in it, or it cannot be made.
+    /// Returns an error if the folder has a run and `--force` is not given, another process uses
+    /// it, or it cannot be made.
     pub fn create(options: &TrainOptions) -> Result<Self> {
         let path = options.args.out_dir.join(folder_name(options)?);
         let shown = path.display();
@@ -93,11 +94,12 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// The folder for a run that goes on from `checkpoint`, which lies in the file `from`: the file's own, which the caller
-    /// has locked, if it goes on `in_place`; else a new one, which begins with the checkpoints that there are.
+    /// Returns the folder for a run that resumes from `checkpoint` in the file `from`. If the run
+    /// resumes `in_place`, that is the file's folder, which the caller has locked. Otherwise it is
+    /// a new folder with copies of the checkpoints.
     ///
     /// # Errors
-    /// As [`RunFolder::create`]; or where the checkpoints cannot be taken along.
+    /// Returns an error as [`RunFolder::create`] does, or if the checkpoints cannot be copied.
     pub fn reopen(
         options: &TrainOptions,
         from: &Path,
@@ -110,7 +112,8 @@ impl RunFolder {
                 path: old.to_owned(),
                 _lock: None,
             };
-            // What was made at the end of the run is of its end so far; what is half-written, of runs that were killed.
+            // The files from the end of the earlier run are outdated now. Half-written files are
+            // from runs that were killed.
             let ended = [SUMMARY, CURVES, CONFUSION, PROFILE, REPORT];
             folder.remove(|name| ended.contains(&name) || checkpoint::is_half_written(name))?;
             return Ok(folder);
@@ -135,7 +138,7 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// Removes the files whose names are `unwanted`.
+    /// Removes the files with `unwanted` names.
     fn remove(&self, unwanted: impl Fn(&str) -> bool) -> Result<()> {
         for name in self.files()?.iter().filter(|name| unwanted(name)) {
             let file = self.file(name);
@@ -144,12 +147,12 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Where it is.
+    /// Returns the path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// A file of this name in it.
+    /// Returns the path of a file in the folder.
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
@@ -157,7 +160,7 @@ impl RunFolder {
     /// Saves the settings.
     ///
     /// # Errors
-    /// Where they cannot be written.
+    /// Returns an error if the file cannot be written.
     pub fn save_settings(&self, settings: &Settings) -> Result<()> {
         let path = self.file(SETTINGS);
         let text = serde_json::to_string_pretty(settings)? + "\n";
@@ -165,7 +168,7 @@ impl RunFolder {
             .with_context(|| format!("cannot write {}", path.display()))
     }
 
-    /// Names of what is in it, in order.
+    /// Returns the sorted names of the files in the folder.
     fn files(&self) -> Result<Vec<String>> {
         let names = || {
             let names = fs::read_dir(&self.path)?
@@ -178,7 +181,7 @@ impl RunFolder {
     }
 }
 
-/// Whether a file of this name is one that runs make.
+/// Whether runs make files of this name.
 fn is_ours(name: &str) -> bool {
     let fixed = [
         SETTINGS, METRICS, CURVES, CONFUSION, SUMMARY, PROFILE, REPORT, LATEST, MAX,

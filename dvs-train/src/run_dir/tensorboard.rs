@@ -1,7 +1,8 @@
-//! TensorBoard's event file: numbers by name and epoch.
+//! TensorBoard's event file, with scalars by name and epoch.
 //!
-//! It is a chain of TFRecords, each an `Event` of TensorBoard's protocol buffers. Of those only a handful of fields is
-//! needed, so they are encoded here: <https://github.com/tensorflow/tensorboard/tree/master/tensorboard/compat/proto>.
+//! The file is a chain of TFRecords, each with an `Event` of TensorBoard's protocol buffers. Only a
+//! handful of fields are needed, so they are encoded here:
+//! <https://github.com/tensorflow/tensorboard/tree/master/tensorboard/compat/proto>.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -9,20 +10,21 @@ use std::path::Path;
 use std::process;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A file that grows by an event an epoch.
+/// A file with one event per epoch.
 #[derive(Debug)]
 pub struct EventFile {
     file: File,
 }
 
 impl EventFile {
-    /// A new file in `folder`. TensorBoard drops what earlier files of the folder say of `first_epoch` and after it.
+    /// Creates a file in `folder`. TensorBoard drops the events of earlier files from `first_epoch`
+    /// on.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// Returns an error if the file cannot be written.
     pub fn create(folder: &Path, first_epoch: u32) -> io::Result<Self> {
         let seconds = now().trunc();
-        // TensorBoard reads a folder's files in the order of their names.
+        // TensorBoard reads a folder's files in the order of their names, so the time comes first.
         let name = format!("events.out.tfevents.{seconds}.dvs-train.{}", process::id());
         let file = OpenOptions::new()
             .append(true)
@@ -37,10 +39,10 @@ impl EventFile {
         Ok(events)
     }
 
-    /// Adds numbers by name.
+    /// Adds the scalars of an epoch.
     ///
     /// # Errors
-    /// Where the file cannot be written.
+    /// Returns an error if the file cannot be written.
     pub fn add(&mut self, epoch: u32, numbers: &[(String, f64)]) -> io::Result<()> {
         let mut summary = Vec::new();
         for (name, number) in numbers {
@@ -53,7 +55,7 @@ impl EventFile {
         self.write(&event(epoch, 5, &summary))
     }
 
-    /// One record in one call, so that a reader never sees a part of it for long.
+    /// Writes one record in one call, so that a reader does not see part of it for long.
     fn write(&mut self, data: &[u8]) -> io::Result<()> {
         let length = (data.len() as u64).to_le_bytes();
         let mut record = Vec::with_capacity(data.len() + 16);
@@ -65,7 +67,7 @@ impl EventFile {
     }
 }
 
-/// An `Event` with the time, the step and one field of bytes.
+/// Encodes an `Event` with the time, the step and one field of bytes.
 fn event(step: u32, field: u8, content: &[u8]) -> Vec<u8> {
     let mut event = vec![1 << 3 | 1];
     event.extend(now().to_le_bytes());
@@ -75,7 +77,7 @@ fn event(step: u32, field: u8, content: &[u8]) -> Vec<u8> {
     event
 }
 
-/// A field of bytes: its number and type, their length, they.
+/// Appends a field of bytes: field number and wire type, length, content.
 fn bytes(out: &mut Vec<u8>, field: u8, content: &[u8]) {
     out.push(field << 3 | 2);
     varint(out, content.len() as u64);
@@ -90,14 +92,14 @@ fn varint(out: &mut Vec<u8>, mut number: u64) {
     out.push(number as u8);
 }
 
-/// TFRecord's checksum: a CRC that is changed, because CRCs of data with CRCs in it are weak.
+/// Returns TFRecord's checksum: a masked CRC, because CRCs of data that contains CRCs are weak.
 fn masked_crc(data: &[u8]) -> u32 {
     crc32c::crc32c(data)
         .rotate_right(15)
         .wrapping_add(0xa282_ead8)
 }
 
-/// Seconds since 1970.
+/// Returns the seconds since 1970.
 fn now() -> f64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0.0, |since| since.as_secs_f64())
@@ -148,7 +150,7 @@ mod tests {
         }
         assert_eq!(records.len(), 3);
         assert!(records[0].ends_with(b"brain.Event:2"));
-        // Event.session_log (7) is of 2 bytes: status (1) is START (1).
+        // Event.session_log (7) has 2 bytes: status (1) is START (1).
         assert!(records[1].ends_with(&[16, 3, 58, 2, 8, 1]));
         // Event.summary (5) has value (1) with tag (1) and simple_value (2).
         assert!(records[2].ends_with(b"\x2a\x0d\x0a\x0b\x0a\x04loss\x15\x00\x00\x00\x3f"));

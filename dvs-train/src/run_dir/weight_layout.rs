@@ -1,4 +1,4 @@
-//! A network's weights part by part, as PyTorch lays them out; what every format is made of.
+//! A network's weights in PyTorch's layout, which all other formats are made from.
 
 use std::collections::BTreeMap;
 
@@ -9,24 +9,24 @@ use dvs_shared::event::POLARITIES;
 use crate::nn::network::{BLOCKS, NetworkConfig, VOTERS};
 use crate::run_dir::weights::{Array, Tensors};
 
-/// What decides which weights there are, and their shapes.
+/// Configuration that decides the weights and their shapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Form {
     /// Channels C of every convolution.
     pub channels: usize,
     /// Neurons of the hidden linear layer.
     pub hidden: usize,
-    /// Classes that it tells apart.
+    /// Number of classes.
     pub classes: usize,
     /// Height and width of a frame.
     pub size: [usize; 2],
     /// Whether the linear layers have a bias.
     pub linear_bias: bool,
-    /// Whether each layer of neurons has learnt its time constant (PLIF).
+    /// Whether the neurons learn their time constant (PLIF).
     pub learnt_tau: bool,
 }
 
-/// One weight.
+/// One weight of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
     /// A convolution's kernel `[C, inputs, 3, 3]`.
@@ -47,11 +47,11 @@ pub enum Part {
     Tau(usize),
 }
 
-/// Names of the linear layers among a checkpoint's.
+/// Names of the linear layers in a checkpoint.
 const LINEAR: [&str; 2] = ["hidden", "output"];
 
 impl Form {
-    /// The form of the network that `config` asks for.
+    /// Returns the form of the network that `config` asks for.
     pub fn of(config: &NetworkConfig) -> Self {
         Self {
             channels: config.channels,
@@ -63,13 +63,13 @@ impl Form {
         }
     }
 
-    /// Features that the hidden layer takes.
+    /// Returns the number of inputs of the hidden layer.
     pub fn features(&self) -> usize {
         let [height, width] = self.size.map(|length| length >> BLOCKS);
         self.channels * height * width
     }
 
-    /// Inputs and outputs of a linear layer.
+    /// Returns the numbers of inputs and outputs of a linear layer.
     pub fn linear(&self, layer: usize) -> [usize; 2] {
         match layer {
             0 => [self.features(), self.hidden],
@@ -77,10 +77,11 @@ impl Form {
         }
     }
 
-    /// Sees that a checkpoint holds all the weights, before anything is made as large as its settings claim.
+    /// Checks that a checkpoint has all weights. This must precede the allocation of a network,
+    /// because the settings may claim any size.
     ///
     /// # Errors
-    /// Names the weight that is missing or of another shape.
+    /// Returns an error with the name of the weight that is missing or has a different shape.
     pub fn check(&self, tensors: &Tensors) -> Result<()> {
         for part in self.parts() {
             part.find(tensors, self)?;
@@ -88,7 +89,7 @@ impl Form {
         Ok(())
     }
 
-    /// The network's weights, in the order of its layers.
+    /// Returns the network's weights, in the order of the layers.
     pub fn parts(&self) -> Vec<Part> {
         let mut parts = Vec::new();
         let tau = |layer| self.learnt_tau.then_some(Part::Tau(layer));
@@ -112,7 +113,7 @@ impl Form {
 }
 
 impl Part {
-    /// Its shape, as PyTorch has it.
+    /// Returns the shape in PyTorch.
     pub fn shape(self, form: &Form) -> Vec<usize> {
         let c = form.channels;
         match self {
@@ -128,12 +129,12 @@ impl Part {
         }
     }
 
-    /// Whether it is one of the output layer, whose order is that of the labels.
+    /// Whether the weight is of the output layer, whose outputs are in the order of the labels.
     pub fn is_of_output(self) -> bool {
         matches!(self, Self::Matrix(1) | Self::Bias(1))
     }
 
-    /// Its name in a checkpoint.
+    /// Returns the name in a checkpoint.
     fn name(self) -> String {
         let block = |block, rest| format!("network.blocks.{block}.{rest}");
         match self {
@@ -149,7 +150,7 @@ impl Part {
         }
     }
 
-    /// Its numbers in a checkpoint.
+    /// Finds the weight in a checkpoint.
     fn find<'a>(self, tensors: &'a Tensors, form: &Form) -> Result<&'a Array> {
         let (name, shape) = (self.name(), self.shape_in_checkpoint(form));
         let array = tensors
@@ -164,7 +165,7 @@ impl Part {
         Ok(array)
     }
 
-    /// Its shape in a checkpoint.
+    /// Returns the shape in a checkpoint.
     fn shape_in_checkpoint(self, form: &Form) -> Vec<usize> {
         let mut shape = self.shape(form);
         match self {
@@ -176,25 +177,24 @@ impl Part {
     }
 }
 
-/// A network's weights, all that its form has.
+/// All weights of a network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Weights {
-    /// Their form.
     pub form: Form,
-    /// The numbers, row by row, each as many as the part's shape has.
+    /// Values of each part, row by row.
     pub parts: BTreeMap<Part, Vec<f32>>,
 }
 
 impl Weights {
-    /// A part; its numbers are there for every part of the form.
+    /// Returns the values of a part, which exist for every part of the form.
     pub fn get(&self, part: Part) -> &[f32] {
         self.parts.get(&part).map_or(&[], Vec::as_slice)
     }
 
-    /// Takes the network out of a checkpoint.
+    /// Takes the weights out of a checkpoint.
     ///
     /// # Errors
-    /// Names the weight that is missing or of another shape.
+    /// Returns an error with the name of the weight that is missing or has a different shape.
     pub fn of_checkpoint(tensors: &Tensors, form: Form) -> Result<Self> {
         let mut parts = BTreeMap::new();
         for part in form.parts() {
@@ -208,7 +208,7 @@ impl Weights {
         Ok(Self { form, parts })
     }
 
-    /// The network as a checkpoint holds it.
+    /// Converts the weights to those of a checkpoint.
     pub fn into_checkpoint(self) -> Tensors {
         let form = self.form;
         let arrays = self.parts.into_iter().map(|(part, values)| {
@@ -223,7 +223,7 @@ impl Weights {
     }
 }
 
-/// The transpose of a matrix with so many rows.
+/// Transposes a matrix with `rows` rows.
 fn transposed(values: &[f32], rows: usize) -> Vec<f32> {
     let columns = values.len() / rows.max(1);
     let all = (0..columns).flat_map(|column| (0..rows).map(move |row| row * columns + column));

@@ -1,7 +1,8 @@
-//! A network's weights and its optimizer's state as plain numbers under names, and back.
+//! Conversion between a network with its optimizer and named arrays.
 //!
-//! Names are the paths of the fields, as `network.blocks.0.conv.weight`; the optimizer's, those of the weights with
-//! PyTorch's name behind, as `optimizer.blocks.0.conv.weight.exp_avg`. Linear weights are `[inputs, outputs]`.
+//! A weight's name is the path of its field, as in `network.blocks.0.conv.weight`. Names of the
+//! optimizer's state begin with `optimizer` and end with PyTorch's name, as in
+//! `optimizer.blocks.0.conv.weight.exp_avg`. Linear weights are `[inputs, outputs]`.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,24 +16,23 @@ use crate::optim::optimizer::{Optimizer, Rule};
 const NETWORK: &str = "network.";
 const OPTIMIZER: &str = "optimizer.";
 
-/// Numbers under names.
+/// Arrays by name.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tensors(pub BTreeMap<String, Array>);
 
-/// Numbers and their shape.
+/// Values and their shape.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Array {
-    /// The shape.
     pub shape: Vec<usize>,
-    /// The numbers, row by row.
+    /// Values, row by row.
     pub values: Vec<f32>,
 }
 
 impl Tensors {
-    /// Copies everything out of the device.
+    /// Copies all weights and state from the device.
     ///
     /// # Errors
-    /// Where the device fails.
+    /// Returns an error if the device fails.
     pub fn take<B: AutodiffBackend, M: AutodiffModule<B>>(
         network: &M,
         optimizer: &Optimizer<B>,
@@ -43,7 +43,7 @@ impl Tensors {
             tensors: BTreeMap::new(),
             failure: None,
         };
-        // Without autodiff: that gathers the running statistics, which each thread keeps for itself until then.
+        // `valid` also gathers the running statistics, which each thread keeps separately.
         network.valid().visit(&mut copy);
         match copy.failure {
             Some(failure) => Err(failure),
@@ -51,10 +51,11 @@ impl Tensors {
         }
     }
 
-    /// `network` with these weights; it is a network of the same kind.
+    /// Puts these weights into `network`.
     ///
     /// # Errors
-    /// Names the weight that is missing, of another shape, or one too many.
+    /// Returns an error if a weight is missing, has a different shape, or does not belong to
+    /// `network`.
     pub fn network<B: Backend, M: Module<B>>(&self, network: M) -> Result<M> {
         let mut restore = Restore {
             path: Path::default(),
@@ -75,10 +76,10 @@ impl Tensors {
         Ok(network)
     }
 
-    /// An optimizer that goes on where this one stopped, for the weights of `network`.
+    /// Restores the optimizer for the weights of `network`.
     ///
     /// # Errors
-    /// Names what is missing or of another shape.
+    /// Returns an error with the name of the state that is missing or has a different shape.
     pub fn optimizer<B: AutodiffBackend, M: Module<B>>(
         &self,
         rule: Rule,
@@ -87,7 +88,7 @@ impl Tensors {
     ) -> Result<Optimizer<B>> {
         let mut optimizer = Optimizer::new(rule);
         if steps == 0 {
-            // Every step was left out so far: nothing is kept yet.
+            // No step was taken (loss scaling may have skipped some), so there is no state.
             return Ok(optimizer);
         }
         optimizer.steps = steps;
@@ -120,7 +121,7 @@ impl Tensors {
     }
 }
 
-/// Where in the network one is.
+/// Path of the current field in the network.
 #[derive(Default)]
 struct Path(Vec<String>);
 
@@ -220,7 +221,7 @@ impl<B: Backend> ModuleMapper<B> for Restore<'_> {
     }
 }
 
-/// Puts state into an optimizer, under the identities that the network's weights have now.
+/// Restores the state of an optimizer under the network's current parameter ids.
 struct Resume<'a, B: AutodiffBackend> {
     path: Path,
     tensors: &'a Tensors,

@@ -1,4 +1,4 @@
-//! What a run trains, chooses and judges on.
+//! The training, validation and test sets of a run.
 
 use anyhow::{Result, ensure};
 use burn::tensor::backend::Backend;
@@ -13,19 +13,19 @@ use crate::run_dir::epoch_log::JudgedOn;
 
 /// The sets of a run.
 pub struct Sets<B: Backend> {
-    /// What the network learns from.
+    /// Training set.
     pub train: DeviceLoader<B>,
-    /// What the best network is judged on.
+    /// Test set.
     pub test: DeviceLoader<B>,
-    /// Users or recordings held out of training, and their samples.
+    /// Users or recordings held out of training, and the validation set.
     validation: Option<(Vec<String>, DeviceLoader<B>)>,
 }
 
 impl<B: Backend> Sets<B> {
-    /// The sets that `options` ask for; their feeds end once `interrupt` asks to stop.
+    /// Makes the sets that `options` ask for. Their batches end once `interrupt` asks to stop.
     ///
     /// # Errors
-    /// Where too few samples would be left to train on.
+    /// Returns an error if too few samples are left to train on.
     pub fn new(options: &TrainOptions, interrupt: &Interrupt, device: &B::Device) -> Result<Self> {
         let (cache, frames_in) = (&options.cache, options.frames_in);
         let feeder = |samples| DeviceLoader::new(samples, options.workers, interrupt, device);
@@ -55,7 +55,7 @@ impl<B: Backend> Sets<B> {
         })
     }
 
-    /// What the network is judged on after each epoch, and what that is.
+    /// Returns the set that the network is evaluated on after each epoch.
     pub fn judged(&self) -> (JudgedOn, &DeviceLoader<B>) {
         match &self.validation {
             Some((_, feeder)) => (JudgedOn::Validation, feeder),
@@ -63,12 +63,12 @@ impl<B: Backend> Sets<B> {
         }
     }
 
-    /// Users or recordings held out of training.
+    /// Returns the users or recordings held out of training.
     pub fn users(&self) -> &[String] {
         self.validation.as_ref().map_or(&[], |(users, _)| users)
     }
 
-    /// How many samples there are.
+    /// Describes the sizes of the sets.
     pub fn describe(&self) -> String {
         let mut text = format!("train: {} samples", self.train.len());
         if let Some((users, feeder)) = &self.validation {

@@ -1,4 +1,4 @@
-//! One epoch of training: batches through the network, a step of the optimizer for each.
+//! One epoch of training, with a step of the optimizer per batch.
 
 use std::time::{Duration, Instant};
 
@@ -17,32 +17,32 @@ use crate::optim::optimizer::Optimizer;
 use crate::optim::optimizer::adam::AdamBackend;
 use crate::run_dir::checkpoint::EpochProgress;
 
-/// What is left of an epoch of training.
+/// The rest of an epoch of training.
 pub struct RemainingEpoch<'a, B: Backend> {
-    /// What is done of it.
+    /// Progress so far.
     pub begun: EpochProgress,
-    /// The batches that are left.
+    /// Batches that are left.
     pub feed: EpochBatches<'a, B>,
-    /// Samples of the whole epoch, for its progress bar.
+    /// Samples of the whole epoch, for the progress bar.
     pub samples: usize,
-    /// What stands before the bar.
+    /// Label of the progress bar.
     pub name: String,
 }
 
-/// What an epoch of training gave and took.
+/// Results of an epoch of training.
 #[derive(Clone, Copy, Debug)]
 pub struct EpochResult {
-    /// How far it came: to its end, unless the feed ended early.
+    /// Progress at the end, which is the whole epoch unless the run was asked to stop.
     pub begun: EpochProgress,
-    /// Samples that were trained on now; more may have been before.
+    /// Samples trained on in this call, without those before an interruption.
     pub samples: usize,
-    /// Time it took.
+    /// Duration.
     pub took: Duration,
-    /// Time of it in which there was no batch to work on.
+    /// Part of it spent waiting for batches.
     pub waited: Duration,
 }
 
-/// What a training step leaves.
+/// Results of a training step.
 pub struct Step<B: AutodiffBackend> {
     /// The network with its new weights.
     pub network: Network<B>,
@@ -50,14 +50,14 @@ pub struct Step<B: AutodiffBackend> {
     pub loss: Tensor<B::InnerBackend, 1>,
     /// Firing rates `[B, classes]`, before the step.
     pub rate: Tensor<B::InnerBackend, 2>,
-    /// Sum `[1]` of the squares of all gradients, of the scaled loss where it is scaled.
+    /// Sum `[1]` of the squares of all gradients of the (possibly scaled) loss.
     pub square_sum: Tensor<B::InnerBackend, 1>,
 }
 
-/// One step: forward, loss, backward, optimizer.
+/// Trains one step: forward, loss, backward, optimizer.
 ///
 /// # Errors
-/// Where the device failed.
+/// Returns an error if the device failed, or gradients overflow even at the smallest loss scale.
 pub fn step<B>(
     network: Network<B>,
     optimizer: &mut Optimizer<B>,
@@ -84,10 +84,10 @@ where
     })
 }
 
-/// Trains `network` on what is left of an epoch, with the learning rate `lr`.
+/// Trains `network` on the rest of an epoch at the learning rate `lr`.
 ///
 /// # Errors
-/// Where a sample cannot be read, gradients are no longer numbers, or the device fails.
+/// Returns an error if a sample cannot be read, gradients are not finite, or the device fails.
 pub fn train_epoch<B>(
     mut network: Network<B>,
     optimizer: &mut Optimizer<B>,
@@ -117,7 +117,7 @@ where
         network = step.network;
         let batch_size = batch.labels.dims()[0];
         running = running.add(step.loss, step.rate, batch.labels.inner());
-        // A loss that is scaled overflows now and then, and the step is left out.
+        // A scaled loss overflows now and then, and the optimizer skips that step.
         if optimizer.loss_scale.is_none() {
             square_sums.push(step.square_sum);
         }

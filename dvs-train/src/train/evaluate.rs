@@ -1,4 +1,4 @@
-//! A network judged on a set, without learning from it.
+//! Evaluation of a network on a set.
 
 use std::time::{Duration, Instant};
 
@@ -13,26 +13,26 @@ use crate::metrics::{Metrics, Running, Sums};
 use crate::nn::network::{Network, SnnBackend};
 use crate::nn::spike_stats::{Firing, Observer, SpikeCounter};
 
-/// What a pass over a set found, and what it took.
+/// Results of an evaluation.
 #[derive(Clone, Debug)]
 pub struct EvalResult {
     /// Loss and accuracy.
     pub metrics: Metrics,
-    /// Which class was taken for which.
+    /// Confusion matrix.
     pub confusion: Confusion,
-    /// How much the neurons fired.
+    /// Firing rates.
     pub firing: Firing,
-    /// Time of the pass.
+    /// Duration of the evaluation.
     pub took: Duration,
-    /// Time of it in which there was no batch to work on.
+    /// Part of it spent waiting for batches.
     pub waited: Duration,
 }
 
-/// Judges `network` on the batches of `feed`, which hold `samples`. `name` stands before the progress bar; `also` looks on
-/// beside what counts the spikes.
+/// Evaluates `network` on the batches of `feed`, which have `samples` samples. `name` labels the
+/// progress bar, and `also` is a further observer of the spikes.
 ///
 /// # Errors
-/// Where a sample cannot be read or the device fails.
+/// Returns an error if a sample cannot be read or the device fails.
 pub fn evaluate<B: SnnBackend>(
     network: &Network<B>,
     mut feed: EpochBatches<'_, B>,

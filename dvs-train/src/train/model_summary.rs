@@ -1,9 +1,9 @@
-//! What is about to run, in words: the settings and the network, layer by layer.
+//! A description of the settings and of the network, layer by layer.
 
 use crate::config::options::TrainOptions;
 use crate::nn::network::{Network, NetworkConfig, SnnBackend};
 
-/// The settings and the network.
+/// Describes the settings and the network.
 pub fn describe<B: SnnBackend>(
     options: &TrainOptions,
     network: &Network<B>,

@@ -1,4 +1,4 @@
-//! A run that goes on from a checkpoint: its flags, and whether they can be what is asked for now.
+//! Resuming a run from a checkpoint, with flags that may have changed.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -15,28 +15,28 @@ use crate::run_dir::checkpoint::{self, Checkpoint, LATEST, MAX};
 use crate::run_dir::run_folder::{FolderLock, SETTINGS, SUMMARY};
 use crate::run_dir::weight_layout::Form;
 
-/// Where a run goes on.
+/// The checkpoint that a run resumes from.
 #[derive(Debug)]
 pub struct Resumption {
     /// The checkpoint's file.
     pub file: PathBuf,
-    /// What is in it.
+    /// Its content.
     pub checkpoint: Checkpoint,
-    /// What differs from before, in words.
+    /// Differences to the earlier run, in words.
     pub changed: Vec<String>,
-    /// Held where the run goes on in the folder that the checkpoint lies in.
+    /// Lock of the checkpoint's folder, if the run resumes there.
     lock: Option<FolderLock>,
 }
 
 impl Resumption {
-    /// Whether the run goes on in the folder that the checkpoint lies in.
+    /// Whether the run resumes in the checkpoint's folder.
     pub fn in_place(&self) -> bool {
         self.lock.is_some()
     }
 }
 
 impl fmt::Display for Resumption {
-    /// Where the run goes on and what is not as it was.
+    /// Formats where the run resumes and the differences.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (file, state) = (self.file.display(), &self.checkpoint.state);
         match state.begun {
@@ -56,18 +56,19 @@ impl fmt::Display for Resumption {
     }
 }
 
-/// Reads the checkpoint at `path` and resolves the flags of the run that goes on from it: those in `typed` as they are
-/// in `args`, the others as they were.
+/// Reads the checkpoint at `path` and resolves the flags of the resumed run: those in `typed` are
+/// from `args`, the others from the checkpoint.
 ///
 /// # Errors
-/// Where the checkpoint cannot be used, or not with what is asked for.
+/// Returns an error if the checkpoint cannot be used, or not with these flags.
 pub fn resume(path: &Path, args: &TrainArgs, typed: &Typed) -> Result<(TrainOptions, Resumption)> {
-    // A run that was killed while it wrote its first checkpoints has the best one only, which is the latest too.
+    // A run that was killed while it wrote its first checkpoints has only the best checkpoint,
+    // which is then also the latest.
     let found = checkpoint::find(path, LATEST);
     let file = found.or_else(|error| checkpoint::find(path, MAX).map_err(|_| error))?;
     let old = file.parent().unwrap_or(Path::new("."));
     let of_a_run = old.join(SETTINGS).is_file();
-    // Before the checkpoint is read: another process may be about to write the next.
+    // Lock before reading the checkpoint, because another process may be writing the next.
     let mut lock = None;
     if of_a_run && !typed.contains("out_dir") {
         lock = Some(FolderLock::take(old)?);
@@ -106,7 +107,7 @@ pub fn resume(path: &Path, args: &TrainArgs, typed: &Typed) -> Result<(TrainOpti
         listed(&state.settings.label_names),
         listed(&now.label_names)
     );
-    // Each of these changes which samples there are, or their frames.
+    // Each of these changes the samples or their frames.
     let same_data = now.source_sha256 == state.settings.source_sha256
         && now.keep_invalid == state.settings.keep_invalid
         && now.reading == state.settings.reading;
@@ -125,7 +126,7 @@ pub fn resume(path: &Path, args: &TrainArgs, typed: &Typed) -> Result<(TrainOpti
         state.epoch
     );
     let done = state.epochs_done();
-    // What was interrupted after its last epoch has its summary yet to come.
+    // A run that was interrupted after its last epoch still lacks its summary.
     let whole = lock.is_none() || file.with_file_name(SUMMARY).exists();
     ensure!(
         options.epochs > done || (options.epochs == done && !whole),
@@ -142,7 +143,7 @@ pub fn resume(path: &Path, args: &TrainArgs, typed: &Typed) -> Result<(TrainOpti
     Ok((options, resumption))
 }
 
-/// Whether both paths lead to the same folder.
+/// Whether both paths are the same folder.
 fn is_same(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }

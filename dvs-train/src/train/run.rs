@@ -1,4 +1,4 @@
-//! A run from its first epoch, or its checkpoint, to its last, and what it leaves in its folder.
+//! A training run, from its first epoch or a checkpoint to the files in its folder.
 
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
@@ -28,11 +28,12 @@ use crate::train::resume::Resumption;
 use crate::train::summary::{self, Summary};
 use crate::train::train_state::TrainState;
 
-/// Trains a network as `options` ask for, from `resumption` on where there is one, to the end or until `interrupt` asks to
-/// stop. Gives the signal that did.
+/// Trains a network with `options`, from the start or from `resumption`, until the last epoch or
+/// until `interrupt` asks to stop. Returns the signal that stopped the run, if any.
 ///
 /// # Errors
-/// Where a sample cannot be read, a file cannot be written, the device fails or gradients are no longer numbers.
+/// Returns an error if a sample cannot be read, a file cannot be written, the device fails or
+/// gradients are not finite.
 pub fn run<B>(
     options: &TrainOptions,
     resumption: Option<&Resumption>,
@@ -81,7 +82,7 @@ where
     run.finish(state)
 }
 
-/// What stays the same from a run's beginning to its end.
+/// The constant parts of a run.
 struct Run<'a, B: AutodiffBackend> {
     options: &'a TrainOptions,
     settings: Settings,
@@ -96,8 +97,9 @@ where
     B: AutodiffBackend + SnnBackend,
     B::InnerBackend: SnnBackend + AdamBackend,
 {
-    /// Trains on the epoch that is next, or the rest of it, judges the network and keeps both. Where the run is asked to stop
-    /// before that is done, it stands within the epoch still.
+    /// Trains the next epoch or the rest of an interrupted epoch, evaluates the network, and writes
+    /// the logs and checkpoints. If the run is asked to stop meanwhile, the new state is within the
+    /// epoch.
     fn epoch(&self, from: TrainState<B>, log: &mut EpochLog) -> Result<TrainState<B>> {
         let start = Instant::now();
         let options = self.options;
@@ -145,7 +147,8 @@ where
         let mut record = record(epoch, lr, judged_on, &trained, judged, best, took);
         record.taus = state.network.learnt_taus()?;
         record.loss_scale = state.optimizer.loss_scale;
-        // The row first: one without a checkpoint is dropped on resuming, a checkpoint without its row would stay so.
+        // Write the row before the checkpoint: resuming drops a row without a checkpoint, but
+        // cannot restore a missing row.
         log.add(&record).with_context(|| {
             let folder = self.folder.path().display();
             format!("cannot write the logs in {folder}")
@@ -159,7 +162,7 @@ where
         Ok(state)
     }
 
-    /// What is left of an epoch of which `begun` is done.
+    /// Returns the rest of an epoch after the progress `begun`.
     fn rest(
         &self,
         network: &Network<B>,
@@ -167,7 +170,7 @@ where
         begun: EpochProgress,
     ) -> Result<RemainingEpoch<'_, B::InnerBackend>> {
         let (options, set) = (self.options, &self.sets.train);
-        // Each epoch draws from a seed of its own: see the module `seed`.
+        // Each epoch has a separate seed; see the module `seed`.
         B::seed(self.device, derive(options.seed, Purpose::Dropout, epoch));
         network.pass_over_masks(begun.batches, options.batch_size, self.device);
         let order = derive(options.seed, Purpose::Order, epoch);
@@ -183,7 +186,8 @@ where
         })
     }
 
-    /// Judges `network` on a set; not where the run is asked to stop meanwhile, which would judge it on a part.
+    /// Evaluates `network` on a set. Returns `None` if the run is asked to stop, because the result
+    /// would be of a part of the set.
     fn evaluate(
         &self,
         network: &Network<B::InnerBackend>,
@@ -199,7 +203,7 @@ where
         Ok(self.interrupt.asked().is_none().then_some(judged))
     }
 
-    /// Judges the best network on the test set and leaves the summary.
+    /// Evaluates the best network on the test set and writes the summary.
     fn finish(&self, state: TrainState<B>) -> Result<Option<Signal>> {
         let best = state.best.context("the run has no epoch")?;
         let path = self.folder.file(MAX);
@@ -218,10 +222,10 @@ where
         Ok(None)
     }
 
-    /// Says where the run stopped and how it goes on; gives the signal.
+    /// Reports where the run stopped and how to resume it. Returns the signal.
     fn stopped(&self, at: &str) -> Option<Signal> {
         let signal = self.interrupt.asked()?;
-        // Whoever would read it may have got the same signal.
+        // Ignore errors, because the reader of stderr may have got the same signal.
         let _ = writeln!(
             io::stderr(),
             "dvs-train: {signal}: stopped {at}; go on with: dvs-train --resume {}",

@@ -1,4 +1,4 @@
-//! What a run came to: a line to read, a file to parse, and pictures.
+//! The results of a run: a line to read, a file to parse, and plots.
 
 use std::fmt;
 
@@ -14,36 +14,37 @@ use crate::run_dir::plots::{confusion, curves};
 use crate::run_dir::run_folder::{CONFUSION, CURVES, METRICS, RunFolder, SUMMARY};
 use crate::train::evaluate::EvalResult;
 
-/// Names that are shown of what was held out, at most.
+/// Maximum number of names of held-out users in the line.
 const SHOWN: usize = 10;
 
-/// What a run came to.
+/// Results of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Summary {
-    /// "accuracy-A" where the best network was chosen on the test set, "accuracy-B" where on users held out.
+    /// "accuracy-A" if the best network was chosen on the test set, "accuracy-B" if on a validation
+    /// set.
     pub protocol: String,
-    /// The best epoch, from 0.
+    /// Best epoch, from 0.
     pub best_epoch: u32,
-    /// Its accuracy on what it was chosen on.
+    /// Accuracy of the best epoch on the set that it was chosen on.
     pub chosen_with: f64,
-    /// Users or recordings held out of training; none with accuracy-A.
+    /// Users or recordings held out of training; empty with accuracy-A.
     pub validation_users: Vec<String>,
-    /// The best network's accuracy on the test set.
+    /// Accuracy of the best network on the test set.
     pub test_acc: f64,
-    /// Its loss there.
+    /// Loss of the best network on the test set.
     pub test_loss: f64,
-    /// Test samples.
+    /// Number of test samples.
     pub test_samples: usize,
     /// Names of the classes by label.
     #[serde(default = "gestures")]
     pub label_names: Vec<String>,
-    /// Which class was taken for which.
+    /// Confusion matrix of the test set.
     pub confusion: Confusion,
 }
 
 impl Summary {
-    /// The summary of a run on classes of these names, whose best epoch is `best`, and whose best network is `judged` on the
-    /// test set.
+    /// Makes the summary of a run. `users` were held out of training, and `judged` is the
+    /// evaluation of the best network on the test set.
     pub fn new(
         judged_on: JudgedOn,
         users: Vec<String>,
@@ -91,10 +92,11 @@ impl fmt::Display for Summary {
     }
 }
 
-/// Leaves the pictures and the summary in the run's folder; the summary last, because it tells that the run is whole.
+/// Writes the plots and then the summary to the run's folder. The summary is last because it marks
+/// the run as complete.
 ///
 /// # Errors
-/// Where a file cannot be written.
+/// Returns an error if a file cannot be written.
 pub fn leave(folder: &RunFolder, summary: &Summary) -> Result<()> {
     let columns = read_columns(&folder.file(METRICS))?;
     curves::draw(&folder.file(CURVES), &columns)?;

@@ -1,4 +1,4 @@
-//! Where a run stands: its network, its optimizer, and how far it has come.
+//! The state of a run: its network, its optimizer and its progress.
 
 use anyhow::{Context, Result};
 use burn::tensor::backend::AutodiffBackend;
@@ -15,15 +15,15 @@ use crate::run_dir::checkpoint::{Best, Checkpoint, State};
 use crate::run_dir::weights::Tensors;
 use crate::train::resume::Resumption;
 
-/// Where a run stands between epochs, or within one that was interrupted.
+/// State of a run between epochs, or within an interrupted epoch.
 pub struct TrainState<B: AutodiffBackend> {
     /// The network.
     pub network: Network<B>,
     /// Its optimizer.
     pub optimizer: Optimizer<B>,
-    /// The epoch to work on.
+    /// The epoch to train next, which may be an interrupted epoch.
     pub epoch: u32,
-    /// What is done of it.
+    /// Progress of an interrupted epoch.
     pub begun: Option<EpochProgress>,
     /// The best epoch so far.
     pub best: Option<Best>,
@@ -34,10 +34,10 @@ where
     B: AutodiffBackend + SnnBackend,
     B::InnerBackend: SnnBackend + AdamBackend,
 {
-    /// At its beginning, or at the checkpoint of `resumption`.
+    /// Returns the initial state, or that in the checkpoint of `resumption`.
     ///
     /// # Errors
-    /// Where the checkpoint holds another network or optimizer.
+    /// Returns an error if the checkpoint is of a different network or optimizer.
     pub fn at(
         options: &TrainOptions,
         config: &NetworkConfig,
@@ -75,10 +75,10 @@ where
         Ok(train_state)
     }
 
-    /// What the run needs to go on from here.
+    /// Makes a checkpoint of the state.
     ///
     /// # Errors
-    /// Where the device failed.
+    /// Returns an error if the device failed.
     pub fn checkpoint(&self, settings: &Settings) -> Result<Checkpoint> {
         let tensors = Tensors::take(&self.network, &self.optimizer)?;
         let state = State {

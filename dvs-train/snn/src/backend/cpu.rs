@@ -1,7 +1,8 @@
-//! Between burn's tensors and slices, for the kernels of the Flex backend.
+//! Conversions between burn's tensors and slices, for the kernels of the Flex backend.
 //!
-//! Kernels divide their work into blocks whose size depends on the tensors alone, and add up what the blocks
-//! return in their order: a result has the same bits whatever the number of threads.
+//! Kernels divide their work into blocks whose size depends only on the tensors, and add the
+//! results of the blocks in order. The sums therefore have the same bits with any number of
+//! threads.
 
 use std::borrow::Cow;
 use std::mem::MaybeUninit;
@@ -10,7 +11,7 @@ use burn::backend::flex::FlexTensor;
 use burn::tensor::{Shape, TensorData};
 use rayon::prelude::*;
 
-/// The values of a tensor in row-major order; copied only where a view has them scattered.
+/// Returns the values of a tensor in row-major order. Copies them only if they are not contiguous.
 pub fn values(tensor: &FlexTensor) -> Cow<'_, [f32]> {
     match tensor.as_slice() {
         Some(values) => Cow::Borrowed(values),
@@ -18,18 +19,18 @@ pub fn values(tensor: &FlexTensor) -> Cow<'_, [f32]> {
     }
 }
 
-/// The lengths of a tensor's dimensions.
+/// Returns the lengths of a tensor's dimensions.
 pub fn dims<const D: usize>(tensor: &FlexTensor) -> [usize; D] {
     tensor.layout().shape().dims()
 }
 
-/// A tensor of these values.
+/// Creates a tensor from values in row-major order.
 pub fn tensor(values: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, shape))
 }
 
-/// Zeros for a large tensor. All threads share in touching the memory, which costs most where the system has yet to
-/// provide it.
+/// Returns zeros for a large tensor. All threads write them, because the first access to new memory
+/// is slow.
 pub fn zeros(length: usize) -> Vec<f32> {
     let mut zeros = Vec::with_capacity(length);
     let room = &mut zeros.spare_capacity_mut()[..length];
@@ -41,7 +42,8 @@ pub fn zeros(length: usize) -> Vec<f32> {
     zeros
 }
 
-/// The columns of a matrix with rows of length `row`, `width` at a time: for each group, its part of every row.
+/// Splits a matrix with rows of length `row` into groups of `width` columns. Returns each group's
+/// part of every row.
 pub fn columns(matrix: &mut [f32], row: usize, width: usize) -> Vec<Vec<&mut [f32]>> {
     let groups = row.div_ceil(width.max(1));
     let rows = matrix.len() / row.max(1);
@@ -70,7 +72,8 @@ pub fn map2(out: &mut [f32], a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) 
     }
 }
 
-/// Sum of `f(a[i], b[i])`: 32 sums in single precision, so meant for some thousand values, added up in double.
+/// Returns the sum of `f(a[i], b[i])`. It adds up 32 sums in single precision, which is enough for
+/// some thousand values, and their total in double precision.
 #[inline(always)]
 pub fn sum2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f64 {
     let (a, a_rest) = a.as_chunks::<32>();
@@ -85,20 +88,22 @@ pub fn sum2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f64 {
     sums.iter().map(|&sum| f64::from(sum)).sum::<f64>() + rest.sum::<f64>()
 }
 
-/// Sum of `f(a[i])`, as [`sum2`].
+/// Returns the sum of `f(a[i])`, like [`sum2`].
 #[inline(always)]
 pub fn sum(a: &[f32], f: impl Fn(f32) -> f32) -> f64 {
     sum2(a, a, |a, _| f(a))
 }
 
-/// e^x to within two units in the last place, in operations that every vector unit has.
+/// Returns e^x to within two units in the last place. It uses only operations that every vector
+/// unit has, and clamps x to -87..88.
 ///
-/// x = k ln 2 + r with an integer k and |r| <= ln 2 / 2; 2^k is made of its bits, e^r is Cephes' polynomial.
+/// x = k ln 2 + r with an integer k and |r| <= ln 2 / 2. 2^k is made of its bits, and e^r is
+/// Cephes' polynomial.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
-    // Adding it rounds to an integer, which is then in the lowest bits of the sum.
+    // Adding this number rounds to an integer, which is then in the lowest bits of the sum.
     const ROUND: f32 = 12_582_912.0;
-    // ln 2 in two parts, the first so short that k times it is exact.
+    // ln 2 in two parts. The first has so few bits that its product with k is exact.
     const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
     let x = x.clamp(-87.0, 88.0);
     let shifted = x * std::f32::consts::LOG2_E + ROUND;

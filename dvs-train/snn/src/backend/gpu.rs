@@ -1,9 +1,10 @@
-//! Between burn's tensors and kernels, for the CubeCL backends (CUDA and Vulkan).
+//! Conversions between burn's tensors and kernels, for the CubeCL backends (CUDA and Vulkan).
 //!
-//! Kernels see images as their convolutions leave them: channels last, `[N, H, W, C]` in memory under a shape of
-//! `[N, C, H, W]`. Neighbouring threads take neighbouring channels, so that a warp reads and writes whole lines.
-//! Arithmetic is in single precision whatever the tensors hold. Sums over many values are first added up by a thread,
-//! then by a cube, then by burn: a result depends on the tensors' shapes alone, not on the order of execution.
+//! Kernels take images in the layout of burn's convolutions, channels last: `[N, H, W, C]` in
+//! memory with the shape `[N, C, H, W]`. Neighbouring threads take neighbouring channels, so that a
+//! warp reads and writes whole cache lines. Arithmetic is in single precision for all element
+//! types. A thread, then a cube, then burn adds up a long sum, so the result depends only on the
+//! tensors' values and shapes, not on the order of execution.
 
 use burn::tensor::{DType, Shape, TensorMetadata};
 use burn_cubecl::CubeRuntime;
@@ -14,12 +15,12 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 use cubecl::{CubeCount, CubeDim};
 
-/// Threads of a cube.
+/// Threads per cube.
 pub const UNITS: u32 = 256;
-/// Most cubes that share out the rows of a sum. Their parts are added up afterwards.
+/// Most cubes that divide the rows of a sum. Their partial sums are added afterwards.
 const MOST_PARTS: usize = 1024;
 
-/// A tensor without values, row-major, on the device of another.
+/// Creates an uninitialised row-major tensor on the device of `like`.
 pub fn empty<R: CubeRuntime>(
     like: &CubeTensor<R>,
     shape: impl Into<Shape>,
@@ -29,17 +30,18 @@ pub fn empty<R: CubeRuntime>(
     empty_device_contiguous_dtype(client, device, shape.into(), dtype)
 }
 
-/// `[N, C, H, W]` as `[N, H, W, C]`, row-major; copied only where it does not lie so already.
+/// Returns `[N, C, H, W]` as row-major `[N, H, W, C]`. Copies only if the memory is in another
+/// order.
 pub fn channels_last<R: CubeRuntime>(x: CubeTensor<R>) -> CubeTensor<R> {
     into_contiguous(permute_nchw_to_nhwc(x))
 }
 
-/// `[N, H, W, C]` as `[N, C, H, W]`, without a copy.
+/// Returns `[N, H, W, C]` as `[N, C, H, W]`, without a copy.
 pub fn channels_second<R: CubeRuntime>(x: CubeTensor<R>) -> CubeTensor<R> {
     permute_nhwc_to_nchw(x)
 }
 
-/// A small tensor in single precision, row-major.
+/// Converts a small tensor to single precision, row-major.
 pub fn single<R: CubeRuntime>(x: CubeTensor<R>) -> CubeTensor<R> {
     into_contiguous(match x.dtype {
         DType::F32 => x,
@@ -47,12 +49,13 @@ pub fn single<R: CubeRuntime>(x: CubeTensor<R>) -> CubeTensor<R> {
     })
 }
 
-/// The lengths of a tensor's dimensions.
+/// Returns the lengths of a tensor's dimensions.
 pub fn dims<R: CubeRuntime, const D: usize>(x: &CubeTensor<R>) -> [usize; D] {
     x.shape().dims()
 }
 
-/// Values that a thread takes at once: as many as divide `length`, at most `most`.
+/// Returns how many values a thread takes at once: 4, 2 or 1. The number divides `length` and is at
+/// most `most`.
 pub fn width(length: usize, most: usize) -> usize {
     [4, 2]
         .into_iter()
@@ -60,7 +63,7 @@ pub fn width(length: usize, most: usize) -> usize {
         .unwrap_or(1)
 }
 
-/// Cubes for one thread each of `threads`.
+/// Returns the cubes for a number of `threads`.
 pub fn cubes<R: CubeRuntime>(x: &CubeTensor<R>, threads: usize) -> (CubeCount, CubeDim) {
     let dim = CubeDim::new_1d(UNITS);
     (
@@ -69,22 +72,22 @@ pub fn cubes<R: CubeRuntime>(x: &CubeTensor<R>, threads: usize) -> (CubeCount, C
     )
 }
 
-/// How cubes share out a matrix whose columns they sum.
+/// How cubes divide a matrix to sum its columns.
 ///
-/// A cube has `lanes` columns, and its threads go through the rows together; cubes of the same columns take turns.
+/// A cube takes `lanes` columns. Its threads, and cubes with the same columns, divide the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ColumnSums {
-    /// Vectors of columns that a cube has, a power of two.
+    /// Vectors of columns per cube, a power of two.
     pub lanes: u32,
-    /// Cubes side by side, for all columns.
+    /// Cubes side by side, over all columns.
     pub across: u32,
-    /// Cubes that share the rows.
+    /// Cubes that divide the rows.
     pub parts: u32,
 }
 
 impl ColumnSums {
-    /// For a matrix of `rows` with `columns` vectors each, of which a thread adds up at least `rows_a_thread` where
-    /// there are enough.
+    /// Divides a matrix of `rows` with `columns` vectors each. If there are enough rows, a thread
+    /// adds up at least `rows_a_thread`.
     pub fn new(rows: usize, columns: usize, rows_a_thread: usize) -> Self {
         let lanes = columns.next_power_of_two().min(32);
         let together = UNITS as usize / lanes;
@@ -96,7 +99,7 @@ impl ColumnSums {
         }
     }
 
-    /// The cubes.
+    /// Returns the number and the size of the cubes.
     pub fn cubes(&self) -> (CubeCount, CubeDim) {
         (
             CubeCount::Static(self.across, self.parts, 1),
@@ -105,20 +108,20 @@ impl ColumnSums {
     }
 }
 
-/// Where in a matrix a thread is that sums columns.
+/// Position in a matrix of a thread that sums columns.
 #[derive(CubeType, Clone, Copy)]
 pub struct Place {
-    /// Its vector of columns, which may lie beyond the last.
+    /// Vector of columns, which may be beyond the last.
     pub column: usize,
-    /// Its first row.
+    /// First row of the thread.
     pub row: usize,
-    /// From one of its rows to the next.
+    /// Distance from one row of the thread to its next.
     pub step: usize,
-    /// Whether it is the first of its lane, which has the sum.
+    /// Whether the thread is the first of its lane, which has the sum.
     pub first: bool,
 }
 
-/// The place of a thread; `lanes` are those of [`ColumnSums`].
+/// Returns the place of a thread. `lanes` is that of [`ColumnSums`].
 #[cube]
 pub fn place(#[comptime] lanes: u32) -> Place {
     let together = comptime![UNITS / lanes];
@@ -131,7 +134,8 @@ pub fn place(#[comptime] lanes: u32) -> Place {
     }
 }
 
-/// Leaves the cube's sums of `value` as its row `row` of `rows` in `parts`, `[parts, rows, columns]`.
+/// Writes the cube's sums of `value` to row `row` of the cube's `rows` rows in `parts`,
+/// `[parts, rows, columns]`.
 #[cube]
 pub fn put_sum<N: Size>(
     parts: &mut Array<Vector<f32, N>>,
@@ -149,7 +153,8 @@ pub fn put_sum<N: Size>(
     }
 }
 
-/// The sum of the values of all threads of a cube that have the same lane, in the first `lanes` of them.
+/// Returns the sum of `value` over all threads of a cube with the same lane. It is complete in the
+/// first `lanes` threads.
 #[cube]
 fn sum_lanes<N: Size>(value: Vector<f32, N>, #[comptime] lanes: u32) -> Vector<f32, N> {
     let mut values = SharedMemory::<Vector<f32, N>>::new(comptime![UNITS as usize]);

@@ -1,7 +1,7 @@
-//! Batch normalisation on the CPU, in as few passes over memory as it can be done: one for the moments, one to
-//! normalise; in the backward pass one for the sums, one for the gradient.
+//! Batch normalisation on the CPU, with as few passes over memory as possible: one for the moments
+//! and one to normalise; in the backward pass, one for the sums and one for the gradient.
 //!
-//! Threads share out planes, the cells of one image and channel.
+//! Threads divide the planes. A plane is the cells of one image and channel.
 
 use burn::backend::flex::FlexTensor;
 use multiversion::multiversion;
@@ -10,10 +10,11 @@ use rayon::prelude::*;
 use super::{Affine, Moments, Saved};
 use crate::backend::cpu::{dims, map, map2, sum, sum2, tensor, values, zeros};
 
-/// Values that are summed in single precision before double takes over. They stay in the nearest cache.
+/// Values that are added up in single precision before double precision is used. They stay in the
+/// L1 cache.
 const CHUNK: usize = 4096;
 
-/// Mean and biased variance of each channel.
+/// Returns the mean and the biased variance of each channel of `x` `[N, C, H, W]`.
 pub fn moments(x: &FlexTensor) -> Moments<FlexTensor> {
     let [_, c, height, width] = dims(x);
     let cells = height * width;
@@ -36,7 +37,7 @@ pub fn moments(x: &FlexTensor) -> Moments<FlexTensor> {
     }
 }
 
-/// Each channel's x times its scale, plus its shift.
+/// Returns `x` `[N, C, H, W]` times each channel's scale, plus its shift.
 pub fn scale(x: &FlexTensor, affine: &Affine<FlexTensor>) -> FlexTensor {
     #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
     fn plane(x: &[f32], scale: f32, shift: f32, y: &mut [f32]) {
@@ -53,7 +54,7 @@ pub fn scale(x: &FlexTensor, affine: &Affine<FlexTensor>) -> FlexTensor {
     tensor(y, shape)
 }
 
-/// Gradients of x, gamma and beta.
+/// Returns the gradients of x, gamma and beta.
 pub fn backward(grad: &FlexTensor, x: &FlexTensor, saved: &Saved<FlexTensor>) -> [FlexTensor; 3] {
     let shape @ [n, c, height, width] = dims(x);
     let cells = height * width;
@@ -75,7 +76,7 @@ pub fn backward(grad: &FlexTensor, x: &FlexTensor, saved: &Saved<FlexTensor>) ->
     [tensor(dx, shape), dgamma, dbeta]
 }
 
-/// Count, mean and squared deviations of some values of a channel.
+/// Count, mean and sum of squared deviations of some values of a channel.
 #[derive(Clone, Copy, Debug, Default)]
 struct Partial {
     count: f64,
@@ -84,7 +85,7 @@ struct Partial {
 }
 
 impl Partial {
-    /// Of both (Chan's formula).
+    /// Merges both by Chan's formula.
     fn merge(self, other: &Self) -> Self {
         let count = self.count + other.count;
         let share = other.count / count.max(1.0);
@@ -103,7 +104,8 @@ fn partial(plane: &[f32]) -> Partial {
     for chunk in plane.chunks(CHUNK) {
         let count = chunk.len() as f64;
         let mean = sum(chunk, |x| x) / count;
-        // Of deviations from nearly the mean, whose sum puts right what it is off by.
+        // `near` is the mean rounded to single precision. The last term below corrects the squares
+        // for this.
         let near = mean as f32;
         let squares = sum(chunk, |x| (x - near) * (x - near));
         let off = mean - f64::from(near);
@@ -116,12 +118,12 @@ fn partial(plane: &[f32]) -> Partial {
     whole
 }
 
-/// What the backward pass sums over a channel.
+/// Sums over a channel for the backward pass.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sums {
-    /// Of dy.
+    /// Sum of dy.
     pub dy: f64,
-    /// Of dy (x - mean).
+    /// Sum of dy (x - mean).
     pub dy_centred: f64,
 }
 
@@ -138,7 +140,7 @@ impl Sums {
         plane(dy, x, mean)
     }
 
-    /// Adds some values of one channel, at most some thousand.
+    /// Adds values of one channel, at most some thousand.
     #[inline(always)]
     pub fn add(&mut self, dy: &[f32], x: &[f32], mean: f32) {
         self.dy += sum(dy, |dy| dy);
@@ -146,7 +148,7 @@ impl Sums {
     }
 }
 
-/// dx as it depends on dy and x, for one channel.
+/// dx as a function of dy and x, for one channel.
 ///
 /// ```text
 /// dx = scale (dy - shift - (x - mean) slope)
@@ -160,8 +162,8 @@ pub struct Slope {
 }
 
 impl Slope {
-    /// Of every channel, with the gradients of gamma and beta. `sums` are in the order of their planes, `count` is
-    /// the number of values a channel.
+    /// Returns the slopes of all channels, and the gradients of gamma and beta. `sums` has one
+    /// entry per plane, in order, and `count` is the number of values per channel.
     pub fn of(
         sums: &[Sums],
         count: usize,
@@ -201,7 +203,7 @@ impl Slope {
         plane(self, dy, x, dx);
     }
 
-    /// As `apply`, with `d` first dy, then dx.
+    /// Like `apply`, but replaces dy by dx in `d`.
     pub fn apply_in_place(&self, x: &[f32], d: &mut [f32]) {
         #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
         fn plane(slope: &Slope, x: &[f32], d: &mut [f32]) {

@@ -1,5 +1,6 @@
-//! Batch normalisation on the CubeCL backends, in as few passes over memory as it can be done: one for the moments,
-//! one to normalise; in the backward pass one for the sums, one for the gradient.
+//! Batch normalisation on the CubeCL backends, with as few passes over memory as possible: one for
+//! the moments and one to normalise; in the backward pass, one for the sums and one for the
+//! gradient.
 
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
@@ -16,7 +17,7 @@ use crate::backend::gpu::{
 };
 use crate::backend::primitive::{primitive, tensor};
 
-/// Rows that a thread adds up at least.
+/// Fewest rows that a thread adds up, if there are enough.
 const ROWS_A_THREAD: usize = 16;
 
 impl<R, F, I, BT> BatchNormBackend for CubeBackend<R, F, I, BT>
@@ -61,15 +62,15 @@ where
     }
 }
 
-/// Adds up what the cubes summed, `[parts, K, C]`.
+/// Adds up the cubes' sums, `[parts, K, C]`.
 pub fn sums<B: Backend, const K: usize>(parts: FloatTensor<B>) -> [Tensor<B, 1>; K] {
     let whole = tensor::<B, 3>(parts).sum_dim(0); // [1, K, C]
     let c = whole.dims()[2];
     std::array::from_fn(|k| whole.clone().narrow(1, k, 1).reshape([c]))
 }
 
-/// The gradients of gamma and beta from the sums of dy and of dy (x - mean), and these again, `[2, C]`, for
-/// [`Slope`](super::gpu_kernels::Slope).
+/// Returns the sums of dy and of dy (x - mean) as one tensor `[2, C]`, for
+/// [`Slope`](super::gpu_kernels::Slope), and the gradients of gamma and beta.
 pub fn parameter_gradients<B: Backend>(
     [dy, centred]: [Tensor<B, 1>; 2],
     saved: &Saved<FloatTensor<B>>,
@@ -82,8 +83,8 @@ pub fn parameter_gradients<B: Backend>(
     )
 }
 
-/// A value `[C]` near each channel's mean, and the sums of what `x` `[N, H, W, C]` deviates from it and of its
-/// square, `[parts, 2, C]`.
+/// Returns a value `[C]` near each channel's mean, and the sums of the deviations of `x`
+/// `[N, H, W, C]` from it and of their squares, `[parts, 2, C]`.
 fn deviations<R: CubeRuntime>(x: CubeTensor<R>) -> [CubeTensor<R>; 2] {
     let [n, height, width_, c] = dims(&x);
     let (rows, width) = (n * height * width_, width(c, 4));
@@ -94,8 +95,8 @@ fn deviations<R: CubeRuntime>(x: CubeTensor<R>) -> [CubeTensor<R>; 2] {
         return [shift, parts];
     }
     let (count, dim) = work.cubes();
-    // SAFETY: a thread keeps to the columns and rows that x has by its shape; shift has the columns, parts two rows
-    // of them for every cube that shares the rows.
+    // SAFETY: a thread accesses only columns and rows within x's shape. shift has a value per
+    // column, and parts has two rows of columns for every cube that divides the rows.
     unsafe {
         deviations_kernel::launch_unchecked(
             &parts.client,
@@ -115,7 +116,7 @@ fn deviations<R: CubeRuntime>(x: CubeTensor<R>) -> [CubeTensor<R>; 2] {
     [shift, parts]
 }
 
-/// Each channel's x `[N, H, W, C]` times its scale, plus its shift.
+/// Returns x `[N, H, W, C]` times each channel's scale, plus its shift.
 fn scale<R: CubeRuntime>(x: CubeTensor<R>, affine: Affine<CubeTensor<R>>) -> CubeTensor<R> {
     let shape: [usize; 4] = dims(&x);
     let y = empty(&x, shape, x.dtype);
@@ -125,7 +126,8 @@ fn scale<R: CubeRuntime>(x: CubeTensor<R>, affine: Affine<CubeTensor<R>>) -> Cub
         return y;
     }
     let (count, dim) = cubes(&x, vectors);
-    // SAFETY: a thread stops unless it is one of the vectors that x and y have; it takes one of the channels.
+    // SAFETY: a thread stops unless its index is one of the vectors of x and y. Its column is one
+    // of the channels.
     unsafe {
         scale_kernel::launch_unchecked(
             &y.client,
@@ -145,7 +147,7 @@ fn scale<R: CubeRuntime>(x: CubeTensor<R>, affine: Affine<CubeTensor<R>>) -> Cub
     y
 }
 
-/// Sums of dy and of dy (x - mean) over the rows that a cube has, `[parts, 2, C]`.
+/// Returns each cube's sums of dy and of dy (x - mean), `[parts, 2, C]`.
 fn gradient_sums<R: CubeRuntime>(
     dy: &CubeTensor<R>,
     x: &CubeTensor<R>,
@@ -159,7 +161,7 @@ fn gradient_sums<R: CubeRuntime>(
         return parts;
     }
     let (count, dim) = work.cubes();
-    // SAFETY: as in `deviations`; dy has the shape of x, mean the columns.
+    // SAFETY: as in `deviations`. dy has the shape of x, and mean has a value per column.
     unsafe {
         gradient_sums_kernel::launch_unchecked(
             &parts.client,
@@ -180,7 +182,7 @@ fn gradient_sums<R: CubeRuntime>(
     parts
 }
 
-/// dx from dy and x, `[N, H, W, C]`, and the sums over all rows, `[2, C]`.
+/// Returns dx from dy and x, `[N, H, W, C]`, and from the sums over all rows, `[2, C]`.
 fn input_gradient<R: CubeRuntime>(
     dy: CubeTensor<R>,
     x: CubeTensor<R>,
@@ -195,7 +197,8 @@ fn input_gradient<R: CubeRuntime>(
         return dx;
     }
     let (count, dim) = cubes(&x, vectors);
-    // SAFETY: a thread stops unless it is one of the vectors that x, dy and dx have; it takes one of the channels.
+    // SAFETY: a thread stops unless its index is one of the vectors of x, dy and dx. Its column is
+    // one of the channels.
     unsafe {
         input_gradient_kernel::launch_unchecked(
             &dx.client,

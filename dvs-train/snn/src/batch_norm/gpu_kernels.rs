@@ -1,14 +1,15 @@
-//! Kernels of batch normalisation on the CubeCL backends. A matrix has a row for each cell of each image and a column
-//! for each channel, or rather for each vector of N channels.
+//! Kernels of batch normalisation on the CubeCL backends. A matrix has a row for each cell of each
+//! image and a column for each vector of N channels.
 
 use cubecl::prelude::*;
 
 use crate::backend::gpu::{place, put_sum};
 
-/// Values of a channel that its moments' shift is the mean of.
+/// Values of a channel whose mean is the shift of its moments.
 const PILOTS: usize = 16;
 
-/// See `deviations`: a matrix `x` of rows and columns, sums in `parts` and what they deviate from in `shift`.
+/// Kernel of `deviations`: writes the sums for the matrix `x` to `parts`, and the value that they
+/// deviate from to `shift`.
 #[cube(launch_unchecked, address_type = "dynamic")]
 pub fn deviations_kernel<F: Float, N: Size>(
     x: &Array<Vector<F, N>>,
@@ -24,7 +25,8 @@ pub fn deviations_kernel<F: Float, N: Size>(
     let mut sum = Vector::<f32, N>::new(0.0f32);
     let mut squares = Vector::<f32, N>::new(0.0f32);
     if place.column < columns {
-        // Sums of deviations from nearly the mean keep their digits however far that is from zero.
+        // Deviations from a value near the mean keep their digits even if the mean is far from
+        // zero.
         for pilot in 0..PILOTS {
             let row = pilot * (rows / PILOTS);
             near += Vector::cast_from(x[row * columns + place.column]);
@@ -45,7 +47,7 @@ pub fn deviations_kernel<F: Float, N: Size>(
     }
 }
 
-/// x times each column's scale, plus its shift.
+/// Computes x times each column's scale, plus its shift.
 #[cube(launch_unchecked, address_type = "dynamic")]
 pub fn scale_kernel<F: Float, N: Size>(
     x: &Array<Vector<F, N>>,
@@ -65,7 +67,7 @@ pub fn scale_kernel<F: Float, N: Size>(
     y[at] = Vector::cast_from(value * scale[column] + shift[column]);
 }
 
-/// Sums of dy and of dy (x - mean) over the rows that a cube has.
+/// Sums dy and dy (x - mean) over each cube's rows.
 #[cube(launch_unchecked, address_type = "dynamic")]
 pub fn gradient_sums_kernel<F: Float, N: Size>(
     dy: &Array<Vector<F, N>>,
@@ -95,7 +97,7 @@ pub fn gradient_sums_kernel<F: Float, N: Size>(
     put_sum(parts, centred, &place, columns, 1usize, 2usize, lanes);
 }
 
-/// dx from dy and x and the sums over all rows.
+/// Computes dx from dy, x and the sums over all rows.
 #[cube(launch_unchecked, address_type = "dynamic")]
 pub fn input_gradient_kernel<F: Float, N: Size>(
     dy: &Array<Vector<F, N>>,
@@ -119,7 +121,7 @@ pub fn input_gradient_kernel<F: Float, N: Size>(
     dx[at] = Vector::cast_from(d);
 }
 
-/// dx as it depends on dy and x, for one vector of channels.
+/// dx as a function of dy and x, for one vector of channels.
 ///
 /// ```text
 /// dx = scale (dy - shift - (x - mean) slope)
@@ -134,7 +136,8 @@ pub struct Slope<N: Size> {
 
 #[cube]
 impl<N: Size> Slope<N> {
-    /// Of the vector `column` of `columns`; `share` is 1 / the number of values a channel.
+    /// Creates the slope of the vector `column` of `columns`. `share` is 1 / the number of values
+    /// per channel.
     pub fn new(
         gamma: &Array<Vector<f32, N>>,
         mean: &Array<Vector<f32, N>>,
@@ -154,7 +157,7 @@ impl<N: Size> Slope<N> {
         }
     }
 
-    /// dx of some values.
+    /// Returns dx.
     pub fn dx(&self, dy: Vector<f32, N>, x: Vector<f32, N>) -> Vector<f32, N> {
         self.scale * (dy - self.shift - (x - self.mean) * self.slope)
     }

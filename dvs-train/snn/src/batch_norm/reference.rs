@@ -1,9 +1,9 @@
-//! Batch normalisation in plain tensor operations: what every kernel is held against.
+//! Batch normalisation in plain tensor operations. Every kernel is tested against it.
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
-/// Mean and biased variance `[C]` of the channels of `x` `[N, C, H, W]`.
+/// Returns the mean and the biased variance `[C]` of the channels of `x` `[N, C, H, W]`.
 pub fn moments<B: Backend>(x: Tensor<B, 4>) -> [Tensor<B, 1>; 2] {
     let [n, _, height, width] = x.dims();
     let count = (n * height * width) as f64;
@@ -13,7 +13,7 @@ pub fn moments<B: Backend>(x: Tensor<B, 4>) -> [Tensor<B, 1>; 2] {
     [mean, variance]
 }
 
-/// `x` `[N, C, H, W]` times a scale, plus a shift `[C]`.
+/// Returns `x` `[N, C, H, W]` times a scale `[C]`, plus a shift `[C]`.
 pub fn scale<B: Backend>(
     x: Tensor<B, 4>,
     scale: Tensor<B, 1>,
@@ -23,7 +23,7 @@ pub fn scale<B: Backend>(
     x * each(scale, n) + each(shift, n)
 }
 
-/// Gradients of x, and of gamma and beta; `saved` is gamma, mean and 1 / deviation.
+/// Returns the gradients of x, and of gamma and beta. `saved` holds gamma, mean and 1 / deviation.
 ///
 /// ```text
 /// dbeta  = sum dy
@@ -55,8 +55,8 @@ fn channel_sum<B: Backend>(x: Tensor<B, 4>) -> Tensor<B, 1> {
     planes.sum_dim(2).sum_dim(0).reshape([c])
 }
 
-/// Values of each channel for `n` images, `[N, C, 1, 1]`. Repeated in memory: burn-flex has a fast path for one
-/// value a row of consecutive rows, and a very slow one for other broadcasts.
+/// Repeats each channel's value for `n` images, `[N, C, 1, 1]`. burn-flex has a fast path for one
+/// value per row of consecutive rows, and is very slow for other broadcasts.
 fn each<B: Backend>(x: Tensor<B, 1>, n: usize) -> Tensor<B, 4> {
     let c = x.dims()[0];
     x.reshape([1, c, 1, 1]).repeat_dim(0, n)

@@ -49,7 +49,7 @@ fn output_and_gradients_are_what_burn_derives() {
         theirs.beta.val(),
     );
     for (a, b) in a.iter().zip(&b) {
-        // Sums of 24 values below 4 in another order.
+        // Sums of 24 values below 4, in a different order.
         assert!(distance(a, b) < 1e-5, "{a:?} {b:?}");
     }
 }
@@ -183,7 +183,7 @@ fn is_the_plain_form<K: BatchNormBackend>(shape: [usize; 4], device: &K::Device)
     let (dy, x) = (there::<K, 4>(&dy, device), there::<K, 4>(&x, device));
     let [a, b, c] = K::batch_norm_backward(dy, x, saved);
     assert!(distance(&back::<K, 4>(a), &values(dx)) < 1e-5);
-    // Sums of up to 20 000 values in single precision on the plain side.
+    // The reference sums about 20 000 values in single precision.
     assert!(distance(&back::<K, 1>(b), &values(dgamma)) < 1e-2);
     assert!(distance(&back::<K, 1>(c), &values(dbeta)) < 1e-2);
 }

@@ -1,8 +1,8 @@
 //! The convolution on the CPU.
 //!
-//! Spikes are mostly zeros, and so are frames: inputs few of which are not zero go to kernels that pass over the zeros,
-//! any others to kernels that keep the arithmetic units busy. The choice depends on the data alone, and so do the
-//! results, whatever the number of threads.
+//! Spikes and frames are mostly zeros. Sparse inputs go to kernels that skip the zeros, other
+//! inputs to kernels that keep the arithmetic units busy. The choice and the results depend only on
+//! the data, not on the number of threads.
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -12,14 +12,16 @@ use super::padded_rows::{Images, PaddedRows, share};
 use super::weights::Weights;
 use super::winograd::{self, Winograd};
 
-/// Share of inputs that are not zero from which on Winograd's convolution is faster than passing over the others.
+/// Density above which Winograd's convolution is faster than skipping zeros.
 const DENSE: f64 = 0.13;
-/// Inputs that are looked at together for that share.
+/// Values of a piece when the density is estimated.
 const PIECE: usize = 1024;
-/// Of how many such pieces one is looked at: an odd number, so that they come from all parts of the images.
+/// One in this many pieces is counted. The number is odd, so that the pieces come from all parts of
+/// the images.
 const SAMPLED: usize = 17;
 
-/// Outputs `[N, C_out, H, W]` of inputs `[N, C_in, H, W]`, with the vectors of a processor `arch`.
+/// Returns the outputs `[N, C_out, H, W]` of inputs `[N, C_in, H, W]`, computed with the vectors of
+/// the processor `arch`.
 pub fn convolve(arch: Arch, inputs: &[f32], weights: &Weights<'_>, images: Images) -> Vec<f32> {
     let lanes = lanes(arch);
     let sample = inputs.chunks(PIECE).step_by(SAMPLED);
@@ -45,7 +47,7 @@ pub fn convolve(arch: Arch, inputs: &[f32], weights: &Weights<'_>, images: Image
     )
 }
 
-/// Values in a vector.
+/// Returns the number of values in a vector.
 pub fn lanes(arch: Arch) -> usize {
     struct Lanes;
 

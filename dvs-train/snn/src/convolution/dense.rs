@@ -1,4 +1,4 @@
-//! The convolution of a block of the tape, every input times every weight.
+//! Dense convolution of a block of the tape: every input times every weight.
 
 use pulp::{Simd, WithSimd};
 
@@ -14,9 +14,9 @@ pub struct Dense<'a> {
     pub weights: &'a [f32],
     /// Input channels.
     pub inputs: &'a Planes,
-    /// Output channels, each `row` long; cells at the end of it are not outputs.
+    /// Output channels, each `row` long. The cells at its end are not outputs.
     pub out: &'a mut [f32],
-    /// Length of an output channel, some vectors.
+    /// Length of an output channel, a multiple of the vector length.
     pub row: usize,
 }
 
@@ -25,7 +25,7 @@ impl WithSimd for Dense<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        // As many accumulators as there are registers for them.
+        // Use as many accumulators as fit the registers.
         for from in (0..self.row).step_by(3 * S::F32_LANES) {
             match (S::REGISTER_COUNT > 16, (self.row - from) / S::F32_LANES) {
                 (true, 1) => self.tile::<S, 8, 1>(simd, from),
@@ -40,7 +40,8 @@ impl WithSimd for Dense<'_> {
 }
 
 impl Dense<'_> {
-    /// `VECTORS` vectors of cells from `from` on, of all output channels, `OUTPUTS` at a time.
+    /// Computes `VECTORS` vectors of cells from `from` on, of all output channels, `OUTPUTS` at a
+    /// time.
     #[inline(always)]
     fn tile<S: Simd, const OUTPUTS: usize, const VECTORS: usize>(&mut self, simd: S, from: usize) {
         for first in (0..TILE).step_by(OUTPUTS) {

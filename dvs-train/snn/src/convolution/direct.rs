@@ -1,4 +1,4 @@
-//! The convolution of a block of the tape: by its spikes where it has few, else by all of its inputs.
+//! Direct convolution of a block of the tape, which skips zeros if the block has many.
 
 use pulp::Arch;
 
@@ -9,9 +9,9 @@ use super::padded_rows::{Block, PaddedRows};
 use super::sparse::Scatter;
 use super::weights::{Packed, Weights};
 
-/// Share of inputs that are not zero from which on passing over the others does not pay.
+/// Density above which skipping zeros is slower than the dense kernel.
 const DENSE: f64 = 0.35;
-/// Input channels that it takes for it to pay at all, because sums are cleared and transposed for it.
+/// Fewest input channels for which skipping zeros is faster, because it clears and transposes sums.
 const CHANNELS: usize = 16;
 
 /// Weights in the orders of both kernels.
@@ -21,7 +21,7 @@ pub struct Filters {
 }
 
 impl Filters {
-    /// For vectors of `lanes` values.
+    /// Packs the weights for vectors of `lanes` values.
     pub fn new(weights: &Weights<'_>, lanes: usize) -> Self {
         Self {
             dense: weights.pack(dense::TILE),
@@ -30,21 +30,21 @@ impl Filters {
     }
 }
 
-/// What a thread needs for the convolution of a block.
+/// Buffers of a thread for the convolution of a block.
 pub struct Direct {
     inputs: Inputs,
-    /// Outputs, one vector a cell.
+    /// Outputs, one vector per cell.
     sums: Vec<f32>,
-    /// Some output channels.
+    /// Output channels of a tile.
     out: Vec<f32>,
-    /// Length of each.
+    /// Length of an output channel.
     row: usize,
-    /// See [`DENSE`].
+    /// Density above which zeros are not skipped; see [`DENSE`].
     dense: f64,
 }
 
 impl Direct {
-    /// For vectors of `lanes` values.
+    /// Creates buffers for vectors of `lanes` values.
     pub fn new(tape: &PaddedRows, channels: usize, lanes: usize) -> Self {
         let row = tape.cells().next_multiple_of(lanes);
         Self {
@@ -56,7 +56,7 @@ impl Direct {
         }
     }
 
-    /// Puts the outputs of a block.
+    /// Computes the outputs of a block.
     pub fn run(
         &mut self,
         arch: Arch,

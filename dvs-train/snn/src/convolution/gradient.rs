@@ -6,13 +6,13 @@ use super::inputs::Inputs;
 use super::padded_rows::Planes;
 use super::weights::TAPS;
 
-/// One vector of output channels, where inputs are mostly zero.
+/// One vector of output channels, for sparse inputs.
 pub struct Sparse<'a> {
     /// Input channels.
     pub inputs: &'a Inputs,
-    /// The output's gradient, one vector a cell, laid out as a plane.
+    /// Gradient of the outputs, one vector per cell, in the layout of a plane.
     pub grad: &'a [f32],
-    /// What this adds to, `[C_in, TAPS, lanes]`.
+    /// Sums that this adds to, `[C_in, TAPS, lanes]`.
     pub out: &'a mut [f32],
 }
 
@@ -29,7 +29,7 @@ impl WithSimd for Sparse<'_> {
             for &place in self.inputs.spikes.own(channel) {
                 let place = place as usize;
                 let spike = simd.splat_f32s(plane[place]);
-                // The outputs around it, the first of which it is to the lower right of.
+                // The first of the outputs around this input is to its upper left.
                 let first = place - self.inputs.planes.stride - 1;
                 for (below, sums) in sums.as_chunks_mut::<3>().0.iter_mut().rev().enumerate() {
                     let Some([a, b, c]) =
@@ -48,15 +48,16 @@ impl WithSimd for Sparse<'_> {
     }
 }
 
-/// One or two vectors of output channels, every input times every gradient.
+/// One or two vectors of output channels, for dense inputs: every input times every gradient.
 pub struct Dense<'a> {
     /// Input channels.
     pub inputs: &'a Planes,
     /// Cells of the block.
     pub cells: usize,
-    /// The output's gradient, one vector a cell, laid out as a plane; one vector of channels after the other.
+    /// Gradient of the outputs, one vector per cell, in the layout of a plane. The vectors of
+    /// channels follow one another.
     pub grad: &'a [f32],
-    /// What this adds to, `[.., C_in, TAPS, lanes]`.
+    /// Sums that this adds to, `[.., C_in, TAPS, lanes]`.
     pub out: &'a mut [f32],
 }
 
@@ -66,7 +67,7 @@ impl WithSimd for Dense<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         let two = self.grad.len() > self.inputs.length * S::F32_LANES;
-        // As many accumulators as there are registers for them.
+        // Use as many accumulators as fit the registers.
         let together = if S::REGISTER_COUNT > 16 { 4 } else { 2 };
         let channels = self.inputs.values.len() / self.inputs.length;
         for first in (0..channels).step_by(together) {
@@ -87,7 +88,8 @@ impl WithSimd for Dense<'_> {
 }
 
 impl Dense<'_> {
-    /// One row of the weights between `INPUTS` channels from `first` on and all output channels.
+    /// Adds one row of the weights between `INPUTS` channels from `first` on and all output
+    /// channels.
     #[inline(always)]
     fn tile<S: Simd, const OUTPUTS: usize, const INPUTS: usize>(
         &mut self,
@@ -95,7 +97,8 @@ impl Dense<'_> {
         first: usize,
         ky: usize,
     ) {
-        // Over the block's own inputs, as the sparse kernel, because the next block may take that one.
+        // Both kernels sum over the block's own inputs, because the next block may use the sparse
+        // kernel.
         let grad = S::as_simd_f32s(self.grad).0;
         let grads: [_; OUTPUTS] = std::array::from_fn(|output| {
             &grad[output * self.inputs.length + 1 + (2 - ky) * self.inputs.stride..][..self.cells]

@@ -7,17 +7,17 @@ use super::spikes::{Find, Spikes};
 
 /// All channels of a block's inputs.
 pub struct Inputs {
-    /// The inputs, with those of the rows above and below the block.
+    /// The inputs, including the rows above and below the block.
     pub planes: Planes,
-    /// Whether few of them are not zero.
+    /// Whether few inputs are nonzero.
     pub sparse: bool,
-    /// Where those are, if they are few.
+    /// Places of the nonzero inputs, if there are few.
     pub spikes: Spikes,
     channels: usize,
 }
 
 impl Inputs {
-    /// Room for some channels.
+    /// Allocates room for `channels` channels.
     pub fn new(tape: &PaddedRows, channels: usize) -> Self {
         Self {
             planes: Planes::new(tape, channels),
@@ -27,7 +27,7 @@ impl Inputs {
         }
     }
 
-    /// Takes them from a tensor. They are few below the share `dense`.
+    /// Loads a block's inputs from a tensor. Zeros are skipped if the density is below `dense`.
     pub fn load(&mut self, arch: Arch, block: &Block, tensor: &[f32], dense: f64) {
         self.planes.load(block, tensor, self.channels, 0);
         self.sparse = share(self.planes.iter()) < dense;

@@ -1,4 +1,4 @@
-//! Where a convolution's outputs go, block by block.
+//! Writes a convolution's outputs, block by block.
 
 use std::mem::MaybeUninit;
 
@@ -9,13 +9,13 @@ use super::padded_rows::{Block, Images, PaddedRows, Part};
 /// The outputs of a block.
 pub struct Outputs<'a> {
     parts: Vec<Part<'a, MaybeUninit<f32>>>,
-    /// Channels that are still to come.
+    /// Channels that are not written yet.
     channels: std::ops::Range<usize>,
 }
 
 impl Outputs<'_> {
-    /// Writes the next channels, as many as there still are; each is `row` long and has cell (row, column) at
-    /// `row * stride + column`.
+    /// Writes the next channels, at most those that are left. Each is `row` long and has cell (row,
+    /// column) at `row * stride + column`.
     pub fn put(&mut self, block: &Block, values: &[f32], row: usize) {
         let channels = self.channels.end;
         for (values, channel) in values.chunks_exact(row).zip(&mut self.channels) {
@@ -24,7 +24,8 @@ impl Outputs<'_> {
     }
 }
 
-/// Outputs that `run` puts, all channels of one block after those of another. Each thread has its own `scratch`.
+/// Calls `run` for each block, which must put all channels of the block, and returns the outputs.
+/// Each thread has its own `scratch`.
 pub fn by_blocks<S>(
     tape: &PaddedRows,
     channels: usize,
@@ -48,7 +49,8 @@ pub fn by_blocks<S>(
         })
         .all(|whole| whole);
     assert!(whole, "a block's outputs are not all there");
-    // SAFETY: the blocks' parts are all of the first `length` values, and all of each was written.
+    // SAFETY: the parts of the blocks cover the first `length` values, and each part was written
+    // completely.
     unsafe { out.set_len(length) };
     out
 }

@@ -1,19 +1,21 @@
-//! How images are laid out for the kernels: on a tape.
+//! The layout of images for the kernels: a tape of padded rows.
 //!
-//! The rows of one channel of all images stand one after the other, a zero behind each row and a row of zeros, or two,
-//! behind each image. On that tape a convolution has no edges: output `p` is the sum of inputs `p + ky * stride + kx`,
-//! whatever the images' size, so that vectors run on over the ends of rows and images. Threads share out the tape in
-//! blocks of rows; a block of all channels stays in the second cache.
+//! The rows of one channel of all images follow one another. There is a zero behind each row, and a
+//! row of zeros, or two, behind each image. On this tape a convolution has no edges: output `p`
+//! sums over inputs `p + ky * stride + kx` for any image size, and vectors may cross the ends of
+//! rows and images. Threads divide the tape into blocks of rows. A block of all channels stays in
+//! the L2 cache.
 
 use std::mem::MaybeUninit;
 
 use multiversion::multiversion;
 
-/// Cells of a block, about: what is kept of it for one vector of channels stays in the nearest cache.
+/// Approximate number of cells in a block. The values for one vector of channels stay in the L1
+/// cache.
 const CELLS: usize = 576;
-/// Behind a plane, so that the last vector of outputs may read on.
+/// Cells behind a plane, which the last vector of outputs may read.
 const SLACK: usize = 64;
-/// Values in a line of the cache.
+/// Values in a cache line.
 const LINE: usize = 16;
 
 /// Number and size of images, `[N, H, W]`.
@@ -25,14 +27,14 @@ pub struct PaddedRows {
     images: usize,
     height: usize,
     width: usize,
-    /// Rows from an image to the next.
+    /// Rows from the start of an image to the next.
     pitch: usize,
-    /// Of a block, the last one perhaps fewer.
+    /// Rows of a block. The last block may have fewer.
     rows: usize,
 }
 
 impl PaddedRows {
-    /// Of `images` of this size.
+    /// Creates the layout of `images` of this size.
     pub fn new([images, height, width]: Images) -> Self {
         let pitch = height + 1;
         Self {
@@ -44,7 +46,8 @@ impl PaddedRows {
         }
     }
 
-    /// Of images of an even height, with an even number of `rows` in each block, so that pairs of rows stay together.
+    /// Creates the layout of images with an even height. The number of `rows` per block is even, so
+    /// that pairs of rows stay together.
     pub fn in_pairs([images, height, width]: Images, rows: usize) -> Self {
         Self {
             images,
@@ -55,17 +58,17 @@ impl PaddedRows {
         }
     }
 
-    /// From a row to the next.
+    /// Returns the distance from a row to the next.
     pub fn stride(&self) -> usize {
         self.width + 1
     }
 
-    /// Cells of a block, the zeros among them.
+    /// Returns the number of cells in a block, including zeros.
     pub fn cells(&self) -> usize {
         self.rows * self.stride()
     }
 
-    /// How many blocks the tape has.
+    /// Returns the number of blocks.
     pub fn blocks(&self) -> usize {
         match self.width {
             0 => 0,
@@ -73,7 +76,7 @@ impl PaddedRows {
         }
     }
 
-    /// A block by its number.
+    /// Returns a block by its number.
     pub fn block(&self, at: usize) -> Block {
         let from = at * self.rows;
         let end = self.images * self.pitch;
@@ -84,7 +87,7 @@ impl PaddedRows {
         }
     }
 
-    /// Each block's parts of a tensor of `channels`, those of one image after those of another.
+    /// Splits a tensor of `channels` into each block's parts, in the order of images and channels.
     pub fn split<'a, T>(&self, tensor: &'a mut [T], channels: usize) -> Vec<Vec<Part<'a, T>>> {
         let mut blocks: Vec<_> = (0..self.blocks()).map(|_| Vec::new()).collect();
         let planes = tensor.chunks_exact_mut((self.height * self.width).max(1));
@@ -111,11 +114,11 @@ impl PaddedRows {
 pub struct Block {
     tape: PaddedRows,
     from: usize,
-    /// How many.
+    /// Number of rows.
     pub rows: usize,
 }
 
-/// The rows of a block that one image and channel has.
+/// The rows of a block that belong to one image and channel.
 #[derive(Debug)]
 pub struct Part<'a, T> {
     row: usize,
@@ -123,12 +126,13 @@ pub struct Part<'a, T> {
 }
 
 impl Block {
-    /// Cells of the block, the zeros among them.
+    /// Returns the number of cells in the block, including zeros.
     pub fn cells(&self) -> usize {
         self.rows * self.tape.stride()
     }
 
-    /// Writes `channel` of `channels` to the block's `parts`; cell (row, column) is at `row * stride + column`.
+    /// Writes `channel` of `channels` to the block's `parts`. Cell (row, column) is at
+    /// `row * stride + column` of `values`.
     #[inline(always)]
     pub fn store(
         &self,
@@ -153,19 +157,19 @@ impl Block {
 /// `1 + (row + 1) * stride + column` of its plane.
 #[derive(Debug)]
 pub struct Planes {
-    /// The planes.
+    /// The planes, one after the other.
     pub values: Vec<f32>,
-    /// Length of each.
+    /// Length of a plane.
     pub length: usize,
-    /// From a row to the next.
+    /// Distance from a row to the next.
     pub stride: usize,
 }
 
 impl Planes {
-    /// Room for some channels.
+    /// Allocates room for `channels` channels.
     pub fn new(tape: &PaddedRows, channels: usize) -> Self {
         let cells = (tape.rows + 2) * tape.stride() + SLACK;
-        // An odd number of cache lines, so that channels don't fall into the same places of the cache.
+        // An odd number of cache lines, so that channels do not compete for the same cache sets.
         let length = (cells.div_ceil(LINE) | 1) * LINE;
         Self {
             values: vec![0.0; channels * length],
@@ -174,12 +178,13 @@ impl Planes {
         }
     }
 
-    /// One channel after the other.
+    /// Returns the planes in order.
     pub fn iter(&self) -> impl Iterator<Item = &[f32]> {
         self.values.chunks_exact(self.length)
     }
 
-    /// Takes channels from `first` on of a tensor of `channels`; those that it doesn't have are zero.
+    /// Loads channels from `first` on from a tensor of `channels`. Channels beyond the last are
+    /// zero.
     pub fn load(&mut self, block: &Block, tensor: &[f32], channels: usize, first: usize) {
         let PaddedRows {
             images,
@@ -197,7 +202,7 @@ impl Planes {
             let (rows, rest) = plane[1..].split_at_mut((block.rows + 2) * (width + 1));
             rest.fill(0.0);
             for (at, row) in rows.chunks_exact_mut(width + 1).enumerate() {
-                // The row's place, were there an image before the first.
+                // The row's position if there were one more image before the first.
                 let place = block.from + at + pitch - 1;
                 let (image, y) = (place / pitch, place % pitch);
                 if y >= height || image == 0 || image > images {
@@ -212,7 +217,7 @@ impl Planes {
     }
 }
 
-/// Share of values that are not zero.
+/// Returns the share of values that are not zero.
 pub fn share<'a>(pieces: impl Iterator<Item = &'a [f32]>) -> f64 {
     let (mut ones, mut all) = (0, 0);
     for piece in pieces {

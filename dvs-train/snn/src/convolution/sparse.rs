@@ -1,5 +1,5 @@
-//! The convolution of a block of the tape whose inputs are mostly zero: each of the others adds its weights to the
-//! outputs around it.
+//! Sparse convolution of a block of the tape: each nonzero input adds its weights to the outputs
+//! around it.
 
 use pulp::{Simd, WithSimd};
 
@@ -9,11 +9,11 @@ use super::weights::TAPS;
 
 /// One vector of output channels, over all cells of a block.
 pub struct Scatter<'a> {
-    /// Their weights, `[C_in, TAPS, lanes]`.
+    /// Weights of these channels, `[C_in, TAPS, lanes]`.
     pub weights: &'a [f32],
     /// Input channels.
     pub inputs: &'a Inputs,
-    /// Outputs, one vector a cell, from two cells before the block's first.
+    /// Outputs, one vector per cell, from two cells before the block's first.
     pub sums: &'a mut [f32],
     /// Output channels, each `row` long.
     pub out: &'a mut [f32],
@@ -37,7 +37,8 @@ impl WithSimd for Scatter<'_> {
                 for &place in self.inputs.spikes.met(channel, ky) {
                     let place = place as usize;
                     let spike = simd.splat_f32s(plane[place]);
-                    // Two before the first come the outputs for which this input is to the right.
+                    // The sums begin two cells early, so the first of these outputs has this input
+                    // on its right.
                     let Some([a, b, c]) = sums[place - above..].first_chunk_mut::<3>() else {
                         continue;
                     };

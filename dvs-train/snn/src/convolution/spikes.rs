@@ -1,4 +1,4 @@
-//! Where the inputs of a block of the tape are not zero.
+//! Finds the inputs of a block of the tape that are not zero.
 
 use pulp::{Simd, WithSimd, bytemuck};
 
@@ -6,7 +6,7 @@ use super::padded_rows::{Block, Planes};
 
 /// Inputs whose places are written together.
 const RUN: usize = 8;
-/// Which bits of a number are one, from the lowest on.
+/// Positions of the one bits of each number, from the lowest on.
 const ONES: [[u32; RUN]; 1 << RUN] = {
     let mut ones = [[0; RUN]; 1 << RUN];
     let mut number = 0;
@@ -24,39 +24,36 @@ const ONES: [[u32; RUN]; 1 << RUN] = {
     ones
 };
 
-/// Places in their planes, channel by channel in order.
+/// Places of nonzero inputs in their planes, in order, channel by channel.
 #[derive(Debug, Default)]
 pub struct Spikes {
     places: Vec<u32>,
     bounds: Vec<Bounds>,
 }
 
-/// Where in `places` a channel's rows 0, 1 and 2 begin, counted from the one above the block, and where the last three
-/// rows end.
+/// Indices into `places` for one channel. Rows are counted from the one above the block. The
+/// indices are the starts of rows 0, 1 and 2 and the ends of the last three rows.
 type Bounds = [u32; 6];
 
 impl Spikes {
-    /// Those of a channel that the block's outputs meet in the row `ky` of the weights.
+    /// Returns the places in a channel that the block's outputs read with row `ky` of the weights.
     #[inline(always)]
     pub fn met(&self, channel: usize, ky: usize) -> &[u32] {
         let bounds = &self.bounds[channel];
         &self.places[bounds[ky] as usize..bounds[ky + 3] as usize]
     }
 
-    /// Those of a channel in the block's own rows.
+    /// Returns the places in a channel's rows of the block itself.
     #[inline(always)]
     pub fn own(&self, channel: usize) -> &[u32] {
         self.met(channel, 1)
     }
 }
 
-/// Finds the places.
+/// Finds the places of nonzero inputs.
 pub struct Find<'a> {
-    /// The block.
     pub block: &'a Block,
-    /// Its inputs.
     pub inputs: &'a Planes,
-    /// What is found.
     pub spikes: &'a mut Spikes,
 }
 
@@ -67,10 +64,10 @@ impl WithSimd for Find<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let rows = self.block.rows;
         let mut ends = [0, 1, 2, rows, rows + 1, rows + 2].map(|row| 1 + row * self.inputs.stride);
-        // A block of one row ends before its last row begins.
+        // If the block has one row, the first end comes before the start of row 2.
         ends.sort_unstable();
         let Spikes { places, bounds } = self.spikes;
-        // More than are found, because whole runs are written.
+        // Room for one more run, because whole runs are written.
         places.resize(self.inputs.values.len() + RUN, 0);
         bounds.clear();
         let mut found = 0;
@@ -88,8 +85,8 @@ impl WithSimd for Find<'_> {
     }
 }
 
-/// Writes the places of those `cells` that are not zero, counted from `first`, to `places` from `found` on; returns
-/// where they end there.
+/// Writes the places of the nonzero `cells` to `places` from index `found` on. `first` is the place
+/// of the first cell. Returns the new end.
 #[inline(always)]
 fn append<S: Simd>(
     simd: S,
@@ -117,11 +114,11 @@ fn append<S: Simd>(
     found
 }
 
-/// One bit for each lane of a mask.
+/// Returns one bit for each lane of a mask.
 #[inline(always)]
 fn bits<S: Simd>(mask: S::m32s) -> u32 {
     match *bytemuck::bytes_of(&mask) {
-        // Some processors have masks of bits, others of whole lanes.
+        // Some processors have masks of bits, others masks of whole lanes.
         [low] => u32::from(low),
         [low, high] => u32::from(u16::from_le_bytes([low, high])),
         ref lanes => {

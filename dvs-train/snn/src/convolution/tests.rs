@@ -20,7 +20,7 @@ struct Given {
 }
 
 impl Given {
-    /// A `density`th of the inputs is not zero but `value`.
+    /// A share `density` of the inputs has a nonzero `value`.
     fn new(
         channels: [usize; 2],
         images: [usize; 3],
@@ -47,7 +47,7 @@ impl Given {
         }
     }
 
-    /// Outputs, gradient of the inputs and of the weights.
+    /// Returns the outputs and the gradients of the inputs and the weights, from the kernels.
     fn by_kernels(&self, arch: Arch) -> [Vec<f32>; 3] {
         let Self { x, w, grad, .. } = self;
         let [outputs, inputs] = self.channels;
@@ -60,7 +60,7 @@ impl Given {
         ]
     }
 
-    /// The same, from their definition.
+    /// Returns the same, from the definition.
     fn by_definition(&self) -> [Vec<f32>; 3] {
         let ([outputs, inputs], [n, height, width]) = (self.channels, self.images);
         let mut out = vec![0.0_f64; self.grad.len()];
@@ -102,7 +102,7 @@ fn real(random: &mut Pcg32) -> f32 {
     random.random_range(-1.0..1.0)
 }
 
-/// This processor, and how it is without its widest vectors and without any.
+/// This processor with its widest vectors, with narrower vectors, and without vectors.
 fn processors() -> Vec<Arch> {
     #[cfg(target_arch = "x86_64")]
     let narrower = pulp::x86::V3::try_new().map(Arch::V3);

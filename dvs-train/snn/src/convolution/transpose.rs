@@ -1,8 +1,9 @@
-//! Between planes, with the cells of a channel together, and vectors, with the channels of a cell together.
+//! Converts between planes, in which the cells of a channel are together, and vectors, in which the
+//! channels of a cell are together.
 
 use pulp::{Simd, WithSimd};
 
-/// Side of the squares that are exchanged at a time: they fit registers.
+/// Side of the squares that are transposed in registers.
 const SIDE: usize = 4;
 
 /// `to[j][i] = from[i][j]`

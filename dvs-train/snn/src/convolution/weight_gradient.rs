@@ -10,13 +10,13 @@ use super::padded_rows::{Block, Images, PaddedRows, Planes};
 use super::transpose::Transpose;
 use super::weights::TAPS;
 
-/// Share of inputs that are not zero from which on passing over the others does not pay.
+/// Density above which skipping zeros is slower than the dense kernel.
 const DENSE: f64 = 0.45;
-/// Partial sums, at most: each of them is as large as the weights.
+/// Most partial sums. Each is as large as the weights.
 const PARTIAL: usize = 16;
 
-/// Gradient `[C_out, C_in, 3, 3]` of the weights, from the inputs and the outputs' gradient, with the
-/// vectors of a processor `arch`.
+/// Returns the gradient `[C_out, C_in, 3, 3]` of the weights from the inputs and the outputs'
+/// gradient, computed with the vectors of the processor `arch`.
 pub fn weight_gradient(
     arch: Arch,
     inputs: &[f32],
@@ -54,12 +54,13 @@ pub fn weight_gradient(
     out
 }
 
-/// What a thread needs for the gradient over a block.
+/// Buffers of a thread for the gradient over a block.
 struct Gradient {
     inputs: Inputs,
-    /// One vector of channels of the outputs' gradient.
+    /// The outputs' gradient for one vector of channels.
     planes: Planes,
-    /// All of them with the channels of a vector innermost, one vector after the other.
+    /// The outputs' gradient for all channels, one vector after the other, with the channels of a
+    /// vector innermost.
     grads: Vec<f32>,
     outputs: usize,
     lanes: usize,
@@ -91,7 +92,8 @@ impl Gradient {
         }
     }
 
-    /// Adds the gradient over a block, which is loaded, to `sums`, one vector of output channels after the other.
+    /// Adds the gradient over the loaded block to `sums`, one vector of output channels after the
+    /// other.
     fn add(&self, arch: Arch, block: &Block, sums: &mut [f32]) {
         let inputs = &self.inputs;
         let together = if inputs.sparse { 1 } else { 2 };

@@ -3,19 +3,20 @@
 /// Weights of one pair of channels, 3 x 3.
 pub const TAPS: usize = 9;
 
-/// The weights of a convolution, `[C_out, C_in, 3, 3]`, or of the one that leads back from its gradient.
+/// The weights `[C_out, C_in, 3, 3]` of a convolution, or of the one that computes its input
+/// gradient.
 #[derive(Clone, Copy, Debug)]
 pub struct Weights<'a> {
     values: &'a [f32],
-    /// Of what they are applied to.
+    /// Number of input channels.
     pub inputs: usize,
-    /// Of what comes of it.
+    /// Number of output channels.
     pub outputs: usize,
     back: bool,
 }
 
 impl<'a> Weights<'a> {
-    /// Of the convolution.
+    /// Creates the weights of the convolution.
     pub fn forth(values: &'a [f32], outputs: usize, inputs: usize) -> Self {
         Self {
             values,
@@ -25,7 +26,8 @@ impl<'a> Weights<'a> {
         }
     }
 
-    /// Of the gradient of its input, which is a convolution of that of its output: mirrored, channels exchanged.
+    /// Creates the weights for the gradient of the input. It is a convolution of the output's
+    /// gradient with mirrored weights and exchanged channels.
     pub fn back(values: &'a [f32], outputs: usize, inputs: usize) -> Self {
         Self {
             values,
@@ -35,7 +37,7 @@ impl<'a> Weights<'a> {
         }
     }
 
-    /// One of them.
+    /// Returns one weight.
     pub fn at(&self, output: usize, input: usize, tap: usize) -> f32 {
         match self.back {
             false => self.values[(output * self.inputs + input) * TAPS + tap],
@@ -43,7 +45,7 @@ impl<'a> Weights<'a> {
         }
     }
 
-    /// Those of `tile` outputs at a time.
+    /// Packs the weights for `tile` outputs at a time.
     pub fn pack(&self, tile: usize) -> Packed {
         let tiles = self.outputs.div_ceil(tile);
         let mut values = Vec::with_capacity(tiles * self.inputs * TAPS * tile);
@@ -67,17 +69,17 @@ impl<'a> Weights<'a> {
     }
 }
 
-/// Weights of some outputs at a time, `[C_out / tile, C_in, TAPS, tile]`, filled up with zeros.
+/// Weights by tiles of outputs, `[C_out / tile, C_in, TAPS, tile]`, padded with zeros.
 #[derive(Debug)]
 pub struct Packed {
     values: Vec<f32>,
-    /// Outputs of a tile.
+    /// Outputs per tile.
     pub tile: usize,
     inputs: usize,
 }
 
 impl Packed {
-    /// Each tile's weights.
+    /// Returns each tile's weights.
     pub fn tiles(&self) -> impl Iterator<Item = &[f32]> {
         self.values.chunks((self.inputs * TAPS * self.tile).max(1))
     }

@@ -1,7 +1,8 @@
-//! Winograd's convolution F(2 x 2, 3 x 3), with less than half the products of the plain one.
+//! Winograd's convolution F(2 x 2, 3 x 3), with fewer than half the products of the plain one.
 //!
 //! ```text
-//! Y = A' (G g G' * B' d B) A      g: 3 x 3 weights, d: 4 x 4 inputs, Y: 2 x 2 outputs, *: element by element
+//! Y = A' (G g G' * B' d B) A      g: 3 x 3 weights, d: 4 x 4 inputs, Y: 2 x 2 outputs,
+//!                                 *: element by element
 //!
 //!      1  0 -1  0           1    0    0
 //! B' = 0  1  1  0      G =  1/2  1/2  1/2     A' = 1  1  1  0
@@ -9,8 +10,9 @@
 //!      0  1  0 -1           0    0    1
 //! ```
 //!
-//! What is summed over the input channels are the products: 16 products of matrices, of weights with inputs. Lavin and
-//! Gray, [Fast Algorithms for Convolutional Neural Networks](https://arxiv.org/abs/1509.09308) (2015).
+//! The products are summed over the input channels, which makes 16 matrix products of weights with
+//! inputs. Source: Lavin and Gray, [Fast Algorithms for Convolutional Neural
+//! Networks](https://arxiv.org/abs/1509.09308) (2015).
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -22,25 +24,26 @@ use super::weights::Weights;
 const TILE: usize = 8;
 /// Elements of the transformed weights, inputs and outputs.
 const POINTS: usize = 16;
-/// Vectors of 2 x 2 outputs in a block, about: with more, the transformed inputs leave the second cache.
+/// Approximate number of vectors of 2 x 2 outputs in a block. With more, the transformed inputs do
+/// not fit the L2 cache.
 const VECTORS: usize = 4;
 
-/// Input channels that it takes for the fewer products to outweigh the transforms.
+/// Fewest input channels for which the saved products outweigh the transforms.
 const CHANNELS: usize = 16;
 
-/// Whether images can be cut into vectors of 2 x 2 outputs, and the transforms pay.
+/// Whether images can be split into vectors of 2 x 2 outputs, and the transforms pay.
 pub fn serves(weights: &Weights<'_>, [_, height, width]: Images, lanes: usize) -> bool {
     let fits = height % 2 == 0 && width % (2 * lanes) == 0 && width > 0;
     fits && weights.inputs >= CHANNELS
 }
 
-/// The tape that the kernels go along.
+/// Returns the tape for these kernels.
 pub fn tape(images: Images, lanes: usize) -> PaddedRows {
     let vectors = images[2] / (2 * lanes);
     PaddedRows::in_pairs(images, 2 * (VECTORS / vectors).max(1))
 }
 
-/// Transformed weights, `[C_out / TILE, POINTS, C_in, TILE]`, filled up with zeros.
+/// Returns the transformed weights, `[C_out / TILE, POINTS, C_in, TILE]`, padded with zeros.
 pub fn filters(weights: &Weights<'_>) -> Vec<f32> {
     let tiles = weights.outputs.div_ceil(TILE);
     let mut filters = vec![0.0; tiles * POINTS * weights.inputs * TILE];
@@ -93,19 +96,20 @@ fn transposed<T: Copy, const N: usize, const M: usize>(matrix: [[T; N]; M]) -> [
     std::array::from_fn(|j| std::array::from_fn(|i| matrix[i][j]))
 }
 
-/// How the 4 x 4 inputs of a block are grouped: a vector has those of neighbours, which are two cells apart.
+/// How the 4 x 4 inputs of a block are grouped into vectors. Neighbours in a vector are two cells
+/// apart.
 #[derive(Clone, Copy, Debug)]
 struct Grid {
     /// Pairs of rows.
     pub pairs: usize,
-    /// Vectors of a pair of rows.
+    /// Vectors per pair of rows.
     pub vectors: usize,
-    /// From a row to the next.
+    /// Distance from a row to the next.
     pub stride: usize,
 }
 
 impl Grid {
-    /// Each vector's number and its first cell.
+    /// Returns each vector's number and first cell.
     #[inline(always)]
     fn places(self, lanes: usize) -> impl Iterator<Item = (usize, usize)> {
         let cell =
@@ -114,13 +118,11 @@ impl Grid {
     }
 }
 
-/// Transforms inputs.
+/// Transforms inputs: `B' d B`.
 struct Transform<'a> {
-    /// The inputs.
     pub planes: &'a Planes,
-    /// How they are grouped.
     pub grid: Grid,
-    /// The transformed, `[POINTS, C_in, vectors, lanes]`.
+    /// Transformed inputs, `[POINTS, C_in, vectors, lanes]`.
     pub out: &'a mut [f32],
 }
 
@@ -153,22 +155,23 @@ impl WithSimd for Transform<'_> {
     }
 }
 
-/// Even and odd cells of two vectors, in some order.
+/// Returns the even and the odd cells of two vectors, in an order that `interleave_shfl_f32s`
+/// undoes.
 #[inline(always)]
 fn deinterleave<S: Simd>(simd: S, cells: &[f32]) -> [S::f32s; 2] {
     let cells = S::as_simd_f32s(cells).0;
     simd.deinterleave_shfl_f32s([cells[0], cells[1]])
 }
 
-/// Sums the products of a tile of output channels over the input channels, and transforms them back.
+/// Sums the products of a tile of output channels over the input channels, and transforms the sums
+/// to outputs.
 struct Multiply<'a> {
     /// The tile's weights, `[POINTS, C_in, TILE]`.
     pub filters: &'a [f32],
-    /// The inputs, `[POINTS, C_in, vectors, lanes]`.
+    /// Transformed inputs, `[POINTS, C_in, vectors, lanes]`.
     pub inputs: &'a [f32],
-    /// How they are grouped.
     pub grid: Grid,
-    /// Room for the products, `[POINTS, TILE, vectors, lanes]`.
+    /// Buffer for the products, `[POINTS, TILE, vectors, lanes]`.
     pub products: &'a mut [f32],
     /// Output channels, each `row` long.
     pub out: &'a mut [f32],
@@ -222,7 +225,8 @@ impl WithSimd for Multiply<'_> {
     }
 }
 
-/// `VECTORS` vectors from `first` on, of the products of a tile's `filters` and the `inputs`, `OUTPUTS` at a time.
+/// Computes `VECTORS` vectors from `first` on of the products of a tile's `filters` and the
+/// `inputs`, `OUTPUTS` at a time.
 #[inline(always)]
 fn multiply<S: Simd, const OUTPUTS: usize, const VECTORS: usize>(
     simd: S,
@@ -250,7 +254,7 @@ fn multiply<S: Simd, const OUTPUTS: usize, const VECTORS: usize>(
     }
 }
 
-/// What a thread needs for the convolution of a block.
+/// Buffers of a thread for the convolution of a block.
 pub struct Winograd {
     planes: Planes,
     transformed: Vec<f32>,
@@ -258,12 +262,12 @@ pub struct Winograd {
     out: Vec<f32>,
     row: usize,
     channels: usize,
-    /// Vectors of a pair of rows.
+    /// Vectors per pair of rows.
     vectors: usize,
 }
 
 impl Winograd {
-    /// For a tape of [`tape`], and vectors of `lanes` values.
+    /// Creates buffers for a tape of [`tape`] and vectors of `lanes` values.
     pub fn new(tape: &PaddedRows, [_, _, width]: Images, channels: usize, lanes: usize) -> Self {
         let row = tape.cells();
         let vectors = width / (2 * lanes);
@@ -279,7 +283,7 @@ impl Winograd {
         }
     }
 
-    /// Puts the outputs of a block.
+    /// Computes the outputs of a block.
     pub fn run(
         &mut self,
         arch: Arch,

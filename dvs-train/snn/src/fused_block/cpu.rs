@@ -1,7 +1,8 @@
 //! Batch norm, neurons and max pooling on the CPU, in one pass over the convolution's output.
 //!
-//! Threads share out planes, the cells of one sample and channel over all time steps, and go through each a few rows
-//! of cells at a time, so that what lies between the convolution and the pooled spikes never leaves the cache.
+//! Threads divide the planes. A plane is the cells of one sample and channel over all time steps. A
+//! thread computes a few rows of cells at a time, so that intermediate values never leave the
+//! cache.
 
 use burn::backend::flex::FlexTensor;
 use multiversion::multiversion;
@@ -13,10 +14,10 @@ use crate::batch_norm::cpu::{Slope, Sums};
 use crate::batch_norm::{Affine, Saved};
 use crate::neuron::cpu::NeuronDynamics;
 
-/// Cells that are worked on at a time, about.
+/// Approximate number of cells that are computed at a time.
 const CELLS: usize = 1024;
 
-/// Pooled spikes of neurons that receive `x` times a scale, plus a shift.
+/// Returns the pooled spikes of neurons with the current `x` times a scale, plus a shift.
 pub fn forward(
     x: &FlexTensor,
     affine: &Affine<FlexTensor>,
@@ -26,7 +27,7 @@ pub fn forward(
     forward_into(x, affine, w, block, &mut [])
 }
 
-/// As [`forward`], and the spikes of each neuron, summed over steps and samples.
+/// Like [`forward`]. Also returns each neuron's spikes, summed over time steps and samples.
 pub fn forward_count(
     x: &FlexTensor,
     affine: &Affine<FlexTensor>,
@@ -45,7 +46,8 @@ pub fn forward_count(
     (out, tensor(counts, [neurons]))
 }
 
-/// `counts` gets the spikes of each sample's neurons, unless it is empty.
+/// Returns the pooled spikes. Writes the spike count of each neuron of each sample to `counts`,
+/// unless it is empty.
 fn forward_into(
     x: &FlexTensor,
     affine: &Affine<FlexTensor>,
@@ -78,7 +80,7 @@ fn forward_into(
     tensor(out, [n, c, height / 2, width / 2])
 }
 
-/// Gradients of x, gamma, beta and w.
+/// Returns the gradients of x, gamma, beta and w.
 pub fn backward(
     grad: &FlexTensor,
     x: &FlexTensor,
@@ -95,7 +97,7 @@ pub fn backward(
         values(&saved.mean),
     );
     let work = Work::new(&x, w, block);
-    // First the gradient of what is normalised, then, once its sums over the batch are known, that of x.
+    // `dx` holds the gradient of the normalised values until the sums over the batch are known.
     let mut dx = zeros(n * c * work.cells);
     let partial: Vec<(Sums, f64)> = columns(&mut dx, work.planes * work.cells, work.cells)
         .into_par_iter()
@@ -127,17 +129,17 @@ pub fn backward(
     ]
 }
 
-/// What all planes have in common.
+/// Values that all planes share.
 struct Work<'a> {
     x: &'a [f32],
     rule: NeuronDynamics,
     steps: usize,
     /// Samples times channels.
     planes: usize,
-    /// Cells of a plane at one step.
+    /// Cells of a plane at one time step.
     cells: usize,
     width: usize,
-    /// Cells at a time: some pairs of rows.
+    /// Cells that are computed at a time: some pairs of rows.
     group: usize,
 }
 
@@ -155,7 +157,8 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Cells of a plane at step `t`, a `share`th of those that the convolution has, of the group from `from`.
+    /// Returns the cells of plane `at` at step `t`, in the group from cell `from`. `share` is 4 for
+    /// pooled values, which have a quarter of the cells, and otherwise 1.
     #[inline(always)]
     fn part<'b>(&self, of: &'b [f32], t: usize, at: usize, from: usize, share: usize) -> &'b [f32] {
         let plane = (t * self.planes + at) * self.cells;
@@ -164,7 +167,7 @@ impl<'a> Work<'a> {
     }
 }
 
-/// One sample and channel.
+/// A plane and its batch norm.
 struct Plane {
     at: usize,
     scale: f32,
@@ -179,14 +182,14 @@ impl Plane {
     }
 }
 
-/// Values of a group of cells.
+/// Buffers for a group of cells.
 struct Scratch {
     y: Vec<f32>,
     v: Vec<f32>,
     h: Vec<f32>,
     spikes: Vec<f32>,
     slope: Vec<f32>,
-    /// h at all steps.
+    /// h at all time steps.
     past: Vec<f32>,
 }
 
@@ -231,7 +234,8 @@ fn forward_plane(
     }
 }
 
-/// Fills `dy` with the gradient of what is normalised; returns its sums and the gradient of 1 / tau.
+/// Fills `dy` with the gradient of the normalised values. Returns its sums and the gradient of
+/// 1 / tau.
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
 fn backward_plane(
     work: &Work<'_>,
@@ -279,7 +283,7 @@ fn backward_plane(
     (sums, drate)
 }
 
-/// Whether any cell of a window of 2 x 2 spiked.
+/// Max pooling: whether any cell of a window of 2 x 2 spiked.
 #[inline(always)]
 fn pool(spikes: &[f32], width: usize, out: &mut [f32]) {
     let larger = |a: f32, b: f32| if a > b { a } else { b };
@@ -293,8 +297,8 @@ fn pool(spikes: &[f32], width: usize, out: &mut [f32]) {
     }
 }
 
-/// The gradient of spikes, in their place: each window's goes to the first cell that spiked, as in PyTorch; to the
-/// first of all where none did.
+/// Replaces spikes by their gradient. Each window's gradient goes to the first cell that spiked, as
+/// in PyTorch, or to the first cell if none did.
 #[inline(always)]
 fn unpool(grad: &[f32], width: usize, spikes: &mut [f32]) {
     let pairs = spikes.chunks_exact_mut(2 * width);

@@ -1,9 +1,9 @@
 //! Fused batch norm, neurons and pooling on the CubeCL backends.
 //!
-//! Forward, the convolution's output is read once for its moments and once to normalise, integrate, fire and pool;
-//! only the pooled spikes are written. Backward, it is read once for the sums that batch norm's gradient needs and
-//! once for the gradient, which is written; what lies between is computed twice, because that is cheaper than to
-//! write and read it.
+//! The forward pass reads the convolution's output once for its moments, and once to normalise,
+//! integrate, fire and pool. It writes only the pooled spikes. The backward pass reads the output
+//! once for the sums that batch norm's gradient needs, and once for the gradient, which it writes.
+//! It computes intermediate values twice, because that is cheaper than to write and read them.
 
 use burn::tensor::DType;
 use burn::tensor::ops::FloatTensor;
@@ -23,7 +23,8 @@ use crate::batch_norm::{Affine, Saved};
 use crate::neuron::gpu::{rate, weight_gradient};
 use crate::neuron::gpu_dynamics::{KernelConfig, kernel_params};
 
-/// Bytes of a convolution's output that the backward pass keeps in a thread's registers, at most, where it can choose.
+/// Most bytes of the convolution's output that a thread of the backward pass keeps in registers, if
+/// it takes more than one channel.
 const BYTES_IN_REGISTERS: usize = 256;
 
 impl<R, F, I, BT> BlockBackend for CubeBackend<R, F, I, BT>
@@ -89,8 +90,8 @@ where
     }
 }
 
-/// Pooled spikes of neurons that receive `x` times a scale, plus a shift. `counts` gets each neuron's spikes at all steps,
-/// `[B, H, W, C]`.
+/// Returns the pooled spikes of neurons with the current `x` times a scale, plus a shift. Writes
+/// each neuron's spikes over all time steps to `counts`, `[B, H, W, C]`.
 fn forward<R: CubeRuntime>(
     x: CubeTensor<R>,
     affine: Affine<CubeTensor<R>>,
@@ -101,7 +102,7 @@ fn forward<R: CubeRuntime>(
     let [n, c, height, width_] = block.shape;
     let x = channels_last(x);
     let count = counts.is_some();
-    // A kernel has all its arguments, those that it does not use too.
+    // A kernel needs all its arguments, even those that it does not use.
     let counts = counts.unwrap_or_else(|| empty(&x, [4], DType::F32));
     let out = empty(&x, [n, height / 2, width_ / 2, c], x.dtype);
     let width = width(c, 4);
@@ -109,9 +110,10 @@ fn forward<R: CubeRuntime>(
         &x,
         n / block.steps * (height / 2) * (width_ / 2) * (c / width),
     );
-    // SAFETY: a thread stops unless it is one of the windows and vectors of channels at a step; its four cells at all
-    // steps lie within x, those at one step within counts where it counts, and its pooled spikes within out, because
-    // block.shape is x's and its height and width are even.
+    // SAFETY: a thread stops unless its index is one of the windows and vectors of channels at a
+    // step. block.shape is x's shape, and its height and width are even. The thread's four cells at
+    // all steps are therefore within x, and its pooled spikes within out. If it counts, its cells
+    // at one step are within counts.
     unsafe {
         forward_kernel::launch_unchecked(
             &out.client,
@@ -142,16 +144,16 @@ fn windows<R: CubeRuntime>(block: &FusedBlock, vector: usize) -> WindowsLaunch<R
     WindowsLaunch::new(number, width / 2, c / vector)
 }
 
-/// What the backward pass takes, as its kernels want it.
+/// Arguments of the backward pass, in the layout of its kernels.
 struct Given<R: CubeRuntime> {
     grad: CubeTensor<R>,
     x: CubeTensor<R>,
     affine: Affine<CubeTensor<R>>,
     saved: Saved<CubeTensor<R>>,
     rate: Option<CubeTensor<R>>,
-    /// Channels that a thread has.
+    /// Channels per thread.
     width: usize,
-    /// Windows at a step.
+    /// Windows of all samples at one time step.
     number: usize,
 }
 
@@ -184,15 +186,15 @@ impl<R: CubeRuntime> Given<R> {
         }
     }
 
-    /// See [`sums_kernel()`].
+    /// Returns the cubes' sums; see [`sums_kernel()`].
     fn sums(&self, block: &FusedBlock) -> CubeTensor<R> {
         let c = block.shape[1];
         let work = ColumnSums::new(self.number, c / self.width, 1);
         let parts = empty(&self.x, [work.parts as usize, 3, c], DType::F32);
         let (count, dim) = work.cubes();
         let rate = self.rate.clone();
-        // SAFETY: as in `forward`, for windows and columns below their number; grad has the shape of the pooled
-        // spikes, parts three rows for every cube that shares the windows.
+        // SAFETY: as in `forward`, for windows and columns below their numbers. grad has the shape
+        // of the pooled spikes, and parts has three rows for every cube that divides the windows.
         unsafe {
             sums_kernel::launch_unchecked(
                 &parts.client,
@@ -218,12 +220,12 @@ impl<R: CubeRuntime> Given<R> {
         parts
     }
 
-    /// dx, from the sums over all windows.
+    /// Returns dx from the sums over all windows.
     fn input_gradient(self, sums: CubeTensor<R>, block: &FusedBlock) -> CubeTensor<R> {
         let [n, c, height, width] = block.shape;
         let dx = empty(&self.x, [n, height, width, c], self.x.dtype);
         let (count, dim) = cubes(&dx, self.number * (c / self.width));
-        // SAFETY: as in `forward`; dx has the shape of x.
+        // SAFETY: as in `forward`. dx has the shape of x.
         unsafe {
             input_gradient_kernel::launch_unchecked(
                 &dx.client,

@@ -1,7 +1,8 @@
 //! Kernels of fused batch norm, neurons and pooling on the CubeCL backends.
 //!
-//! A thread has the four neurons of one window of 2 x 2, of one vector of N channels, at all time steps. The
-//! convolution's output is `[T, B, H, W, C]` in memory, the pooled spikes are `[T, B, H / 2, W / 2, C]`.
+//! A thread computes the four neurons of one 2 x 2 window for one vector of N channels, at all time
+//! steps. In memory, the convolution's output is `[T, B, H, W, C]` and the pooled spikes are
+//! `[T, B, H / 2, W / 2, C]`.
 
 use cubecl::prelude::*;
 
@@ -9,13 +10,13 @@ use crate::backend::gpu::{place, put_sum};
 use crate::batch_norm::gpu_kernels::Slope;
 use crate::neuron::gpu_dynamics::{KernelConfig, KernelParams, NeuronDynamics};
 
-/// Most steps whose loops are unrolled, and that the backward pass takes.
+/// Most time steps for which loops are unrolled. The backward kernels support no more.
 pub const MOST_STEPS: usize = 32;
 
-/// What windows there are.
+/// Numbers of windows and of vectors of channels.
 #[derive(CubeType, CubeLaunch, Clone, Copy)]
 pub struct Windows {
-    /// Windows of all samples, at one step.
+    /// Windows of all samples at one time step.
     pub number: usize,
     /// Windows side by side in an image.
     pub wide: usize,
@@ -23,20 +24,20 @@ pub struct Windows {
     pub columns: usize,
 }
 
-/// A window and a vector of channels.
+/// Memory indices of a window and a vector of channels.
 #[derive(CubeType, Clone, Copy)]
 struct Window {
-    /// Of its first cell, at the first step.
+    /// First cell at the first time step.
     first: usize,
-    /// From a cell to the one below.
+    /// Distance to the cell below.
     down: usize,
-    /// From a cell to the one on the right.
+    /// Distance to the cell on the right.
     right: usize,
-    /// From a step to the next.
+    /// Distance to the next time step.
     step: usize,
-    /// Of its pooled spikes, at the first step.
+    /// Pooled spikes at the first time step.
     pooled: usize,
-    /// From a step's to the next.
+    /// Distance to the pooled spikes of the next time step.
     pooled_step: usize,
 }
 
@@ -58,7 +59,7 @@ impl Window {
         }
     }
 
-    /// Of its cells in reading order, at step `t`.
+    /// Returns the index of a cell at step `t`. Cells are numbered in reading order.
     fn cell(&self, t: usize, #[comptime] cell: usize) -> usize {
         let top = self.first + t * self.step;
         let left = if comptime![cell >= 2] {
@@ -88,7 +89,8 @@ impl<N: Size> Norm<N> {
     }
 }
 
-/// Pooled spikes; and, where they are to be counted, each neuron's at all steps, `[B, H, W, C]`.
+/// Computes the pooled spikes. If `count` is set, also computes each neuron's spikes over all time
+/// steps, `[B, H, W, C]`.
 #[cube(launch_unchecked, address_type = "dynamic")]
 pub fn forward_kernel<F: Float, N: Size>(
     x: &Array<Vector<F, N>>,
@@ -146,7 +148,7 @@ pub fn forward_kernel<F: Float, N: Size>(
     }
 }
 
-/// Sums of dy, of dy (x - mean) and of the gradient of 1 / tau over the windows that a cube has, `[parts, 3, C]`.
+/// Sums dy, dy (x - mean) and the gradient of 1 / tau over each cube's windows, `[parts, 3, C]`.
 #[cube(launch_unchecked, address_type = "dynamic")]
 pub fn sums_kernel<F: Float, N: Size>(
     grad: &Array<Vector<F, N>>,
@@ -204,7 +206,7 @@ pub fn sums_kernel<F: Float, N: Size>(
     put_sum(parts, drate, &place, windows.columns, 2usize, 3usize, lanes);
 }
 
-/// dx, from the sums of dy and of dy (x - mean) over all windows.
+/// Computes dx from the sums of dy and of dy (x - mean) over all windows.
 #[cube(launch_unchecked, address_type = "dynamic")]
 pub fn input_gradient_kernel<F: Float, N: Size>(
     grad: &Array<Vector<F, N>>,
@@ -249,7 +251,8 @@ pub fn input_gradient_kernel<F: Float, N: Size>(
     }
 }
 
-/// Fills `dy` with the gradient of what is normalised, at each step of each cell in turn; returns that of 1 / tau.
+/// Fills `dy` with the gradient of the normalised values of the four cells at each time step.
+/// Returns the gradient of 1 / tau.
 #[cube]
 fn gradients<F: Float, N: Size>(
     grad: &Array<Vector<F, N>>,
@@ -261,7 +264,7 @@ fn gradients<F: Float, N: Size>(
     #[comptime] steps: usize,
     #[comptime] form: KernelConfig,
 ) -> Vector<f32, N> {
-    // First the potentials, whose places the gradients take on the way back.
+    // `dy` holds the potentials until the backward loop replaces them by gradients.
     let mut v = Array::<Vector<f32, N>>::new(4usize);
     #[unroll]
     for cell in 0..4usize {
@@ -288,7 +291,8 @@ fn gradients<F: Float, N: Size>(
     #[unroll]
     for back in 0..steps {
         let t = comptime![steps - 1 - back];
-        // The pooled gradient goes to the first cell that spiked, as in PyTorch; to the first of all where none did.
+        // The pooled gradient goes to the first cell that spiked, as in PyTorch, or to the first
+        // cell if none did.
         let mut first = one;
         let mut free = one - rule.fire(dy[4 * t]);
         #[unroll]

@@ -24,7 +24,7 @@ fn lift(tensor: FlexTensor) -> Vec<f32> {
 
 type V = Vulkan;
 
-/// Everything the fused operations take: the current, the gradient of the pooled spikes, and the rest.
+/// Arguments of the fused operations.
 struct Given {
     x: FlexTensor,
     grad: FlexTensor,
@@ -37,7 +37,7 @@ struct Given {
 fn given(neuron: Neuron, steps: usize, shape: [usize; 4]) -> Given {
     let device = Default::default();
     let [n, c, height, width] = shape;
-    // Few distinct values, so that many windows have several spikes, and none.
+    // A slow wave, so that many windows have several spikes and many have none.
     let x = wave::<Flex, 4>(shape, 0.37, &device) * 2.0;
     let grad = wave::<Flex, 4>([n, c, height / 2, width / 2], 0.11, &device);
     let parameters = Parameters {
@@ -145,7 +145,7 @@ fn the_kernel_is_one_after_the_other() {
     }
 }
 
-/// What was given, on another backend.
+/// Copies an argument to another backend.
 fn moved<K: BlockBackend>(tensor: &FlexTensor, device: &K::Device) -> FloatTensor<K> {
     let data = Tensor::<Flex, 1>::from_primitive(TensorPrimitive::Float(
         tensor.reshape([tensor.layout().num_elements()].into()),
@@ -165,7 +165,7 @@ fn the_kernel_on_vulkan_is_one_after_the_other() {
         (5, [10, 34, 10, 14]),
         (16, [32, 6, 4, 6]),
         (2, [6, 8, 36, 66]),
-        // Cells left over, and more steps than registers are for.
+        // Odd sizes, and more time steps than the kernels unroll.
         (2, [4, 2, 5, 7]),
         (40, [40, 2, 4, 4]),
     ];
@@ -227,7 +227,7 @@ fn the_kernel_on_vulkan_is_one_after_the_other() {
     }
 }
 
-/// Tensors of 16 bits: what they hold is rounded, what lies between has 32 bits.
+/// Tensors of 16 bits are rounded. Intermediate values have 32 bits.
 #[test]
 fn blocks_of_16_bits_are_those_of_32_rounded() {
     let Some(device) = vulkan() else { return };
@@ -281,7 +281,8 @@ fn blocks_of_16_bits_are_those_of_32_rounded() {
     }
 }
 
-/// Channels that already lie last, as a convolution leaves them, and the graph around the kernels.
+/// The channels are last already, as a convolution leaves them. Also tests the graph around the
+/// kernels.
 #[test]
 fn a_block_after_a_convolution_is_the_same_on_vulkan() {
     let Some(device) = vulkan() else { return };

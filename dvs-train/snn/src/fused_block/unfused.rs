@@ -1,4 +1,4 @@
-//! The fused operations taken apart: batch norm, neurons and pooling, one after the other.
+//! Batch norm, neurons and pooling as separate operations.
 
 use super::*;
 
@@ -30,7 +30,7 @@ pub fn fire_pool_count<B: BlockBackend>(
     (primitive(pool(spikes)), primitive(counts.reshape([cells])))
 }
 
-/// Spikes `[T * B, C, H, W]`.
+/// Returns the spikes `[T * B, C, H, W]`.
 fn fire<B: BlockBackend>(
     x: FloatTensor<B>,
     affine: Affine<FloatTensor<B>>,

@@ -1,7 +1,7 @@
-//! Neurons over all time steps at once, as one node of the autodiff graph.
+//! The backend trait of neurons and its node in the autodiff graph, over all time steps at once.
 //!
-//! The spike has no derivative, so the backward pass is written out instead of derived. It computes the
-//! potentials again from the current, which is all that it keeps.
+//! A spike has no derivative, so the backward pass is written by hand. It computes the potentials
+//! again from the current instead of storing them.
 
 use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -17,12 +17,14 @@ use super::model::Layer;
 use super::{cpu, reference};
 use crate::backend::primitive::{primitive, tensor};
 
-/// A backend that computes neurons. The methods it does not replace with kernels are the reference's.
+/// A backend that computes neurons. The default methods are those of the reference.
 ///
-/// The current `x` is `[T, N]`: T steps of N neurons. The potentials `v` before the first step are `[1, N]`, none
-/// where the neurons are at rest. PLIF's weight `w` is `[1]`, none for other neurons.
+/// The current `x` is `[T, N]`: N neurons over T time steps. The potentials `v` before the first
+/// step are `[1, N]`, or `None` if the neurons are at rest. PLIF's weight `w` is `[1]`, or `None`
+/// for other neurons.
 pub trait NeuronBackend: Backend {
-    /// Spikes `[T, N]`, or `[T + 1, N]` with the potentials that are kept.
+    /// Returns the spikes `[T, N]`, or `[T + 1, N]` with the last potentials as the last row if the
+    /// layer keeps them.
     fn neurons(
         x: FloatTensor<Self>,
         v: Option<FloatTensor<Self>>,
@@ -33,8 +35,8 @@ pub trait NeuronBackend: Backend {
         primitive(out)
     }
 
-    /// Gradients of x, v and w, the latter two where they were given, from that of what
-    /// [`neurons`](Self::neurons) returned.
+    /// Returns the gradients of x, v and w from `grad`, the gradient of the output of
+    /// [`neurons`](Self::neurons). Those of v and w are `None` if the argument is.
     fn neurons_backward(
         grad: FloatTensor<Self>,
         x: FloatTensor<Self>,
@@ -76,7 +78,7 @@ impl<B: NeuronBackend, C: CheckpointStrategy> NeuronBackend for Autodiff<B, C> {
         w: Option<FloatTensor<Self>>,
         layer: &Layer,
     ) -> FloatTensor<Self> {
-        // A node has a fixed number of parents: a tensor without gradient stands for one that is not there.
+        // A node has a fixed number of parents, so an untracked tensor replaces a missing one.
         let device = B::float_device(&x.primitive);
         let nothing = || Self::from_inner(primitive(Tensor::<B, 1>::empty([1], &device)));
         let parent = |t: &Option<FloatTensor<Self>>| t.clone().unwrap_or_else(nothing).node;
@@ -95,7 +97,7 @@ impl<B: NeuronBackend, C: CheckpointStrategy> NeuronBackend for Autodiff<B, C> {
     }
 }
 
-/// What the backward pass needs.
+/// Arguments of the forward pass, for the backward pass.
 #[derive(Clone, Debug)]
 struct State<B: Backend> {
     x: FloatTensor<B>,
@@ -104,7 +106,7 @@ struct State<B: Backend> {
     layer: Layer,
 }
 
-/// The layer in the autodiff graph.
+/// The autodiff node of a layer of neurons.
 #[derive(Debug)]
 struct NeuronNode;
 

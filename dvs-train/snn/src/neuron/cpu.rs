@@ -1,8 +1,9 @@
 //! Neurons on the CPU.
 //!
-//! Threads share out blocks of neurons. Within a block time is the outer loop, and the potentials stay in the
-//! nearest cache. Each of the [`NeuronDynamics`]'s steps is a loop over the block that the compiler turns into vector
-//! instructions, of the widest set that the processor has; the equations are those of [`super::reference`].
+//! Threads divide the neurons into blocks. Within a block, time is the outer loop and the
+//! potentials stay in the L1 cache. Each operation of [`NeuronDynamics`] is a loop over the block,
+//! which the compiler vectorises for the widest instruction set of the processor. The equations are
+//! those of [`super::reference`].
 
 use std::borrow::Cow;
 
@@ -14,10 +15,10 @@ use super::model::{Charge, Layer, Neuron};
 use super::surrogate::Surrogate;
 use crate::backend::cpu::{columns, dims, map, map2, sum2, tensor, values};
 
-/// Neurons a block: a page of each step's row.
+/// Neurons per block: each step's row is a page of 4 KiB.
 const BLOCK: usize = 1024;
 
-/// Spikes and, where they are kept, the last potentials.
+/// Returns the spikes `[T, N]`, with the last potentials as one more row if the layer keeps them.
 pub fn forward(
     x: &FlexTensor,
     v: Option<&FlexTensor>,
@@ -43,7 +44,7 @@ pub fn forward(
     tensor(out, [rows, n])
 }
 
-/// Gradients of x, v and w.
+/// Returns the gradients of x, v and w. Those of v and w are `None` if the argument is.
 pub fn backward(
     grad: &FlexTensor,
     x: &FlexTensor,
@@ -80,7 +81,7 @@ pub fn backward(
     ]
 }
 
-/// What neurons are given.
+/// Current and initial potentials of all neurons.
 struct Input<'a> {
     x: &'a [f32],
     /// Empty for neurons at rest.
@@ -125,7 +126,7 @@ fn forward_block(
     }
 }
 
-/// Returns the gradient of 1 / tau.
+/// Fills `dx` and `dv`. Returns the block's part of the gradient of 1 / tau.
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
 fn backward_block(
     rule: &NeuronDynamics,
@@ -170,7 +171,7 @@ fn backward_block(
     drate
 }
 
-/// What a neuron does in a step, in single precision. All slices are as long as the block.
+/// One time step of a neuron, in single precision. All slices have the length of the block.
 #[derive(Clone, Copy, Debug)]
 pub struct NeuronDynamics {
     charge: Charge,
@@ -189,13 +190,13 @@ pub struct NeuronDynamics {
 #[derive(Clone, Copy, Debug)]
 enum Leak {
     Divide(f32),
-    /// By the reciprocal, which is what PLIF learns. It is also much faster than dividing, and the same number
-    /// where tau is a power of two.
+    /// Multiplies by 1 / tau, which PLIF learns. This is much faster than a division, and gives
+    /// the same number if tau is a power of two.
     Multiply(f32),
 }
 
 impl NeuronDynamics {
-    /// The rule for a layer with PLIF's weight `w`.
+    /// Creates the dynamics of a layer with PLIF's weight `w`.
     pub fn new(neuron: &Neuron, w: Option<&FlexTensor>) -> Self {
         let weight = w.and_then(|w| values(w).first().copied()).unwrap_or(0.0);
         let leak = match neuron.charge {
@@ -234,7 +235,7 @@ impl NeuronDynamics {
         }
     }
 
-    /// h from the current x and the potential v.
+    /// Computes h from the current x and the potential v.
     #[inline(always)]
     pub fn charge(&self, x: &[f32], v: &[f32], h: &mut [f32]) {
         let rest = self.rest;
@@ -247,14 +248,14 @@ impl NeuronDynamics {
         }
     }
 
-    /// Spikes of potentials h, 0 or 1.
+    /// Computes the spikes s, 0 or 1, from the potentials h.
     #[inline(always)]
     pub fn fire(&self, h: &[f32], s: &mut [f32]) {
         let threshold = self.threshold;
         map(s, h, |h| if h >= threshold { 1.0 } else { 0.0 });
     }
 
-    /// v from h.
+    /// Computes v after the reset from h.
     #[inline(always)]
     pub fn reset(&self, h: &[f32], v: &mut [f32]) {
         let threshold = self.threshold;
@@ -264,7 +265,7 @@ impl NeuronDynamics {
         }
     }
 
-    /// The gradient of h, in the place of that of v.
+    /// Replaces the gradient of v in `dv` by the gradient of h.
     #[inline(always)]
     pub fn potential_gradient(&self, ds: &[f32], h: &[f32], slope: &[f32], dv: &mut [f32]) {
         #[inline(always)]
@@ -301,7 +302,8 @@ impl NeuronDynamics {
         }
     }
 
-    /// The gradient of x from that of h, whose place that of the v before takes.
+    /// Computes the gradient of x from the gradient of h. Replaces the latter in `dh` by the
+    /// gradient of v at the previous step.
     #[inline(always)]
     pub fn input_gradient(&self, dh: &mut [f32], dx: &mut [f32]) {
         #[inline(always)]
@@ -325,7 +327,8 @@ impl NeuronDynamics {
         }
     }
 
-    /// A step's part of the gradient of 1 / tau, from the gradient of h, the current and the potential before.
+    /// Returns this step's part of the gradient of 1 / tau, from the gradient of h, the current x
+    /// and the potential v of the previous step. Overwrites `v`.
     #[inline(always)]
     pub fn rate_gradient(&self, dh: &[f32], x: &[f32], v: &mut [f32]) -> f64 {
         let rest = self.rest;
@@ -344,7 +347,7 @@ impl NeuronDynamics {
         sum2(dh, v, |dh, factor| dh * factor)
     }
 
-    /// The gradient of w from that of 1 / tau = sigmoid(w).
+    /// Returns the gradient of w from that of 1 / tau = sigmoid(w).
     pub fn weight_gradient(&self, drate: f64) -> f32 {
         let rate = match self.leak {
             Leak::Multiply(rate) => f64::from(rate),

@@ -1,8 +1,8 @@
-//! Neurons on the CubeCL backends: one kernel forward, one backward, each over all time steps.
+//! Neurons on the CubeCL backends: one forward and one backward kernel, each over all time steps.
 //!
-//! A thread has a few neighbouring neurons and goes through their steps with the potentials in registers. Forward it
-//! reads the current and writes the spikes, once each; backward it reads the current and the gradient of the spikes
-//! and writes the gradient of the current.
+//! A thread computes a few neighbouring neurons and keeps their potentials in registers. The
+//! forward kernel reads the current and writes the spikes, each once. The backward kernel reads the
+//! current and the gradient of the spikes, and writes the gradient of the current.
 
 use burn::tensor::DType;
 use burn::tensor::activation::sigmoid;
@@ -19,9 +19,10 @@ use super::model::Layer;
 use crate::backend::gpu::{cubes, dims, empty, single, width};
 use crate::backend::primitive::{primitive, tensor};
 
-/// Most steps whose potentials the backward pass keeps in registers; those of more lie in memory meanwhile.
+/// Most time steps for which the backward pass keeps the potentials in registers. With more steps,
+/// it keeps them in global memory.
 const STEPS_IN_REGISTERS: usize = 32;
-/// Values in registers, at most.
+/// Most potentials that a thread of the backward pass keeps in registers.
 const REGISTERS: usize = 64;
 
 impl<R, F, I, BT> NeuronBackend for CubeBackend<R, F, I, BT>
@@ -57,18 +58,18 @@ where
     }
 }
 
-/// 1 / tau of PLIF's weight, `[1]`.
+/// Returns 1 / tau = sigmoid(w) of PLIF's weight, `[1]`.
 pub fn rate<B: Backend>(w: FloatTensor<B>) -> FloatTensor<B> {
     primitive(sigmoid(tensor::<B, 1>(w)))
 }
 
-/// The gradient of PLIF's weight from that of 1 / tau, whose parts `drate` are.
+/// Returns the gradient of PLIF's weight. The sum of `drate` is the gradient of 1 / tau.
 pub fn weight_gradient<B: Backend>(drate: FloatTensor<B>, rate: FloatTensor<B>) -> FloatTensor<B> {
     let (drate, rate) = (tensor::<B, 1>(drate), tensor::<B, 1>(rate));
     primitive(drate.sum() * rate.clone() * rate.neg().add_scalar(1.0))
 }
 
-/// Spikes and, where they are kept, the last potentials.
+/// Returns the spikes, with the last potentials as one more row if the layer keeps them.
 fn forward<R: CubeRuntime>(
     x: CubeTensor<R>,
     v: Option<CubeTensor<R>>,
@@ -83,8 +84,8 @@ fn forward<R: CubeRuntime>(
     }
     let width = width(n, 4);
     let (count, dim) = cubes(&x, n / width);
-    // SAFETY: a thread stops unless it is one of n / width, and takes its vector of each of the rows that x, v and
-    // out have by their shapes.
+    // SAFETY: a thread stops unless its index is below n / width. It accesses one vector in each
+    // row of x, v and out, and their shapes have these rows.
     unsafe {
         forward_kernel::launch_unchecked(
             &out.client,
@@ -107,7 +108,8 @@ fn forward<R: CubeRuntime>(
     out
 }
 
-/// Gradients of x and v, and each neuron's part of that of 1 / tau where it is learnt.
+/// Returns the gradients of x and v, and each neuron's part of the gradient of 1 / tau if it is
+/// learnt.
 fn backward<R: CubeRuntime>(
     grad: CubeTensor<R>,
     x: CubeTensor<R>,
@@ -128,7 +130,7 @@ fn backward<R: CubeRuntime>(
     let width = width(n, if in_registers { REGISTERS / steps } else { 4 });
     let past = (!in_registers).then(|| empty(&x, [steps, n], DType::F32).into_array_arg());
     let (count, dim) = cubes(&x, n / width);
-    // SAFETY: as in `forward`; grad has a row more where potentials are kept, and is read there only then.
+    // SAFETY: as in `forward`. If potentials are kept, grad has one more row; it is read only then.
     unsafe {
         backward_kernel::launch_unchecked(
             &dx.client,
@@ -241,7 +243,8 @@ fn backward_kernel<F: Float, N: Size>(
         if form.learns {
             let mut before = rest;
             if t > 0 {
-                // At least 0 also where this is not reached, because kernels are checked as they are unrolled.
+                // `max` keeps the index valid at t = 0, because unrolled code is checked even if it
+                // never runs.
                 let earlier = max(t, 1) - 1;
                 #[comptime]
                 let h = match past {

@@ -1,4 +1,4 @@
-//! What a neuron does in a step, for the kernels of the CubeCL backends; the equations are those of
+//! One time step of a neuron, for the kernels of the CubeCL backends. The equations are those of
 //! [`super::reference`].
 
 use burn_cubecl::CubeRuntime;
@@ -7,25 +7,26 @@ use cubecl::prelude::*;
 use super::model::{Charge, Neuron};
 use super::surrogate::SurrogateShape;
 
-/// What a kernel is compiled for.
+/// Compile-time settings of a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct KernelConfig {
     /// Whether the potential decays.
     pub leaks: bool,
-    /// Whether the current is divided by the time constant too.
+    /// Whether the current is divided by tau too.
     pub decay_input: bool,
     /// Whether the time constant is learnt.
     pub learns: bool,
-    /// Whether a spike sets the potential to rest, instead of taking the threshold off it.
+    /// Whether a spike sets the potential to rest (hard reset) or subtracts the threshold (soft
+    /// reset).
     pub hard_reset: bool,
     /// Whether no gradient flows through the spike into the reset.
     pub detach_reset: bool,
-    /// The surrogate gradient.
+    /// Form of the surrogate gradient.
     pub surrogate: SurrogateShape,
 }
 
 impl KernelConfig {
-    /// Of such neurons.
+    /// Returns the settings for a kind of neuron.
     pub fn new(neuron: &Neuron) -> Self {
         let (leaks, learns, decay_input) = match neuron.charge {
             Charge::Leaky { decay_input, .. } => (true, false, decay_input),
@@ -43,12 +44,12 @@ impl KernelConfig {
     }
 }
 
-/// What a kernel is given at each launch.
+/// Values that a kernel receives at each launch.
 #[derive(CubeType, CubeLaunch, Clone, Copy)]
 pub struct KernelParams {
-    /// 1 / tau where it is not learnt.
+    /// 1 / tau, or 0 if tau is learnt or nothing decays.
     pub rate: f32,
-    /// Potential before the first step, after a hard reset, and the one that it decays to.
+    /// Potential before the first step and after a hard reset, to which the potential decays.
     pub rest: f32,
     /// Potential at which a neuron spikes.
     pub threshold: f32,
@@ -56,7 +57,7 @@ pub struct KernelParams {
     pub alpha: f32,
 }
 
-/// The numbers of such neurons.
+/// Returns the launch values for a kind of neuron.
 pub fn kernel_params<R: CubeRuntime>(neuron: &Neuron) -> KernelParamsLaunch<R> {
     let rate = match neuron.charge {
         Charge::Leaky { tau, .. } => 1.0 / tau as f32,
@@ -75,7 +76,7 @@ pub fn kernel_params<R: CubeRuntime>(neuron: &Neuron) -> KernelParamsLaunch<R> {
     )
 }
 
-/// The rule for N neurons at a time.
+/// One time step of N neurons.
 #[derive(CubeType, Clone, Copy)]
 pub struct NeuronDynamics<N: Size> {
     rate: Vector<f32, N>,
@@ -89,7 +90,7 @@ pub struct NeuronDynamics<N: Size> {
 
 #[cube]
 impl<N: Size> NeuronDynamics<N> {
-    /// The rule, with the `rate` 1 / tau where it is learnt.
+    /// Creates the dynamics. `rate` is 1 / tau if it is learnt.
     pub fn new(
         rate: &ComptimeOption<Array<f32>>,
         numbers: &KernelParams,
@@ -109,7 +110,7 @@ impl<N: Size> NeuronDynamics<N> {
         }
     }
 
-    /// h from the current x and the potential v.
+    /// Returns h from the current x and the potential v.
     pub fn charge(&self, x: Vector<f32, N>, v: Vector<f32, N>) -> Vector<f32, N> {
         if comptime![!self.form.leaks] {
             v + x
@@ -120,13 +121,13 @@ impl<N: Size> NeuronDynamics<N> {
         }
     }
 
-    /// Spikes of potentials h, 0 or 1.
+    /// Returns the spikes, 0 or 1, of the potentials h.
     pub fn fire(&self, h: Vector<f32, N>) -> Vector<f32, N> {
         let fired = h.greater_equal(self.threshold);
         select_many(fired, Vector::new(1.0f32), Vector::new(0.0f32))
     }
 
-    /// v from h.
+    /// Returns v after the reset from h.
     pub fn reset(&self, h: Vector<f32, N>) -> Vector<f32, N> {
         let fired = h.greater_equal(self.threshold);
         if comptime![self.form.hard_reset] {
@@ -136,7 +137,7 @@ impl<N: Size> NeuronDynamics<N> {
         }
     }
 
-    /// The gradient of h from those of the spikes and of v.
+    /// Returns the gradient of h from those of the spikes and of v.
     pub fn potential_gradient(
         &self,
         ds: Vector<f32, N>,
@@ -160,7 +161,7 @@ impl<N: Size> NeuronDynamics<N> {
         ds * slope + dv * through
     }
 
-    /// The gradient of x from that of h.
+    /// Returns the gradient of x from that of h.
     pub fn input_gradient(&self, dh: Vector<f32, N>) -> Vector<f32, N> {
         if comptime![self.form.leaks && self.form.decay_input] {
             dh * self.rate
@@ -169,7 +170,7 @@ impl<N: Size> NeuronDynamics<N> {
         }
     }
 
-    /// The gradient of the v before from that of h.
+    /// Returns the gradient of v at the previous step from the gradient of h.
     pub fn past_gradient(&self, dh: Vector<f32, N>) -> Vector<f32, N> {
         if comptime![self.form.leaks] {
             dh - dh * self.rate
@@ -178,7 +179,8 @@ impl<N: Size> NeuronDynamics<N> {
         }
     }
 
-    /// A step's part of the gradient of 1 / tau, from the gradient of h, the current x and the potential v before.
+    /// Returns this step's part of the gradient of 1 / tau, from the gradient of h, the current x
+    /// and the potential v of the previous step.
     pub fn rate_gradient(
         &self,
         dh: Vector<f32, N>,
@@ -192,7 +194,7 @@ impl<N: Size> NeuronDynamics<N> {
         }
     }
 
-    /// The surrogate gradient at u above the threshold; see [`super::surrogate`].
+    /// Returns the surrogate gradient at u = h - threshold; see [`super::surrogate`].
     fn slope(&self, u: Vector<f32, N>) -> Vector<f32, N> {
         let a = self.alpha;
         let zero = Vector::new(0.0f32);

@@ -10,7 +10,7 @@ use super::model::{Charge, Layer, Neuron};
 
 use crate::backend::primitive::primitive;
 
-/// A layer of neurons, all alike.
+/// A layer of neurons of one kind.
 #[derive(Module, Debug)]
 pub struct Neurons<B: Backend> {
     /// PLIF's weight `[1]`: 1 / tau = sigmoid(w).
@@ -19,11 +19,11 @@ pub struct Neurons<B: Backend> {
     neuron: Neuron,
 }
 
-/// Potentials of a layer between two steps, `[1, N]`; none before the first.
+/// Potentials `[1, N]` of a layer after its last step, or `None` before the first step.
 pub type Potentials<B> = Option<Tensor<B, 2>>;
 
 impl<B: NeuronBackend> Neurons<B> {
-    /// Neurons at rest.
+    /// Creates a layer of neurons at rest. PLIF's weight starts at w = -ln(tau - 1).
     pub fn new(neuron: Neuron, device: &B::Device) -> Self {
         let w = match neuron.charge {
             Charge::Learnt { initial_tau, .. } => {
@@ -35,23 +35,24 @@ impl<B: NeuronBackend> Neurons<B> {
         Self { w, neuron }
     }
 
-    /// What the layer's neurons are like.
+    /// Returns the kind of the layer's neurons.
     pub fn neuron(&self) -> Neuron {
         self.neuron
     }
 
-    /// tau `[1]` as learnt so far; none where it is given.
+    /// Returns tau `[1]` if the layer learns it.
     pub fn learnt_tau(&self) -> Option<Tensor<B, 1>> {
         let w = self.w.as_ref()?.val();
         Some(w.neg().exp().add_scalar(1.0)) // 1 / sigmoid(w)
     }
 
-    /// The weight, for a backend's operations.
+    /// Returns PLIF's weight `[1]`, for a backend's operations.
     pub fn weight(&self) -> Option<FloatTensor<B>> {
         self.w.as_ref().map(|w| primitive(w.val()))
     }
 
-    /// Spikes, exactly 0 or 1, of neurons at rest that receive the current `x`. The first dimension is time.
+    /// Returns the spikes `[T, ...]`, exactly 0 or 1, for the current `x` `[T, ...]`. The neurons
+    /// start at rest.
     pub fn forward<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
         let shape = x.shape(); // [T, ...]
         let steps = shape[0];
@@ -60,7 +61,8 @@ impl<B: NeuronBackend> Neurons<B> {
         self.fire(x, None, false).reshape(shape) // [T, ...]
     }
 
-    /// Spikes of neurons that go on from the potentials `v`, which then are those after the last step.
+    /// Like `forward`, but starts at the potentials `v` and replaces them by those after the last
+    /// step.
     pub fn go_on<const D: usize>(&self, x: Tensor<B, D>, v: &mut Potentials<B>) -> Tensor<B, D> {
         let shape = x.shape(); // [T, ...]
         let steps = shape[0];

@@ -4,44 +4,46 @@ use std::fmt;
 
 use super::surrogate::Surrogate;
 
-/// What a layer's neurons are like; all of a layer are alike.
+/// Kind and parameters of a layer's neurons.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Neuron {
-    /// How current becomes potential.
+    /// How the current charges the membrane potential.
     pub charge: Charge,
     /// Potential at which a neuron spikes.
     pub threshold: f64,
-    /// Potential after a spike (hard reset); none: the threshold is subtracted (soft reset).
+    /// Potential after a spike (hard reset). If `None`, a spike subtracts the threshold (soft
+    /// reset).
     pub reset: Option<f64>,
     /// Whether no gradient flows through the spike into the reset.
     pub detach_reset: bool,
-    /// What stands in for the derivative of a spike.
+    /// Replaces the derivative of a spike in the backward pass.
     pub surrogate: Surrogate,
 }
 
-/// How current becomes potential.
+/// How the current charges the membrane potential.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Charge {
     /// Leaky integrate-and-fire (LIF): the potential decays to rest.
     Leaky {
-        /// Membrane time constant in steps.
+        /// Membrane time constant, in time steps.
         tau: f64,
-        /// Whether the current is divided by the time constant too.
+        /// Whether the current is divided by tau too.
         decay_input: bool,
     },
     /// Parametric LIF (PLIF): each layer learns w, with 1 / tau = sigmoid(w).
     Learnt {
-        /// The time constant that learning begins with.
+        /// Time constant at the start of training, in time steps.
         initial_tau: f64,
-        /// Whether the current is divided by the time constant too.
+        /// Whether the current is divided by tau too.
         decay_input: bool,
     },
-    /// Integrate-and-fire (IF): the potential keeps all it is given.
+    /// Integrate-and-fire (IF): the potential does not decay.
     Integrate,
 }
 
 impl Neuron {
-    /// A LIF neuron as in SpikingJelly's tutorials: tau 2, threshold 1, hard reset to 0, ATan surrogate.
+    /// A LIF neuron as in SpikingJelly's tutorials: tau 2, threshold 1, hard reset to 0,
+    /// ATan surrogate.
     pub const LIF: Self = Self {
         charge: Charge::Leaky {
             tau: 2.0,
@@ -53,12 +55,12 @@ impl Neuron {
         surrogate: Surrogate::ATAN,
     };
 
-    /// Potential before the first step, and the one that it decays to.
+    /// Returns the potential before the first step, to which the potential decays.
     pub fn rest(&self) -> f64 {
         self.reset.unwrap_or(0.0)
     }
 
-    /// The neuron's name in the field.
+    /// Returns the abbreviation of the model.
     pub fn name(&self) -> &'static str {
         match self.charge {
             Charge::Leaky { .. } => "LIF",
@@ -68,12 +70,12 @@ impl Neuron {
     }
 }
 
-/// What a layer computes.
+/// Settings of a layer's operations.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Layer {
-    /// Its neurons.
+    /// Kind of the neurons.
     pub neuron: Neuron,
-    /// Whether the potentials after the last step follow the spikes as one more row.
+    /// Whether the output has the potentials after the last step as one more row.
     pub keep_potential: bool,
 }
 

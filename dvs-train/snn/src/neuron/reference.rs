@@ -1,4 +1,4 @@
-//! Neurons, forward and backward, in plain tensor operations: what every kernel is held against.
+//! Neurons in plain tensor operations, forward and backward. Every kernel is tested against them.
 
 use burn::tensor::activation::sigmoid;
 use burn::tensor::backend::Backend;
@@ -6,7 +6,8 @@ use burn::tensor::{Bool, Tensor};
 
 use super::model::{Charge, Layer, Neuron};
 
-/// Spikes `[T, N]` of the current `x`, and the last potentials as one more row where the layer keeps them.
+/// Returns the spikes `[T, N]` for the current `x` `[T, N]`, with the last potentials as one more
+/// row if the layer keeps them.
 pub fn forward<B: Backend>(
     x: Tensor<B, 2>,
     v: Option<Tensor<B, 2>>,
@@ -29,15 +30,16 @@ pub fn forward<B: Backend>(
     Tensor::cat(rows, 0)
 }
 
-/// Gradients of x, v and w from that of what [`forward`] returned.
+/// Returns the gradients of x, v and w from `grad`, the gradient of the output of [`forward`].
 ///
 /// ```text
 /// dh[t]   = ds[t] slope(h[t]) + dv[t] dv[t]/dh[t]
-/// dv/dh   = 1 - s                           hard reset    1                       soft reset
-///         + (reset - h) slope(h)            hard          - threshold slope(h)    soft, unless detached
-/// dx[t]   = dh[t] r                         with r = 1/tau where the input decays, else 1
+/// dv/dh   = 1 - s + (reset - h) slope(h)    hard reset, without the slope if it is detached
+///         = 1 - threshold slope(h)          soft reset, without the slope if it is detached
+/// dx[t]   = dh[t] r                         with r = 1/tau if the input decays, else 1
 /// dv[t-1] = dh[t] (1 - r)                   with r = 1/tau, 0 for IF
-/// dw      = r (1 - r) sum dh[t] (x[t] - (v[t-1] - rest))          without x[t] where the input does not decay
+/// dw      = r (1 - r) sum dh[t] (x[t] - (v[t-1] - rest))
+///                                           without x[t] if the input does not decay
 /// ```
 pub fn backward<B: Backend>(
     grad: Tensor<B, 2>,
@@ -97,11 +99,11 @@ pub fn backward<B: Backend>(
     (Tensor::cat(dx, 0), given_v.then_some(dv), dw)
 }
 
-/// Potential before the reset.
+/// Returns the potential before the reset.
 ///
 /// ```text
-/// LIF, PLIF  h[t] = v[t-1] + (x[t] - (v[t-1] - rest)) / tau        where the input decays
-///            h[t] = v[t-1] - (v[t-1] - rest) / tau + x[t]          where it does not
+/// LIF, PLIF  h[t] = v[t-1] + (x[t] - (v[t-1] - rest)) / tau        if the input decays
+///            h[t] = v[t-1] - (v[t-1] - rest) / tau + x[t]          if it does not
 /// IF         h[t] = v[t-1] + x[t]
 /// ```
 fn charge<B: Backend>(
@@ -135,7 +137,7 @@ fn fire<B: Backend>(h: &Tensor<B, 2>, neuron: &Neuron) -> Tensor<B, 2, Bool> {
     h.clone().greater_equal_elem(neuron.threshold)
 }
 
-/// Potential after the reset.
+/// Returns the potential after the reset.
 ///
 /// ```text
 /// hard  v[t] = h[t] (1 - s[t]) + reset s[t]
@@ -148,7 +150,7 @@ fn reset<B: Backend>(h: Tensor<B, 2>, s: Tensor<B, 2, Bool>, neuron: &Neuron) ->
     }
 }
 
-/// dv/dh, see [`backward`].
+/// Returns dv/dh; see [`backward`].
 fn reset_slope<B: Backend>(h: Tensor<B, 2>, slope: Tensor<B, 2>, neuron: &Neuron) -> Tensor<B, 2> {
     let kept = match neuron.reset {
         Some(_) => fire(&h, neuron).bool_not().float(),
@@ -161,7 +163,7 @@ fn reset_slope<B: Backend>(h: Tensor<B, 2>, slope: Tensor<B, 2>, neuron: &Neuron
     }
 }
 
-/// 1 / tau, 0 where nothing decays. `[1, 1]`
+/// Returns 1 / tau, `[1, 1]`, or 0 if nothing decays.
 fn inverse_tau<B: Backend>(
     like: &Tensor<B, 2>,
     rate: &Option<Tensor<B, 2>>,
@@ -175,7 +177,7 @@ fn inverse_tau<B: Backend>(
     }
 }
 
-/// 1 / tau of PLIF's weight. `[1, 1]`
+/// Returns 1 / tau = sigmoid(w) of PLIF's weight, `[1, 1]`.
 fn rate<B: Backend>(w: Tensor<B, 1>) -> Tensor<B, 2> {
     sigmoid(w).reshape([1, 1])
 }
@@ -184,7 +186,7 @@ fn at_rest<B: Backend>(x: &Tensor<B, 2>, neuron: &Neuron) -> Tensor<B, 2> {
     Tensor::full([1, x.dims()[1]], neuron.rest(), &x.device())
 }
 
-/// The rows `[1, N]` of a tensor `[T, N]`.
+/// Returns the rows `[1, N]` of a tensor `[T, N]`.
 fn steps<B: Backend>(
     x: &Tensor<B, 2>,
 ) -> impl DoubleEndedIterator<Item = Tensor<B, 2>> + ExactSizeIterator {

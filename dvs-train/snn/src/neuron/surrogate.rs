@@ -1,6 +1,7 @@
-//! Surrogate gradients: what stands in for the derivative of a spike by the potential, which is zero or infinite.
+//! Surrogate gradients, which replace the derivative of a spike with respect to the potential. That
+//! derivative is zero or infinite.
 //!
-//! They are SpikingJelly's, of the same names. With u the potential above the threshold:
+//! Names and formulas are SpikingJelly's, with u = h - threshold:
 //!
 //! ```text
 //! atan                 alpha / 2 / (1 + (pi / 2 alpha u)^2)
@@ -10,7 +11,7 @@
 //! soft-sign            1 / (2 alpha (1 / alpha + |u|)^2)
 //! super-spike          alpha / (1 + |u|)^2
 //! erf                  alpha / sqrt(pi) exp(-(alpha u)^2)
-//! rect                 alpha where |u| < 1 / (2 alpha), else 0
+//! rect                 alpha if |u| < 1 / (2 alpha), else 0
 //! ```
 
 use std::f64::consts::{FRAC_PI_2, PI};
@@ -26,9 +27,9 @@ use crate::backend::cpu::{exp, map};
 /// A surrogate gradient.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Surrogate {
-    /// Its form.
+    /// Form of the curve.
     pub shape: SurrogateShape,
-    /// Its steepness.
+    /// Steepness.
     pub alpha: f64,
 }
 
@@ -43,20 +44,20 @@ pub enum SurrogateShape {
     Sigmoid,
     /// A triangle.
     PiecewiseQuadratic,
-    /// Falls exponentially on both sides.
+    /// Falls exponentially on both sides of the threshold.
     PiecewiseExp,
     /// The derivative of a soft sign.
     SoftSign,
-    /// As SuperSpike (Zenke and Ganguli, 2018).
+    /// The surrogate gradient of SuperSpike (Zenke and Ganguli, 2018).
     SuperSpike,
-    /// A Gauss curve.
+    /// A Gaussian curve.
     Erf,
     /// A rectangle.
     Rect,
 }
 
 impl SurrogateShape {
-    /// All of them.
+    /// All forms.
     pub const ALL: [Self; 8] = [
         Self::ATan,
         Self::Sigmoid,
@@ -68,7 +69,7 @@ impl SurrogateShape {
         Self::Rect,
     ];
 
-    /// Its name, as in configuration files.
+    /// Returns the name used in configuration files.
     pub fn name(self) -> &'static str {
         match self {
             Self::ATan => "atan",
@@ -82,7 +83,7 @@ impl SurrogateShape {
         }
     }
 
-    /// SpikingJelly's alpha where none is given.
+    /// Returns SpikingJelly's default alpha.
     pub fn default_alpha(self) -> f64 {
         match self {
             Self::Sigmoid => 4.0,
@@ -105,7 +106,7 @@ impl Surrogate {
         alpha: 2.0,
     };
 
-    /// Slope at `u` above the threshold.
+    /// Returns the surrogate gradient at `u`, the potential minus the threshold.
     pub fn slope<B: Backend>(&self, u: Tensor<B, 2>) -> Tensor<B, 2> {
         let a = self.alpha;
         match self.shape {
@@ -137,7 +138,7 @@ impl Surrogate {
         }
     }
 
-    /// Slope at potentials `h`, for kernels.
+    /// Writes the surrogate gradient at potentials `h` to `slope`, for kernels.
     #[inline(always)]
     pub fn slope_at(&self, h: &[f32], threshold: f32, slope: &mut [f32]) {
         let a = self.alpha as f32;

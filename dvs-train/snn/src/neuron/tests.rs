@@ -15,7 +15,8 @@ type B = Autodiff<Flex>;
 
 const TUTORIAL: Neuron = Neuron::LIF;
 
-/// Two forms of everything, and each surrogate gradient at least once.
+/// All combinations of charge, reset and detached reset. Each surrogate gradient occurs at least
+/// once.
 fn all_kinds() -> Vec<Neuron> {
     let mut all = Vec::new();
     let charges = [
@@ -60,7 +61,7 @@ fn all_kinds() -> Vec<Neuron> {
     all
 }
 
-/// What came out, and the gradients of x and w.
+/// Returns the spikes and the gradients of x and w.
 fn run<B: AutodiffBackend + NeuronBackend>(
     layer: &Neurons<B>,
     x: Tensor<B, 2>,
@@ -160,7 +161,8 @@ fn are_spikingjellys<K: NeuronBackend>(device: &K::Device) {
         let expected = npz.values(&format!("{key}|spikes"));
         let expected_x = npz.values(&format!("{key}|grad_x"));
         assert_eq!(spikes, expected, "{key}");
-        // Both sum some T products of size 1 in single precision, in another order: some T rounding steps.
+        // Both sum about T products of size 1 in single precision, in different orders: about T
+        // rounding steps.
         let off = distance(&grad_x, &expected_x);
         assert!(off < 16.0 * f32::EPSILON, "{key}: {off:e}");
 
@@ -199,7 +201,7 @@ fn the_kernel_on_vulkan_is_the_reference() {
     let Some(device) = vulkan() else { return };
     for (at, neuron) in all_kinds().into_iter().enumerate() {
         is_the_reference::<Vulkan>(neuron, [3, 1000], &device);
-        // Each size is a kernel of its own, and takes a processor long to compile.
+        // Each size needs another kernel, which is slow to compile on a CPU.
         let shape = [[1, 7], [16, 8], [40, 12], [32, 5]][at % 4];
         is_the_reference::<Vulkan>(neuron, shape, &device);
     }
@@ -242,7 +244,7 @@ fn is_the_reference<K: NeuronBackend>(neuron: Neuron, [steps, n]: [usize; 2], de
         let close = |a: &[f32], b: &[f32], what| {
             let largest = b.iter().fold(1.0_f32, |max, x| max.max(x.abs()));
             let off = distance(a, b) / largest;
-            // Some T rounding steps, and exp's last two bits.
+            // About T rounding steps, and the last two bits of exp.
             assert!(
                 off < 1e-6 * (steps as f32 + 4.0),
                 "{name}: {what} off by {off:e}"
@@ -269,7 +271,7 @@ fn the_gradient_is_what_autodiff_derives_from_the_equations() {
         let grad = wave::<B, 2>([9, 50], 0.11, &device);
         let (spikes, grad_x, grad_w) = run(&layer, x.clone(), grad.clone());
 
-        // Step by step, with a spike whose value is exact and whose derivative is the surrogate's.
+        // Step by step, with a spike that has the exact value and the surrogate gradient.
         let x = x.require_grad();
         let rest = neuron.rest();
         let mut v = Tensor::<B, 2>::full([1, 50], rest, &device);

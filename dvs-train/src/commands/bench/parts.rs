@@ -1,4 +1,5 @@
-//! The parts of a step, each timed alone, and what the device could do at best: copy values and multiply matrices.
+//! Times the parts of a step separately, and the device's peak speed: copying values and
+//! multiplying matrices.
 
 use std::time::Instant;
 
@@ -16,29 +17,29 @@ use serde_json::{Value, json};
 use crate::cli::BenchArgs;
 use crate::nn::network::{BLOCKS, NetworkConfig, SnnBackend};
 
-/// How long a part is repeated, in seconds; it is at least twice.
+/// How long a part is repeated, in seconds; it runs at least twice and at most 100 times.
 const LONG_ENOUGH: f64 = 0.2;
-/// Share of the inputs of a convolution that are not zero: of the first one's frames, and of the others' spikes.
+/// Share of a convolution's inputs that are not zero, for frames and for spikes.
 const DENSITY: f64 = 0.1;
 
 /// A part of a step.
 pub struct Part {
     name: String,
     seconds: f64,
-    /// Bytes that it must move at least.
+    /// Minimum number of bytes moved.
     bytes: Option<usize>,
-    /// Additions and multiplications of the plain algorithm.
+    /// Additions and multiplications of the direct algorithm.
     operations: Option<usize>,
 }
 
-/// All parts; the first two are copying and multiplying matrices.
+/// All parts; the first two are the copy and the matrix product.
 pub struct Parts(Vec<Part>);
 
-/// Times every part of a training step of the network of `config` with the sizes of `args`, in the type that it computes
-/// in.
+/// Times every part of a training step of the network of `config`, with the sizes of `args`, in the
+/// network's data type.
 ///
 /// # Errors
-/// Where the device fails.
+/// Returns an error if the device fails.
 pub fn time<B: SnnBackend>(
     args: &BenchArgs,
     config: &NetworkConfig,
@@ -81,7 +82,8 @@ pub fn time<B: SnnBackend>(
 }
 
 fn matmul<B: SnnBackend>(made: &Maker<'_, B>) -> Result<Part> {
-    // As large as the device makes sense of: a processor would take minutes for what fills a GPU.
+    // The size grows until a product takes long: a CPU would take minutes for a size that fills a
+    // GPU.
     let mut part = None;
     for size in [1024, 4096, 8192] {
         let [a, b] = [(); 2].map(|()| made.random::<2>([size, size]));
@@ -100,7 +102,7 @@ fn matmul<B: SnnBackend>(made: &Maker<'_, B>) -> Result<Part> {
     part.context("no size was tried")
 }
 
-/// Neurons alone, of the size of the largest layer.
+/// Times the neurons alone, for the largest layer.
 fn layer<B: SnnBackend>(
     made: &Maker<'_, B>,
     neurons: &Neurons<B>,
@@ -163,7 +165,7 @@ fn convolution<B: SnnBackend>(
         part("forward", forward),
         part("gradient of weights", by_weight),
     ];
-    // Nothing asks for the gradient of the frames.
+    // The gradient of the frames is not needed.
     if number > 1 {
         let by_input = seconds::<B>(made.device, || {
             drop(B::input_gradient(grad.clone(), x.clone(), w.clone()));
@@ -173,8 +175,9 @@ fn convolution<B: SnnBackend>(
     Ok(parts)
 }
 
-/// Batch norm, neurons and pooling. Forward, the convolution's output is read for its moments and once more; backward,
-/// it and the gradient of the pooled spikes are read for the sums and once more.
+/// Times batch norm, neurons and pooling. The forward pass reads the convolution's output twice,
+/// first for its moments. The backward pass reads it and the gradient of the pooled spikes twice,
+/// first for the sums.
 fn fused<B: SnnBackend>(
     made: &Maker<'_, B>,
     number: usize,
@@ -216,7 +219,7 @@ fn fused<B: SnnBackend>(
     ])
 }
 
-/// Makes tensors of the type that a network computes in.
+/// Makes tensors of the network's data type.
 struct Maker<'a, B: Backend> {
     half: Option<FloatDType>,
     device: &'a B::Device,
@@ -235,13 +238,13 @@ impl<B: Backend> Maker<'_, B> {
         }
     }
 
-    /// Bytes of a value.
+    /// Bytes per value.
     fn bytes(&self) -> usize {
         if self.half.is_some() { 2 } else { 4 }
     }
 }
 
-/// Mean time of `work` on the device, which works on while more of it is handed over.
+/// Mean time of `work`, which is queued on the device without waiting in between.
 fn seconds<B: Backend>(device: &B::Device, mut work: impl FnMut()) -> Result<f64> {
     let mut timed = |rounds: u32| -> Result<f64> {
         let start = Instant::now();
@@ -251,14 +254,14 @@ fn seconds<B: Backend>(device: &B::Device, mut work: impl FnMut()) -> Result<f64
         B::sync(device).context("the device failed while it computed")?;
         Ok(start.elapsed().as_secs_f64() / f64::from(rounds))
     };
-    // Kernels are compiled, and the fastest of several found, when they are first used.
+    // The first calls compile kernels and choose the fastest.
     timed(2)?;
     let once = timed(1)?;
     timed((LONG_ENOUGH / once.max(1e-6)).clamp(2.0, 100.0) as u32)
 }
 
 impl Parts {
-    /// A table for people.
+    /// A table for the terminal.
     pub fn in_words(&self) -> String {
         let mut text = format!(
             "{:<28}{:>10}{:>9}{:>9}{:>10}{:>11}\n",
@@ -280,7 +283,7 @@ impl Parts {
         text
     }
 
-    /// An object for each part.
+    /// One object per part.
     pub fn in_json(&self) -> Value {
         let part = |part: &Part| {
             let (bytes, operations) = (part.gigabytes(), part.teraflops());

@@ -9,7 +9,7 @@ use dvs_shared::labels::CLASSES;
 use super::*;
 use crate::nn::network::Network;
 
-/// What SpikingJelly's example saved, and the rates of its network.
+/// Imports a checkpoint of SpikingJelly's example and compares the firing rates.
 #[test]
 fn the_peers_example_has_the_peers_rates() {
     let file = concat!(

@@ -1,4 +1,4 @@
-//! The frames that a prediction is made of: those of one sample of any input.
+//! Reads the frames of one sample from any kind of input.
 
 use std::sync::atomic::AtomicU64;
 
@@ -12,40 +12,40 @@ use dvs_shared::{CacheFile, ChunkCodec, Frames, Set, SplitMode};
 
 use crate::cli::PredictArgs;
 
-/// How a network takes samples.
+/// The samples that a network expects.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape<'a> {
-    /// T and the way to divide.
+    /// T, and how samples are split into frames.
     pub split: SplitMode,
     /// Size of the frames.
     pub sensor: SensorSize,
     /// Whether events whose valid bit is clear count.
     pub keep_invalid: bool,
-    /// Names of the classes.
+    /// Class names, indexed by label.
     pub label_names: &'a [String],
 }
 
-/// One sample's frames.
+/// A sample and its frames.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Input {
-    /// Its name, with the label if it has one.
+    /// Name, with the label if there is one.
     pub name: String,
-    /// Its label, if it has one.
     pub label: Option<u8>,
-    /// Its window in microseconds.
+    /// Start and end in microseconds.
     pub window: (i64, i64),
-    /// Events in its frames.
+    /// Number of events in the frames.
     pub events: u64,
     /// Counts `[T, 2, H, W]`.
     pub counts: Vec<f32>,
-    /// How its recording was read, and what decided that.
+    /// How the recording was read, and what decided that.
     pub recognised: Option<String>,
 }
 
-/// Reads the sample that `args` mean.
+/// Reads the sample that `args` choose.
 ///
 /// # Errors
-/// If it is not there, is not the only one that is meant, cannot be read, or does not go with the network.
+/// Returns an error if the sample is missing, ambiguous or unreadable, or does not match the
+/// network.
 pub fn read(
     args: &PredictArgs,
     shape: Shape<'_>,
@@ -177,7 +177,7 @@ impl Shape<'_> {
         })
     }
 
-    /// A sample of which nothing is known yet but its name and window.
+    /// A sample without its frames.
     fn input(listed: &Listed, window: (i64, i64)) -> Input {
         Input {
             name: listed.full_name(),
@@ -189,7 +189,8 @@ impl Shape<'_> {
         }
     }
 
-    /// Frames of another size would be cut off, or stand in a corner of those that the network knows.
+    /// Checks the frame size. Larger frames would be cut off, and smaller ones would fill only a
+    /// corner.
     fn check_size(&self, found: SensorSize, listed: &Listed) -> Result<()> {
         ensure!(
             found == self.sensor,

@@ -1,53 +1,53 @@
-//! What a network costs a sample: operations, energy, memory.
+//! The cost of a network per sample: operations, energy, memory.
 
 use serde::{Deserialize, Serialize};
 
 use super::synapses::Synapses;
 
-/// Bytes of a number in single precision.
+/// Bytes of a single-precision number.
 const BYTES: usize = 4;
 
-/// Energy of an operation in pJ. As the literature on spiking networks has it: 32-bit floating point in 45 nm CMOS, 3.7 pJ
-/// for a multiplication and 0.9 pJ for an addition (M. Horowitz, Computing's energy problem (and what we can do about
-/// it), ISSCC 2014, doi:10.1109/ISSCC.2014.6757323).
+/// Energy per operation in pJ. The literature on spiking networks takes 32-bit floating point in 45
+/// nm CMOS: 3.7 pJ for a multiplication and 0.9 pJ for an addition (M. Horowitz, Computing's energy
+/// problem (and what we can do about it), ISSCC 2014, doi:10.1109/ISSCC.2014.6757323).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Energy {
-    /// A multiply-accumulate.
+    /// Energy of a multiply-accumulate.
     pub mac_pj: f64,
-    /// An accumulate.
+    /// Energy of an accumulate.
     pub ac_pj: f64,
 }
 
 impl Energy {
-    /// Microjoules of so many operations.
+    /// The energy of these operations, in microjoules.
     pub fn microjoules(self, macs: f64, acs: f64) -> f64 {
         (macs * self.mac_pj + acs * self.ac_pj) * 1e-6
     }
 }
 
-/// What one layer costs, a mean over samples.
+/// The cost of one layer, as a mean over samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LayerCost {
-    /// Its short name.
+    /// Short name of the layer.
     pub layer: String,
-    /// Share of its inputs that are not zero.
+    /// Share of the inputs that are not zero.
     pub active_inputs: f64,
-    /// Spikes of a neuron in a step.
+    /// Spikes per neuron and time step.
     pub firing_rate: f64,
-    /// Its neurons.
     pub neurons: usize,
-    /// Weights that are learnt.
+    /// Trainable parameters.
     pub parameters: usize,
-    /// Multiply-accumulates of a sample.
+    /// Multiply-accumulates per sample.
     pub macs: f64,
-    /// Accumulates of a sample.
+    /// Accumulates per sample.
     pub acs: f64,
-    /// Multiply-accumulates of the dense network for one frame.
+    /// Multiply-accumulates of the dense network per frame.
     pub dense_macs_per_frame: u64,
 }
 
 impl LayerCost {
-    /// Of what `synapses` did in samples of `steps`. The `first` layer's inputs are counts, those of all others spikes.
+    /// Computes the cost from the `synapses` of samples with `steps` time steps. The `first`
+    /// layer's inputs are counts, those of all others are spikes.
     pub fn new(
         layer: &str,
         first: bool,
@@ -72,46 +72,45 @@ impl LayerCost {
     }
 }
 
-/// The mean of `count` over samples of `steps`.
+/// The mean of `count` over samples of `steps` time steps.
 pub fn per_sample(count: u64, synapses: &Synapses, steps: usize) -> f64 {
     count as f64 * steps as f64 / synapses.seen.max(1) as f64
 }
 
-/// What a network costs, a mean over samples.
+/// The cost of a network, as a mean over samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
-    /// Steps of a sample.
+    /// Time steps per sample.
     pub steps: usize,
-    /// Layer by layer.
     pub layers: Vec<LayerCost>,
-    /// Multiply-accumulates of a sample: the first layer's, whose inputs are counts.
+    /// Multiply-accumulates per sample, all in the first layer, whose inputs are counts.
     pub macs: f64,
-    /// Accumulates of a sample: all others', whose inputs are spikes.
+    /// Accumulates per sample, in all other layers, whose inputs are spikes.
     pub acs: f64,
-    /// Accumulates that would take the place of `macs` if every event came as a spike of its own.
+    /// Accumulates that would replace `macs` if every event were a separate spike.
     pub event_acs: f64,
-    /// Multiply-accumulates of the dense network for one frame; for a sample of all steps, times these.
+    /// Multiply-accumulates of the dense network per frame; a sample takes `steps` times as many.
     pub dense_macs_per_frame: u64,
-    /// Energy of an operation.
+    /// Energy per operation.
     pub energy: Energy,
-    /// Energy of a sample, in microjoules.
+    /// Energy per sample, in microjoules.
     pub energy_uj: f64,
-    /// Energy of the dense network for all frames of a sample.
+    /// Energy of the dense network for all frames of a sample, in microjoules.
     pub dense_energy_uj: f64,
-    /// Neurons; each is updated once a step.
+    /// Neurons; each is updated once per time step.
     pub neurons: usize,
-    /// Weights that are learnt.
+    /// Trainable parameters.
     pub parameters: usize,
-    /// Bytes of these.
     pub parameter_bytes: usize,
-    /// Bytes of batch norm's running statistics.
+    /// Bytes of the running statistics of batch norm.
     pub statistics_bytes: usize,
-    /// Bytes of the potentials of all neurons, which one sample needs that is worked through step by step.
+    /// Bytes of the membrane potentials of all neurons, which single-step mode needs for one
+    /// sample.
     pub potential_bytes: usize,
 }
 
 impl Cost {
-    /// The sum over `layers`; `statistics` are the numbers that batch norm keeps.
+    /// Sums up `layers`; `statistics` is the number of values that batch norm keeps.
     pub fn new(
         steps: usize,
         layers: Vec<LayerCost>,

@@ -1,12 +1,14 @@
-//! How often the synapses of each layer work: every input that is not zero, times the synapses that it has.
+//! Counts synaptic operations per layer: every nonzero input times the number of its synapses.
 //!
-//! A spike of the input makes each synapse it reaches add its weight once: an accumulate (AC). The frames' counts are no
-//! spikes: a cell with events makes each of its synapses multiply the weight by the count and add it, a
-//! multiply-accumulate (MAC), however many events it holds; cells without events cost nothing. Hardware that takes events
-//! one by one as spikes would do an AC for each event instead; that number is counted too.
+//! A spike makes each synapse that it reaches add its weight once: an accumulate (AC). The first
+//! layer's inputs are counts: a cell with events makes each of its synapses multiply the weight by
+//! the count and add it, a multiply-accumulate (MAC), however many events it holds. Cells without
+//! events cost nothing. Hardware that takes single events as spikes would need an AC per event
+//! instead; that number is counted too.
 //!
-//! A cell at the border of a convolution's input reaches fewer outputs than one inside, and counts so, as in SpikingJelly's
-//! `SynOpCounter`. The dense network multiplies every input, be it zero or padding, as its `MACCounter` counts.
+//! A cell at the border of a convolution's input reaches fewer outputs than an inner cell, and is
+//! counted so, as in SpikingJelly's `SynOpCounter`. The dense network multiplies every input, even
+//! zeros and padding, as in SpikingJelly's `MACCounter`.
 
 use anyhow::{Context, Result, ensure};
 use burn::tensor::Tensor;
@@ -15,7 +17,7 @@ use burn::tensor::backend::Backend;
 use crate::nn::network::{LAYERS, Network, SnnBackend};
 use crate::nn::spike_stats::Observer;
 
-/// Adds up the inputs of every layer.
+/// Sums up the inputs of every layer.
 #[derive(Debug)]
 pub struct InputCounter<B: Backend> {
     layers: Vec<Counted<B>>,
@@ -25,26 +27,26 @@ pub struct InputCounter<B: Backend> {
 struct Counted<B: Backend> {
     /// Sum of each input, `[N]`; exact up to 2^24.
     sum: Tensor<B, 1>,
-    /// How often each was not zero, `[N]`, where that is another number.
+    /// How often each input was not zero, `[N]`; `None` if `sum` is the same.
     active: Option<Tensor<B, 1>>,
     /// Samples times steps.
     seen: usize,
 }
 
-/// What the synapses of a layer did, over all samples and steps that were seen.
+/// Synaptic operations of a layer, over all samples and time steps counted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Synapses {
-    /// Inputs of one step.
+    /// Inputs per time step.
     pub inputs: usize,
     /// Samples times steps.
     pub seen: usize,
     /// Inputs that were not zero.
     pub active: u64,
-    /// Synapses that these reached.
+    /// Synapses that the nonzero inputs reached.
     pub operations: u64,
-    /// The same, each as often as the input's number says: for counts of events, every event by itself.
+    /// The same, with each input weighted by its value: for event counts, once per event.
     pub by_events: u64,
-    /// Multiply-accumulates of the dense network in one step.
+    /// Multiply-accumulates of the dense network per time step.
     pub dense: u64,
 }
 
@@ -56,7 +58,7 @@ enum Shape {
         channels: [usize; 2],
         size: [usize; 2],
     },
-    /// Every input with every output.
+    /// Every input reaches every output.
     Linear { features: [usize; 2] },
 }
 
@@ -73,14 +75,14 @@ impl Shape {
         }
     }
 
-    /// Synapses of the input at `place`.
+    /// Number of synapses of the input at `place`.
     fn reach(self, place: usize) -> u64 {
         match self {
             Self::Convolution {
                 channels: [_, outputs],
                 size: [height, width],
             } => {
-                // Outputs at most one away, and none beyond the border.
+                // Outputs at most one cell away, within the border.
                 let near = |at: usize, length: usize| {
                     1 + usize::from(at > 0) + usize::from(at + 1 < length)
                 };
@@ -106,7 +108,7 @@ impl Shape {
     }
 }
 
-/// The synapses of each of [`LAYERS`], on frames of `size`.
+/// The synapses of each of [`LAYERS`], for frames of `size`.
 fn shapes<B: SnnBackend>(network: &Network<B>, size: [usize; 2]) -> Vec<Shape> {
     let convolutions = network.blocks.iter().enumerate().map(|(block, layer)| {
         let [outputs, inputs, ..] = layer.conv.weight.dims();
@@ -122,15 +124,14 @@ fn shapes<B: SnnBackend>(network: &Network<B>, size: [usize; 2]) -> Vec<Shape> {
 }
 
 impl<B: SnnBackend> InputCounter<B> {
-    /// Nothing counted.
     pub fn new() -> Self {
         Self { layers: Vec::new() }
     }
 
-    /// Fetches the counts: what the synapses of each of [`LAYERS`] of `network` did, on frames of `size`.
+    /// Fetches the counts of each of [`LAYERS`] of `network` from the device, for frames of `size`.
     ///
     /// # Errors
-    /// Where the device failed.
+    /// Returns an error if a layer was not counted, or the device failed.
     pub fn finish(self, network: &Network<B>, size: [usize; 2]) -> Result<Vec<Synapses>> {
         let shapes = shapes(network, size);
         ensure!(
@@ -180,7 +181,7 @@ impl<B: Backend> Observer<B> for InputCounter<B> {
         let seen = shape[0];
         let n = shape.num_elements() / seen.max(1);
         let inputs = inputs.clone().reshape([seen, n]);
-        // Spikes are 0 or 1: their sum says how many were not 0.
+        // Spikes are 0 or 1, so their sum is the number of nonzero inputs.
         let active = (layer == 0).then(|| {
             let active = inputs.clone().not_equal_elem(0.0).float();
             active.sum_dim(0).reshape([n])
@@ -192,7 +193,7 @@ impl<B: Backend> Observer<B> for InputCounter<B> {
                 counted.active = counted.active.take().zip(active).map(|(a, b)| a + b);
                 counted.seen += seen;
             }
-            // Layers report from the input on, so a new one is the next.
+            // Layers report in order, so a new one is the next.
             None => self.layers.push(Counted { sum, active, seen }),
         }
     }
@@ -208,7 +209,8 @@ mod tests {
     use crate::nn::network::StepMode;
     use burn_snn::neuron::Neuron;
 
-    /// SpikingJelly's `SynOpCounter` runs a convolution with weights of 1 over the spikes and adds up what comes out.
+    /// SpikingJelly's `SynOpCounter` runs a convolution with weights of 1 over the spikes and sums
+    /// its output.
     #[test]
     fn operations_are_outputs_of_a_layer_of_ones() {
         let device = Default::default();

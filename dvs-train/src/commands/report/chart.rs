@@ -1,4 +1,4 @@
-//! Curves as SVG that stands in the page.
+//! Curves as inline SVG.
 
 use std::fmt::Write;
 
@@ -6,21 +6,21 @@ use maud::{Markup, html};
 
 use crate::run_dir::plots::panels::{Line, Panel, tick};
 
-/// The drawing's units, which are pixels where the page has room.
+/// Size in the drawing's units, which are pixels if the page is wide enough.
 const WIDTH: f64 = 440.0;
 const HEIGHT: f64 = 250.0;
-/// Around the curves.
+/// Margins around the curves.
 const LEFT: f64 = 52.0;
 const RIGHT: f64 = 12.0;
 const TOP: f64 = 10.0;
 const BELOW: f64 = 40.0;
-/// Points of a line up to which each is marked, and most that are drawn.
+/// Maximum points of a line for which each is marked, and maximum points drawn.
 const MARKED: usize = 40;
 const MOST: usize = 500;
-/// Lines are told apart by more than their colour.
+/// Lines differ in their dashes too, for readers who cannot distinguish the colours.
 const DASHES: [&str; 4] = ["none", "7 3", "2 3", "9 3 2 3"];
 
-/// A figure of the panel's curves with their names and last values.
+/// Draws the panel's curves, with their names and last values.
 pub fn chart(panel: &Panel) -> Markup {
     let (first, last) = panel.epochs();
     let x = |epoch: f64| LEFT + (WIDTH - LEFT - RIGHT) * (epoch - first) / (last - first);
@@ -78,7 +78,7 @@ fn dash(at: usize) -> &'static str {
     DASHES[at % DASHES.len()]
 }
 
-/// What the curves show, for those who cannot see them.
+/// A text alternative to the curves.
 fn in_words(panel: &Panel) -> String {
     let lines = panel.lines.iter().filter_map(|line| {
         let ((first, from), (last, to)) = (line.points.first()?, line.points.last()?);
@@ -92,7 +92,7 @@ fn in_words(panel: &Panel) -> String {
     format!("{} by epoch: {}", panel.title, lines.join("; "))
 }
 
-/// The line's way, of as many of its points as can be told apart.
+/// The SVG path of a line, thinned to about MOST points.
 fn path(line: &Line, x: impl Fn(f64) -> f64, y: impl Fn(f64) -> f64) -> String {
     let every = line.points.len().div_ceil(MOST).max(1);
     let mut path = String::new();
@@ -107,12 +107,12 @@ fn path(line: &Line, x: impl Fn(f64) -> f64, y: impl Fn(f64) -> f64) -> String {
     path
 }
 
-/// A tenth of a pixel is enough.
+/// Rounds to a tenth of a pixel.
 fn round(place: f64) -> f64 {
     (10.0 * place).round() / 10.0
 }
 
-/// A value in a few digits.
+/// Formats a value in a few digits.
 pub fn digits(value: f64) -> String {
     if value != 0.0 && value.abs() < 0.001 {
         return format!("{value:.2e}");
@@ -121,18 +121,18 @@ pub fn digits(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// Round numbers from `first` to `last`, about as many as `wanted`.
+/// Round numbers from `first` to `last`, about `wanted` of them.
 fn ticks(first: f64, last: f64, wanted: usize) -> impl Iterator<Item = f64> {
     let least = (last - first).max(f64::MIN_POSITIVE) / wanted.max(1) as f64;
     let power = 10.0_f64.powf(least.log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0].map(|times| times * power);
-    // What is round but for the last bits is round.
+    // The tolerance allows for rounding errors.
     let step = step.into_iter().find(|&step| step >= least * (1.0 - 1e-9));
     let step = step.unwrap_or(10.0 * power);
     let from = (first / step - 1e-9).ceil() as i64;
     let to = (last / step + 1e-9).floor() as i64;
     (from..=to).map(move |at| {
-        // As a person would write it: 3 x 0.1 is 0.3.
+        // Parsing the printed digits removes rounding errors: 3 x 0.1 is 0.3.
         let digits = (-step.log10().floor()).max(0.0) as usize;
         let text = format!("{:.digits$}", at as f64 * step);
         text.parse().unwrap_or(at as f64 * step)

@@ -1,5 +1,5 @@
-//! The page. Whatever comes from files is escaped by maud where it is put in; pictures are in it, and a policy of its own
-//! keeps it from asking anybody for anything.
+//! The HTML page. maud escapes all text that comes from files. Pictures are inlined, and a content
+//! security policy blocks all requests.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -14,7 +14,7 @@ use crate::train::summary::Summary;
 const STYLE: &str = include_str!("style.css");
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 
-/// The page of a run; `samples` are pictures of some, or why there are none.
+/// The page of a run; `samples` are pictures, or the reason why there are none.
 pub fn page(run: &RunFiles, samples: Result<&Pictures, &anyhow::Error>) -> Markup {
     html! {
         (DOCTYPE)
@@ -55,7 +55,7 @@ pub fn page(run: &RunFiles, samples: Result<&Pictures, &anyhow::Error>) -> Marku
     }
 }
 
-/// What the run came to, in a sentence.
+/// The result of the run in a sentence.
 fn verdict(run: &RunFiles) -> Markup {
     let done = run.column("epoch").len();
     html! {
@@ -82,7 +82,7 @@ fn chosen(summary: &Summary) -> Markup {
     }
 }
 
-/// A tile: what, how much, and what of it.
+/// A tile: name, value and note.
 type Tile = (&'static str, String, String);
 
 fn tiles(run: &RunFiles) -> Markup {
@@ -192,7 +192,7 @@ fn shown(samples: Result<&Pictures, &anyhow::Error>) -> Markup {
     }
 }
 
-/// The middle one of the numbers that are there.
+/// The (upper) median of the numbers that are present.
 fn median(numbers: &[Option<f64>]) -> Option<f64> {
     let mut there: Vec<f64> = numbers.iter().flatten().copied().collect();
     there.sort_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! What a run's folder says of the run.
+//! Reads the files of a run folder.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -14,29 +14,28 @@ use crate::run_dir::epoch_log::{Columns, parse_columns};
 use crate::run_dir::run_folder::{METRICS, PROFILE, SETTINGS, SUMMARY};
 use crate::train::summary::Summary;
 
-/// Bytes of the largest file that is read: a row of every epoch that may be asked for fits.
+/// Maximum bytes of a file; rows for the maximum number of epochs fit.
 const MAX_BYTES: u64 = 1 << 30;
 
-/// A run as its folder has it.
+/// The contents of a run folder.
 #[derive(Debug)]
 pub struct RunFiles {
     /// The folder's name.
     pub name: String,
-    /// What the run was asked to be.
     pub settings: Settings,
-    /// Its epochs.
+    /// Metrics of each epoch.
     pub columns: Columns,
-    /// What it came to, once it has ended.
+    /// The summary, once the run has ended.
     pub summary: Option<Summary>,
-    /// What its best network costs, where that was asked.
+    /// Cost of the best network, if it was profiled.
     pub profile: Option<Profile>,
 }
 
 impl RunFiles {
-    /// Reads the folder of a run, be it at its end or on the way there.
+    /// Reads the folder of a run, which may still be going on.
     ///
     /// # Errors
-    /// Where it is none, or a file of it cannot be read.
+    /// Returns an error if it is not a run folder, or a file in it cannot be read.
     pub fn read(folder: &Path) -> Result<Self> {
         let shown = folder.display();
         ensure!(folder.is_dir(), "{shown} is no folder; name that of a run");
@@ -46,7 +45,7 @@ impl RunFiles {
         let metrics = read_text(&folder.join(METRICS))?;
         let summary: Option<Summary> = read_json(&folder.join(SUMMARY))?;
         let profile: Option<Profile> = read_json(&folder.join(PROFILE))?;
-        // Of another checkpoint than the best, it would stand beside figures that are not its own.
+        // A profile of another checkpoint would not match the other figures.
         let best = summary.as_ref().map(|summary| summary.best_epoch);
         let profile = profile.filter(|profile| {
             best == Some(profile.epoch) && Path::new(&profile.checkpoint).ends_with(MAX)
@@ -62,14 +61,14 @@ impl RunFiles {
         })
     }
 
-    /// The numbers of a column; none where there is no such.
+    /// The numbers of a column; empty if there is no such column.
     pub fn column(&self, name: &str) -> &[Option<f64>] {
         let found = self.columns.iter().find(|(column, _)| column == name);
         found.map_or(&[], |(_, numbers)| numbers)
     }
 }
 
-/// The text of a file; `None` where there is none.
+/// The text of a file; `None` if there is no such file.
 fn read_text(path: &Path) -> Result<Option<String>> {
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

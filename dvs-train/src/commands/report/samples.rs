@@ -1,4 +1,4 @@
-//! Pictures of samples, as they stand in the page.
+//! Pictures of samples for the page.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,26 +15,26 @@ use crate::config::settings::Settings;
 
 /// How long a frame is shown.
 const DELAY: Duration = Duration::from_millis(150);
-/// Most samples that are shown.
+/// Maximum number of samples shown.
 const MOST_SAMPLES: usize = 16;
-/// Most frames of a contact sheet's row that a page has room for.
+/// Maximum frames in a row of the contact sheet.
 const IN_ROW: usize = 8;
 
-/// Samples of the test set, one of each class as far as there is room, all at once.
+/// Pictures of samples of the test set, one per class, up to the maximum.
 #[derive(Debug)]
 pub struct Pictures {
-    /// An animation, as a URL that holds it.
+    /// An animation as a data URL.
     pub animation: String,
-    /// A contact sheet of some of their frames, likewise.
+    /// A contact sheet of some of the frames, as a data URL.
     pub sheet: String,
-    /// Which samples they are.
+    /// Names of the samples.
     pub names: Vec<String>,
 }
 
-/// Samples of the cache that the run was trained on, or of `cache`.
+/// Draws samples of `cache`, or else of the cache that the run was trained on.
 ///
 /// # Errors
-/// Where it is not there, or is another.
+/// Returns an error if the cache is missing, or does not match the run.
 pub fn pictures(settings: &Settings, cache: Option<&Path>) -> Result<Pictures> {
     let trained_on = settings.flags.get("cache").and_then(|path| path.as_str());
     let path = cache.map(Path::to_owned);
@@ -54,7 +54,7 @@ pub fn pictures(settings: &Settings, cache: Option<&Path>) -> Result<Pictures> {
     let (samples, sensor) = (&cache.set(Set::Test).samples, cache.header.sensor);
     let first = |label| samples.iter().position(|of| usize::from(of.label) == label);
     let names = &cache.header.label_names;
-    // More would make a page that browsers choke on.
+    // Browsers would struggle with a page of many more.
     let places = (0..names.len()).filter_map(first).take(MOST_SAMPLES);
     let places: Vec<usize> = places.collect();
     ensure!(!places.is_empty(), "{} has no test samples", path.display());
@@ -69,14 +69,14 @@ pub fn pictures(settings: &Settings, cache: Option<&Path>) -> Result<Pictures> {
         scale: None,
     };
     let cells = sensor.frame_cells();
-    // Frame by frame for the animation; the sheet takes some, evenly.
+    // The animation shows every frame, the sheet evenly chosen ones.
     let clip = |counts, at: usize, kept: &[usize], steps| {
         let of = &samples[places[at]];
         let name = &names[usize::from(of.label)];
         let captions = kept
             .iter()
             .map(|&step| caption(step, steps, 0, &Timing::Unknown));
-        // Its place alone: events would crowd a small tile.
+        // A small tile has room for the frame number only.
         let captions = captions.map(|parts| parts.into_iter().take(1).collect());
         let title = vec![format!("{} {name}", of.label), of.name.clone()];
         Clip::<u32>::new(counts, sensor, title, captions.collect())

@@ -8,10 +8,10 @@ use crate::commands::profile::{Cost, joules, number};
 use crate::config::settings::{Settings, as_typed, usual_value};
 use crate::metrics::confusion::Confusion;
 
-/// Rows of epochs that a page has room for.
+/// Maximum rows in the table of epochs.
 const MOST_ROWS: usize = 500;
 
-/// Which class was taken for which.
+/// The confusion matrix.
 pub fn confusion(confusion: &Confusion, names: &[String]) -> Markup {
     html! {
         p.note { "Test samples by class (row) and the class they were taken for (column, by number)." }
@@ -49,7 +49,7 @@ pub fn confusion(confusion: &Confusion, names: &[String]) -> Markup {
     }
 }
 
-/// What the best network costs, layer by layer.
+/// The cost of the best network, layer by layer.
 pub fn cost(cost: &Cost) -> Markup {
     let steps = cost.steps as f64;
     html! {
@@ -95,7 +95,7 @@ pub fn cost(cost: &Cost) -> Markup {
     }
 }
 
-/// Every flag, first those that were chosen.
+/// All flags; those that differ from their defaults come first.
 pub fn settings(settings: &Settings) -> Markup {
     let chosen = |flag: &str, value: &serde_json::Value| {
         usual_value(flag).is_none_or(|usual| usual != *value)
@@ -129,7 +129,7 @@ pub fn settings(settings: &Settings) -> Markup {
     }
 }
 
-/// The numbers of the epochs, the last where there are many.
+/// The metrics of each epoch, or of the last ones if there are too many.
 pub fn epochs(run: &RunFiles) -> Markup {
     let there = |numbers: &[Option<f64>]| numbers.iter().any(Option::is_some);
     let columns = run.columns.iter().filter(|(_, numbers)| there(numbers));
@@ -160,7 +160,7 @@ pub fn epochs(run: &RunFiles) -> Markup {
     }
 }
 
-/// A share in percent.
+/// Formats a share in percent.
 pub fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }

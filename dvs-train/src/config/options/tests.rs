@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// The error that a command line comes to.
+/// The error of a command line.
 fn refused(args: &[&str]) -> String {
     let args = TrainArgs::parsed(args);
     format!("{:#}", TrainOptions::resolve(args).unwrap_err())

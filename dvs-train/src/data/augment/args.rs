@@ -1,14 +1,14 @@
-//! The flags that alter training samples.
+//! The flags of augmentation.
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-/// How training samples are altered. Each flag is off unless it is given.
+/// Flags of augmentation, which is off by default.
 #[derive(Args, Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[command(next_help_heading = "Augmentation of training samples, drawn anew each epoch")]
 pub struct AugmentArgs {
-    /// Mirror a sample left to right with this probability; right- and left-hand gestures exchange their labels, and with
-    /// them clockwise and counter-clockwise
+    /// Mirror a sample left to right with this probability; right and left, clockwise and
+    /// counter-clockwise swap in its label
     #[arg(
         long,
         default_value_t = 0.0,
@@ -18,7 +18,7 @@ pub struct AugmentArgs {
     )]
     pub flip: f64,
 
-    /// Rotate a sample about its middle by up to this angle, either way
+    /// Rotate a sample about its centre by up to this angle, either way
     #[arg(
         long,
         default_value_t = 0.0,
@@ -28,7 +28,8 @@ pub struct AugmentArgs {
     )]
     pub rotate: f64,
 
-    /// Shift a sample by up to so many pixels along either axis; what leaves the frame is lost
+    /// Shift a sample by up to this many pixels along each axis; events that leave the frame are
+    /// lost
     #[arg(
         long,
         default_value_t = 0,
@@ -37,7 +38,7 @@ pub struct AugmentArgs {
     )]
     pub shift: u32,
 
-    /// Exchange a sample's ON and OFF events with this probability
+    /// Swap a sample's ON and OFF events with this probability
     #[arg(
         long,
         default_value_t = 0.0,
@@ -47,7 +48,7 @@ pub struct AugmentArgs {
     )]
     pub flip_polarity: f64,
 
-    /// Drop a share of a sample's events, one by one; the share is drawn up to this one
+    /// Drop single events at random; the share per sample is drawn between 0 and this value
     #[arg(
         long,
         default_value_t = 0.0,
@@ -57,7 +58,8 @@ pub struct AugmentArgs {
     )]
     pub drop_events: f64,
 
-    /// Random temporal delete: keep so many of the T frames, the same of all samples of a batch
+    /// Random temporal delete: keep this many of the T frames, the same ones for all samples of a
+    /// batch
     #[arg(long, value_name = "FRAMES")]
     pub keep_frames: Option<u32>,
 }

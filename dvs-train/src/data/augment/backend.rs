@@ -1,4 +1,4 @@
-//! Backends that alter frames.
+//! Backends that augment frames.
 
 use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -8,9 +8,9 @@ use burn::tensor::ops::FloatTensor;
 
 use super::{Plan, cpu};
 
-/// A backend that alters frames.
+/// A backend that augments frames.
 pub trait AugmentBackend: Backend {
-    /// Frames `[T, B, 2, H, W]` as `plan`, which is of B samples, alters them.
+    /// Alters frames `[T, B, 2, H, W]` by `plan`, which has B samples.
     fn alter(frames: FloatTensor<Self>, plan: &Plan) -> FloatTensor<Self>;
 }
 

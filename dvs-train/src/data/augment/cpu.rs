@@ -1,4 +1,4 @@
-//! Frames altered on the Flex backend.
+//! Augmentation on the Flex backend.
 
 use burn::backend::flex::FlexTensor;
 use burn_snn::backend::cpu::{dims, tensor, values, zeros};
@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::geometry::NOWHERE;
 use super::{NUMBERS, Plan, event_drop};
 
-/// Frames `[T, B, 2, H, W]` as `plan` alters them.
+/// Alters frames `[T, B, 2, H, W]` by `plan`.
 pub fn alter(frames: &FlexTensor, plan: &Plan) -> FlexTensor {
     let [_, batch, polarities, height, width] = dims(frames);
     let (cells, frame) = (height * width, polarities * height * width);

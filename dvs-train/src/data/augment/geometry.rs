@@ -1,15 +1,15 @@
-//! Where the events of each cell come from, when a sample is mirrored, rotated and shifted.
+//! Mirroring, rotating and shifting of frames.
 //!
-//! Every cell is moved as a whole to one other, so no event is lost but those that leave the frame, and none is doubled.
-//! A rotation does so by three shears, each of which moves rows or columns by whole pixels (A. W. Paeth, A Fast Algorithm
-//! for General Raster Rotation, Graphics Interface 1986).
+//! Every cell moves as a whole to one other cell, so only events that leave the frame are lost, and
+//! none is doubled. A rotation is three shears, each of which moves rows or columns by whole pixels
+//! (A. W. Paeth, A Fast Algorithm for General Raster Rotation, Graphics Interface 1986).
 
 use super::SampleTransform;
 
-/// The source of a cell whose events would come from beyond the frame.
+/// Source of a cell whose events would come from outside the frame.
 pub const NOWHERE: u32 = u32::MAX;
 
-/// For each cell of a frame of this size (height and width), row by row, the one that its events come from.
+/// Returns the source cell of each cell of a frame of this size (height and width), row by row.
 pub fn sources(
     alteration: &SampleTransform,
     [height, width]: [usize; 2],
@@ -19,7 +19,7 @@ pub fn sources(
     let along_x = Shear::new(-(radians / 2.0).tan(), height);
     let along_y = Shear::new(radians.sin(), width);
     let ([right, down], flip) = (alteration.shift.map(i64::from), alteration.flip);
-    // Everything backwards: the shift, the three shears, the mirror.
+    // The inverse, from target to source: the shift, the three shears, the mirror.
     (0..height).flat_map(move |y| {
         let y = y - down;
         let first = right + along_x.at(y);
@@ -38,7 +38,7 @@ pub fn sources(
     })
 }
 
-/// How far a shear moves the row or column at a place.
+/// A shear moves the row or column at each place by a number of pixels.
 #[derive(Clone, Copy)]
 struct Shear {
     factor: f64,

@@ -1,4 +1,4 @@
-//! Frames altered on the CubeCL backends: a thread has one cell of one frame.
+//! Augmentation on the CubeCL backends: one thread per cell of a frame.
 
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::{FloatTensor, IntTensor};
@@ -30,8 +30,9 @@ where
         }
         let upload = |values: &[u32]| upload::<Self>(values, &frames.device);
         let (count, dim) = cubes(&out, number);
-        // SAFETY: a thread stops unless it is one of out's cells; the plan has a step of frames for each of out's, a
-        // source within a frame or none for each sample and cell, and three numbers for each sample.
+        // SAFETY: A thread stops unless its position is a cell of `out`. The plan has a step of
+        // `frames` for each step of `out`, a source within the frame or NOWHERE for each sample and
+        // cell, and three numbers for each sample.
         unsafe {
             alter_kernel::launch_unchecked(
                 &out.client,
@@ -50,13 +51,13 @@ where
     }
 }
 
-/// Numbers on the device.
+/// Copies values to the device.
 fn upload<B: Backend>(values: &[u32], device: &B::Device) -> IntTensor<B> {
     let data = TensorData::new(values.to_vec(), [values.len()]);
     Tensor::<B, 1, Int>::from_data(data, (device, DType::U32)).into_primitive()
 }
 
-/// What frames there are.
+/// Shape of the frames.
 #[derive(CubeType, CubeLaunch, Clone, Copy)]
 struct Shape {
     /// Samples.
@@ -65,11 +66,11 @@ struct Shape {
     polarities: usize,
     /// Cells of one polarity of a frame.
     cells: usize,
-    /// Cells of all frames that are written.
+    /// Cells of all frames of the output.
     number: usize,
 }
 
-/// Frames altered as a [`Plan`] says; the same as [`super::cpu`] does.
+/// Alters frames by a [`Plan`], with the same result as [`super::cpu`].
 #[cube(launch_unchecked, address_type = "dynamic")]
 fn alter_kernel(
     frames: &Array<f32>,
@@ -92,7 +93,7 @@ fn alter_kernel(
         let key = numbers[sample * comptime![NUMBERS]];
         let threshold = numbers[sample * comptime![NUMBERS] + 1];
         let swap = numbers[sample * comptime![NUMBERS] + 2] as usize;
-        // With two polarities, the other one where they are exchanged.
+        // With two polarities, this is the other one if they are exchanged.
         let polarity = (row % shape.polarities + swap) % shape.polarities;
         let frame = (step * shape.batch + sample) * shape.polarities + polarity;
         kept = frames[frame * shape.cells + from as usize];
@@ -104,7 +105,7 @@ fn alter_kernel(
     out[at] = kept;
 }
 
-/// As [`super::event_drop::kept`].
+/// Same as [`super::event_drop::kept`].
 #[cube]
 fn keep(count: f32, cell: u32, key: u32, threshold: u32) -> f32 {
     let mut kept = 0.0f32;
@@ -122,7 +123,7 @@ fn keep(count: f32, cell: u32, key: u32, threshold: u32) -> f32 {
     kept
 }
 
-/// As [`super::event_drop::mix`].
+/// Same as [`super::event_drop::mix`].
 #[cube]
 fn mix(x: u32) -> u32 {
     let x = (x ^ (x >> 16)) * 0x85eb_ca6bu32;

@@ -18,7 +18,7 @@ const NOTHING: SampleTransform = SampleTransform {
     key: 0,
 };
 
-/// Frames that count up from 1.
+/// Frames whose cells count up from 1.
 fn counting<B: AugmentBackend>(shape: [usize; 5], device: &B::Device) -> Tensor<B, 5> {
     let counts: Vec<f32> = (1..=shape.iter().product())
         .map(|i: usize| i as f32)
@@ -26,7 +26,7 @@ fn counting<B: AugmentBackend>(shape: [usize; 5], device: &B::Device) -> Tensor<
     Tensor::from_data(TensorData::new(counts, shape), device)
 }
 
-/// One sample of one frame of 3 x 4, altered.
+/// Alters one sample of one 3 x 4 frame.
 fn small(alteration: SampleTransform) -> Vec<f32> {
     let frames = counting::<Flex>([1, 1, 2, 3, 4], &Default::default());
     values(alter(frames, &Plan::new(vec![0], &[alteration], [3, 4])))
@@ -52,7 +52,7 @@ fn cells_move_as_they_should() {
     ]);
     let swapped = small(SampleTransform { flip_polarity: true, ..NOTHING });
     assert_eq!((swapped[0], swapped[11], swapped[12], swapped[23]), (13., 24., 1., 12.));
-    // Mirrored first, shifted afterwards.
+    // The shift comes after the mirror.
     assert_eq!(small(SampleTransform { flip: true, shift: [2, 0], ..NOTHING })[..4], [0., 0., 4., 3.]);
 }
 
@@ -74,11 +74,11 @@ fn a_rotation_moves_every_event_to_one_cell_where_it_should_be() {
                 (x as f64 - middle[1], y as f64 - middle[0])
             };
             let ((x, y), (to_x, to_y)) = (place(from as usize), place(to));
-            // Clockwise as it is seen, y pointing down; three roundings.
+            // Clockwise on the screen, with y pointing down; three shears round three times.
             let off = (cos * x - sin * y - to_x).hypot(sin * x + cos * y - to_y);
             assert!(off < 1.5, "{degrees}: {off} pixels off");
         }
-        // What is as near to the middle as the nearest border stays in the frame.
+        // Cells inside the largest circle around the middle stay in the frame.
         for y in 0..size[0] {
             for x in 0..size[1] {
                 if (x as f64 - middle[1]).hypot(y as f64 - middle[0]) < middle[1] - 1.5 {
@@ -116,7 +116,7 @@ fn events_are_dropped_one_by_one_wherever_they_go() {
         frames.clone(),
         &Plan::new(vec![0, 1], &alterations, [32, 32]),
     ));
-    // The binomial distribution of 4 events of which each is kept with 0.7.
+    // Binomial distribution of 4 events that are each kept with probability 0.7.
     let shares = [0.0081, 0.0756, 0.2646, 0.4116, 0.2401];
     for (number, share) in shares.into_iter().enumerate() {
         let found = kept.iter().filter(|&&count| count == number as f32).count();
@@ -125,10 +125,10 @@ fn events_are_dropped_one_by_one_wherever_they_go() {
         let bound = 5.0 * (share * (1.0 - share) / kept.len() as f64).sqrt();
         assert!((found - share).abs() < bound, "{number}: {found}");
     }
-    // Another sample and another frame lose other events.
+    // Different samples and frames lose different events.
     let part = |at: usize| &kept[at * 2048..][..2048];
     assert!(part(0) != part(1) && part(0) != part(3));
-    // The same are lost where the sample is mirrored too, or its frames are fewer.
+    // Mirroring the sample or keeping fewer frames does not change which events are lost.
     let mirrored = SampleTransform {
         flip: true,
         ..dropped
@@ -141,7 +141,7 @@ fn events_are_dropped_one_by_one_wherever_they_go() {
         .chunks(32)
         .flat_map(|row| row.iter().rev().copied());
     assert_eq!(straight.take(2048).collect::<Vec<_>>(), part(3));
-    // Beyond what is told apart the share is kept.
+    // Above TOLD_APART the expected share is kept.
     let many = Tensor::<Flex, 1>::full([2], 100_000.0, &Default::default());
     let many = many.reshape([1, 1, 2, 1, 1]);
     let many = values(alter(many, &Plan::new(vec![0], &[dropped], [1, 1])));
@@ -187,7 +187,7 @@ fn draws_are_the_samples_and_the_epochs() {
     );
     let keys: HashSet<u32> = drawn.iter().map(|drawn| drawn.key).collect();
     assert!(keys.len() > 990);
-    // What else is asked for does not change what is drawn.
+    // Other flags do not change the draws.
     let rotated = AugmentArgs {
         rotate: 20.0,
         ..AugmentArgs::default()

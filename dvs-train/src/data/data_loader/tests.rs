@@ -10,7 +10,7 @@ use dvs_shared::{CountType, Frames};
 use super::*;
 use crate::data::batch::Counts;
 
-/// Sample k is `[2, 2, 1, 1]`, all cells k; its label is k % 11.
+/// Sample k is `[2, 2, 1, 1]` with k in all cells and the label k % 11.
 struct Fake {
     samples: usize,
     fails_at: Option<usize>,
@@ -55,7 +55,7 @@ impl SampleSource for Fake {
     fn read<'a>(&'a self, index: usize, scratch: &'a mut Scratch) -> Result<&'a Frames> {
         self.read.fetch_add(1, Ordering::SeqCst);
         if self.slow {
-            // Uneven, so that workers overtake each other.
+            // Uneven delays make workers overtake each other.
             thread::sleep(Duration::from_micros(((index * 7919) % 13) as u64 * 100));
         }
         if self.fails_at == Some(index) {
@@ -68,7 +68,7 @@ impl SampleSource for Fake {
     }
 }
 
-/// The samples of each batch that comes out.
+/// Returns the samples of each batch.
 fn read_all(source: Fake, batches: Batches, workers: usize) -> Result<Vec<Vec<u8>>> {
     let reader = BatchReader::start(Arc::new(source), batches, workers)?;
     reader
@@ -128,7 +128,7 @@ fn every_place_is_as_likely_for_every_sample() {
             places[sample][place] += 1;
         }
     }
-    // 1000 expected, with a standard deviation of 28.
+    // The expected number is 1000, with a standard deviation of 28.
     assert!(
         places
             .as_flattened()
@@ -187,7 +187,7 @@ fn a_reader_that_is_dropped_early_ends_its_workers_and_reads_no_further() {
             reader.next().unwrap().unwrap();
         }
         drop(reader);
-        // The workers are gone, and were never more than two batches each ahead.
+        // The workers have ended, and none was more than two batches ahead.
         assert_eq!(Arc::strong_count(&source), 1);
         let read = source.read.load(Ordering::SeqCst);
         assert!(

@@ -1,4 +1,5 @@
-//! A NIR graph in HDF5, as the Python package's `nir.read` takes it: a group for each node, with its type and parameters.
+//! Writes a NIR graph to HDF5, as `nir.read` of the Python package expects it: a group per node,
+//! with its type and parameters.
 
 use std::path::Path;
 use std::str::FromStr;
@@ -9,17 +10,18 @@ use hdf5::{Dataset, FileBuilder, Group, H5Type};
 
 use super::{Array, Graph, Node, Parameters};
 
-/// The version of NIR's nodes that is written.
+/// Version of NIR's nodes.
 const VERSION: &str = "1.0.8";
-/// Numbers a chunk: whole parameters of most layers, a megabyte at most.
+/// Numbers per chunk: whole parameters of most layers, a megabyte at most.
 const CHUNK: usize = 1 << 17;
 
-/// Writes `graph` into the file at `path`, and `facts` as its metadata. The same graph gives the same bytes.
+/// Writes `graph` to the file at `path`, with `facts` as its metadata. The same graph gives the
+/// same bytes.
 ///
 /// # Errors
-/// Where HDF5 cannot write.
+/// Returns an error if HDF5 cannot write.
 pub fn write(path: &Path, graph: &Graph, facts: &[(&str, String)]) -> Result<()> {
-    // Later layouts of the file keep the time at which each group was made.
+    // Later file layouts store the creation time of each group.
     let file = FileBuilder::new()
         .with_fapl(|access| access.libver_earliest())
         .create(path)?;
@@ -87,7 +89,7 @@ fn write_node(group: &Group, node: &Node) -> Result<()> {
     Ok(())
 }
 
-/// A node's type by NIR's name.
+/// NIR's name of a node's type.
 fn kind(node: &Node) -> &'static str {
     match node {
         Node::Input(_) => "Input",
@@ -108,8 +110,8 @@ fn neurons(group: &Group, shape: &[usize], parameters: &Parameters) -> Result<()
     full(group, "v_reset", shape, parameters.v_reset)
 }
 
-/// A parameter that all neurons share, in full shape, because readers take the layer's shape from it; deflated to next
-/// to nothing.
+/// Writes a parameter that all neurons share in full shape, because readers take the layer's shape
+/// from it. Deflate leaves almost nothing of it.
 fn full(group: &Group, name: &str, shape: &[usize], value: f64) -> Result<()> {
     let mut chunk = shape.to_vec();
     let mut at = 0;

@@ -1,4 +1,4 @@
-//! Where a `.pth` keeps its pickle and its storages.
+//! Finds the pickle and the storages in a `.pth`.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -11,10 +11,10 @@ use zip::{CompressionMethod, ZipArchive};
 use super::pickle::{Node, Pickle};
 use super::{Kind, Storage};
 
-/// The most bytes that are read of a zip archive's directory, which is held in memory: a checkpoint's takes a few
-/// thousand.
+/// Maximum bytes read of a zip archive's directory, which is held in memory; a checkpoint's takes a
+/// few thousand.
 const MAX_DIRECTORY: u64 = 4 << 20;
-/// The integer that files of torch before 1.6 begin with, as Python's pickle has it.
+/// The integer at the start of files of torch before 1.6, as Python's pickle encodes it.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 
 /// A file's pickle and storages.
@@ -26,10 +26,10 @@ pub struct Container<'a> {
 }
 
 impl<'a> Container<'a> {
-    /// Finds everything in a file.
+    /// Opens a file.
     ///
     /// # Errors
-    /// Where it is none of torch's, or damaged.
+    /// Returns an error if the file is not torch's, or is damaged.
     pub fn open(bytes: &'a [u8]) -> Result<Self> {
         if bytes.starts_with(b"PK") {
             return open_zip(bytes);
@@ -43,10 +43,10 @@ impl<'a> Container<'a> {
         )
     }
 
-    /// The bytes of a storage of numbers of this kind.
+    /// The bytes of a storage with numbers of this kind.
     ///
     /// # Errors
-    /// Where there is none.
+    /// Returns an error if there is no such storage, or its length does not fit the kind.
     pub fn storage(&self, key: &str, kind: Kind) -> Result<&'a [u8]> {
         let bytes = self.storages.get(key);
         let bytes = bytes.with_context(|| format!("its storage {key:?} is not in the file"))?;
@@ -94,14 +94,14 @@ fn open_zip(bytes: &[u8]) -> Result<Container<'_>> {
             .ok()
             .zip(usize::try_from(length).ok());
         let content = span.and_then(|(start, length)| bytes.get(start..start.checked_add(length)?));
-        // Entries that lie over each other would be summed again and again.
+        // Overlapping entries would be checksummed again and again.
         let content = content.filter(|_| claimed <= bytes.len() as u64);
         let content = content.with_context(|| {
             format!("its entry {name:?} claims {length} bytes, more than there are")
         })?;
         let (found, crc) = (crc32fast::hash(content), entry.crc32());
         ensure!(
-            // 0 where torch was told to leave it out: torch.serialization.set_crc32_options.
+            // 0 if torch was configured to skip it: torch.serialization.set_crc32_options.
             found == crc || crc == 0,
             "its entry {name:?} is damaged: it has the CRC-32 {found:08x} where {crc:08x} was written"
         );
@@ -134,8 +134,8 @@ fn open_zip(bytes: &[u8]) -> Result<Container<'_>> {
     })
 }
 
-/// Pickles in a row: a magic integer, a version, facts about the machine, the value, the storages' keys; then each
-/// storage, its number of numbers before it.
+/// Opens the earlier format: a pickle each of a magic integer, a version, facts about the machine,
+/// the value and the storages' keys; then each storage, preceded by its count of numbers.
 fn open_legacy(bytes: &[u8]) -> Result<Container<'_>> {
     let mut rest = bytes;
     let mut next = |what: &str| -> Result<Pickle<'_>> {

@@ -1,9 +1,9 @@
 //! Reads pickles as `torch.save` writes them, without running anything.
 //!
-//! Python's unpickler calls whatever a pickle names. This one calls nothing: names of classes and functions stay
-//! names, and of what they are applied to only what weights need has a meaning ([`Node::Tensor`], [`Node::Dict`]); the
-//! rest is an inert [`Node::Object`]. What state dicts are never
-//! written with is refused.
+//! Python's unpickler calls whatever a pickle names. This one calls nothing: names of classes and
+//! functions stay names. Only calls that weights need have a meaning ([`Node::Tensor`],
+//! [`Node::Dict`]); all others give an inert [`Node::Object`]. Opcodes that state dicts never use
+//! are refused.
 
 mod machine;
 
@@ -11,13 +11,12 @@ use anyhow::{Context, Result};
 
 use self::machine::Machine;
 
-/// Where a value stands among a pickle's.
+/// Index of a value in a pickle.
 pub type Id = usize;
 
-/// A value; strings are those of the file.
+/// A value; strings borrow from the file.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Node<'a> {
-    /// `None`.
     None,
     /// `True` or `False`.
     Bool(bool),
@@ -25,13 +24,11 @@ pub enum Node<'a> {
     Int(i64),
     /// A larger integer, little-endian in two's complement.
     Long(&'a [u8]),
-    /// A float.
     Float(f64),
     /// Text.
     Str(&'a str),
     /// Bytes, or text of Python 2.
     Bytes(&'a [u8]),
-    /// A tuple.
     Tuple(Vec<Id>),
     /// A list or set.
     List(Vec<Id>),
@@ -39,15 +36,15 @@ pub enum Node<'a> {
     Dict(Vec<(Id, Id)>),
     /// A class or function: module and name.
     Global(&'a str, &'a str),
-    /// What a persistent id stands for: in torch, the tuple that describes a storage.
+    /// A persistent id: in torch, a tuple that describes a storage.
     Persistent(Id),
-    /// What torch's `_rebuild_tensor` makes of the tuple: a storage, an offset, sizes and strides.
+    /// The arguments of torch's `_rebuild_tensor`: a storage, an offset, sizes and strides.
     Tensor(Id),
-    /// An object of any other class, with what it was made from and its state.
+    /// An object of any other class.
     Object {
         /// The class or function that makes it.
         class: Id,
-        /// Its state, where the pickle sets one.
+        /// Its state, if the pickle sets one.
         state: Option<Id>,
     },
 }
@@ -56,9 +53,9 @@ pub enum Node<'a> {
 #[derive(Debug)]
 pub struct Pickle<'a> {
     nodes: Vec<Node<'a>>,
-    /// The value that the pickle is of.
+    /// The pickled value.
     pub root: Id,
-    /// Bytes that it takes.
+    /// Length in bytes.
     pub length: usize,
 }
 
@@ -66,7 +63,7 @@ impl<'a> Pickle<'a> {
     /// Reads the pickle at the start of `bytes`.
     ///
     /// # Errors
-    /// Names the byte and what is wrong there.
+    /// Returns an error that names the byte and the fault.
     pub fn read(bytes: &'a [u8]) -> Result<Self> {
         let mut machine = Machine::new(bytes);
         let root = loop {
@@ -85,9 +82,8 @@ impl<'a> Pickle<'a> {
         })
     }
 
-    /// A value.
     pub fn node(&self, id: Id) -> &Node<'a> {
-        // Identities come from this pickle alone.
+        // All ids come from this pickle.
         self.nodes.get(id).unwrap_or(&Node::None)
     }
 
@@ -104,7 +100,7 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    /// The text that a value is.
+    /// The value as text, if it is text.
     pub fn text(&self, id: Id) -> Option<&'a str> {
         match self.node(id) {
             Node::Str(text) => Some(text),
@@ -113,7 +109,7 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    /// The integer that a value is.
+    /// The value as an integer, if it is one of up to 64 bits.
     pub fn int(&self, id: Id) -> Option<i64> {
         match self.node(id) {
             Node::Int(int) => Some(*int),
@@ -121,7 +117,7 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    /// The value under `key` in a dict; the last, as in Python.
+    /// The value under `key` in a dict; the last one, as in Python.
     pub fn get(&self, dict: Id, key: &str) -> Option<Id> {
         let Node::Dict(pairs) = self.node(dict) else {
             return None;
@@ -130,7 +126,7 @@ impl<'a> Pickle<'a> {
         found.map(|(_, value)| *value)
     }
 
-    /// What kind of value it is, in words.
+    /// The kind of a value, in words.
     pub fn kind(&self, id: Id) -> String {
         match self.node(id) {
             Node::None => "None".to_owned(),
@@ -163,7 +159,8 @@ mod tests {
 
     #[test]
     fn values_come_back() {
-        // {"a": (1, -2, 2.5), "b": [True, None]}, as Python's pickle.dumps(..., 2) writes it, with a second key "a".
+        // {"a": (1, -2, 2.5), "b": [True, None]}, as Python's pickle.dumps(..., 2) writes it, with
+        // a second key "a".
         let bytes = b"\x80\x02}q\x00(X\x01\x00\x00\x00aq\x01K\x01J\xfe\xff\xff\xffG@\x04\x00\x00\x00\x00\x00\x00\x87q\x02\
                       X\x01\x00\x00\x00bq\x03]q\x04(\x88Neh\x01K\x07u.rest";
         let pickle = Pickle::read(bytes).unwrap();

@@ -36,7 +36,7 @@ fn sizes_that_cannot_be_are_not_counted() {
     assert_eq!(reach(&[usize::MAX, 2], &[usize::MAX, 1]), None);
 }
 
-/// A state dict of one tensor, with the shape that it says changed.
+/// Changes bytes of a state dict of one tensor, and gives its shape or the error.
 fn file(from: &[u8], to: &[u8]) -> String {
     let named = Named {
         name: "w".to_owned(),
@@ -51,7 +51,7 @@ fn file(from: &[u8], to: &[u8]) -> String {
         .position(|window| window == from)
         .unwrap();
     bytes[at..][..to.len()].copy_from_slice(to);
-    // Without the sums, which would refuse it before.
+    // Clears the checksums, which would fail first.
     for (signature, sum) in [(b"PK\x03\x04", 14), (b"PK\x01\x02", 16)] {
         for place in 0..bytes.len() {
             if bytes[place..].starts_with(signature) {
@@ -76,7 +76,7 @@ fn no_shape_reaches_beyond_its_storage() {
     );
     let negative = file(shape, b"(J\x02\0\0\0J\xff\xff\xff\xfft");
     assert!(negative.contains("no whole number"), "{negative}");
-    // Every row the same three numbers, which asks for no more than there are.
+    // With stride 0, every row is the same three numbers, which are in the storage.
     let strides = b"(J\x03\0\0\0J\x01\0\0\0t";
     assert_eq!(file(strides, b"(J\0\0\0\0J\x01\0\0\0t"), "[2, 3]");
     let named = file(b"FloatStorage", b"EvilyStorage");

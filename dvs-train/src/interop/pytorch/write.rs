@@ -8,15 +8,16 @@ use zip::write::SimpleFileOptions;
 
 use crate::interop::named::{Named, Values};
 
-/// Folder of all entries, which torch names after the file; torch.load takes any.
+/// Folder of all entries. torch names it after the file; torch.load accepts any name.
 const TOP: &str = "archive";
-/// What storages are aligned to, as torch has it, so that they can be mapped into memory.
+/// Alignment of storages, as in torch, so that they can be mapped into memory.
 const ALIGNMENT: u16 = 64;
 
-/// A file that torch.load gives an `OrderedDict` of float tensors from. The same tensors give the same bytes.
+/// Encodes a file that torch.load reads as an `OrderedDict` of tensors. The same tensors give the
+/// same bytes.
 ///
 /// # Errors
-/// None that occur: everything stays in memory.
+/// Never returns an error in practice, because everything stays in memory.
 pub fn state_dict(tensors: &[Named]) -> Result<Vec<u8>> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     let mut entry = |name: &str, bytes: &[u8]| -> Result<()> {
@@ -37,7 +38,8 @@ pub fn state_dict(tensors: &[Named]) -> Result<Vec<u8>> {
     Ok(zip.finish()?.into_inner())
 }
 
-/// `OrderedDict` of `torch._utils._rebuild_tensor_v2(storage, 0, size, stride, False, OrderedDict())`, in protocol 2.
+/// `OrderedDict` of `torch._utils._rebuild_tensor_v2(storage, 0, size, stride, False,
+/// OrderedDict())`, in protocol 2.
 fn pickle(tensors: &[Named]) -> Vec<u8> {
     let mut out = Pickler(b"\x80\x02".to_vec());
     out.ordered_dict();
@@ -77,7 +79,7 @@ fn pickle(tensors: &[Named]) -> Vec<u8> {
     out.0
 }
 
-/// A pickle that grows.
+/// A pickle under construction.
 struct Pickler(Vec<u8>);
 
 impl Pickler {
@@ -100,7 +102,7 @@ impl Pickler {
         self.raw(text.as_bytes());
     }
 
-    /// A whole number, as LONG1 of 9 bytes where it may exceed BININT.
+    /// Writes a whole number, as LONG1 of 9 bytes if it exceeds BININT.
     fn whole(&mut self, number: usize) {
         match i32::try_from(number) {
             Ok(number) => {

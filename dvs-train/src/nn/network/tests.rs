@@ -29,10 +29,10 @@ const TUTORIAL: NetworkConfig = NetworkConfig {
     half: None,
 };
 
-/// Position of each block's convolution in the peer's `Sequential`; its batch norm comes next.
+/// Position of each block's convolution in SpikingJelly's `Sequential`; batch norm comes next.
 const PEER: [usize; BLOCKS] = [0, 4, 8, 12, 16];
 
-/// The peer's network of 8 channels, with the weights saved under `moment`.
+/// Makes SpikingJelly's network of 8 channels with the weights saved under `moment`.
 fn peer_network<B: AutodiffBackend + SnnBackend>(
     npz: &mut Npz,
     moment: &str,
@@ -75,7 +75,7 @@ fn peer_batch<B: AutodiffBackend>(npz: &mut Npz, device: &B::Device) -> Batch<B>
     }
 }
 
-/// Every learnt weight by the peer's name and in its layout, as `of` gives it (its value or its gradient).
+/// Returns the value or gradient of every learnt weight in SpikingJelly's names and layout.
 fn parameters<B: AutodiffBackend>(
     network: &Network<B>,
     of: impl Fn(Visit<B>) -> Vec<f32>,
@@ -119,8 +119,8 @@ fn a_training_step_is_the_peers() {
 fn a_training_step_on_vulkan_is_the_peers() {
     if let Some(device) = vulkan() {
         let _own = own_random_numbers();
-        // Mesa's software driver ends every loop after 65 535 turns, and burn's own gradient of this weight takes
-        // 983 040.
+        // Mesa's software driver ends every loop after 65 535 turns, but burn's gradient of this
+        // weight needs 983 040.
         training_step_is_the_peers::<Autodiff<Vulkan>>(&device, &["0.weight"]);
     }
 }
@@ -135,9 +135,10 @@ where
     let network = peer_network::<B>(&mut npz, "before", device);
     let batch = peer_batch::<B>(&mut npz, device);
 
-    // A convolution sums in another order than the peer's, so that a potential within some 1e-7 of the
-    // threshold may spike in one and not in the other: of the 2.4 million neurons and steps of the first layer
-    // a handful do. Rates are compared to within 20 spikes of the smallest layer's neurons and steps.
+    // The convolution sums in a different order than SpikingJelly's, so a neuron whose potential is
+    // within about 1e-7 of the threshold may spike in only one of the two. That happens for a
+    // handful of the 2.4 million neurons and steps of the first layer. The tolerance of the rates
+    // is 20 spikes of the smallest layer's neurons and steps.
     let mut x = batch.frames.clone();
     for (block, at) in network.blocks.iter().zip(PEER) {
         let [t, b, _, height, width] = x.dims();
@@ -196,8 +197,8 @@ where
         let expected = npz.values(&format!("after_adam|{name}"));
         let gradient = npz.values(&format!("grad|{name}"));
         let largest = gradient.iter().fold(0.0_f32, |max, g| max.max(g.abs()));
-        // Adam's first step is the learning rate times the gradient's sign. Where the gradient is no larger
-        // than the tolerance above, that sign is anyone's.
+        // Adam's first step is the learning rate times the gradient's sign. If the gradient is
+        // within the tolerance above, its sign is not defined.
         let mut worst = 0.0_f32;
         let mut left_out = 0;
         for ((w, e), g) in weight.iter().zip(&expected).zip(&gradient) {
@@ -291,8 +292,8 @@ fn a_bias_of_the_linear_layers_counts_once_a_step() {
         (0.9 * bound..=bound).contains(&largest),
         "{largest} {bound}"
     );
-    // No frames, no spikes but those that the bias alone makes: it charges a neuron to 1, the threshold, at once or at
-    // the second step, where three quarters of it are there.
+    // With zero frames only the bias charges neurons. A neuron reaches the threshold 1 at the first
+    // step, or at the second, when its potential is three quarters of the bias.
     let frames = Tensor::<B, 5>::zeros([2, 1, 2, 128, 128], &device);
     for (bias, rate) in [(2.0, 1.0), (1.34, 0.5), (1.33, 0.0)] {
         let bias = Tensor::full([110], bias, &device);
@@ -326,7 +327,7 @@ fn dropout_silences_a_feature_at_every_step_and_only_in_training() {
     assert!(network.valid().masks(400, &device).is_none());
 }
 
-/// A network of 4 channels on frames of 32 x 32, and frames for it.
+/// Makes a network of 4 channels for frames of 32 x 32, and frames.
 fn small(neuron: Neuron, step_mode: StepMode) -> (Network<B>, Tensor<B, 5>) {
     let device = Default::default();
     let config = NetworkConfig {
@@ -366,8 +367,8 @@ fn both_step_modes_give_the_same_spikes() {
     }
 }
 
-/// What SpikingJelly 2.0 gives for the same network and batch in step mode s: spikes of each class, loss, the norms
-/// of the gradients, and the first batch norm's running variance.
+/// Expected values are from SpikingJelly 2.0 for the same network and batch in step mode s: spikes
+/// of each class, loss, norms of the gradients, and running variance of the first batch norm.
 #[test]
 fn a_step_by_step_training_step_is_the_peers() {
     const SPIKES: [[f32; 11]; 3] = [
@@ -451,7 +452,7 @@ fn step_by_step_batch_norm_sees_one_step_at_a_time() {
     assert_eq!(mean(&network), mean(&other));
 }
 
-/// bfloat16 is what --amp computes in; half precision takes the same way, and software drivers have it.
+/// Tests half precision, which software drivers have, because bfloat16 uses the same code.
 #[test]
 fn in_16_bits_training_is_nearly_the_same() {
     type V = Autodiff<Vulkan>;
@@ -498,8 +499,9 @@ fn in_16_bits_training_is_nearly_the_same() {
         let (half_loss, half_grads) = run(Some(FloatDType::F16));
         println!("{step_mode:?}: loss {loss} in 32 bits, {half_loss} in 16");
         assert!((half_loss / loss - 1.0).abs() < 0.05);
-        // A rounded potential makes another spike, and all layers see other gradients: in so small a network they
-        // turn as far when the convolutions' weights alone are rounded. Their size is what remains.
+        // Rounding a potential changes spikes, and so the gradients of all layers. In this small
+        // network rounding only the convolutions' weights turns the gradients as far, so only
+        // their norms are compared.
         for ((name, a), (_, b)) in grads.iter().zip(&half_grads) {
             let norm = |a: &[f32]| a.iter().map(|a| a * a).sum::<f32>().sqrt();
             let longer = norm(b) / norm(a);

@@ -1,7 +1,8 @@
 //! A step of Adam for one weight, as one operation of the backend.
 //!
-//! Written in a backend's operations it is some fourteen passes over memory, and as many launches on a GPU, for each of
-//! the network's 19 weights: more launches than the rest of a training step takes.
+//! In a backend's own operations the step is about fourteen passes over memory, and as many
+//! launches on a GPU, for each of the network's 19 weights. That is more launches than the rest of
+//! a training step.
 
 use burn::backend::flex::{Flex, FlexTensor};
 use burn::tensor::Tensor;
@@ -12,23 +13,25 @@ use burn_snn::backend::primitive::{self, primitive};
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-/// Decay of the mean of gradients and of that of their squares; PyTorch's defaults, as all here.
+/// Decay of the mean of the gradients and of the mean of their squares. All constants are PyTorch's
+/// defaults.
 const BETAS: [f64; 2] = [0.9, 0.999];
 /// Added to the root of the mean square.
 const EPSILON: f64 = 1e-8;
-/// Values that a thread takes at once.
+/// Values per task of the thread pool.
 const BLOCK: usize = 1 << 14;
 
-/// The numbers of one step, the same for every weight.
+/// Constants of one step, the same for every weight.
 ///
 /// ```text
 /// mean   = beta_1 mean + (1 - beta_1) g
 /// square = beta_2 square + (1 - beta_2) g^2
-/// w      = w - (rate / lean_1) mean / (sqrt(square) / sqrt(lean_2) + epsilon)        lean = 1 - beta^steps
+/// lean   = 1 - beta^steps
+/// w      = w - (rate / lean_1) mean / (sqrt(square) / sqrt(lean_2) + epsilon)
 /// ```
 ///
-/// Early means lean towards the zero they began with; the factors of `lean` set them upright (Kingma and Ba 2015,
-/// algorithm 1, in the order in which PyTorch computes it).
+/// The means begin at zero, and `lean` corrects this bias (Kingma and Ba 2015, algorithm 1, in the
+/// order in which PyTorch computes it).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamStep {
     /// Learning rate / `lean_1`.
@@ -45,7 +48,7 @@ impl AdamStep {
     /// Added to the root of the mean square.
     pub const EPSILON: f32 = EPSILON as f32;
 
-    /// The step after which `steps` are done, the first being 1, with a learning rate of `rate`.
+    /// Returns the constants of step number `steps`, from 1 on, at the learning rate `rate`.
     pub fn new(rate: f64, steps: u64) -> Self {
         let lean = BETAS.map(|beta| 1.0 - beta.powf(steps as f64));
         Self {
@@ -55,9 +58,9 @@ impl AdamStep {
     }
 }
 
-/// A backend that takes steps of Adam. What it does not replace with a kernel is the reference's.
+/// A backend with steps of Adam. The default implementation is [`reference`].
 pub trait AdamBackend: Backend {
-    /// A weight after its step, the mean of its gradients and that of their squares, from those before. All `[N]`.
+    /// Returns the new weight, mean of gradients and mean of their squares. All `[N]`.
     fn adam(
         weight: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
@@ -68,7 +71,7 @@ pub trait AdamBackend: Backend {
     }
 }
 
-/// The step in a backend's own operations.
+/// Computes the step in a backend's own operations.
 pub fn reference<B: Backend>(
     weight: FloatTensor<B>,
     gradient: FloatTensor<B>,
@@ -114,7 +117,7 @@ impl AdamBackend for Flex {
     }
 }
 
-/// Weight, mean and square after a step from those before and the gradient.
+/// Computes the new weight, mean and square from the old ones and the gradient.
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
 fn block(old: [&[f32]; 3], gradient: &[f32], step: AdamStep, new: [&mut [f32]; 3]) {
     let [old_w, old_m, old_s] = old;

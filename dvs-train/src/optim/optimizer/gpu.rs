@@ -1,4 +1,4 @@
-//! A step of Adam on the CubeCL backends, in one launch a weight.
+//! A step of Adam on the CubeCL backends, in one launch per weight.
 
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{DType, TensorMetadata};
@@ -36,8 +36,8 @@ where
         let address = old[0].required_address_type();
         let [weight, gradient, mean, square] = old.map(|tensor| tensor.into_array_arg());
         let [w, m, s] = new.clone().map(|tensor| tensor.into_array_arg());
-        // SAFETY: a thread stops unless it is one of the vectors that all seven arrays have: four of weights that are
-        // one's, and three of as many values.
+        // SAFETY: A thread stops unless its position is below the number of vectors. That number is
+        // the same in all seven arrays: four inputs of one weight and three outputs of its length.
         unsafe {
             adam_kernel::launch_unchecked(
                 &client,
@@ -61,7 +61,8 @@ where
     }
 }
 
-/// `w`, `m` and `s` from weight, mean and square before the step and the gradient; see [`AdamStep`].
+/// Computes `w`, `m` and `s` from the old weight, mean and square and the gradient; see
+/// [`AdamStep`].
 #[allow(clippy::too_many_arguments)]
 #[cube(launch_unchecked, address_type = "dynamic")]
 fn adam_kernel<N: Size>(

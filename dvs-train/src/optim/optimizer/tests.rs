@@ -17,7 +17,8 @@ struct Weights<B: Backend> {
     weight: Param<Tensor<B, 1>>,
 }
 
-/// What `scripts/bench/optimizer_values.py` prints: weights of torch 2.11 after so many steps.
+/// Weights of torch 2.11 after a number of steps, as `scripts/bench/optimizer_values.py` prints
+/// them.
 type Expected = [(i32, [f32; 3])];
 
 fn follows(rule: Rule, expected: &Expected) {
@@ -101,7 +102,7 @@ fn gradients_of_a_scaled_loss_are_scaled_back_or_left_out() {
     };
     let (plain, _) = run(None, &[]);
     let (scaled, optimizer) = run(Some(LossScale::default()), &[]);
-    // A power of two changes no digit.
+    // Scaling by a power of two is exact.
     assert_eq!(scaled, plain);
     assert_eq!(optimizer.steps, 8);
 
@@ -115,7 +116,7 @@ fn gradients_of_a_scaled_loss_are_scaled_back_or_left_out() {
     assert_ne!(left_out, plain);
 }
 
-/// Ten steps of a weight of `length` values on a backend: what is left of weight, mean and square.
+/// Returns weight, mean and square of a weight of `length` values after ten steps on a backend.
 fn ten_steps<K: AdamBackend>(
     length: usize,
     device: &K::Device,

@@ -61,7 +61,7 @@ fn a_changed_or_missing_byte_anywhere_is_an_error() {
     for at in 0..whole.len() {
         let mut bytes = whole.clone();
         bytes[at] ^= 0x10;
-        // A change that says the same, as another way to write a number, does no harm.
+        // A change that keeps the meaning, such as another notation of a number, is allowed.
         if let Ok(read) = Checkpoint::decode(&bytes) {
             assert_eq!(read, checkpoint(), "byte {at}");
         }

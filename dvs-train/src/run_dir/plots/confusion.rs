@@ -1,4 +1,4 @@
-//! Which class was taken for which, as a map: the darker, the larger the share of a class's samples.
+//! A plot of the confusion matrix. A cell is darker if its share of the class's samples is larger.
 
 use std::path::Path;
 
@@ -9,31 +9,31 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use super::{broken, font, picture};
 use crate::metrics::confusion::Confusion;
 
-/// Pixels of a cell where there is room, and of all of them where there are so many that it would be less.
+/// Largest side of a cell and of the matrix in pixels.
 const CELL: i32 = 70;
 const MOST: i32 = 1800;
-/// The smallest cells beside which there is room for names, and in which there is room for numbers.
+/// Smallest cells with room for names beside them, and for numbers in them.
 const NAMED: i32 = 24;
 const NUMBERED: i32 = 40;
-/// Characters of a name that there is room for.
+/// Maximum number of characters of a name.
 const MOST_CHARACTERS: usize = 27;
-/// Room above the map.
+/// Pixels above the matrix.
 const TOP: i32 = 90;
-/// Room at its left and below for names, and at its right for the recall.
+/// Pixels to the left and below for names, and to the right for the recall.
 const LEFT: i32 = 330;
 const BELOW: i32 = 300;
 const RIGHT: i32 = 120;
-/// Room at its sides where there are too many classes for names.
+/// Pixels on these sides if there are too many classes for names.
 const MARGIN: i32 = 90;
-/// Room for the title.
+/// Minimum width in pixels, for the title.
 const LEAST_WIDTH: i32 = 760;
-/// Colour of a cell that holds every sample of its row.
+/// Colour of a cell with every sample of its row.
 const FULL: (f64, f64, f64) = (8.0, 48.0, 107.0);
 
-/// EpochTransforms the matrix at `path`.
+/// Draws the matrix to `path`.
 ///
 /// # Errors
-/// Where the file cannot be written.
+/// Returns an error if the file cannot be written.
 pub fn draw(path: &Path, confusion: &Confusion, names: &[String]) -> Result<()> {
     let classes = confusion.counts.len() as i32;
     let cell_side = CELL.min(MOST / classes.max(1));
@@ -69,7 +69,7 @@ pub fn draw(path: &Path, confusion: &Confusion, names: &[String]) -> Result<()> 
                 .pos(pos(HPos::Left, VPos::Center));
             let label = match named {
                 true => shortened(name),
-                // Names would lie on each other; some numbers do not.
+                // Names would overlap, but every tenth number does not.
                 false if i % 10 == 0 => i.to_string(),
                 false => String::new(),
             };
@@ -109,7 +109,7 @@ pub fn draw(path: &Path, confusion: &Confusion, names: &[String]) -> Result<()> 
     })
 }
 
-/// As much of a name as there is room for.
+/// Shortens a name to [`MOST_CHARACTERS`].
 fn shortened(name: &str) -> String {
     if name.chars().count() <= MOST_CHARACTERS {
         return name.to_owned();
@@ -118,7 +118,7 @@ fn shortened(name: &str) -> String {
     format!("{}...", start.trim_end())
 }
 
-/// From white to [`FULL`].
+/// Returns a colour between white and [`FULL`].
 fn shade(share: f64) -> RGBColor {
     let mix = |full: f64| (255.0 + (full - 255.0) * share) as u8;
     RGBColor(mix(FULL.0), mix(FULL.1), mix(FULL.2))

@@ -1,4 +1,4 @@
-//! How a run went: loss, accuracy, learning rate and firing rates, epoch by epoch.
+//! A plot of loss, accuracy, learning rate and firing rates over the epochs.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use super::panels::{Panel, panels, tick};
 use super::{broken, font, picture};
 use crate::run_dir::epoch_log::Columns;
 
-/// Colours that the colour-blind tell apart (Okabe and Ito's), and enough of them for every layer.
+/// Colours for the colour-blind (Okabe and Ito's), enough for every layer.
 const COLOURS: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
@@ -21,17 +21,17 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(0, 0, 0),
 ];
 
-/// Pixels for the names of the curves.
+/// Width in pixels of the names of the curves.
 const NAMES: i32 = 130;
-/// Epochs up to which each is marked by a point.
+/// Maximum number of epochs for which each is marked by a point.
 const MARKED: usize = 40;
 
 type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
 
-/// EpochTransforms the curves at `path`.
+/// Draws the curves to `path`.
 ///
 /// # Errors
-/// Where the file cannot be written.
+/// Returns an error if the file cannot be written.
 pub fn draw(path: &Path, columns: &Columns) -> Result<()> {
     picture(path, (1500, 1000), |area| {
         let areas = area.margin(10, 10, 10, 10).split_evenly((2, 2));
@@ -44,7 +44,7 @@ pub fn draw(path: &Path, columns: &Columns) -> Result<()> {
 
 fn draw_panel(area: &Area<'_>, panel: &Panel) -> Result<()> {
     let (first, last) = panel.epochs();
-    // Names stand beside the curves, where they hide none.
+    // The names are beside the curves, so that they hide no curve.
     let (width, _) = area.dim_in_pixel();
     let (area, names) = area.split_horizontally(width as i32 - NAMES);
     let mut chart = ChartBuilder::on(&area)

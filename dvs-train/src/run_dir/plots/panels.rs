@@ -1,28 +1,26 @@
-//! Which curves of a run belong together.
+//! Panels of a run's plots.
 
 use crate::run_dir::epoch_log::Columns;
 
 /// Curves that share their axes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Panel {
-    /// What they show.
     pub title: &'static str,
-    /// They.
     pub lines: Vec<Line>,
-    /// Where the axis from 0 on ends.
+    /// End of the vertical axis, which begins at 0.
     pub top: f64,
 }
 
 /// One curve.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line {
-    /// Its name.
     pub name: String,
-    /// Epoch and number.
+    /// Epoch and value.
     pub points: Vec<(f64, f64)>,
 }
 
-/// Loss, accuracy, learning rate, firing rates, and tau where it is learnt; a panel may have no curve.
+/// Makes panels for loss, accuracy, learning rate, firing rates, and tau if it is learnt. A panel
+/// may have no curve.
 pub fn panels(columns: &Columns) -> Vec<Panel> {
     let lines = |picked: &dyn Fn(&str) -> Option<String>| -> Vec<Line> {
         let epochs = columns.iter().find(|(name, _)| name == "epoch");
@@ -79,7 +77,7 @@ impl Panel {
         }
     }
 
-    /// The first epoch and the last, or half of one on both sides of a single one.
+    /// Returns the first and last epoch, or a range of length 1 around a single epoch.
     pub fn epochs(&self) -> (f64, f64) {
         let all = || self.lines.iter().flat_map(|line| &line.points);
         let first = all().map(|&(x, _)| x).fold(f64::INFINITY, f64::min);
@@ -93,7 +91,7 @@ impl Panel {
     }
 }
 
-/// A number at an axis: as few digits as tell it.
+/// Formats a number at an axis without trailing zeros.
 pub fn tick(y: f64) -> String {
     if y != 0.0 && y.abs() < 0.001 {
         return format!("{y:.1e}");

@@ -25,7 +25,7 @@ const CONFIG: NetworkConfig = NetworkConfig {
     half: None,
 };
 
-/// Four samples of four labels: upright or lying stripes, of OFF or ON events.
+/// Four samples with different labels: vertical or horizontal stripes of OFF or ON events.
 fn batch() -> Batch<B> {
     const STEPS: usize = 8;
     let mut host = HostBatch::new(CountType::U8, STEPS, 4, 32, 32);
@@ -43,7 +43,7 @@ fn batch() -> Batch<B> {
     Batch::upload(host, 11, &Default::default())
 }
 
-/// Losses of `steps` steps from a seed, and the last convolution's weights after them.
+/// Trains `steps` steps from a seed. Returns the losses and the last convolution's new weights.
 fn train(seed: u64, steps: usize, dropout: f64) -> (Vec<f32>, Vec<f32>) {
     let device = Default::default();
     B::seed(&device, seed);
@@ -74,8 +74,8 @@ fn the_same_seed_gives_the_same_run() {
 fn the_loss_of_a_batch_falls() {
     let _own = own_random_numbers();
     let (losses, ..) = train(1, 80, 0.0);
-    // 1/11 is the loss of a silent output; half of it, of one that has learnt two of the four samples. A network
-    // that ends in a single cell needs longer for the others.
+    // The loss of a silent output is 1/11, and half of it if two of the four samples are learnt. A
+    // network that ends in a single cell needs longer for the others.
     assert!((losses[0] - 1.0 / 11.0).abs() < 1e-3, "{losses:?}");
     assert!(losses[79] < 0.6 * losses[0], "{losses:?}");
 }

@@ -1,4 +1,4 @@
-//! The machine that pickles are programs of: opcodes of CPython's `pickletools`, protocols 2 to 5.
+//! The machine that executes pickles: opcodes of CPython's `pickletools`, protocols 2 to 5.
 
 use std::collections::HashMap;
 
@@ -6,24 +6,23 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::{Id, Node};
 
-/// Values that a pickle may make: far more than any checkpoint has, and few enough to be held.
+/// Maximum values of a pickle: far more than any checkpoint has, and few enough to hold in memory.
 pub const MAX_NODES: usize = 1 << 20;
 
-/// Its state.
+/// The state of the machine.
 pub struct Machine<'a> {
     bytes: &'a [u8],
-    /// Bytes that it has read.
+    /// Bytes read so far.
     pub at: usize,
-    /// What it has made.
+    /// Values made so far.
     pub nodes: Vec<Node<'a>>,
     stack: Vec<Id>,
-    /// Heights of the stack where marks were set.
+    /// Heights of the stack at the marks.
     marks: Vec<usize>,
     memo: HashMap<u32, Id>,
 }
 
 impl<'a> Machine<'a> {
-    /// A machine that has read nothing.
     pub fn new(bytes: &'a [u8]) -> Self {
         Self {
             bytes,
@@ -35,10 +34,11 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Does what the next opcode says; gives the value at the end.
+    /// Executes the next opcode. Returns the value at the end of the pickle.
     ///
     /// # Errors
-    /// Where the bytes end, claim more than there are, or ask for what cannot be done.
+    /// Returns an error if the bytes end early, claim more than there are, or ask for something
+    /// unsupported.
     pub fn step(&mut self) -> Result<Option<Id>> {
         let opcode = self.byte()?;
         match opcode {
@@ -161,7 +161,8 @@ impl<'a> Machine<'a> {
             b'b' => {
                 let state = self.pop()?;
                 let object = self.top()?;
-                // Attributes of dicts, as a state dict's `_metadata`, say nothing about weights.
+                // Attributes of dicts, such as a state dict's `_metadata`, say nothing about
+                // weights.
                 if let Node::Object { state: kept, .. } = &mut self.nodes[object] {
                     *kept = Some(state);
                 }
@@ -192,7 +193,8 @@ impl<'a> Machine<'a> {
         Ok(None)
     }
 
-    /// What calling `class` with `arguments` would make, if that is known to be harmless; else an inert object.
+    /// Makes the result of calling `class` with `arguments` if that is known to be harmless; else
+    /// an inert object.
     fn make(&mut self, class: Id, arguments: Id) -> Result<()> {
         let Node::Global(module, name) = self.nodes[class] else {
             return self.push(Node::Object { class, state: None });
@@ -234,7 +236,7 @@ impl<'a> Machine<'a> {
         Ok(top)
     }
 
-    /// Height of the stack without its `number` topmost values, none of them below a mark.
+    /// Height of the stack without its top `number` values, which must be above the last mark.
     fn under(&self, number: usize) -> Result<usize> {
         let floor = self.marks.last().copied().unwrap_or(0);
         let height = self.stack.len().checked_sub(number);
@@ -256,7 +258,7 @@ impl<'a> Machine<'a> {
         let list = self.top()?;
         match &mut self.nodes[list] {
             Node::List(list) => list.extend(items),
-            // Objects that are lists too.
+            // The object's class may be a kind of list.
             Node::Object { .. } => {}
             _ => bail!("it appends to what is no list"),
         }
@@ -267,7 +269,7 @@ impl<'a> Machine<'a> {
         let dict = self.top()?;
         match &mut self.nodes[dict] {
             Node::Dict(dict) => dict.extend(pairs),
-            // Objects that are dicts too.
+            // The object's class may be a kind of dict.
             Node::Object { .. } => {}
             _ => bail!("it sets an item of what is no dict"),
         }
@@ -312,7 +314,7 @@ impl<'a> Machine<'a> {
         Ok(u32::from_le_bytes(self.array()?) as usize)
     }
 
-    /// Bytes whose number stands before them, in as many bytes as the opcode has.
+    /// Takes bytes that follow their length; the opcode decides how wide the length is.
     fn counted(&mut self, opcode: u8) -> Result<&'a [u8]> {
         let length = match opcode {
             b'U' | b'C' | 0x8c => self.byte()?.into(),
