@@ -155,7 +155,7 @@ def main():
         x = torch.tensor(cache["frames"][at].astype(np.float32))
         spikes, votes = peer_spikes(net, x[:, None])
         sample = f"{names[at]}@{labels[at]}"
-        ours = run("predict", "--device", "cpu", "--checkpoint", args.checkpoint, args.cache, "--sample", sample, "--json")
+        ours = run("predict", "--device", "cpu", args.checkpoint, args.cache, "--sample", sample, "--json")
         rates = np.array(json.loads(ours)["firing_rates"])
         worst = max(worst, float(np.abs(rates - votes.mean(0).numpy()).max()))
         simulated, simulated_votes = simulate(graph, x)

@@ -48,7 +48,7 @@ fn end(signal: i32) -> ! {
     }
     let _ = writeln!(
         out,
-        "dvs-prep: ended by {name}; what was unfinished has been removed"
+        "dvs-prep: interrupted by {name}; partial output has been removed"
     );
     // Skips exit handlers: HDF5's would run while other threads still use the library.
     low_level::exit(128 + signal)

@@ -74,7 +74,7 @@ pub enum Command {
 impl Cli {
     /// Parses a command line. If it is invalid, the program ends with a usage message and exit
     /// status 2.
-    pub fn read(line: impl Iterator<Item = OsString>) -> (Self, Typed) {
+    pub fn read(line: impl IntoIterator<Item = OsString>) -> (Self, Typed) {
         let matches = Self::command().get_matches_from(line);
         let cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
         let flags = matches.subcommand().map_or(&matches, |(_, flags)| flags);
@@ -93,7 +93,7 @@ impl Cli {
 #[derive(Args, Clone, Debug)]
 pub struct EvalArgs {
     /// Checkpoint, or run folder (its checkpoint_max is used)
-    #[arg(long, value_name = "PATH")]
+    #[arg(value_name = "RUN")]
     pub checkpoint: PathBuf,
 
     /// Frame cache [default: the one the network was trained on]
@@ -125,7 +125,7 @@ pub struct EvalArgs {
 #[derive(Args, Clone, Debug)]
 pub struct PredictArgs {
     /// Checkpoint, or run folder (its checkpoint_max is used)
-    #[arg(long, value_name = "PATH")]
+    #[arg(value_name = "RUN")]
     pub checkpoint: PathBuf,
 
     /// Recording (.aedat, .aedat4), file of one sample (.npz, .npy), archive or folder of the

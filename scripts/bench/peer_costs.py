@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares what `dvs-train profile` counts with what SpikingJelly's counters count on the same network and samples.
 
-    dvs-train profile --checkpoint RUN --json > profile.json && peer_costs.py profile.json
+    dvs-train profile RUN --json > profile.json && peer_costs.py profile.json
 
 Needs torch, spikingjelly (2.0.0) and h5py. The network is built in SpikingJelly with the checkpoint's weights (LIF as in the
 tutorial) and run on the cache under SynOpCounter and MACCounter, layer by layer. Prints a line a layer, per sample; exit

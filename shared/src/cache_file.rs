@@ -127,7 +127,7 @@ impl CacheFile {
         if !metadata.is_file() {
             return Err(CacheError::NotACache {
                 path: path.to_owned(),
-                reason: "it is no regular file".to_owned(),
+                reason: "it is not a regular file".to_owned(),
             });
         }
         let file = File::open(path).map_err(io_error)?;

@@ -360,7 +360,7 @@ pub fn frames_shape(
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum ChunkError {
     /// The chunk is not a complete deflate stream.
-    #[error("it is no whole deflate stream ({0})")]
+    #[error("it is not a whole deflate stream ({0})")]
     Deflate(&'static str),
     /// The stream has the wrong length.
     #[error("it inflates to {found} bytes, not {expected}")]

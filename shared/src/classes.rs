@@ -24,7 +24,7 @@ pub enum MappingError {
     Row { line: usize, found: String },
     /// A name that no class can have.
     #[error(
-        "line {line}: {found:?} is no name; a name has from 1 to {NAME_BYTES} bytes, none of them a control character"
+        "line {line}: {found:?} is not a name; a name has from 1 to {NAME_BYTES} bytes, none of them a control character"
     )]
     Name { line: usize, found: String },
     /// A number or a name that occurs twice.
@@ -163,7 +163,7 @@ mod tests {
         assert!(said("a,1\na,2").contains("\"a\" stands"));
         assert!(said("a,1\nb,3").contains("gap"));
         assert!(said("a,2\nb,3").contains("gap"));
-        assert!(said("a,1\n,2").contains("no name"));
+        assert!(said("a,1\n,2").contains("not a name"));
         let many: String = (0..300).map(|i| format!("c{i},{i}\n")).collect();
         assert!(said(&many).contains("257 classes"));
     }

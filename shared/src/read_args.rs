@@ -73,7 +73,7 @@ pub fn parse_sensor(text: &str) -> Result<SensorSize, String> {
     let pixels = text.split_once(['x', 'X']);
     let pixels = pixels.and_then(|(w, h)| w.trim().parse().ok().zip(h.trim().parse().ok()));
     let (width, height) =
-        pixels.ok_or_else(|| format!("{text:?} is no size; write it as 128x128"))?;
+        pixels.ok_or_else(|| format!("{text:?} is not a size; write it as 128x128"))?;
     SensorSize::checked(width, height)
         .ok_or_else(|| format!("a sensor has from 1 to {MAX_PIXELS} pixels each way"))
 }

@@ -99,7 +99,7 @@ pub enum InputError {
     )]
     Mixed { path: PathBuf },
     /// Two files have the same name.
-    #[error("{file} stands in the archive twice")]
+    #[error("the archive contains {file} twice")]
     Doubled { file: String },
     /// The requested sample does not exist.
     #[error("cannot choose a sample of {path}: {reason}{}", .left_out.first().map_or(String::new(), |note| format!("; {note}")))]

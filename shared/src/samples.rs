@@ -144,7 +144,7 @@ pub enum ListError {
     TooManyRows { line: usize },
     /// The name is not valid for a recording.
     #[error(
-        "line {line} is no name of a recording: it has {bytes} bytes; a name has at most {MAX_NAME_BYTES}, none of \
+        "line {line} is not the name of a recording: it has {bytes} bytes; a name has at most {MAX_NAME_BYTES}, none of \
          them a control character"
     )]
     Name {

@@ -119,7 +119,7 @@ fn everything_that_is_wrong_is_said_at_once() {
             "user02_led.aedat is missing; trials_to_train.txt lists it. Is it one of those that no list names? user2_led",
             "user03_led_labels.csv is missing",
             "user04_led_labels.csv: line 2: class 12",
-            "user06_led.aedat stands in the archive twice",
+            "the archive contains user06_led.aedat twice",
         ] {
             assert!(said.contains(part), "{part:?} is not in {said}");
         }

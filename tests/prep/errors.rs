@@ -62,7 +62,7 @@ fn missing_files_are_named_all_at_once() {
 fn doubled_files_and_recordings_in_both_sets_are_refused() {
     let mut files = dataset();
     files.push(files[2].clone());
-    refused(&files, &["user01_led.aedat stands in the archive twice"]);
+    refused(&files, &["the archive contains user01_led.aedat twice"]);
     let files = with(
         dataset(),
         "trials_to_test.txt",
@@ -269,7 +269,7 @@ fn what_is_no_hdf5_file_is_never_overwritten() {
     fs::hard_link(&input, &hard).unwrap();
     for output in [&input, &link, &hard] {
         let message = fail(&["-i", text(&input), "-o", text(output), "--force"]);
-        assert!(message.contains("is no HDF5 file"), "{message}");
+        assert!(message.contains("is not an HDF5 file"), "{message}");
     }
     assert_eq!(fs::read(&input).unwrap(), before);
 }

@@ -310,7 +310,7 @@ fn pipes_devices_and_circular_links_are_not_waited_for() {
     );
     for command in ["info", "verify"] {
         let run = measured(&[command, text(&pipe)]);
-        assert!(stderr(&run.output).contains("is not a frame cache: it is no regular file"));
+        assert!(stderr(&run.output).contains("is not a frame cache: it is not a regular file"));
         within(&run, AT_ONCE);
     }
     let extracted = folder.path().join("DvsGesture");
@@ -444,12 +444,12 @@ fn lists_beyond_reason_are_refused() {
     refused_with(
         "trials_to_train.txt",
         long.as_bytes(),
-        &["line 2 is no name of a recording: it has 121 bytes"],
+        &["line 2 is not the name of a recording: it has 121 bytes"],
     );
     refused_with(
         "trials_to_train.txt",
         b"user01_led\x1b[2J.aedat\n",
-        &["line 1 is no name of a recording"],
+        &["line 1 is not the name of a recording"],
     );
     refused_with(
         "trials_to_train.txt",

@@ -101,7 +101,7 @@ fn as_what_is_to_be_read() {
     let fifo = pipe(folder.path().join("pipe"));
     for command in ["info", "verify"] {
         let said = refused(&[command, text(&fifo)]);
-        assert!(said.contains("it is no regular file"), "{said}");
+        assert!(said.contains("it is not a regular file"), "{said}");
     }
     for command in ["prepare", "key"] {
         let said = refused(&[command, "-i", text(&fifo)]);

@@ -51,7 +51,7 @@ fn a_signal_cleans_up_and_says_so_at_any_moment() {
             fastest = fastest.min(start.elapsed());
             assert_eq!(status.code(), Some(code), "{}", run.stderr());
             let said = run.stderr();
-            assert!(said.contains(&format!("ended by {name}")), "{said}");
+            assert!(said.contains(&format!("interrupted by {name}")), "{said}");
             assert_eq!(said.lines().count(), 1, "{said}");
             assert_eq!(
                 fs::read_dir(folder.path()).unwrap().count(),

@@ -61,7 +61,10 @@ fn a_restored_cache_tells_its_input_by_itself() {
         fs::write(&again, tar(&other)).unwrap();
         let args = ["-i", text(&again), "-o", text(&stored), "--skip-damaged"];
         let message = fail(&args);
-        assert!(message.contains("exists and is another cache"), "{message}");
+        assert!(
+            message.contains("already exists with different contents"),
+            "{message}"
+        );
     }
 }
 

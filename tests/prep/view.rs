@@ -610,7 +610,7 @@ fn what_is_no_picture_is_not_replaced() {
     let output = folder.path().join("x.png");
     fs::write(&output, "notes").unwrap();
     let said = fail(&["view", text(&input), "-o", text(&output)]);
-    assert!(said.contains("is no .png picture"), "{said}");
+    assert!(said.contains("is not a .png picture"), "{said}");
     assert_eq!(fs::read(&output).unwrap(), b"notes");
     fs::remove_file(&output).unwrap();
     run(&["view", text(&input), "-o", text(&output)]);

@@ -69,7 +69,7 @@ fn samples_are_altered_alike_wherever_frames_are() {
     let summary = fs::read_to_string(streamed.join("summary.json")).unwrap();
     let summary: Value = serde_json::from_str(&summary).unwrap();
     let folder = streamed.to_str().unwrap();
-    let found = run(&["eval", "--checkpoint", folder, "--json"]);
+    let found = run(&["eval", folder, "--json"]);
     let found: Value = serde_json::from_str(&found).unwrap();
     assert_eq!(found["confusion"], summary["confusion"]);
 

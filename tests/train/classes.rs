@@ -77,16 +77,16 @@ fn a_network_has_as_many_outputs_as_there_are_classes() {
         .collect();
     assert_eq!(counts, [4; 4]);
 
-    let judged = json(&run(&["eval", "--checkpoint", run_folder, "--json"]));
+    let judged = json(&run(&["eval", run_folder, "--json"]));
     assert_eq!(judged["label_names"], summary["label_names"]);
     assert_eq!(judged["confusion"], summary["confusion"]);
     assert_eq!(judged["recall"].as_array().unwrap().len(), 4);
-    let table = run(&["eval", "--checkpoint", run_folder]);
+    let table = run(&["eval", run_folder]);
     assert!(NAMES.iter().all(|name| table.contains(name)), "{table}");
 
     let samples = place.at("own");
     let sample = ["--sample", "user02_led_0@2", "--json"];
-    let line = ["predict", "--checkpoint", run_folder, &samples];
+    let line = ["predict", run_folder, &samples];
     let said = json(&run(&[&line[..], &sample].concat()));
     let rates = said["firing_rates"].as_array().unwrap();
     assert_eq!(rates.len(), 4);
@@ -110,7 +110,7 @@ fn a_network_has_as_many_outputs_as_there_are_classes() {
         let said = run(&line);
         assert!(said.contains(says), "{said}");
     }
-    let profile = json(&run(&["profile", "--checkpoint", run_folder, "--json"]));
+    let profile = json(&run(&["profile", run_folder, "--json"]));
     assert!(profile.to_string().contains("fc2"), "{profile}");
 }
 
@@ -118,13 +118,7 @@ fn a_network_has_as_many_outputs_as_there_are_classes() {
 fn other_classes_are_refused_by_name() {
     let (place, cache, folder) = trained();
     let run_folder = folder.to_str().unwrap();
-    let said = fail(&[
-        "eval",
-        "--checkpoint",
-        run_folder,
-        "--cache",
-        &place.cache(),
-    ]);
+    let said = fail(&["eval", run_folder, "--cache", &place.cache()]);
     assert!(
         said.contains("holds other classes than the network")
             && said.contains("hand_clapping")
@@ -167,7 +161,7 @@ fn two_hundred_classes_are_trained_and_shown() {
     let input = place.archive();
     prepare(&["-T", "2", "-i", &input, "-o", &cache, "--classes", &classes]);
     let folder = train(&place, &cache, "logs", &[]);
-    let table = run(&["eval", "--checkpoint", folder.to_str().unwrap()]);
+    let table = run(&["eval", folder.to_str().unwrap()]);
     assert!(table.contains("taken for, where wrong"), "{table}");
     assert_eq!(
         table.lines().filter(|line| line.contains(" word ")).count(),

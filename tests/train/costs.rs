@@ -42,7 +42,7 @@ fn profile_counts_every_operation() {
     let place = Place::new();
     let folder = place.train("logs", &["--epochs", "2"]);
     let path = folder.to_str().unwrap();
-    let line = ["profile", "--checkpoint", path, "--device", "cpu"];
+    let line = ["profile", path, "--device", "cpu"];
     let text = run(&[&line[..], &["--json"]].concat());
     let found = json(&text);
     assert_eq!(
@@ -107,7 +107,7 @@ fn profile_counts_every_operation() {
     assert_eq!(number(&found["potential_bytes"]), 4.0 * total("neurons"));
 
     // The run says the same of its firing rates, and one that goes on no longer has this cost.
-    let eval = json(&run(&["eval", "--checkpoint", path, "--json"]));
+    let eval = json(&run(&["eval", path, "--json"]));
     assert_eq!(eval["firing_rates"]["conv1"], layers[0]["firing_rate"]);
     run(&["--resume", path, "--epochs", "3", "--device", "cpu"]);
     assert!(!folder.join("profile.json").exists());
@@ -117,13 +117,7 @@ fn profile_counts_every_operation() {
 fn profile_is_told_in_words_with_its_assumptions() {
     let place = Place::new();
     let folder = place.train("logs", &["--epochs", "1"]);
-    let line = [
-        "profile",
-        "--checkpoint",
-        folder.to_str().unwrap(),
-        "--device",
-        "cpu",
-    ];
+    let line = ["profile", folder.to_str().unwrap(), "--device", "cpu"];
     let words = run(&[&line[..], &["--set", "train", "--ac-pj", "0.5"]].concat());
     for part in [
         "set=train",

@@ -29,7 +29,7 @@ fn vulkan() -> bool {
 }
 
 fn judged(folder: &str, device: &str) -> Value {
-    let said = run(&["eval", "--checkpoint", folder, "--device", device, "--json"]);
+    let said = run(&["eval", folder, "--device", device, "--json"]);
     serde_json::from_str(&said).unwrap()
 }
 

@@ -35,7 +35,7 @@ impl Trained {
 
     fn line<'a>(&'a self, input: &'a str, args: &[&'a str]) -> Vec<&'a str> {
         let run = self.run.to_str().unwrap();
-        [&["predict", "--checkpoint", run, input], args].concat()
+        [&["predict", run, input], args].concat()
     }
 
     fn json(&self, input: &str, args: &[&str]) -> Value {

@@ -61,7 +61,6 @@ fn imported_networks_have_the_peers_rates() {
             "eval",
             "--device",
             "cpu",
-            "--checkpoint",
             &checkpoint,
             "--cache",
             &cache,
@@ -85,7 +84,6 @@ fn imported_networks_have_the_peers_rates() {
                 "predict",
                 "--device",
                 "cpu",
-                "--checkpoint",
                 &checkpoint,
                 &cache,
                 "--json",
@@ -203,7 +201,7 @@ fn files_that_are_no_such_network_are_told_why() {
         unknown.contains("most like those of the tutorial's step-by-step network, but it has no fc.9.weight, and fc.5.weight is missing"),
         "{unknown}"
     );
-    let shapes = error(&tutorial, &["--size", "64x64"]);
+    let shapes = error(&tutorial, &["--sensor", "64x64"]);
     assert!(
         shapes.contains("fc.2.weight has the shape [8, 32] where [8, 8] is expected"),
         "{shapes}"
@@ -224,7 +222,7 @@ fn files_that_are_no_such_network_are_told_why() {
         "{damaged}"
     );
     let cut = error(&plif[..plif.len() / 2], &[]);
-    assert!(cut.contains("no whole zip archive"), "{cut}");
+    assert!(cut.contains("not a whole zip archive"), "{cut}");
     let cut = error(&tutorial[..tutorial.len() - 9], &[]);
     assert!(
         cut.contains("claims") && cut.contains("bytes are left"),

@@ -72,7 +72,7 @@ fn a_report_says_what_the_run_came_to() {
         "data:image/gif;base64,R0lGODlh",
         "data:image/png;base64,iVBORw0KGgo",
         "<th scope=\"row\">--v-threshold</th><td>0.4</td>",
-        "--checkpoint RUN",
+        "dvs-train profile RUN",
         "accuracy-A",
     ] {
         assert!(page.contains(part), "{part}");
@@ -90,13 +90,7 @@ fn a_report_says_what_the_run_came_to() {
     assert_eq!(page.matches("aria-label=\"0\"").count(), 121 - counts);
 
     // What it costs is in it once it is known.
-    run(&[
-        "profile",
-        "--checkpoint",
-        folder.to_str().unwrap(),
-        "--device",
-        "cpu",
-    ]);
+    run(&["profile", folder.to_str().unwrap(), "--device", "cpu"]);
     let page = report(&folder);
     assert!(page.contains("MAC if dense") && page.contains("Horowitz"));
     assert!(page == report(&folder), "the same twice");
@@ -154,12 +148,12 @@ fn what_is_missing_is_said() {
 
     let error = fail(&["report", &place.at("none")]);
     assert!(
-        error.contains("is no folder; name that of a run"),
+        error.contains("is not a folder; name a run's folder"),
         "{error}"
     );
     let error = fail(&["report", &place.at("logs")]);
     assert!(
-        error.contains("is no run's folder: it has no settings.json"),
+        error.contains("is not a run's folder: it has no settings.json"),
         "{error}"
     );
     let error = fail(&["report", path, "-o", &place.at("none/page.html")]);

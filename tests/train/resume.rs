@@ -155,7 +155,7 @@ fn damaged_and_foreign_checkpoints_are_told_apart() {
         fs::write(&bad, bytes).unwrap();
         fail(&["--resume", &bad])
     };
-    assert!(try_out(&whole[..whole.len() / 2]).contains("no whole safetensors file"));
+    assert!(try_out(&whole[..whole.len() / 2]).contains("not a whole safetensors file"));
     let mut flipped = whole.clone();
     *flipped.last_mut().unwrap() ^= 1;
     assert!(try_out(&flipped).contains("it is damaged: its content has the CRC-32"));

@@ -156,14 +156,13 @@ fn eval_says_what_the_run_said() {
     let folder = place.train("logs", &["--epochs", "2"]);
     let summary = json(&fs::read_to_string(folder.join("summary.json")).unwrap());
     let folder = folder.to_str().unwrap();
-    let found = json(&run(&["eval", "--checkpoint", folder, "--json"]));
+    let found = json(&run(&["eval", folder, "--json"]));
     assert_eq!(found["accuracy"], summary["test_acc"]);
     assert_eq!(found["confusion"], summary["confusion"]);
     assert_eq!(found["samples"], 22);
     // Another size of batches, on the set it was trained on, in words.
     let words = run(&[
         "eval",
-        "--checkpoint",
         folder,
         "--set",
         "train",
@@ -180,7 +179,7 @@ fn eval_says_what_the_run_said() {
 
     let other = place.at("other.h5");
     prepare(&["-T", "3", "-i", &place.archive(), "-o", &other]);
-    let error = fail(&["eval", "--checkpoint", folder, "--cache", &other]);
+    let error = fail(&["eval", folder, "--cache", &other]);
     assert!(
         error.contains("holds 3 frames split by number, but the network of"),
         "{error}"
@@ -201,7 +200,7 @@ fn a_linear_bias_is_learnt_and_kept() {
     );
     let summary = json(&fs::read_to_string(folder.join("summary.json")).unwrap());
     let folder = folder.to_str().unwrap();
-    let found = json(&run(&["eval", "--checkpoint", folder, "--json"]));
+    let found = json(&run(&["eval", folder, "--json"]));
     assert_eq!(found["confusion"], summary["confusion"]);
     let said = run(&["--resume", folder, "--epochs", "2", "--device", "cpu"]);
     // 24 inputs and a bias for each of the 110 neurons.
@@ -214,12 +213,7 @@ fn predict_reads_caches_archives_and_recordings_alike() {
     let folder = place.train("logs", &["--epochs", "3"]);
     let predict = |input: &str, args: &[&str]| {
         let checkpoint = folder.join("checkpoint_latest.safetensors");
-        let checkpoint = [
-            "predict",
-            "--checkpoint",
-            checkpoint.to_str().unwrap(),
-            input,
-        ];
+        let checkpoint = ["predict", checkpoint.to_str().unwrap(), input];
         [&checkpoint[..], args]
             .concat()
             .iter()

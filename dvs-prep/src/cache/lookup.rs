@@ -25,7 +25,7 @@ use crate::pipeline::Settings;
 pub enum ExistingError {
     /// It is not an HDF5 file, so this program must not replace it.
     #[error(
-        "{path} exists and is no HDF5 file; it is not replaced, even with --force. Choose another --output, or remove it"
+        "{path} exists and is not an HDF5 file; it is not replaced, even with --force. Choose another --output, or remove it"
     )]
     Foreign {
         /// Path of the file.
@@ -55,7 +55,7 @@ pub enum ExistingError {
         source: CacheError,
     },
     /// It was made with other options or from another input.
-    #[error("{path} exists and is another cache: {}. Choose another --output, or replace it with --force", .differences.join("; "))]
+    #[error("{path} already exists with different contents: {}. Choose another --output, or replace it with --force", .differences.join("; "))]
     Other {
         path: PathBuf,
         /// Each difference between the file and the request.

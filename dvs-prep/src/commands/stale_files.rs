@@ -10,7 +10,7 @@ pub fn clear_up(lock: &OutputLock, beside: &[&Path]) {
     let output = lock.output().display();
     if let Some(reason) = lock.not_exclusive() {
         eprintln!(
-            "dvs-prep: warning: {output} cannot be locked here ({reason}); see to it that no other run makes it now"
+            "dvs-prep: warning: {output} cannot be locked here ({reason}); make sure that no other run is writing it"
         );
     }
     match remove_abandoned(lock, beside) {

@@ -29,7 +29,7 @@ pub fn verify(path: &Path) -> Result<usize> {
             };
             if !seen.insert((&sample.name, sample.label)) {
                 bail!(
-                    "{}: the sample stands there twice with label {}",
+                    "{}: the cache contains this sample twice, with label {}",
                     at(),
                     sample.label
                 );

@@ -124,7 +124,7 @@ pub enum Problem {
         remedy: &'static str,
     },
     /// Two members have the same name.
-    #[error("{file} stands in the archive twice")]
+    #[error("the archive contains {file} twice")]
     Doubled {
         /// Name of the second member.
         file: String,
@@ -159,9 +159,7 @@ pub enum Problem {
         reason: io::Error,
     },
     /// The container is damaged after this recording, and the damage may have begun in it.
-    #[error(
-        "{file} was read whole, but stands right before the damage, which may have begun in it"
-    )]
+    #[error("{file} was read whole, but comes right before the damage, which may have begun in it")]
     BeforeDamage {
         /// File name of the recording.
         file: String,

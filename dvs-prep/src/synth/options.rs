@@ -75,7 +75,7 @@ impl FromStr for Light {
         let named = Self::ALL.into_iter().find(|light| light.name() == name);
         named.ok_or_else(|| {
             let names = Self::ALL.map(Self::name).join(", ");
-            format!("{name:?} is no light of the dataset; they are {names}")
+            format!("{name:?} is not a light of the dataset; they are {names}")
         })
     }
 }

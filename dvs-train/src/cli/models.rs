@@ -30,9 +30,13 @@ pub struct ImportArgs {
     #[arg(long, value_enum, default_value_t = Split::Number, value_name = "MODE")]
     pub split: Split,
 
-    /// Height and width of a frame in pixels, multiples of 32
-    #[arg(long, default_value = "128x128", value_name = "HxW")]
-    pub size: Size,
+    /// Width and height of a frame in pixels, multiples of 32
+    #[arg(long, default_value = "128x128", value_name = "WxH")]
+    pub sensor: FrameSize,
+
+    /// The old spelling of --sensor, with the height first
+    #[arg(long, hide = true, value_name = "HxW", conflicts_with = "sensor")]
+    pub size: Option<FrameSize>,
 
     /// Order of the labels in the network's outputs
     #[arg(long, value_enum, default_value_t = LabelOrder::Folder, value_name = "ORDER")]
@@ -91,24 +95,35 @@ pub enum ModelFormat {
     Nir,
 }
 
-/// Height and width of a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Size(pub [usize; 2]);
+impl ImportArgs {
+    /// Height and width of a frame.
+    pub fn frame_size(&self) -> [usize; 2] {
+        match (self.size, self.sensor) {
+            (Some(FrameSize(size)), _) => size,
+            (None, FrameSize([width, height])) => [height, width],
+        }
+    }
+}
 
-impl FromStr for Size {
+/// The two sides of a frame as they are typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameSize([usize; 2]);
+
+impl FromStr for FrameSize {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let sides = text.split_once('x');
-        let sides =
-            sides.and_then(|(height, width)| Some([height.parse().ok()?, width.parse().ok()?]));
+        let sides = text.split_once(['x', 'X']);
+        let sides = sides.and_then(|(first, second)| {
+            Some([first.trim().parse().ok()?, second.trim().parse().ok()?])
+        });
         let fits = |sides: &[usize; 2]| {
             sides
                 .iter()
                 .all(|side| side % 32 == 0 && (32..=4096).contains(side))
         };
         sides.filter(fits).map(Self).ok_or_else(|| {
-            format!("{text:?} is no height and width as 128x128, each a multiple of 32 up to 4096")
+            format!("{text:?} is not a size such as 128x128, with multiples of 32 up to 4096")
         })
     }
 }

@@ -80,7 +80,11 @@ pub fn run(args: &ImportArgs, typed: &Typed) -> Result<()> {
     checkpoint::refuse_existing(&args.output, args.force)?;
     let bytes = checkpoint::read_bounded(&args.checkpoint)
         .with_context(|| format!("cannot read {shown}"))?;
-    let size = args.size.0;
+    let size = args.frame_size();
+    if args.size.is_some() {
+        let [height, width] = size;
+        eprintln!("dvs-train: --size is the old spelling; write --sensor {width}x{height}");
+    }
     let imported = Imported::read(&bytes, args.label_order, size);
     let imported = imported.with_context(|| format!("cannot import {shown}"))?;
     drop(bytes);
@@ -173,7 +177,7 @@ fn in_words(args: &ImportArgs, imported: &Imported, train: &TrainArgs, neuron: &
         None => " (the example's; -T says another)",
     };
     text += &format!(
-        "checkpoint={output}, T={}{assumed}, split={}; judge it: dvs-train eval --checkpoint {output} --cache CACHE\n",
+        "checkpoint={output}, T={}{assumed}, split={}; evaluate it: dvs-train eval {output} --cache CACHE\n",
         train.frames.unwrap_or_default(),
         split_name(args.split)
     );

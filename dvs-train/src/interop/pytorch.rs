@@ -57,7 +57,7 @@ impl<'a> Pth<'a> {
         };
         let mut tensors = BTreeMap::new();
         for (key, value) in pairs {
-            let name = pickle.text(*key).context("a weight's name is no text")?;
+            let name = pickle.text(*key).context("a weight's name is not text")?;
             // Extra state under this name may be of other types.
             if name.ends_with("_extra_state") {
                 continue;
@@ -148,7 +148,7 @@ impl<'a> Tensor<'a> {
         };
         let whole = |id: Id| {
             let int = pickle.int(id).and_then(|int| usize::try_from(int).ok());
-            int.context("a size, stride or offset is no whole number")
+            int.context("a size, stride or offset is not a whole number")
         };
         let all = |id: Id| {
             let items = pickle
@@ -250,7 +250,7 @@ struct Storage<'a> {
 impl<'a> Storage<'a> {
     fn of(pickle: &Pickle<'a>, id: Id) -> Result<Self> {
         let Some([storage, class, key, rest @ ..]) = pickle.items(id) else {
-            bail!("a storage's description is no tuple");
+            bail!("a storage's description is not a tuple");
         };
         // The rest is the device, the count of numbers and, before torch 1.0, the part of another
         // storage.
@@ -269,7 +269,7 @@ impl<'a> Storage<'a> {
             bail!("a storage is {}, not one of torch's", pickle.kind(*class));
         };
         let kind = Kind::of_storage(class)?;
-        let key = pickle.text(*key).context("a storage's key is no text")?;
+        let key = pickle.text(*key).context("a storage's key is not text")?;
         Ok(Self { key, kind })
     }
 }

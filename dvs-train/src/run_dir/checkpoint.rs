@@ -151,7 +151,7 @@ impl Checkpoint {
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| {
             anyhow!(
-                "it is no whole safetensors file ({error}): either another program's file or a damaged one"
+                "it is not a whole safetensors file ({error}): either another program's file or a damaged one"
             )
         })?;
         let entry = metadata.metadata().as_ref().and_then(|map| map.get(KEY));
@@ -285,7 +285,7 @@ pub fn refuse_existing(path: &Path, force: bool) -> Result<()> {
 /// Returns an error if the file cannot be read or is too large.
 pub fn read_bounded(path: &Path) -> Result<Vec<u8>> {
     let metadata = fs::metadata(path)?;
-    ensure!(metadata.is_file(), "it is no regular file");
+    ensure!(metadata.is_file(), "it is not a regular file");
     let size = metadata.len();
     ensure!(
         size <= MAX_BYTES,

@@ -224,7 +224,7 @@ impl Reader<'_> {
             .iter()
             .position(|n| n.is_empty() || n.chars().any(char::is_control))
         {
-            let reason = format!("{:?} is no name of a class", names[k]);
+            let reason = format!("{:?} is not the name of a class", names[k]);
             return Err(self.damaged(format!("{key}, row {k}"), reason));
         }
         Ok(names)

@@ -40,10 +40,10 @@ const TEXT_PLACE: u64 = 4 + 8 + 4;
 /// Returns an error that describes the fault if there is one.
 pub(super) fn check(file: &File) -> Result<(), String> {
     let superblock = bytes(file, 0, SUPERBLOCK);
-    let superblock = superblock.map_err(|reason| format!("it is no HDF5 file: {reason}"))?;
+    let superblock = superblock.map_err(|reason| format!("it is not an HDF5 file: {reason}"))?;
     // The library would also search further on, because other data may precede the superblock.
     if !superblock.starts_with(HDF5_SIGNATURE) {
-        return Err("it is no HDF5 file: it does not begin with HDF5's signature".to_owned());
+        return Err("it is not an HDF5 file: it does not begin with HDF5's signature".to_owned());
     }
     // Newer superblocks allow newer objects: more than eight attributes are stored in heaps and
     // trees.

@@ -107,7 +107,7 @@ pub enum Aedat4Error {
         offset: usize,
     },
     /// A packet is not a packet of events.
-    #[error("the packet at byte {offset} is no packet of events: {reason}")]
+    #[error("the packet at byte {offset} is not a packet of events: {reason}")]
     Packet {
         /// Start of the packet.
         offset: usize,
@@ -340,7 +340,7 @@ impl Header {
             .field(2)
             .and_then(|at| root.bytes(at))
             .ok_or_else(outside)?;
-        let info = std::str::from_utf8(info).map_err(|_| broken("its description is no text"))?;
+        let info = std::str::from_utf8(info).map_err(|_| broken("its description is not text"))?;
         let end = FIRST_LINE.len() + 4 + size as usize;
         let table = usize::try_from(table)
             .ok()

@@ -33,7 +33,7 @@ pub enum SampleError {
     #[error("it {0}")]
     Foreign(&'static str),
     /// The `.npz` is not a whole zip file.
-    #[error("it is no whole .npz: {0}")]
+    #[error("it is not a whole .npz: {0}")]
     Npz(io::Error),
     /// An array is missing.
     #[error("it has no array `{name}`; it has {found}")]

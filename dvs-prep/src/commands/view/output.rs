@@ -35,7 +35,7 @@ pub fn may_be_replaced(path: &Path) -> Result<()> {
         return Ok(());
     }
     bail!(
-        "{} exists and is no .{} picture, so it is not replaced; name another --output",
+        "{} exists and is not a .{} picture, so it is not replaced; name another --output",
         path.display(),
         ending.to_string_lossy()
     )

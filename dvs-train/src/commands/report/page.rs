@@ -35,7 +35,7 @@ pub fn page(run: &RunFiles, samples: Result<&Pictures, &anyhow::Error>) -> Marku
                     div.charts { @for panel in panels(&run.columns) { (chart(&panel)) } }
                     (tables::epochs(run))
                     @if let Some(summary) = &run.summary {
-                        h2 { "What was taken for what" }
+                        h2 { "Confusion matrix" }
                         (tables::confusion(&summary.confusion, &summary.label_names))
                     }
                     (costs(run))
@@ -145,7 +145,7 @@ fn costs(run: &RunFiles) -> Markup {
         @match &run.profile {
             None => {
                 p.note {
-                    "Not known: " code { "dvs-train profile --checkpoint RUN" }
+                    "Not known: " code { "dvs-train profile RUN" }
                     " finds it out for a run that has ended, and the next report has it."
                 }
             },

@@ -38,10 +38,13 @@ impl RunFiles {
     /// Returns an error if it is not a run folder, or a file in it cannot be read.
     pub fn read(folder: &Path) -> Result<Self> {
         let shown = folder.display();
-        ensure!(folder.is_dir(), "{shown} is no folder; name that of a run");
+        ensure!(
+            folder.is_dir(),
+            "{shown} is not a folder; name a run's folder"
+        );
         let settings = read_json(&folder.join(SETTINGS))?;
-        let settings =
-            settings.ok_or_else(|| anyhow!("{shown} is no run's folder: it has no {SETTINGS}"))?;
+        let settings = settings
+            .ok_or_else(|| anyhow!("{shown} is not a run's folder: it has no {SETTINGS}"))?;
         let metrics = read_text(&folder.join(METRICS))?;
         let summary: Option<Summary> = read_json(&folder.join(SUMMARY))?;
         let profile: Option<Profile> = read_json(&folder.join(PROFILE))?;

@@ -38,7 +38,7 @@ impl<'a> Container<'a> {
             return open_legacy(bytes);
         }
         bail!(
-            "it is no file of torch.save: it begins neither as a zip archive nor as a pickle; a checkpoint of this \
+            "it is not a file of torch.save: it begins neither as a zip archive nor as a pickle; a checkpoint of this \
              program needs no import"
         )
     }
@@ -52,7 +52,7 @@ impl<'a> Container<'a> {
         let bytes = bytes.with_context(|| format!("its storage {key:?} is not in the file"))?;
         ensure!(
             bytes.len() % kind.bytes() == 0,
-            "its storage {key:?} has {} bytes, which is no whole number of {}-byte numbers",
+            "its storage {key:?} has {} bytes, which is not a whole number of {}-byte numbers",
             bytes.len(),
             kind.bytes()
         );
@@ -71,7 +71,7 @@ fn open_zip(bytes: &[u8]) -> Result<Container<'_>> {
         allowed.get() > 0,
         "its zip directory is not found within {MAX_DIRECTORY} bytes: it is cut off, or no file of torch.save"
     );
-    let mut archive = archive.context("it is no whole zip archive: cut off or damaged")?;
+    let mut archive = archive.context("it is not a whole zip archive: cut off or damaged")?;
     allowed.set(u64::MAX);
     let mut entries = HashMap::new();
     let mut claimed = 0;
@@ -175,7 +175,7 @@ fn open_legacy(bytes: &[u8]) -> Result<Container<'_>> {
         .items(keys.root)
         .context("the keys of its storages are no list")?
     {
-        let key = keys.text(*id).context("a storage's key is no text")?;
+        let key = keys.text(*id).context("a storage's key is not text")?;
         let kind = kinds.get(key);
         let kind = kind.with_context(|| format!("nothing says what its storage {key:?} holds"))?;
         let head = rest.split_first_chunk();

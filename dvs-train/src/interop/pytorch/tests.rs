@@ -75,7 +75,7 @@ fn no_shape_reaches_beyond_its_storage() {
         "{beyond}"
     );
     let negative = file(shape, b"(J\x02\0\0\0J\xff\xff\xff\xfft");
-    assert!(negative.contains("no whole number"), "{negative}");
+    assert!(negative.contains("not a whole number"), "{negative}");
     // With stride 0, every row is the same three numbers, which are in the storage.
     let strides = b"(J\x03\0\0\0J\x01\0\0\0t";
     assert_eq!(file(strides, b"(J\0\0\0\0J\x01\0\0\0t"), "[2, 3]");

@@ -72,7 +72,7 @@ fn a_changed_or_missing_byte_anywhere_is_an_error() {
 #[test]
 fn foreign_files_are_told_what_they_are() {
     let error = |bytes: &[u8]| format!("{:#}", Checkpoint::decode(bytes).unwrap_err());
-    assert!(error(b"PK\x03\x04 a file of PyTorch").contains("no whole safetensors file"));
+    assert!(error(b"PK\x03\x04 a file of PyTorch").contains("not a whole safetensors file"));
     let raw = 1.0_f32.to_le_bytes();
     let view = TensorView::new(Dtype::F32, vec![1], &raw).unwrap();
     let foreign = safetensors::serialize([("w", view)], None).unwrap();

@@ -260,7 +260,7 @@ impl<'a> Machine<'a> {
             Node::List(list) => list.extend(items),
             // The object's class may be a kind of list.
             Node::Object { .. } => {}
-            _ => bail!("it appends to what is no list"),
+            _ => bail!("it appends to something that is not a list"),
         }
         Ok(())
     }
@@ -271,7 +271,7 @@ impl<'a> Machine<'a> {
             Node::Dict(dict) => dict.extend(pairs),
             // The object's class may be a kind of dict.
             Node::Object { .. } => {}
-            _ => bail!("it sets an item of what is no dict"),
+            _ => bail!("it sets an item of something that is not a dict"),
         }
         Ok(())
     }
