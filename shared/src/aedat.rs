@@ -36,7 +36,7 @@ pub use self::packet::{Block, encode};
 pub use self::rewrite::{Rewrite, rewrite};
 pub use self::stretch::Stretch;
 use self::survey::survey;
-use crate::SensorSize;
+use crate::event::SensorSize;
 use crate::words::counted;
 
 /// Bytes after which a block of packets ends. A block takes 64 bytes of memory, so the index stays

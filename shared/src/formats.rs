@@ -22,8 +22,8 @@ pub use self::samples::{
     EVENTS_NPY, EVENTS_NPZ, FRAMES_NPZ, ReadyFrames, SampleError, SampleEvents, TimePrecision,
     events_npy, events_npz, frames_npz, holds_frames,
 };
-use crate::SensorSize;
 use crate::aedat::{AedatError, CutShort, EVENT_BYTES, EventCounts};
+use crate::event::SensorSize;
 
 /// First bytes of a recording in any version of AEDAT.
 pub const FIRST_AEDAT: &[u8] = b"#!AER-DAT";

@@ -1,7 +1,7 @@
 //! A recording: its bytes, its index, and the events of any time window.
 
-use crate::Event;
 use crate::aedat::{self, AedatError, Block, CutShort, EventCounts, Index, Stretch};
+use crate::event::Event;
 use crate::event::SensorSize;
 
 /// A recording whose bytes have all been checked.

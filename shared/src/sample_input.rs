@@ -15,12 +15,13 @@ use thiserror::Error;
 use self::lists::{Lists, Place};
 pub use self::read::{EventSample, SampleContent};
 use crate::archive::{Archive, ArchiveError, Member, SampleId};
+use crate::cache_file::{CacheError, CacheFile};
 use crate::cache_format::HDF5_SIGNATURE;
+use crate::cache_format::Set;
 use crate::classes::{MappingFileError, read_mapping, read_mapping_file};
 use crate::formats::{FIRST_AEDAT, Format, FormatError, ReadOptions};
 use crate::samples::{Ending, LABELS_SUFFIX, ListError, MAPPING_NAME, MAX_LIST_BYTES, read_labels};
 use crate::select::{ChoiceError, Listed, Wanted};
-use crate::{CacheError, CacheFile, Set};
 
 /// How samples are read.
 #[derive(Clone, Debug)]

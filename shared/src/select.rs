@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::Set;
+use crate::cache_format::Set;
 use crate::words::some_of;
 
 /// Maximum number of names in a message.

@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use super::layout::EVENT_BYTES;
-use crate::SensorSize;
+use crate::event::SensorSize;
 use crate::file_kind;
 use crate::words::counted;
 

@@ -2,7 +2,7 @@
 
 use super::layout::{EVENT_BYTES, PACKET_HEADER, POLARITY_EVENT};
 use super::stretch::Stretch;
-use crate::Event;
+use crate::event::Event;
 
 /// Consecutive packets with at least one event that counts.
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,7 @@ use super::header::FileHeader;
 use super::layout::{EVENT_BYTES, POLARITY_EVENT};
 use super::packet::{Header, u32_at};
 use super::{AedatError, EventCounts, PACKET_HEADER};
-use crate::SensorSize;
+use crate::event::SensorSize;
 
 /// Byte of `eventNumber` in a packet's header.
 const NUMBER: usize = 20;

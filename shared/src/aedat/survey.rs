@@ -4,7 +4,7 @@ use super::EventCounts;
 use super::layout::EVENT_BYTES;
 use super::packet::Packet;
 use super::stretch::Stretch;
-use crate::SensorSize;
+use crate::event::SensorSize;
 
 /// Returns a summary and the counts of the events of `packet`. `previous` is the time of the last
 /// event that counts, across packets. Events outside the sensor are counted separately, because

@@ -8,8 +8,9 @@ use super::error::read_error;
 use super::member::{FIGSHARE, TRAIN_LIST};
 use super::nothing::{has_ending, is_hidden};
 use super::{Archive, ArchiveError, Container, Part, folder};
+use crate::cache_format::Set;
+use crate::file_kind;
 use crate::samples::MAPPING_NAME;
-use crate::{Set, file_kind};
 
 /// Paths in a folder at which the dataset is searched for, in this order. SpikingJelly uses the
 /// last three.

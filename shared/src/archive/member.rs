@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path};
 
-use crate::Set;
+use crate::cache_format::Set;
 use crate::samples::{Ending, LABELS_SUFFIX, MAPPING_NAME};
 
 pub(super) const TRAIN_LIST: &str = "trials_to_train.txt";

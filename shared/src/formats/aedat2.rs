@@ -19,8 +19,8 @@ use thiserror::Error;
 use super::camera::{self, Address, AddressLayout};
 use super::packets::{EventError, Packets};
 use super::{Decoded, FIRST_AEDAT2, ReadOptions};
-use crate::SensorSize;
 use crate::aedat::{CutShort, EventCounts, outside_camera, too_many_unexplained};
+use crate::event::SensorSize;
 use crate::words::printable;
 
 /// The last line of newer headers.

@@ -8,8 +8,8 @@ use std::borrow::Cow;
 
 use super::camera;
 use super::{Decoded, ReadOptions};
-use crate::SensorSize;
 use crate::aedat::{self, AedatError, EventCounts, FileHeader, Rewrite, Source, Version};
+use crate::event::SensorSize;
 
 /// Reads a recording.
 ///

@@ -21,8 +21,8 @@ use self::flatbuffer::Buffer;
 use self::streams::{Stream, Streams};
 use super::packets::{EventError, Packets};
 use super::{Decoded, ReadOptions};
-use crate::SensorSize;
 use crate::aedat::{CutShort, EventCounts, too_many_unexplained};
+use crate::event::SensorSize;
 use crate::words::printable;
 
 const FIRST_LINE: &[u8] = b"#!AER-DAT4.0\r\n";

@@ -7,8 +7,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::SensorSize;
 use crate::event::DVS128;
+use crate::event::SensorSize;
 
 /// Marks jAER's special events; in a DAVIS's addresses, frames and inertial measurements.
 const SPECIAL: u32 = 1 << 31;

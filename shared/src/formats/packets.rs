@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use crate::aedat::{EVENT_BYTES, FIRST_LINES, PACKET_HEADER, POLARITY_EVENT, encode, outside};
-use crate::{Event, SensorSize};
+use crate::event::{Event, SensorSize};
 
 /// Events of a packet, which is thus about one block of the index.
 const PACKET_EVENTS: usize = 512;

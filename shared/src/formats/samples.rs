@@ -19,7 +19,7 @@ pub use self::events::{events_npy, events_npz};
 pub use self::frames::{ReadyFrames, frames_npz};
 use super::npy::{Header, NpyError};
 use super::packets::EventError;
-use crate::SensorSize;
+use crate::event::SensorSize;
 use crate::file_kind;
 use crate::limited_reader::LimitedReader;
 

@@ -8,8 +8,8 @@ use std::ops::ControlFlow;
 use std::sync::atomic::AtomicU64;
 
 use super::{InputError, bounded, mapping_not_used};
-use crate::Set;
 use crate::archive::{Archive, Container, Content, Entry, Member, SampleId};
+use crate::cache_format::Set;
 use crate::classes::read_mapping;
 use crate::samples::{Ending, MAX_LIST_BYTES, Window, read_labels, read_trials};
 use crate::select::{Listed, Wanted, Which};

@@ -9,13 +9,16 @@ use super::lists::{Place, content};
 use super::{InputError, Kind, SampleInput, read_file, recording_name};
 use crate::aedat::EventCounts;
 use crate::archive::{Member, SampleId, SampleLayout};
+use crate::cache_file::CacheFile;
+use crate::cache_format::Set;
+use crate::event::SensorSize;
 use crate::formats::{
     EVENTS_NPY, EVENTS_NPZ, FRAMES_NPZ, Format, FormatError, ReadOptions, ReadyFrames, SampleError,
     decode, events_npy, events_npz, frames_npz, holds_frames,
 };
 use crate::frames::MAX_FRAMES_BY_DURATION;
 use crate::recording::{Recording, WindowEvents};
-use crate::{CacheFile, SensorSize, Set, SplitMode};
+use crate::split_mode::SplitMode;
 
 /// Divisors of the memory limit: for the size of a file, and for the amount that inflated data may
 /// take even if the file is small.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use roxmltree::{Document, Node, ParsingOptions};
 
 use super::Aedat4Error;
-use crate::SensorSize;
+use crate::event::SensorSize;
 use crate::words::{printable, some_of};
 
 const MAX_NODES: u32 = 20_000;

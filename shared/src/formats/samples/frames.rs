@@ -3,8 +3,8 @@
 use std::cell::Cell;
 
 use super::{Npz, SampleError, array};
-use crate::SensorSize;
 use crate::event::POLARITIES;
+use crate::event::SensorSize;
 use crate::formats::npy::NpyError;
 
 /// The ready frames that are expected.
