@@ -121,9 +121,6 @@ pub struct PrepareArgs {
     /// the two.
     #[arg(long, short, value_name = "PATH")]
     pub input: Option<PathBuf>,
-    /// How recordings are read.
-    #[command(flatten)]
-    pub read: ReadArgs,
     /// The cache to write [default: beside the input, named after the options, such as
     /// frames_number_16_split_by_number.h5]
     #[arg(long, short, value_name = "FILE")]
@@ -144,6 +141,10 @@ pub struct PrepareArgs {
     /// Print the summary as one JSON object
     #[arg(long)]
     pub json: bool,
+    // Last, because its heading applies to all options that follow it.
+    /// How recordings are read.
+    #[command(flatten)]
+    pub read: ReadArgs,
 }
 
 /// What `export` writes.
@@ -175,15 +176,16 @@ pub struct ExportArgs {
     /// Memory limit in MiB
     #[arg(long, value_name = "MIB", default_value_t = 384)]
     pub memory: u64,
-    /// How recordings are read, for events-npz.
-    #[command(flatten)]
-    pub read: ReadArgs,
     /// Leave out damaged recordings and list them
     #[arg(long)]
     pub skip_damaged: bool,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+    // Last, because its heading applies to all options that follow it.
+    /// How recordings are read, for events-npz.
+    #[command(flatten)]
+    pub read: ReadArgs,
 }
 
 /// Options of `info`.

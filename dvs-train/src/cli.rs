@@ -223,7 +223,7 @@ pub struct BenchArgs {
     #[arg(long)]
     pub json: bool,
 
-    // Last, because its heading applies to all that follow.
+    // This field is last, because its heading applies to all options that follow it.
     #[command(flatten)]
     pub neuron: NeuronArgs,
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-// The system's allocator maps every large tensor anew and pays for its pages each time.
+// The system's allocator maps new memory for every large tensor, which costs page faults each time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -325,7 +325,7 @@ impl CountType {
     }
 }
 
-/// Bytes of `frames` frames of `counts` on `sensor`.
+/// Size in bytes of `frames` frames for `sensor`, with counts of type `counts`.
 pub fn frame_bytes(frames: usize, sensor: SensorSize, counts: CountType) -> usize {
     frames * sensor.frame_cells() * counts.bytes()
 }

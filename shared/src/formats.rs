@@ -66,7 +66,7 @@ pub struct ReadOptions {
     pub layout: Option<AddressLayout>,
     /// Number of the event stream (AEDAT 4) or camera (AEDAT 3) to read, if there are several.
     pub stream: Option<i32>,
-    /// Whether events with a clear valid bit count.
+    /// Whether events whose valid bit is clear are kept.
     pub keep_invalid: bool,
     /// Whether events outside the sensor are left out and counted instead of causing an error.
     pub ignore_outside: bool,

@@ -105,7 +105,8 @@ impl<'a> Recording<'a> {
         }
     }
 
-    /// Summarises the events of a window in a block that lies only partly in it.
+    /// Summarises the events of `block` in the window from `start` to `end`. This is for blocks
+    /// that the window covers only in part.
     fn part_of(&self, block: &Block, start: i64, end: i64) -> Stretch {
         let mut part = Stretch::EMPTY;
         block.for_each(self.bytes, |e| {

@@ -22,6 +22,7 @@ mod exports;
 mod faults;
 mod foreign_caches;
 mod found;
+mod help;
 mod hostile;
 mod interrupted;
 mod irregular_files;

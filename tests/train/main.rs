@@ -18,6 +18,7 @@ mod classes;
 mod costs;
 mod device;
 mod exports;
+mod help;
 mod inputs;
 mod learns;
 mod models;

@@ -16,8 +16,8 @@ pub struct FileStamp {
     path: String,
     size: u64,
     modified_ns: u64,
-    /// Device and inode. They are not saved, because mounting, or copying with times kept, changes
-    /// them.
+    /// Device and inode. They are not saved, because they can change when a file system is mounted
+    /// again, or when a file is copied and keeps its times.
     #[serde(skip)]
     inode: (u64, u64),
 }

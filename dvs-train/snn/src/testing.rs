@@ -18,7 +18,7 @@ use ndarray_npy::{NpzReader, ReadableElement};
 
 use crate::backend::primitive::{self, primitive};
 
-/// An open NPZ archive of the folder tests/data.
+/// An open NPZ archive from the folder tests/data.
 pub struct Npz(NpzReader<File>);
 
 impl Npz {

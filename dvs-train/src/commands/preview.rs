@@ -132,7 +132,7 @@ fn altered(
 ) -> Shown {
     let of = &cache.set(Set::Train).samples[sample];
     let steps = counts.len() / (2 * height * width);
-    // As if the sample were the first of a batch.
+    // The plan treats the sample as the first of a batch.
     let plan = draws.plan(&[sample], &mut [of.label]);
     let frames: Vec<f32> = counts.iter().map(|&count| count as f32).collect();
     let frames = TensorData::new(frames, [steps, 1, 2, height, width]);

@@ -115,7 +115,7 @@ impl<B: Backend> DeviceLoader<B> {
 pub struct EpochBatches<'a, B: Backend> {
     feeder: &'a DeviceLoader<B>,
     source: Source<'a, B>,
-    /// Samples of the batches that are left.
+    /// Samples of each remaining batch.
     batches: vec::IntoIter<Vec<usize>>,
     draws: Option<EpochTransforms>,
 }

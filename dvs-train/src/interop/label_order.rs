@@ -39,7 +39,8 @@ impl LabelOrder {
         plain
     }
 
-    /// Reorders the weights of the outputs from the order of the labels to this one.
+    /// Reorders the weights of the outputs from the numerical order of the labels to the order
+    /// `self`.
     pub fn of_plain(self, weights: &[f32], classes: usize) -> Vec<f32> {
         let each = weights.len() / classes.max(1);
         let labels = self.labels(classes).into_iter();

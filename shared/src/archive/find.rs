@@ -191,7 +191,8 @@ impl Archive {
         }
     }
 
-    /// figshare's two archives, or their extracted folders, if `folder` holds one of them.
+    /// Finds figshare's two archives, or their extracted folders, in `folder`. Returns `None` if
+    /// both are missing, and an error if only one is.
     fn figshare(folder: &Path) -> Result<Option<Self>, ArchiveError> {
         let found = FIGSHARE.map(|name| {
             let names =

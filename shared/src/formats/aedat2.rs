@@ -29,7 +29,8 @@ const LAST_LINE: &[u8] = b"#End Of ASCII Header";
 const CHIP: &[u8] = b"aechip";
 /// Text in the first comment of a recording by v2e.
 const V2E: &[u8] = b"created by AEDat2Output in v2e";
-/// Text in the header if v2e marked noise events, from `v2ecore/output/aedat2_output.py`.
+/// Text that v2e writes in the header if it marked noise events. It is copied from
+/// `v2ecore/output/aedat2_output.py`.
 const NOISE_LABELS: &[u8] = b"noise events are labeled as addressed external input events";
 /// Sizes of the DAVIS cameras that v2e writes, the smaller first.
 const V2E_SIZES: [SensorSize; 2] = [

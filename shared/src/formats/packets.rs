@@ -49,7 +49,7 @@ pub(super) struct Packets {
     taken: usize,
     /// Events outside the sensor, which are left out.
     outside: u64,
-    /// Position, column and row of the first of these.
+    /// Position, column and row of the first event outside the sensor.
     first_outside: Option<(u64, i64, i64)>,
     /// Overflow of the current packet's times.
     overflow: u32,

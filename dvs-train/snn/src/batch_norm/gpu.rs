@@ -126,8 +126,8 @@ fn scale<R: CubeRuntime>(x: CubeTensor<R>, affine: Affine<CubeTensor<R>>) -> Cub
         return y;
     }
     let (count, dim) = cubes(&x, vectors);
-    // SAFETY: a thread stops unless its index is one of the vectors of x and y. Its column is one
-    // of the channels.
+    // SAFETY: a thread stops if its index is not below the number of vectors of x and y. The column
+    // that it computes from the index is one of the channels.
     unsafe {
         scale_kernel::launch_unchecked(
             &y.client,
@@ -197,8 +197,8 @@ fn input_gradient<R: CubeRuntime>(
         return dx;
     }
     let (count, dim) = cubes(&x, vectors);
-    // SAFETY: a thread stops unless its index is one of the vectors of x, dy and dx. Its column is
-    // one of the channels.
+    // SAFETY: a thread stops if its index is not below the number of vectors of x, dy and dx. The
+    // column that it computes from the index is one of the channels.
     unsafe {
         input_gradient_kernel::launch_unchecked(
             &dx.client,

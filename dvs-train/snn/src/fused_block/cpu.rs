@@ -139,7 +139,7 @@ struct Work<'a> {
     /// Cells of a plane at one time step.
     cells: usize,
     width: usize,
-    /// Cells that are computed at a time: some pairs of rows.
+    /// Number of cells that are computed together. They are whole pairs of rows.
     group: usize,
 }
 

@@ -82,7 +82,7 @@ impl Shape {
                 channels: [_, outputs],
                 size: [height, width],
             } => {
-                // Outputs at most one cell away, within the border.
+                // Number of rows or columns at most one away from `at` and within the border.
                 let near = |at: usize, length: usize| {
                     1 + usize::from(at > 0) + usize::from(at + 1 < length)
                 };

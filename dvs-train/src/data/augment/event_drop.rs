@@ -5,7 +5,8 @@
 //! dropped independently, and every device drops the same events. The mixing is the finaliser of
 //! A. Appleby's MurmurHash3.
 
-/// Above this number of events in a cell, the expected share is kept instead of drawing each event.
+/// If a cell has more events than this, it keeps the expected share of them, and there is no random
+/// decision for each event.
 pub const TOLD_APART: u32 = 4096;
 
 /// Hashes `x`: every bit of it affects all bits of the result.

@@ -23,7 +23,7 @@ const COLOURS: [RGBColor; 7] = [
 
 /// Width in pixels of the names of the curves.
 const NAMES: i32 = 130;
-/// Maximum number of epochs for which each is marked by a point.
+/// A curve marks each of its epochs with a point if it has at most this many.
 const MARKED: usize = 40;
 
 type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
