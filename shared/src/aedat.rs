@@ -2,9 +2,9 @@
 //!
 //! Format:
 //! <https://docs.inivation.com/software/software-advanced-usage/file-formats/aedat-3.1.html>.
-//! A file begins with text lines that start with `#`, up to `#!END-HEADER`. Packets follow: a
-//! header of 28 bytes and `eventCapacity` events of `eventSize` bytes, of which the first
-//! `eventNumber` are used. Everything is little-endian.
+//! A file begins with text lines that start with `#`, up to `#!END-HEADER`. Packets follow. A
+//! packet has a header of 28 bytes and room for `eventCapacity` events of `eventSize` bytes. Its
+//! first `eventNumber` events are used. Everything is little-endian.
 //!
 //! One pass checks every event that counts and records what each block of packets contains, so that
 //! selecting a sample's window later touches only the blocks that overlap it. Changes that few

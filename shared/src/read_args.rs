@@ -5,8 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::event::MAX_PIXELS;
-use crate::event::SensorSize;
+use crate::event::{MAX_PIXELS, SensorSize};
 use crate::formats::{AddressLayout, ReadOptions};
 
 /// How recordings and samples are read.

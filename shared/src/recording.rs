@@ -1,8 +1,7 @@
 //! A recording: its bytes, its index, and the events of any time window.
 
 use crate::aedat::{self, AedatError, Block, CutShort, EventCounts, Index, Stretch};
-use crate::event::Event;
-use crate::event::SensorSize;
+use crate::event::{Event, SensorSize};
 
 /// A recording whose bytes have all been checked.
 #[derive(Debug)]

@@ -1,5 +1,5 @@
-//! Where a dataset lies, and what lies there in its place: archives within archives, folders further down, names that
-//! Windows writes, single samples, classes of one's own, web pages that were saved as data.
+//! The program finds a dataset in archives within archives, in folders further down, and under names that Windows
+//! writes. It takes single samples and other classes, and it names web pages that were saved as data.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -4,6 +4,8 @@
 
 #[path = "../support/cameras.rs"]
 mod cameras;
+#[path = "../support/help.rs"]
+mod help_pages;
 #[path = "../support/inputs.rs"]
 mod inputs;
 #[path = "../support/readers.rs"]

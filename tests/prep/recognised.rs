@@ -1,5 +1,5 @@
-//! What decides how a recording is read: its camera, the layout of its addresses, its version, the direction of y. What a
-//! file does not decide is asked for, and nothing is read by half without a word.
+//! The camera, the layout of addresses, the version and the direction of y decide how a recording is read. If the file
+//! leaves one of them open, the program asks for an option. It leaves no event out without saying so.
 
 use std::fs;
 use std::path::{Path, PathBuf};

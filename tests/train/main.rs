@@ -6,6 +6,8 @@
 mod arrays;
 #[path = "../support/cameras.rs"]
 mod cameras;
+#[path = "../support/help.rs"]
+mod help_pages;
 #[path = "../support/networks.rs"]
 mod networks;
 #[path = "../support/train.rs"]

@@ -23,7 +23,7 @@ pub fn clear_up(lock: &OutputLock, beside: &[&Path]) {
             }
         }
         Err(error) => eprintln!(
-            "dvs-prep: warning: cannot look for what killed runs left beside {output}, or not remove it: {error}"
+            "dvs-prep: warning: cannot find or remove what killed runs left beside {output}: {error}"
         ),
     }
 }

@@ -11,8 +11,7 @@ use dvs_shared::words::some_of;
 
 use super::recording_result::{Finished, Kind};
 use super::work::Work;
-use crate::pipeline::chunk_store::StagedSample;
-use crate::pipeline::chunk_store::Staging;
+use crate::pipeline::chunk_store::{StagedSample, Staging};
 use crate::pipeline::collect::Intake;
 use crate::pipeline::input_check::SHOWN;
 use crate::pipeline::step_times::StepTimes;

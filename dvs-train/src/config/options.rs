@@ -13,10 +13,7 @@ use dvs_shared::event::MAX_PIXELS;
 use dvs_shared::split_mode::MAX_FRAMES;
 use dvs_shared::{CacheFile, Set, SplitMode};
 
-use crate::config::train_args::OptimizerName;
-use crate::config::train_args::SchedulerName;
-use crate::config::train_args::Split;
-use crate::config::train_args::TrainArgs;
+use crate::config::train_args::{OptimizerName, SchedulerName, Split, TrainArgs};
 use crate::data::augment::Augmentation;
 use crate::data::dataset::FramesIn;
 use crate::device::{self, Device, on_device};

@@ -6,8 +6,7 @@ use anyhow::{Context, Result, ensure};
 use dvs_shared::labels::listed;
 use dvs_shared::{CacheFile, SplitMode};
 
-use crate::config::train_args::Split;
-use crate::config::train_args::TrainArgs;
+use crate::config::train_args::{Split, TrainArgs};
 use crate::nn::network::{Network, SnnBackend};
 use crate::run_dir::checkpoint::{self, Checkpoint, MAX, State};
 use crate::run_dir::weight_layout::Form;

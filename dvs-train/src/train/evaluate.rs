@@ -8,8 +8,7 @@ use burn::tensor::{Int, Tensor};
 use crate::console::progress::sample_bar;
 use crate::data::device_loader::EpochBatches;
 use crate::metrics::confusion::Confusion;
-use crate::metrics::mean_squared_error;
-use crate::metrics::{Metrics, Running, Sums};
+use crate::metrics::{Metrics, Running, Sums, mean_squared_error};
 use crate::nn::network::{Network, SnnBackend};
 use crate::nn::spike_stats::{Firing, Observer, SpikeCounter};
 

@@ -10,8 +10,7 @@ use crate::config::Typed;
 use crate::config::options::TrainOptions;
 use crate::config::settings::{Settings, folder_name};
 use crate::config::train_args::TrainArgs;
-use crate::run_dir::checkpoint::EpochProgress;
-use crate::run_dir::checkpoint::{self, Checkpoint, LATEST, MAX};
+use crate::run_dir::checkpoint::{self, Checkpoint, EpochProgress, LATEST, MAX};
 use crate::run_dir::run_folder::{FolderLock, SETTINGS, SUMMARY};
 use crate::run_dir::weight_layout::Form;
 

@@ -10,8 +10,7 @@ use crate::nn::network::{Network, NetworkConfig, SnnBackend};
 use crate::optim::AmpDtype;
 use crate::optim::optimizer::Optimizer;
 use crate::optim::optimizer::adam::AdamBackend;
-use crate::run_dir::checkpoint::EpochProgress;
-use crate::run_dir::checkpoint::{Best, Checkpoint, State};
+use crate::run_dir::checkpoint::{Best, Checkpoint, EpochProgress, State};
 use crate::run_dir::weights::Tensors;
 use crate::train::resume::Resumption;
 

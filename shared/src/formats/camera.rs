@@ -7,8 +7,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::event::DVS128;
-use crate::event::SensorSize;
+use crate::event::{DVS128, SensorSize};
 
 /// Marks jAER's special events; in a DAVIS's addresses, frames and inertial measurements.
 const SPECIAL: u32 = 1 << 31;

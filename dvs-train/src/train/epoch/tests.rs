@@ -7,8 +7,7 @@ use dvs_shared::{CountType, Frames};
 
 use super::*;
 use crate::data::batch::HostBatch;
-use crate::nn::network::NetworkConfig;
-use crate::nn::network::StepMode;
+use crate::nn::network::{NetworkConfig, StepMode};
 use crate::optim::optimizer::Rule;
 
 type B = Autodiff<Flex>;

@@ -3,8 +3,7 @@
 use std::cell::Cell;
 
 use super::{Npz, SampleError, array};
-use crate::event::POLARITIES;
-use crate::event::SensorSize;
+use crate::event::{POLARITIES, SensorSize};
 use crate::formats::npy::NpyError;
 
 /// The ready frames that are expected.
