@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use dvs_prep::synth::Light;
 use dvs_shared::manual::Shell;
 use dvs_shared::read_args::ReadArgs;
+use dvs_shared::split_mode::SplitBy;
 
 pub use self::view::{Colour, Delay, ViewArgs};
 
@@ -68,17 +69,6 @@ pub enum Command {
     ///
     /// In a folder that man searches: dvs-prep man ~/.local/share/man/man1
     Man(ManArgs),
-}
-
-/// How the events of a sample are divided into frames.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum SplitBy {
-    /// T frames with equal numbers of events
-    Number,
-    /// T frames of equal duration
-    Time,
-    /// Frames of a fixed duration, so T differs from sample to sample
-    Duration,
 }
 
 /// How a sample is divided into frames.

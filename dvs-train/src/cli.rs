@@ -1,17 +1,19 @@
 //! The command line as typed; [`crate::config::options`] resolves it for this machine.
 
 pub mod argparse_compat;
+mod augment;
+mod choices;
 mod manual;
 mod models;
+mod neuron;
 mod preview;
 mod profile;
 mod report;
+mod train;
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::parser::ValueSource;
-use clap::{Args, CommandFactory, FromArgMatches, Id, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use dvs_shared::Set;
 use dvs_shared::read_args::ReadArgs;
 
@@ -20,9 +22,8 @@ pub use self::models::{ExportArgs, ImportArgs, ModelFormat};
 pub use self::preview::PreviewArgs;
 pub use self::profile::ProfileArgs;
 pub use self::report::ReportArgs;
-use crate::config::Typed;
-use crate::config::neuron_args::NeuronArgs;
-use crate::config::train_args::TrainArgs;
+pub use self::train::TrainArgs;
+use crate::cli::neuron::NeuronArgs;
 use crate::device::DeviceName;
 use crate::nn::network::StepMode;
 use crate::optim::AmpDtype;
@@ -72,20 +73,16 @@ pub enum Command {
 }
 
 impl Cli {
-    /// Parses a command line. If it is invalid, the program ends with a usage message and exit
-    /// status 2.
-    pub fn read(line: impl IntoIterator<Item = OsString>) -> (Self, Typed) {
-        let matches = Self::command().get_matches_from(line);
-        let cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-        let flags = matches.subcommand().map_or(&matches, |(_, flags)| flags);
-        let is_typed = |id: &&Id| flags.value_source(id.as_str()) == Some(ValueSource::CommandLine);
-        let typed = flags.ids().filter(is_typed).map(Id::to_string).collect();
-        (cli, typed)
-    }
-
     /// The command; `train` if none is given.
     pub fn chosen(self) -> Command {
         self.command.unwrap_or(Command::Train(Box::new(self.train)))
+    }
+}
+
+/// Sets `target` to what was typed, if anything was.
+fn set<T, U: Clone + Into<T>>(target: &mut T, typed: &Option<U>) {
+    if let Some(value) = typed {
+        *target = value.clone().into();
     }
 }
 
@@ -249,8 +246,11 @@ impl From<SetName> for Set {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
-    use super::*;
     use clap::CommandFactory;
+
+    use super::*;
+    use crate::config::neuron_config::NeuronConfig;
+    use crate::config::train_config::TrainConfig;
 
     fn train(args: &[&str]) -> TrainArgs {
         let cli = Cli::try_parse_from(std::iter::once(&"dvs-train").chain(args)).unwrap();
@@ -272,9 +272,44 @@ mod tests {
             &["train", "-T", "8", "-b", "4"],
         ] {
             let args = train(args);
-            assert_eq!((args.frames, args.batch_size), (Some(8), 4));
-            assert_eq!((args.epochs, args.channels, args.lr), (64, 128, 0.001));
+            assert_eq!((args.frames, args.batch_size), (Some(8), Some(4)));
+            assert_eq!((args.epochs, args.lr), (None, None));
         }
+    }
+
+    #[test]
+    fn the_defaults_in_the_help_are_those_of_the_configuration() {
+        let usual = TrainConfig::default();
+        let mut checked = 0;
+        for flag in TrainArgs::augment_args(clap::Command::new("train")).get_arguments() {
+            let (Some(name), Some(help)) = (flag.get_long(), flag.get_help()) else {
+                continue;
+            };
+            let help = help.to_string().replace('\n', " ");
+            let default = help
+                .split_once("[default: ")
+                .and_then(|(_, rest)| rest.split_once(']'));
+            // Longer texts explain how the default comes about.
+            let Some((default, _)) = default.filter(|(default, _)| !default.contains(' ')) else {
+                continue;
+            };
+            let mut config = usual.clone();
+            train(&[&format!("--{name}"), default]).apply(&mut config);
+            let same_tau = NeuronConfig {
+                tau: usual.neurons.tau,
+                decay_input: usual.neurons.decay_input,
+                ..config.neurons.clone()
+            };
+            assert_eq!(
+                config.neurons.resolve().unwrap(),
+                usual.neurons.resolve().unwrap(),
+                "--{name} {default}"
+            );
+            config.neurons = same_tau;
+            assert_eq!(config, usual, "--{name} {default}");
+            checked += 1;
+        }
+        assert!(checked > 15, "only {checked} defaults were found");
     }
 
     #[test]

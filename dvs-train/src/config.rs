@@ -1,11 +1,8 @@
-//! A run's configuration: the training flags as typed, resolved for this machine, and as saved.
+//! A run's configuration: what it trains, as saved with it, and resolved for this machine.
 
-pub mod neuron_args;
+pub mod cache_request;
+mod flags;
+pub mod neuron_config;
 pub mod options;
 pub mod settings;
-pub mod train_args;
-
-use std::collections::HashSet;
-
-/// Names of the flags that were typed, to distinguish an explicit value from a default.
-pub type Typed = HashSet<String>;
+pub mod train_config;

@@ -19,7 +19,7 @@ use crate::run_dir::weight_layout::Form;
 pub fn checkpoint(bytes: &[u8]) -> Result<Vec<u8>> {
     let checkpoint = Checkpoint::decode(bytes)?;
     let settings = &checkpoint.state.settings;
-    let config = settings.network_config(&settings.args()?)?;
+    let config = settings.network_config()?;
     Form::of(&config).check(&checkpoint.tensors)?;
     checkpoint.encode()
 }

@@ -43,6 +43,8 @@ mod architecture;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use clap::Parser;
+
 use crate::cli::{Cli, Command, argparse_compat};
 use crate::commands::{
     bench, eval, export, import, manual, predict, preview, profile, report, train as training,
@@ -50,9 +52,9 @@ use crate::commands::{
 
 /// Parses the command line, runs the command and returns the exit status.
 pub fn main() -> ExitCode {
-    let (cli, typed) = Cli::read(argparse_compat::translate(std::env::args_os()));
+    let cli = Cli::parse_from(argparse_compat::translate(std::env::args_os()));
     let result = match cli.chosen() {
-        Command::Train(args) => match training::run(*args, &typed) {
+        Command::Train(args) => match training::run(&args) {
             Ok(Some(signal)) => return ExitCode::from(signal.exit_status()),
             done => done.map(drop),
         },
@@ -61,7 +63,7 @@ pub fn main() -> ExitCode {
         Command::Preview(args) => preview::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Predict(args) => predict::run(&args),
-        Command::Import(args) => import::run(&args, &typed),
+        Command::Import(args) => import::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Devices => console::print(&device::table()),

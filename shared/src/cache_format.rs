@@ -198,7 +198,7 @@ impl CacheHeader {
         } = self;
         let mut text = format!(
             "{}\n{}\n{}\n{}\n{}\n{}\n{created_by}\n{source_sha256}\n",
-            split.split_by(),
+            split.split_by().name(),
             split.frames(),
             split.duration_us(),
             sensor.height,

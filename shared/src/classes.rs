@@ -4,13 +4,14 @@
 //! a number is a header. Numbers count from 1, like those of label files, or from 0.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use thiserror::Error;
 
 use crate::cache_format::{MAX_CLASSES, NAME_BYTES};
 use crate::file_kind::irregular;
+use crate::limited_reader::read_bounded;
 use crate::samples::{ListError, MAX_LIST_BYTES, lines, refuse_foreign};
 
 /// An error in a mapping. Lines count from 1.
@@ -123,13 +124,9 @@ pub fn read_mapping_file(path: &Path) -> Result<Vec<String>, MappingFileError> {
     if let Some(kind) = irregular(path).map_err(MappingFileError::Read)? {
         return Err(MappingFileError::Irregular(kind));
     }
-    let mut text = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_LIST_BYTES + 1).read_to_end(&mut text))
-        .map_err(MappingFileError::Read)?;
-    if text.len() as u64 > MAX_LIST_BYTES {
-        return Err(MappingFileError::TooLong);
-    }
+    let text = File::open(path).and_then(|file| read_bounded(file, MAX_LIST_BYTES));
+    let text = text.map_err(MappingFileError::Read)?;
+    let text = text.ok_or(MappingFileError::TooLong)?;
     read_mapping(&text).map_err(MappingFileError::Mapping)
 }
 

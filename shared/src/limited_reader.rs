@@ -1,9 +1,22 @@
-//! A reader with a byte limit, for code that might search a whole file.
+//! Reading with a byte limit.
 
 use std::cell::Cell;
 use std::io::{self, Read, Seek, SeekFrom};
 
-/// A reader with a byte limit; [`u64::MAX`] means no limit.
+/// Reads all bytes of `reader`; `None` if there are more than `limit`.
+///
+/// # Errors
+/// Returns the errors of the reader.
+pub fn read_bounded(reader: impl Read, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    reader
+        .take(limit.saturating_add(1))
+        .read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= limit).then_some(bytes))
+}
+
+/// A reader with a byte limit, for code that might search a whole file; [`u64::MAX`] means no
+/// limit.
 pub struct LimitedReader<'a, R> {
     pub inner: R,
     /// Number of bytes that may still be read.

@@ -6,6 +6,9 @@ mod atomic_folder;
 mod lock;
 pub mod temporary;
 
-pub use self::atomic_file::{AtomicFile, folder_of, remove_abandoned, unfinished_of};
+pub use self::atomic_file::{
+    AtomicFile, folder_of, is_unfinished, remove_abandoned, unfinished_of, write_file,
+    write_file_by,
+};
 pub use self::atomic_folder::AtomicFolder;
 pub use self::lock::{LockError, OutputLock};

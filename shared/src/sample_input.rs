@@ -19,6 +19,7 @@ use crate::cache_file::{CacheError, CacheFile};
 use crate::cache_format::{HDF5_SIGNATURE, Set};
 use crate::classes::{MappingFileError, read_mapping, read_mapping_file};
 use crate::formats::{FIRST_AEDAT, Format, FormatError, ReadOptions};
+use crate::limited_reader::read_bounded;
 use crate::samples::{Ending, LABELS_SUFFIX, ListError, MAPPING_NAME, MAX_LIST_BYTES, read_labels};
 use crate::select::{ChoiceError, Listed, Wanted};
 
@@ -421,7 +422,7 @@ fn recording_name(path: &Path) -> String {
 
 /// Reads a whole file of at most `limit` bytes.
 fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, InputError> {
-    let read = File::open(path).and_then(|file| bounded(file, limit));
+    let read = File::open(path).and_then(|file| read_bounded(file, limit));
     let bytes = read.map_err(|reason| InputError::Read {
         path: path.to_owned(),
         reason,
@@ -431,11 +432,4 @@ fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, InputError> {
         limit,
         is_list: limit == MAX_LIST_BYTES,
     })
-}
-
-/// Reads all bytes of `reader`; `None` if there are more than `limit`.
-fn bounded(reader: impl Read, limit: u64) -> io::Result<Option<Vec<u8>>> {
-    let mut bytes = Vec::new();
-    reader.take(limit + 1).read_to_end(&mut bytes)?;
-    Ok((bytes.len() as u64 <= limit).then_some(bytes))
 }

@@ -7,6 +7,29 @@ use std::path::Path;
 /// held in memory whole.
 pub const MAX_FRAMES: u32 = 1024;
 
+/// How the events of a sample are divided into frames, without the number or duration of the frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum SplitBy {
+    /// T frames with equal numbers of events
+    Number,
+    /// T frames of equal duration
+    Time,
+    /// Frames of a fixed duration, so T differs from sample to sample
+    Duration,
+}
+
+impl SplitBy {
+    /// The name in options and in the cache attribute `split_by`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Number => "number",
+            Self::Time => "time",
+            Self::Duration => "duration",
+        }
+    }
+}
+
 /// The three modes of SpikingJelly 2.0's `DVS128Gesture(frames_number=.., split_by=..)` and
 /// `duration=..`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,12 +52,12 @@ pub enum SplitMode {
 }
 
 impl SplitMode {
-    /// Value of the cache attribute `split_by`.
-    pub fn split_by(self) -> &'static str {
+    /// How events are divided, whatever the number or duration of the frames.
+    pub fn split_by(self) -> SplitBy {
         match self {
-            Self::Number { .. } => "number",
-            Self::Time { .. } => "time",
-            Self::Duration { .. } => "duration",
+            Self::Number { .. } => SplitBy::Number,
+            Self::Time { .. } => SplitBy::Time,
+            Self::Duration { .. } => SplitBy::Duration,
         }
     }
 

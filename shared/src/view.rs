@@ -25,7 +25,7 @@ pub use animation::Animation;
 pub use clip::Clip;
 pub use colours::{Background, Colours, Scheme};
 pub use picture::{MAX_PIXELS, MAX_SIDE, Picture, RgbPicture};
-pub use plot::plot;
+pub use plot::{plot, plot_font, short_number};
 pub use scale::Scale;
 pub use sheet::contact_sheet;
 use thiserror::Error;

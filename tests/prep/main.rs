@@ -30,6 +30,7 @@ mod interrupted;
 mod irregular_files;
 mod memory;
 mod no_locks;
+mod older_versions;
 mod other_inputs;
 mod peer_frames;
 mod properties;

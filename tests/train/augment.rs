@@ -63,7 +63,7 @@ fn samples_are_altered_alike_wherever_frames_are() {
     }
     let settings = fs::read_to_string(streamed.join("settings.json")).unwrap();
     let settings: Value = serde_json::from_str(&settings).unwrap();
-    assert_eq!(settings["flags"]["flip_polarity"], 0.5);
+    assert_eq!(settings["config"]["augmentation"]["flip_polarity"], 0.5);
 
     // Only training is altered: the best network is judged on the samples as they are, all their frames.
     let summary = fs::read_to_string(streamed.join("summary.json")).unwrap();

@@ -24,6 +24,7 @@ mod help;
 mod inputs;
 mod learns;
 mod models;
+mod older_versions;
 mod readers;
 mod report;
 mod resume;

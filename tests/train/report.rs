@@ -178,8 +178,7 @@ fn nothing_of_a_file_becomes_part_of_the_page() {
     fs::write(&path, metrics + "1,NaN,inf,1e308,-5\nx\n").unwrap();
     let path = folder.join("settings.json");
     let mut settings: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-    settings["flags"][evil] = evil.into();
-    settings["flags"]["cache"] = evil.into();
+    settings["config"]["data"]["cache"] = evil.into();
     settings["created_by"] = evil.into();
     fs::write(&path, settings.to_string()).unwrap();
     let named = folder.with_file_name(evil);

@@ -100,7 +100,7 @@ fn other_settings_are_taken_up_or_refused_and_named() {
     let said = text(&output.stderr);
     assert!(output.status.success(), "{said}");
     assert!(
-        said.contains("after epoch 0; not as before: --epochs 1 -> 2, --lr 0.01 -> 0.02\n"),
+        said.contains("after epoch 0; not as before: --lr 0.01 -> 0.02, --epochs 1 -> 2\n"),
         "{said}"
     );
 }
@@ -216,7 +216,7 @@ fn is_whole(folder: &Path, whole: &Path) {
     assert!(folder.join("summary.json").exists());
     for entry in fs::read_dir(folder).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        assert!(!name.starts_with(".dvs-train-"), "{name} was left");
+        assert!(!name.ends_with(".unfinished"), "{name} was left");
     }
 }
 

@@ -95,7 +95,7 @@ impl Writer<'_> {
         for (name, value) in [
             (attr::FORMAT, FORMAT),
             (attr::DATASET, self.header.dataset()),
-            (attr::SPLIT_BY, split.split_by()),
+            (attr::SPLIT_BY, split.split_by().name()),
             (attr::CREATED_BY, &self.header.created_by),
             (attr::SOURCE_SHA256, &self.header.source_sha256),
         ] {

@@ -13,9 +13,9 @@ use dvs_shared::SplitMode;
 use dvs_shared::archive::Archive;
 use dvs_shared::classes::read_mapping_file;
 use dvs_shared::read_args::ReadArgs;
-use dvs_shared::split_mode::MAX_FRAMES;
+use dvs_shared::split_mode::{MAX_FRAMES, SplitBy};
 
-use crate::cli::{Cli, PrepareArgs, SplitArgs, SplitBy, SynthArgs};
+use crate::cli::{Cli, PrepareArgs, SplitArgs, SynthArgs};
 
 /// The folder to search without --input and without $DVS_DATA.
 const DATA_FOLDER: &str = "DVS128Gesture";

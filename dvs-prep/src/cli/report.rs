@@ -128,7 +128,7 @@ impl Contents {
             cache: cache.path().to_string_lossy().into_owned(),
             bytes: fs::metadata(cache.path()).map_or(0, |m| m.len()),
             format_version: dvs_shared::cache_format::FORMAT_VERSION,
-            split_by: header.split.split_by(),
+            split_by: header.split.split_by().name(),
             frames: header.split.frames(),
             duration_us: header.split.duration_us(),
             height: header.sensor.height,

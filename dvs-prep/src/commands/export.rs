@@ -117,7 +117,7 @@ fn frames(args: &ExportArgs) -> Result<Exported> {
                 "load it with DVS128Gesture({:?}, train=True, data_type=\"frame\", frames_number={}, split_by={:?})",
                 place.to_string_lossy(),
                 cache.header.split.frames(),
-                cache.header.split.split_by()
+                cache.header.split.split_by().name()
             ));
         } else {
             notes.push(format!(

@@ -69,7 +69,7 @@ pub fn key(options: &Options) -> Result<Key> {
         input: archive.path.to_string_lossy().into_owned(),
         cache: output.to_string_lossy().into_owned(),
         format_version: FORMAT_VERSION,
-        split_by: settings.split.split_by(),
+        split_by: settings.split.split_by().name(),
         frames: settings.split.frames(),
         duration_us: settings.split.duration_us(),
         keep_invalid: settings.read.keep_invalid,

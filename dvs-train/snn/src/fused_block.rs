@@ -26,7 +26,7 @@ use burn::tensor::ops::FloatTensor;
 use crate::backend::primitive::{primitive, tensor};
 use crate::batch_norm::{Affine, BatchNorm, BatchNormBackend, Moments, Parameters, Saved, affine};
 use crate::neuron::model::Layer;
-use crate::neuron::{Neuron, NeuronBackend, Neurons};
+use crate::neuron::{Neuron, NeuronBackend, NeuronInputs, Neurons};
 
 /// Returns the pooled spikes `[T * B, C, H / 2, W / 2]` for a convolution's output `x`
 /// `[T * B, C, H, W]`. T is `steps`, and the neurons are at rest before the first step.
@@ -44,7 +44,7 @@ pub fn norm_fire_pool<B: BlockBackend>(
         norm.move_running(moments, n * height * width);
         spikes
     } else {
-        B::fire_pool(x, norm.running_affine(), neurons.weight(), &block)
+        B::fire_pool(inputs(x, norm, neurons), &block)
     };
     tensor(spikes)
 }
@@ -58,9 +58,21 @@ pub fn norm_fire_pool_count<B: BlockBackend>(
     steps: usize,
 ) -> (Tensor<B, 4>, Tensor<B, 1>) {
     let block = FusedBlock::new(neurons, steps, x.dims());
-    let affine = norm.running_affine();
-    let (spikes, counts) = B::fire_pool_count(primitive(x), affine, neurons.weight(), &block);
+    let (spikes, counts) = B::fire_pool_count(inputs(primitive(x), norm, neurons), &block);
     (tensor(spikes), tensor(counts))
+}
+
+/// The inputs of a block whose batch norm uses its running statistics.
+fn inputs<B: BlockBackend>(
+    x: FloatTensor<B>,
+    norm: &BatchNorm<B>,
+    neurons: &Neurons<B>,
+) -> BlockInputs<FloatTensor<B>> {
+    BlockInputs {
+        x,
+        affine: norm.running_affine(),
+        w: neurons.weight(),
+    }
 }
 
 /// Settings of the fused operations.
@@ -72,6 +84,17 @@ pub struct FusedBlock {
     pub steps: usize,
     /// Shape of the convolution's output, `[T * B, C, H, W]`.
     pub shape: [usize; 4],
+}
+
+/// Inputs of the fused operations.
+#[derive(Clone, Debug)]
+pub struct BlockInputs<T> {
+    /// Output of the convolution, `[T * B, C, H, W]`.
+    pub x: T,
+    /// Scale and shift that normalise `x`, `[C]` each.
+    pub affine: Affine<T>,
+    /// PLIF's weight `[1]`; `None` for other neurons.
+    pub w: Option<T>,
 }
 
 /// A backend that computes batch norm, neurons and pooling as one operation. The default methods
@@ -87,80 +110,63 @@ pub trait BlockBackend: BatchNormBackend + NeuronBackend {
     ) -> (FloatTensor<Self>, Moments<FloatTensor<Self>>) {
         let moments = Self::moments(x.clone());
         let (affine, _) = affine::<Self>(&parameters, &moments);
-        (Self::fire_pool(x, affine, w, block), moments)
+        let inputs = BlockInputs { x, affine, w };
+        (Self::fire_pool(inputs, block), moments)
     }
 
-    /// Returns the pooled spikes of neurons with the current `x` times a scale, plus a shift.
-    fn fire_pool(
-        x: FloatTensor<Self>,
-        affine: Affine<FloatTensor<Self>>,
-        w: Option<FloatTensor<Self>>,
-        block: &FusedBlock,
-    ) -> FloatTensor<Self> {
-        unfused::fire_pool::<Self>(x, affine, w, block)
+    /// Returns the pooled spikes of neurons whose current is the normalised x.
+    fn fire_pool(inputs: BlockInputs<FloatTensor<Self>>, block: &FusedBlock) -> FloatTensor<Self> {
+        unfused::fire_pool::<Self>(inputs, block)
     }
 
     /// Like [`fire_pool`](Self::fire_pool). Also returns each neuron's spikes before pooling,
     /// summed over time steps and samples, `[C * H * W]`.
     fn fire_pool_count(
-        x: FloatTensor<Self>,
-        affine: Affine<FloatTensor<Self>>,
-        w: Option<FloatTensor<Self>>,
+        inputs: BlockInputs<FloatTensor<Self>>,
         block: &FusedBlock,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        unfused::fire_pool_count::<Self>(x, affine, w, block)
+        unfused::fire_pool_count::<Self>(inputs, block)
     }
 
-    /// Returns the gradients of x, gamma, beta and w; that of w is `None` if `w` is. `affine` and
+    /// Returns the gradients of x, gamma, beta and w; that of w is `None` if w is. `inputs` and
     /// `saved` are those of the forward pass.
     fn norm_fire_pool_backward(
         grad: FloatTensor<Self>,
-        x: FloatTensor<Self>,
-        affine: Affine<FloatTensor<Self>>,
+        inputs: BlockInputs<FloatTensor<Self>>,
         saved: Saved<FloatTensor<Self>>,
-        w: Option<FloatTensor<Self>>,
         block: &FusedBlock,
     ) -> [Option<FloatTensor<Self>>; 4] {
-        unfused::backward::<Self>(grad, x, affine, saved, w, block)
+        unfused::backward::<Self>(grad, inputs, saved, block)
     }
 }
 
 impl BlockBackend for Flex {
-    fn fire_pool(
-        x: FloatTensor<Self>,
-        affine: Affine<FloatTensor<Self>>,
-        w: Option<FloatTensor<Self>>,
-        block: &FusedBlock,
-    ) -> FloatTensor<Self> {
+    fn fire_pool(inputs: BlockInputs<FloatTensor<Self>>, block: &FusedBlock) -> FloatTensor<Self> {
         match block.is_whole() {
-            true => cpu::forward(&x, &affine, w.as_ref(), block),
-            false => unfused::fire_pool::<Self>(x, affine, w, block),
+            true => cpu::forward(&inputs, block),
+            false => unfused::fire_pool::<Self>(inputs, block),
         }
     }
 
     fn fire_pool_count(
-        x: FloatTensor<Self>,
-        affine: Affine<FloatTensor<Self>>,
-        w: Option<FloatTensor<Self>>,
+        inputs: BlockInputs<FloatTensor<Self>>,
         block: &FusedBlock,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         match block.is_whole() {
-            true => cpu::forward_count(&x, &affine, w.as_ref(), block),
-            false => unfused::fire_pool_count::<Self>(x, affine, w, block),
+            true => cpu::forward_count(&inputs, block),
+            false => unfused::fire_pool_count::<Self>(inputs, block),
         }
     }
 
     fn norm_fire_pool_backward(
         grad: FloatTensor<Self>,
-        x: FloatTensor<Self>,
-        affine: Affine<FloatTensor<Self>>,
+        inputs: BlockInputs<FloatTensor<Self>>,
         saved: Saved<FloatTensor<Self>>,
-        w: Option<FloatTensor<Self>>,
         block: &FusedBlock,
     ) -> [Option<FloatTensor<Self>>; 4] {
         match block.is_whole() {
-            true => cpu::backward(&grad, &x, &affine, &saved, w.as_ref(), block),
-            false => unfused::backward::<Self>(grad, x, affine, saved, w, block),
+            true => cpu::backward(&grad, &inputs, &saved, block),
+            false => unfused::backward::<Self>(grad, inputs, saved, block),
         }
     }
 }
@@ -194,19 +200,17 @@ impl<B: BlockBackend, C: CheckpointStrategy> BlockBackend for Autodiff<B, C> {
         };
         let moments = B::moments(x.primitive.clone());
         let (affine, saved) = affine::<B>(&parameters, &moments);
-        let state = State::<B> {
+        let inputs = BlockInputs {
             x: x.primitive,
             affine,
-            saved,
             w: w.map(|w| w.primitive),
+        };
+        let spikes = B::fire_pool(inputs.clone(), block);
+        let state = State::<B> {
+            inputs,
+            saved,
             block: *block,
         };
-        let spikes = B::fire_pool(
-            state.x.clone(),
-            state.affine.clone(),
-            state.w.clone(),
-            block,
-        );
         let spikes = match BlockNode.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish(state, spikes),
             OpsKind::UnTracked(prep) => prep.finish(spikes),
@@ -222,10 +226,8 @@ impl<B: BlockBackend, C: CheckpointStrategy> BlockBackend for Autodiff<B, C> {
 /// Values for the backward pass.
 #[derive(Clone, Debug)]
 struct State<B: Backend> {
-    x: FloatTensor<B>,
-    affine: Affine<FloatTensor<B>>,
+    inputs: BlockInputs<FloatTensor<B>>,
     saved: Saved<FloatTensor<B>>,
-    w: Option<FloatTensor<B>>,
     block: FusedBlock,
 }
 
@@ -238,14 +240,12 @@ impl<B: BlockBackend> Backward<B, 4> for BlockNode {
 
     fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
         let State {
-            x,
-            affine,
+            inputs,
             saved,
-            w,
             block,
         } = ops.state;
         let grad = grads.consume::<B>(&ops.node);
-        let gradients = B::norm_fire_pool_backward(grad, x, affine, saved, w, &block);
+        let gradients = B::norm_fire_pool_backward(grad, inputs, saved, &block);
         for (parent, gradient) in ops.parents.into_iter().zip(gradients) {
             if let (Some(node), Some(gradient)) = (parent, gradient) {
                 grads.register::<B>(node.id, gradient);

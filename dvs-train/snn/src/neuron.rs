@@ -35,7 +35,7 @@ pub mod model;
 pub mod reference;
 pub mod surrogate;
 
-pub use backend::NeuronBackend;
+pub use backend::{NeuronBackend, NeuronInputs};
 pub use layer::{Neurons, Potentials};
 pub use model::{Charge, Neuron};
 pub use surrogate::{Surrogate, SurrogateShape};

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
+use dvs_shared::split_mode::SplitBy;
 
-use crate::config::neuron_args::NeuronArgs;
-use crate::config::train_args::Split;
+use crate::cli::choices::fixed_splits;
+use crate::cli::neuron::NeuronArgs;
 use crate::interop::label_order::LabelOrder;
 use crate::interop::naming::Naming;
 
@@ -27,8 +28,8 @@ pub struct ImportArgs {
     pub frames: Option<u32>,
 
     /// How samples were split into frames
-    #[arg(long, value_enum, default_value_t = Split::Number, value_name = "MODE")]
-    pub split: Split,
+    #[arg(long, value_parser = fixed_splits(), default_value = "number", value_name = "MODE")]
+    pub split: SplitBy,
 
     /// Width and height of a frame in pixels, multiples of 32
     #[arg(long, default_value = "128x128", value_name = "WxH")]

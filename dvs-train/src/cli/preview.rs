@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use dvs_shared::split_mode::SplitBy;
 
-use crate::config::train_args::Split;
-use crate::data::augment::AugmentArgs;
+use crate::cli::augment::AugmentArgs;
+use crate::cli::choices::fixed_splits;
+use crate::config::cache_request::CacheRequest;
 
 /// Flags of `preview`.
 #[derive(Args, Clone, Debug)]
@@ -28,8 +30,8 @@ pub struct PreviewArgs {
     pub frames: Option<u32>,
 
     /// How samples were split into frames [default: number, or as in --cache]
-    #[arg(long, value_enum, value_name = "MODE")]
-    pub split: Option<Split>,
+    #[arg(long, value_parser = fixed_splits(), value_name = "MODE")]
+    pub split: Option<SplitBy>,
 
     /// Number of training samples to show, from as many classes as possible
     #[arg(long, default_value_t = 3, value_name = "N")]
@@ -46,6 +48,18 @@ pub struct PreviewArgs {
     // Last, because its heading applies to all that follow.
     #[command(flatten)]
     pub augment: AugmentArgs,
+}
+
+impl PreviewArgs {
+    /// The cache that was asked for.
+    pub fn cache_request(&self) -> CacheRequest {
+        CacheRequest {
+            data_dir: self.data_dir.clone(),
+            cache: self.cache.clone(),
+            frames: self.frames,
+            split: self.split,
+        }
+    }
 }
 
 /// Accepts a file name that ends in .png or .gif.

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::cli::BenchArgs;
 use crate::config::options::{network_config, refuse_amp, within};
-use crate::config::train_args::TrainArgs;
+use crate::config::train_config::TrainConfig;
 use crate::console::print;
 use crate::data::batch::{Batch, Counts, HostBatch};
 use crate::device::{self, on_device};
@@ -47,13 +47,11 @@ where
     B::InnerBackend: SnnBackend + AdamBackend,
 {
     let size = [DVS128.height as usize, DVS128.width as usize];
-    let asked = TrainArgs {
-        channels: args.channels,
-        step_mode: args.step_mode,
-        amp: args.amp,
-        neuron: args.neuron.clone(),
-        ..TrainArgs::usual()?
-    };
+    let mut asked = TrainConfig::default();
+    asked.network.channels = args.channels;
+    asked.network.step_mode = args.step_mode;
+    asked.optimizer.amp = args.amp;
+    args.neuron.apply(&mut asked.neurons);
     let config = network_config(&asked, size, CLASSES)?;
     if args.parts {
         let parts = parts::time::<B::InnerBackend>(args, &config, device)?;

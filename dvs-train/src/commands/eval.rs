@@ -68,7 +68,10 @@ pub fn judged<B: SnnBackend>(
     device: &B::Device,
 ) -> Result<Judged<B>> {
     let trained = LoadedModel::<B>::load(&args.checkpoint, device)?;
-    let path = args.cache.as_ref().or(trained.args.cache.as_ref());
+    let path = args
+        .cache
+        .as_ref()
+        .or(trained.state.settings.config.data.cache.as_ref());
     let path = path.context("the checkpoint names no cache; name one with --cache")?;
     let cache = CacheFile::open(path)?;
     trained.check(&cache)?;

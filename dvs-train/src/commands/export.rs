@@ -5,10 +5,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use dvs_shared::labels::CLASSES;
+use dvs_shared::output::{write_file, write_file_by};
 use serde_json::json;
 
 use crate::cli::{ExportArgs, ModelFormat};
-use crate::config::train_args::Split;
 use crate::console::print;
 use crate::interop::label_order::LabelOrder;
 use crate::interop::naming::Naming;
@@ -34,21 +34,13 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     let file = checkpoint::find(&args.checkpoint, MAX)?;
     let Checkpoint { state, tensors } = Checkpoint::read(&file)?;
     let of_file = || format!("cannot export the network in {}", file.display());
-    let train = state.settings.args().with_context(of_file)?;
-    let config = state
-        .settings
-        .network_config(&train)
-        .with_context(of_file)?;
+    let config = state.settings.network_config().with_context(of_file)?;
     let weights = Weights::of_checkpoint(&tensors, Form::of(&config)).with_context(of_file)?;
     let order = args.label_order.unwrap_or(match args.to {
         ModelFormat::Pytorch => LabelOrder::Folder,
         ModelFormat::Safetensors | ModelFormat::Nir => LabelOrder::Plain,
     });
-    let split = match train.split {
-        Some(Split::Time) => "time",
-        _ => "number",
-    };
-    let frames = train.frames.unwrap_or_default();
+    let split = state.settings.config.data.split;
     let names = &state.settings.label_names;
     let labels = order.labels(names.len()).into_iter();
     let labels: Vec<&str> = labels.map(|label| names[label].as_str()).collect();
@@ -57,7 +49,10 @@ pub fn run(args: &ExportArgs) -> Result<()> {
             "created_by",
             format!("dvs-train {}", env!("CARGO_PKG_VERSION")),
         ),
-        ("frames", format!("{frames}, split by {split}")),
+        (
+            "frames",
+            format!("{}, split by {}", split.frames(), split.split_by().name()),
+        ),
         ("labels", labels.join(", ")),
         ("neuron", config.neuron.to_string()),
     ];
@@ -78,15 +73,14 @@ pub fn run(args: &ExportArgs) -> Result<()> {
                 Graph::of(&weights, &config.neuron, order, args.dt).with_context(of_file)?;
             facts.push(("dt", format!("{} s a time step, forward Euler", args.dt)));
             let write = |path: &Path| nir::write(path, &graph, &facts);
-            checkpoint::write_whole_by(&args.output, write)
-                .with_context(|| cannot_write(&args.output))?;
+            write_file_by(&args.output, write).with_context(|| cannot_write(&args.output))?;
         }
     }
     print(&in_words(args, &file, &weights.form, order))
 }
 
 fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
-    checkpoint::write_whole(path, bytes).with_context(|| cannot_write(path))
+    write_file(path, bytes).with_context(|| cannot_write(path))
 }
 
 fn cannot_write(path: &Path) -> String {

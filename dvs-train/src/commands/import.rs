@@ -7,11 +7,11 @@ use dvs_shared::labels::CLASSES;
 use dvs_shared::split_mode::MAX_FRAMES;
 
 use crate::cli::ImportArgs;
-use crate::config::Typed;
-use crate::config::neuron_args::{NeuronArgs, NeuronName};
+use crate::config::cache_request::CacheRequest;
+use crate::config::neuron_config::{NeuronConfig, NeuronName};
 use crate::config::options::{network_config, within};
 use crate::config::settings::Settings;
-use crate::config::train_args::{Split, TrainArgs};
+use crate::config::train_config::{DEFAULT_FRAMES, TrainConfig};
 use crate::console::print;
 use crate::interop::label_order::LabelOrder;
 use crate::interop::naming::Naming;
@@ -19,9 +19,6 @@ use crate::interop::pytorch::Pth;
 use crate::interop::state_dict::recognise;
 use crate::run_dir::checkpoint::{self, Checkpoint, State};
 use crate::run_dir::weight_layout::Weights;
-
-/// Default T of SpikingJelly's example.
-const USUAL_FRAMES: u32 = 16;
 
 /// A network from a `.pth`.
 #[derive(Debug)]
@@ -74,10 +71,10 @@ impl Imported {
 ///
 /// # Errors
 /// Returns an error if the file cannot be read or used, or the checkpoint cannot be written.
-pub fn run(args: &ImportArgs, typed: &Typed) -> Result<()> {
+pub fn run(args: &ImportArgs) -> Result<()> {
     let shown = args.checkpoint.display();
     checkpoint::refuse_existing(&args.output, args.force)?;
-    let bytes = checkpoint::read_bounded(&args.checkpoint)
+    let bytes = checkpoint::read_network_file(&args.checkpoint)
         .with_context(|| format!("cannot read {shown}"))?;
     let size = args.frame_size();
     if args.size.is_some() {
@@ -93,25 +90,27 @@ pub fn run(args: &ImportArgs, typed: &Typed) -> Result<()> {
             "dvs-train: {number} weights of {shown} have 64 bits, and were rounded to the 32 that this program has"
         );
     }
-    let frames = args.frames.or(imported.frames).unwrap_or(USUAL_FRAMES);
+    let frames = args.frames.or(imported.frames).unwrap_or(DEFAULT_FRAMES);
     within("-T", frames as usize, 1..=MAX_FRAMES as usize)?;
     let form = imported.weights.form;
-    let train_args = TrainArgs {
+    let mut config = TrainConfig::default();
+    let asked = CacheRequest {
         frames: Some(frames),
         split: Some(args.split),
-        channels: form.channels,
-        // `None` if it is the default, so that the folder of a resumed run has the usual name.
-        hidden: Some(form.hidden).filter(|hidden| *hidden != 4 * form.channels),
-        linear_bias: form.linear_bias,
-        neuron: neuron(&args.neuron, typed, form.learnt_tau)
-            .with_context(|| format!("cannot import {shown}"))?,
-        ..TrainArgs::usual()?
+        ..CacheRequest::default()
     };
-    let config = network_config(&train_args, size, CLASSES)?;
-    let words = in_words(args, &imported, &train_args, &config.neuron);
+    config.data.split = asked.over(config.data.split);
+    config.network.channels = form.channels;
+    // `None` if it is the default, so that the folder of a resumed run has the usual name.
+    config.network.hidden = Some(form.hidden).filter(|hidden| *hidden != 4 * form.channels);
+    config.network.linear_bias = form.linear_bias;
+    config.neurons =
+        neurons(args, form.learnt_tau).with_context(|| format!("cannot import {shown}"))?;
+    let network = network_config(&config, size, CLASSES)?;
+    let words = in_words(args, &imported, &config, &network.neuron);
     let checkpoint = Checkpoint {
         state: State {
-            settings: Settings::of_import(&train_args, size)?,
+            settings: Settings::of_import(config, size),
             epoch: imported.epoch.unwrap_or(0),
             begun: None,
             steps: 0,
@@ -124,24 +123,30 @@ pub fn run(args: &ImportArgs, typed: &Typed) -> Result<()> {
     print(&words)
 }
 
-/// The neuron flags. A state dict has only the weights of PLIF neurons; `learnt_tau` is true if it
-/// has them.
-fn neuron(args: &NeuronArgs, typed: &Typed, learnt_tau: bool) -> Result<NeuronArgs> {
-    let mut neuron = args.clone();
-    match (args.neuron, learnt_tau) {
-        (NeuronName::Lif, true) if !typed.contains("neuron") => neuron.neuron = NeuronName::Plif,
-        (NeuronName::Plif, false) => {
+/// The neurons. A state dict has only the weights of PLIF neurons; `learnt_tau` is true if it has
+/// them.
+fn neurons(args: &ImportArgs, learnt_tau: bool) -> Result<NeuronConfig> {
+    let mut neurons = NeuronConfig::default();
+    args.neuron.apply(&mut neurons);
+    match (args.neuron.neuron, learnt_tau) {
+        (None, true) => neurons.neuron = NeuronName::Plif,
+        (Some(NeuronName::Plif), false) => {
             bail!("it has no weights of PLIF neurons; leave --neuron plif out")
         }
-        (NeuronName::Lif | NeuronName::If, true) => {
+        (Some(NeuronName::Lif | NeuronName::If), true) => {
             bail!("it has weights of PLIF neurons; leave --neuron out, or make it plif")
         }
         _ => {}
     }
-    Ok(neuron)
+    Ok(neurons)
 }
 
-fn in_words(args: &ImportArgs, imported: &Imported, train: &TrainArgs, neuron: &Neuron) -> String {
+fn in_words(
+    args: &ImportArgs,
+    imported: &Imported,
+    config: &TrainConfig,
+    neuron: &Neuron,
+) -> String {
     let form = imported.weights.form;
     let [height, width] = form.size;
     let bias = if form.linear_bias { "with" } else { "without" };
@@ -177,17 +182,10 @@ fn in_words(args: &ImportArgs, imported: &Imported, train: &TrainArgs, neuron: &
     };
     text += &format!(
         "checkpoint={output}, T={}{assumed}, split={}; evaluate it: dvs-train eval {output} --cache CACHE\n",
-        train.frames.unwrap_or_default(),
-        split_name(args.split)
+        config.data.split.frames(),
+        args.split.name()
     );
     text
-}
-
-fn split_name(split: Split) -> &'static str {
-    match split {
-        Split::Number => "number",
-        Split::Time => "time",
-    }
 }
 
 #[cfg(test)]

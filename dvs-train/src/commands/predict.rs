@@ -31,13 +31,13 @@ fn run_on<B: SnnBackend>(args: &PredictArgs, device: &B::Device) -> Result<()> {
     let settings = &trained.state.settings;
     let [height, width] = settings.size;
     let shape = Shape {
-        split: trained.split,
+        split: trained.split(),
         sensor: settings.sensor(),
         keep_invalid: settings.keep_invalid,
         label_names: &settings.label_names,
     };
     let input = input::read(args, shape, |cache| trained.check(cache))?;
-    let steps = trained.split.frames() as usize;
+    let steps = trained.split().frames() as usize;
     let frames = TensorData::new(input.counts.clone(), [steps, 1, 2, height, width]);
     let votes = trained
         .network

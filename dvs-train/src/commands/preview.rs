@@ -6,17 +6,16 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use burn::backend::Flex;
 use burn::tensor::{Tensor, TensorData};
+use dvs_shared::output::write_file;
 use dvs_shared::view::{
     Animation, Background, Clip, Colours, Scheme, Style, Timing, caption, contact_sheet,
 };
 use dvs_shared::{CacheFile, ChunkCodec, Frames, Set};
 
 use crate::cli::PreviewArgs;
-use crate::config::options::{open_cache, within};
-use crate::config::train_args::TrainArgs;
+use crate::config::options::within;
 use crate::console::print;
-use crate::data::augment::{Augmentation, EpochTransforms, alter};
-use crate::run_dir::checkpoint::write_whole;
+use crate::data::augment::{AugmentConfig, Augmentation, EpochTransforms, alter};
 
 /// How long an animation shows a frame.
 const DELAY: Duration = Duration::from_millis(150);
@@ -36,16 +35,12 @@ struct Shown {
 pub fn run(args: &PreviewArgs) -> Result<()> {
     within("--samples", args.samples, 1..=64)?;
     within("--epochs", args.epochs as usize, 1..=64)?;
-    let cache = Arc::new(open_cache(&TrainArgs {
-        data_dir: args.data_dir.clone(),
-        cache: args.cache.clone(),
-        frames: args.frames,
-        split: args.split,
-        ..TrainArgs::usual()?
-    })?);
+    let cache = Arc::new(args.cache_request().open()?);
     let (steps, sensor) = (cache.header.split.frames() as usize, cache.header.sensor);
     let size = [sensor.height as usize, sensor.width as usize];
-    let augmentation = Augmentation::new(&args.augment, steps, size, &cache.header.label_names)?
+    let mut augmentation = AugmentConfig::default();
+    args.augment.apply(&mut augmentation);
+    let augmentation = Augmentation::new(&augmentation, steps, size, &cache.header.label_names)?
         .context(
             "there is no augmentation to show; ask for some, as --flip 0.5 --rotate 10 --shift 8",
         )?;
@@ -75,7 +70,7 @@ pub fn run(args: &PreviewArgs) -> Result<()> {
         contact_sheet(&clips, &style)?.write_png(&mut picture)?;
     }
     let path = args.output.display();
-    write_whole(&args.output, &picture).with_context(|| format!("cannot write {path}"))?;
+    write_file(&args.output, &picture).with_context(|| format!("cannot write {path}"))?;
     print(&format!(
         "{path}: samples={}, epochs={}, {augmentation}\n",
         clips.len() / (1 + args.epochs as usize),

@@ -6,6 +6,7 @@ mod synapses;
 use std::fmt::Write;
 
 use anyhow::{Result, ensure};
+use dvs_shared::output::write_file;
 use serde::{Deserialize, Serialize};
 
 pub use self::cost::{Cost, Energy};
@@ -16,7 +17,6 @@ use crate::commands::eval::{self, Judged};
 use crate::console::print;
 use crate::device::{self, on_device};
 use crate::nn::network::{LAYERS, SnnBackend};
-use crate::run_dir::checkpoint::write_whole;
 use crate::run_dir::run_folder::PROFILE;
 
 /// The result, as `--json` prints it and a run folder keeps it.
@@ -64,7 +64,7 @@ pub fn run(args: &ProfileArgs) -> Result<()> {
     let folder = &args.eval.checkpoint;
     if folder.is_dir() && args.eval.set == SetName::Test {
         let path = folder.join(PROFILE);
-        if let Err(error) = write_whole(&path, json.as_bytes()) {
+        if let Err(error) = write_file(&path, json.as_bytes()) {
             eprintln!(
                 "dvs-train: {} could not be written, so the run's report will not show this: {error}",
                 path.display()
@@ -85,7 +85,7 @@ fn profile<B: SnnBackend>(args: &ProfileArgs, device: &B::Device) -> Result<Prof
     } = &judged;
     let (network, size) = (&trained.network, trained.state.settings.size);
     let synapses = inputs.finish(network, size)?;
-    let steps = trained.split.frames() as usize;
+    let steps = trained.split().frames() as usize;
     let neurons = evaluation.firing.neurons.iter();
     let each = LAYERS.iter().zip(&synapses).zip(network.layers(size));
     let each = each

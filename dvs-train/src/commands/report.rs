@@ -7,11 +7,11 @@ mod samples;
 mod tables;
 
 use anyhow::{Context, Result};
+use dvs_shared::output::write_file;
 
 use self::run_files::RunFiles;
 use crate::cli::ReportArgs;
 use crate::console::print;
-use crate::run_dir::checkpoint::write_whole;
 use crate::run_dir::run_folder::REPORT;
 
 /// Writes the page that `args` ask for and prints its path.
@@ -28,7 +28,7 @@ pub fn run(args: &ReportArgs) -> Result<()> {
     let page = page::page(&run, samples.as_ref()).into_string();
     let path = args.output.clone();
     let path = path.unwrap_or_else(|| args.run.join(REPORT));
-    write_whole(&path, page.as_bytes())
+    write_file(&path, page.as_bytes())
         .with_context(|| format!("cannot write {}", path.display()))?;
     print(&format!("{}\n", path.display()))
 }

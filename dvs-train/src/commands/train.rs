@@ -3,25 +3,33 @@
 use anyhow::Result;
 use burn::backend::Autodiff;
 
-use crate::config::Typed;
+use crate::cli::TrainArgs;
 use crate::config::options::TrainOptions;
-use crate::config::train_args::TrainArgs;
+use crate::config::train_config::TrainConfig;
 use crate::console::interrupt::{Interrupt, Signal};
 use crate::device::{self, on_device};
-use crate::train::{resume, run};
+use crate::train::resume::resume;
+use crate::train::run;
 
 /// Trains a network. Returns the signal that ended the run early, if any.
-pub fn run(args: TrainArgs, typed: &Typed) -> Result<Option<Signal>> {
+pub fn run(args: &TrainArgs) -> Result<Option<Signal>> {
     let (options, from) = match &args.resume {
-        None => (TrainOptions::resolve(args)?, None),
+        None => {
+            let mut config = TrainConfig::default();
+            args.apply(&mut config);
+            let options = TrainOptions::resolve(config, &args.cache_request(), args.destination())?;
+            (options, None)
+        }
         Some(path) => {
-            let (options, from) = resume::resume(path, &args, typed)?;
+            let apply_typed = |config: &mut TrainConfig| args.apply(config);
+            let (options, from) =
+                resume(path, apply_typed, args.cache_request(), args.destination())?;
             eprintln!("dvs-train: {from}");
             (options, Some(from))
         }
     };
     let interrupt = Interrupt::listen()?;
-    device::guard(&options.device, options.batch_size, || {
+    device::guard(&options.device, options.config.data.batch_size, || {
         on_device!(&options.device, |B, device| {
             run::run::<Autodiff<B>>(&options, from.as_ref(), &interrupt, device)
         })

@@ -18,8 +18,8 @@
 //! flag needs them, so a flag does not change the draws for the others. The frames are altered on
 //! the device, in one pass.
 
-mod args;
 pub mod backend;
+mod config;
 mod cpu;
 mod event_drop;
 mod geometry;
@@ -35,8 +35,8 @@ use dvs_shared::labels::{LABEL_NAMES, MIRRORED, is_gestures, listed};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 
-pub use self::args::AugmentArgs;
 use self::backend::AugmentBackend;
+pub use self::config::AugmentConfig;
 use crate::data::seed::{Purpose, derive, derive_each};
 
 /// Largest angle in degrees.
@@ -45,7 +45,7 @@ const MOST_DEGREES: f64 = 45.0;
 /// Augmentation of a run's training samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Augmentation {
-    args: AugmentArgs,
+    config: AugmentConfig,
     steps: usize,
     size: [usize; 2],
 }
@@ -91,14 +91,14 @@ pub struct Plan {
 pub const NUMBERS: usize = 3;
 
 impl Augmentation {
-    /// Checks `args` for samples with T = `steps` and this `size` (height and width). Returns
-    /// `None` if `args` ask for nothing.
+    /// Checks `config` for samples with T = `steps` and this `size` (height and width). Returns
+    /// `None` if it changes nothing.
     ///
     /// # Errors
     /// Returns an error if a value is out of its limits, or if samples are to be mirrored and the
     /// classes are not the eleven gestures.
     pub fn new(
-        args: &AugmentArgs,
+        config: &AugmentConfig,
         steps: usize,
         size: [usize; 2],
         label_names: &[String],
@@ -110,35 +110,35 @@ impl Augmentation {
             );
             Ok(())
         };
-        share("--flip", args.flip, 1.0)?;
+        share("--flip", config.flip, 1.0)?;
         ensure!(
-            args.flip == 0.0 || is_gestures(label_names),
+            config.flip == 0.0 || is_gestures(label_names),
             "--flip exchanges the labels of right and left among the eleven gestures, and this cache has classes of its own: \
              {}; leave --flip out",
             listed(label_names)
         );
-        share("--flip-polarity", args.flip_polarity, 1.0)?;
-        share("--rotate", args.rotate, MOST_DEGREES)?;
+        share("--flip-polarity", config.flip_polarity, 1.0)?;
+        share("--rotate", config.rotate, MOST_DEGREES)?;
         // A sample without events teaches nothing.
-        share("--drop-events", args.drop_events, 0.95)?;
+        share("--drop-events", config.drop_events, 0.95)?;
         let [height, width] = size;
         ensure!(
-            (args.shift as usize) < height.min(width),
+            (config.shift as usize) < height.min(width),
             "--shift {} would move frames of {height} x {width} out of sight",
-            args.shift
+            config.shift
         );
-        if let Some(kept) = args.keep_frames {
+        if let Some(kept) = config.keep_frames {
             ensure!(
                 (1..=steps).contains(&(kept as usize)),
                 "--keep-frames {kept} is not within 1 and the {steps} frames of a sample"
             );
         }
         let augmentation = Self {
-            args: *args,
+            config: *config,
             steps,
             size,
         };
-        Ok((*args != AugmentArgs::default()).then_some(augmentation))
+        Ok((*config != AugmentConfig::default()).then_some(augmentation))
     }
 
     /// Returns the changes in an epoch of the run with this seed.
@@ -153,17 +153,18 @@ impl Augmentation {
 impl fmt::Display for Augmentation {
     /// Describes the augmentation in words.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let args = &self.args;
+        let config = &self.config;
         let percent = |share: f64| 100.0 * share;
         let parts = [
-            (args.flip > 0.0).then(|| format!("mirror {} %", percent(args.flip))),
-            (args.rotate > 0.0).then(|| format!("rotate up to {} degrees", args.rotate)),
-            (args.shift > 0).then(|| format!("shift up to {} pixels", args.shift)),
-            (args.flip_polarity > 0.0)
-                .then(|| format!("exchange polarities of {} %", percent(args.flip_polarity))),
-            (args.drop_events > 0.0)
-                .then(|| format!("drop up to {} % of the events", percent(args.drop_events))),
-            args.keep_frames
+            (config.flip > 0.0).then(|| format!("mirror {} %", percent(config.flip))),
+            (config.rotate > 0.0).then(|| format!("rotate up to {} degrees", config.rotate)),
+            (config.shift > 0).then(|| format!("shift up to {} pixels", config.shift)),
+            (config.flip_polarity > 0.0)
+                .then(|| format!("exchange polarities of {} %", percent(config.flip_polarity))),
+            (config.drop_events > 0.0)
+                .then(|| format!("drop up to {} % of the events", percent(config.drop_events))),
+            config
+                .keep_frames
                 .map(|kept| format!("keep {kept} of {} frames", self.steps)),
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
@@ -174,18 +175,18 @@ impl fmt::Display for Augmentation {
 impl EpochTransforms {
     /// Draws the changes to a sample.
     pub fn sample(&self, sample: usize) -> SampleTransform {
-        let args = &self.augmentation.args;
+        let config = &self.augmentation.config;
         let mut rng = Pcg64::seed_from_u64(derive_each(self.seed, sample as u64));
-        let flip = uniform(&mut rng) < args.flip;
-        let degrees = args.rotate * (2.0 * uniform(&mut rng) - 1.0);
-        let most = f64::from(args.shift);
+        let flip = uniform(&mut rng) < config.flip;
+        let degrees = config.rotate * (2.0 * uniform(&mut rng) - 1.0);
+        let most = f64::from(config.shift);
         let mut shift = || ((2.0 * most + 1.0) * uniform(&mut rng) - most).floor() as i32;
         SampleTransform {
             flip,
             degrees,
             shift: [shift(), shift()],
-            flip_polarity: uniform(&mut rng) < args.flip_polarity,
-            drop: args.drop_events * uniform(&mut rng),
+            flip_polarity: uniform(&mut rng) < config.flip_polarity,
+            drop: config.drop_events * uniform(&mut rng),
             key: rng.next_u32(),
         }
     }
@@ -194,7 +195,7 @@ impl EpochTransforms {
     pub fn steps(&self, first: usize) -> Vec<u32> {
         let steps = self.augmentation.steps;
         let mut all: Vec<u32> = (0..steps as u32).collect();
-        let Some(kept) = self.augmentation.args.keep_frames else {
+        let Some(kept) = self.augmentation.config.keep_frames else {
             return all;
         };
         // The complement gives a different seed from that of the sample `first`.

@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{Result, ensure};
-use clap::ValueEnum;
 use dvs_shared::event::POLARITIES;
 use dvs_shared::{CacheFile, ChunkCodec, CountType, Frames, Set};
 use serde::{Deserialize, Serialize};
@@ -36,7 +35,7 @@ pub struct Scratch {
 }
 
 /// Where frames are kept during training.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FramesIn {
     /// Use device if the frames take at most a quarter of the GPU's memory, memory if they take at
@@ -80,10 +79,12 @@ impl FramesIn {
 
 impl fmt::Display for FramesIn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.to_possible_value() {
-            Some(value) => f.write_str(value.get_name()),
-            None => write!(f, "{self:?}"),
-        }
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Device => "device",
+            Self::Memory => "memory",
+            Self::Stream => "stream",
+        })
     }
 }
 

@@ -1,9 +1,7 @@
 //! Orders of the labels in a network's outputs.
 
-use clap::ValueEnum;
-
 /// An order of the labels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LabelOrder {
     /// SpikingJelly's order: the class folders sorted as text (0, 1, 10, 2, ...)
     Folder,

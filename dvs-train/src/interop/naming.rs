@@ -3,28 +3,22 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use clap::ValueEnum;
-
 use crate::nn::network::BLOCKS;
 use crate::run_dir::weight_layout::{Form, Part};
 
 /// Batch norm's count of batches, which is not a weight and not needed.
 const COUNT: &str = "num_batches_tracked";
 /// A network of SpikingJelly with its own parameter names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Naming {
     /// `DVSGestureNet` of SpikingJelly's models since 0.0.0.0.13 (conv_fc.0.weight, ...); its
     /// linear layers have a bias
-    #[value(name = "spikingjelly")]
     Model,
     /// The tutorial's step-by-step network (conv.0.weight, fc.2.weight, ...); no bias
-    #[value(name = "tutorial")]
     Tutorial,
     /// The tutorial's layer-by-layer network (conv.0.0.weight, ...)
-    #[value(skip)]
     LayerByLayer,
     /// The same in versions whose containers have a `module` field (conv.0.module.0.weight, ...)
-    #[value(skip)]
     Container,
 }
 

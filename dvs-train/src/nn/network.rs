@@ -11,6 +11,8 @@
 //! neurons see `[T, B, ...]`. In single-step mode T is 1 and neurons keep their membrane potentials
 //! from step to step.
 
+use std::fmt;
+
 use anyhow::{Context, Result};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -22,7 +24,6 @@ use burn_snn::convolution::{ConvolutionBackend, convolve};
 use burn_snn::fused_block::{BlockBackend, norm_fire_pool, norm_fire_pool_count, pool};
 use burn_snn::neuron::layer::Potentials;
 use burn_snn::neuron::{Neuron, Neurons};
-use clap::ValueEnum;
 use dvs_shared::event::POLARITIES;
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +31,7 @@ use crate::data::augment::backend::AugmentBackend;
 use crate::nn::spike_stats::Observer;
 
 /// Order of computation over the T time steps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StepMode {
     /// Multi-step: each layer takes all T time steps at once. Fast
@@ -40,6 +41,15 @@ pub enum StepMode {
     /// statistics and updates the running statistics T times per batch. With the same statistics
     /// both modes give the same spikes and gradients
     S,
+}
+
+impl fmt::Display for StepMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::M => "m",
+            Self::S => "s",
+        })
+    }
 }
 
 /// Number of blocks; each halves height and width.

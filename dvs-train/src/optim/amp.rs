@@ -3,17 +3,15 @@
 use std::fmt;
 
 use burn::tensor::FloatDType;
-use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 /// 16-bit types.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AmpDtype {
     /// bfloat16: the range of 32-bit floats with fewer digits
     Bf16,
     /// Half precision: more digits than bfloat16, but a small range, so the loss is scaled
-    #[value(alias = "fp16")]
     F16,
 }
 
@@ -29,9 +27,9 @@ impl AmpDtype {
 
 impl fmt::Display for AmpDtype {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.to_possible_value() {
-            Some(value) => f.write_str(value.get_name()),
-            None => write!(f, "{self:?}"),
-        }
+        f.write_str(match self {
+            Self::Bf16 => "bf16",
+            Self::F16 => "f16",
+        })
     }
 }

@@ -5,14 +5,16 @@
 //! beyond the seed and the epoch, because each epoch has a separate seed.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use dvs_shared::file_kind::irregular;
+use dvs_shared::limited_reader::read_bounded;
+use dvs_shared::output::write_file;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
-use tempfile::NamedTempFile;
 
 use crate::config::settings::Settings;
 use crate::metrics::Sums;
@@ -32,8 +34,8 @@ pub struct EpochProgress {
 pub const LATEST: &str = "checkpoint_latest.safetensors";
 /// File name of the checkpoint of the best epoch.
 pub const MAX: &str = "checkpoint_max.safetensors";
-/// Version of the format.
-const FORMAT_VERSION: u32 = 1;
+/// Version of the format. Version 1 stored flags instead of a configuration, and can be read too.
+const FORMAT_VERSION: u32 = 2;
 /// Name of the metadata entry.
 const KEY: &str = "dvs_train_checkpoint";
 /// Limit of a checkpoint's size in bytes, far above the largest possible network.
@@ -99,7 +101,7 @@ impl Checkpoint {
     /// Returns an error if the file cannot be written. An existing file is then unchanged.
     pub fn write(&self, path: &Path) -> Result<()> {
         let context = || format!("cannot write the checkpoint {}", path.display());
-        write_whole(path, &self.encode().with_context(context)?).with_context(context)
+        write_file(path, &self.encode().with_context(context)?).with_context(context)
     }
 
     /// Encodes the content of the file.
@@ -138,7 +140,7 @@ impl Checkpoint {
     /// Returns an error if the file cannot be read, is from another program or version, or is
     /// damaged.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = read_bounded(path)
+        let bytes = read_network_file(path)
             .with_context(|| format!("cannot read the checkpoint {}", path.display()))?;
         Self::decode(&bytes)
             .with_context(|| format!("cannot use {} as a checkpoint", path.display()))
@@ -161,8 +163,8 @@ impl Checkpoint {
         let damaged = "its metadata is damaged";
         let header: Header = serde_json::from_str(entry).context(damaged)?;
         ensure!(
-            header.format_version == FORMAT_VERSION,
-            "it has checkpoint format version {}; this program reads version {FORMAT_VERSION}",
+            (1..=FORMAT_VERSION).contains(&header.format_version),
+            "it has checkpoint format version {}; this program reads versions 1 to {FORMAT_VERSION}",
             header.format_version
         );
         let views = SafeTensors::deserialize(bytes)?;
@@ -199,7 +201,9 @@ impl Checkpoint {
              of the run",
             header.crc32
         );
-        let state = serde_json::from_value(header.state).context(damaged)?;
+        let state = serde_json::from_value(header.state).context(
+            "another version of dvs-train wrote it, whose settings this version cannot read",
+        )?;
         Ok(Self { state, tensors })
     }
 }
@@ -226,46 +230,6 @@ pub fn find(path: &Path, name: &str) -> Result<PathBuf> {
     Ok(file)
 }
 
-/// Prefix of the names of files that are being written.
-const HALF_WRITTEN: &str = ".dvs-train-";
-
-/// Whether a file of this name is left over from an interrupted [`write_whole`].
-pub fn is_half_written(name: &str) -> bool {
-    name.starts_with(HALF_WRITTEN)
-}
-
-/// Writes a file atomically: even after a crash it is the complete old or new file.
-///
-/// # Errors
-/// Returns an error if the file cannot be written.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_whole_by(path, |path| Ok(fs::write(path, bytes)?))
-}
-
-/// Writes a file as [`write_whole`] does. `write` gets the path of a temporary file.
-///
-/// # Errors
-/// Returns an error if the file cannot be written.
-pub fn write_whole_by(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    // The parent of a bare name is the empty path.
-    let folder = path.parent().filter(|folder| *folder != Path::new(""));
-    let folder = folder.unwrap_or(Path::new("."));
-    let file = NamedTempFile::with_prefix_in(HALF_WRITTEN, folder)?;
-    write(file.path())?;
-    file.as_file().sync_all()?;
-    make_readable(file.as_file())?;
-    file.persist(path)?;
-    // Sync the folder too, so that the new name survives a crash.
-    File::open(folder)?.sync_all()?;
-    Ok(())
-}
-
-/// Makes a file readable for other users, because temporary files are private.
-fn make_readable(file: &File) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    Ok(file.set_permissions(fs::Permissions::from_mode(0o644))?)
-}
-
 /// Protects an existing file from being replaced.
 ///
 /// # Errors
@@ -283,15 +247,12 @@ pub fn refuse_existing(path: &Path, force: bool) -> Result<()> {
 ///
 /// # Errors
 /// Returns an error if the file cannot be read or is too large.
-pub fn read_bounded(path: &Path) -> Result<Vec<u8>> {
-    let metadata = fs::metadata(path)?;
-    ensure!(metadata.is_file(), "it is not a regular file");
-    let size = metadata.len();
-    ensure!(
-        size <= MAX_BYTES,
-        "it has {size} bytes, beyond the limit of {MAX_BYTES}"
-    );
-    Ok(fs::read(path)?)
+pub fn read_network_file(path: &Path) -> Result<Vec<u8>> {
+    if let Some(kind) = irregular(path)? {
+        bail!("it is {kind}, not a file");
+    }
+    let bytes = read_bounded(File::open(path)?, MAX_BYTES)?;
+    bytes.with_context(|| format!("it has more than {MAX_BYTES} bytes, the limit"))
 }
 
 /// Returns the CRC-32 of the state and of each tensor's name, shape and values.

@@ -5,10 +5,10 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use dvs_shared::output::write_file;
 
 use crate::nn::network::LAYERS;
 use crate::optim::loss_scale::LossScale;
-use crate::run_dir::checkpoint::write_whole;
 use crate::run_dir::run_folder::{METRICS, RunFolder};
 use crate::run_dir::tensorboard::EventFile;
 
@@ -158,7 +158,7 @@ impl EpochLog {
             .join("\n")
             + "\n";
         let cannot = || format!("cannot write {}", path.display());
-        write_whole(&path, text.as_bytes()).with_context(cannot)?;
+        write_file(&path, text.as_bytes()).with_context(cannot)?;
         let csv = OpenOptions::new()
             .append(true)
             .open(&path)

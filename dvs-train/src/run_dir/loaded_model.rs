@@ -6,7 +6,6 @@ use anyhow::{Context, Result, ensure};
 use dvs_shared::labels::listed;
 use dvs_shared::{CacheFile, SplitMode};
 
-use crate::config::train_args::{Split, TrainArgs};
 use crate::nn::network::{Network, SnnBackend};
 use crate::run_dir::checkpoint::{self, Checkpoint, MAX, State};
 use crate::run_dir::weight_layout::Form;
@@ -18,10 +17,6 @@ pub struct LoadedModel<B: SnnBackend> {
     pub file: PathBuf,
     /// State of its run.
     pub state: State,
-    /// The run's flags.
-    pub args: TrainArgs,
-    /// How to divide samples into frames for this network.
-    pub split: SplitMode,
     /// The network.
     pub network: Network<B>,
 }
@@ -36,25 +31,20 @@ impl<B: SnnBackend> LoadedModel<B> {
         let file = checkpoint::find(path, MAX)?;
         let Checkpoint { state, tensors } = Checkpoint::read(&file)?;
         let of_file = || format!("cannot use the network in {}", file.display());
-        let args = state.settings.args().with_context(of_file)?;
-        let config = state.settings.network_config(&args).with_context(of_file)?;
+        let config = state.settings.network_config().with_context(of_file)?;
         Form::of(&config).check(&tensors).with_context(of_file)?;
         let network = tensors.network(Network::new(&config, device));
         let network = network.with_context(of_file)?;
-        let frames = args
-            .frames
-            .with_context(|| format!("{} does not say its T", file.display()))?;
-        let split = match args.split {
-            Some(Split::Time) => SplitMode::Time { frames },
-            _ => SplitMode::Number { frames },
-        };
         Ok(Self {
             file,
             state,
-            args,
-            split,
             network,
         })
+    }
+
+    /// How to divide samples into frames for this network.
+    pub fn split(&self) -> SplitMode {
+        self.state.settings.config.data.split
     }
 
     /// Checks that the network fits `cache`.
@@ -62,16 +52,15 @@ impl<B: SnnBackend> LoadedModel<B> {
     /// # Errors
     /// Returns an error if the frames, their size or the classes differ.
     pub fn check(&self, cache: &CacheFile) -> Result<()> {
-        let (path, header) = (cache.path().display(), &cache.header);
+        let (path, header, split) = (cache.path().display(), &cache.header, self.split());
         ensure!(
-            header.split == self.split,
-            "{path} holds {}, but the network of {} was trained on {}; make a cache of these: dvs-prep --frames {} \
+            header.split == split,
+            "{path} holds {}, but the network of {} was trained on {split}; make a cache of these: dvs-prep --frames {} \
              --split {}",
             header.split,
             self.file.display(),
-            self.split,
-            self.split.frames(),
-            self.split.split_by()
+            split.frames(),
+            split.split_by().name()
         );
         ensure!(
             header.label_names == self.state.settings.label_names,

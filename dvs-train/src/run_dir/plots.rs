@@ -5,18 +5,14 @@ pub mod curves;
 pub mod panels;
 
 use std::path::Path;
-use std::sync::Once;
 
 use anyhow::{Result, anyhow};
+use dvs_shared::view::plot_font;
 use plotters::prelude::*;
-use plotters::style::{FontStyle, register_font};
 
-/// Name of the font.
-const FONT: &str = "sans-serif";
-
-/// Returns a text style of the font.
+/// Returns a text style of the built-in font.
 pub fn font(size: u32) -> TextStyle<'static> {
-    (FONT, size).into_font().color(&RGBColor(40, 40, 40))
+    (plot_font(), size).into_font().color(&RGBColor(40, 40, 40))
 }
 
 /// Draws an image of `size` pixels to `path` with `draw`.
@@ -28,11 +24,6 @@ pub fn picture(
     size: (u32, u32),
     draw: impl FnOnce(&DrawingArea<BitMapBackend<'_>, plotters::coord::Shift>) -> Result<()>,
 ) -> Result<()> {
-    static FONT_READY: Once = Once::new();
-    FONT_READY.call_once(|| {
-        // The font is valid. If it were not, drawing text would fail with an error.
-        let _ = register_font(FONT, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT);
-    });
     let cannot = |error: anyhow::Error| error.context(format!("cannot draw {}", path.display()));
     let area = BitMapBackend::new(path, size).into_drawing_area();
     area.fill(&WHITE).map_err(|e| cannot(broken(e)))?;

@@ -5,10 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use dvs_shared::output::{is_unfinished, write_file};
 
 use crate::config::options::TrainOptions;
-use crate::config::settings::{Settings, folder_name};
-use crate::run_dir::checkpoint::{self, Checkpoint, LATEST, MAX};
+use crate::config::settings::Settings;
+use crate::run_dir::checkpoint::{Checkpoint, LATEST, MAX};
 
 /// Settings of the run.
 pub const SETTINGS: &str = "settings.json";
@@ -71,7 +72,7 @@ impl RunFolder {
     /// Returns an error if the folder has a run and `--force` is not given, another process uses
     /// it, or it cannot be made.
     pub fn create(options: &TrainOptions) -> Result<Self> {
-        let path = options.args.out_dir.join(folder_name(options)?);
+        let path = options.run_folder();
         let shown = path.display();
         fs::create_dir_all(&path).with_context(|| format!("cannot make the folder {shown}"))?;
         let folder = Self {
@@ -80,7 +81,7 @@ impl RunFolder {
         };
         let there = folder.files()?;
         let holds = |name: &str| there.iter().any(|there| there == name);
-        if [LATEST, MAX, SUMMARY].into_iter().any(holds) && !options.args.force {
+        if [LATEST, MAX, SUMMARY].into_iter().any(holds) && !options.destination.force {
             let resume = if holds(LATEST) || holds(MAX) {
                 format!("go on with it by --resume {shown}, ")
             } else {
@@ -90,7 +91,7 @@ impl RunFolder {
                 "{shown} holds a run already: {resume}replace it with --force, or name another place with --out-dir"
             );
         }
-        folder.remove(|name| is_ours(name) || checkpoint::is_half_written(name))?;
+        folder.remove(|name| is_ours(name) || is_unfinished(name))?;
         Ok(folder)
     }
 
@@ -115,7 +116,7 @@ impl RunFolder {
             // The files from the end of the earlier run are outdated now. Half-written files are
             // from runs that were killed.
             let ended = [SUMMARY, CURVES, CONFUSION, PROFILE, REPORT];
-            folder.remove(|name| ended.contains(&name) || checkpoint::is_half_written(name))?;
+            folder.remove(|name| ended.contains(&name) || is_unfinished(name))?;
             return Ok(folder);
         }
         let read =
@@ -132,7 +133,7 @@ impl RunFolder {
         for (name, bytes) in kept {
             let Some(bytes) = bytes else { continue };
             let path = folder.file(name);
-            checkpoint::write_whole(&path, &bytes)
+            write_file(&path, &bytes)
                 .with_context(|| format!("cannot write {}", path.display()))?;
         }
         Ok(folder)
@@ -164,7 +165,7 @@ impl RunFolder {
     pub fn save_settings(&self, settings: &Settings) -> Result<()> {
         let path = self.file(SETTINGS);
         let text = serde_json::to_string_pretty(settings)? + "\n";
-        checkpoint::write_whole(&path, text.as_bytes())
+        write_file(&path, text.as_bytes())
             .with_context(|| format!("cannot write {}", path.display()))
     }
 

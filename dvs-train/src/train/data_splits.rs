@@ -28,24 +28,25 @@ impl<B: Backend> Sets<B> {
     /// Returns an error if too few samples are left to train on.
     pub fn new(options: &TrainOptions, interrupt: &Interrupt, device: &B::Device) -> Result<Self> {
         let (cache, frames_in) = (&options.cache, options.frames_in);
-        let feeder = |samples| DeviceLoader::new(samples, options.workers, interrupt, device);
+        let feeder =
+            |samples| DeviceLoader::new(samples, options.config.data.jobs, interrupt, device);
         let test = feeder(CacheSamples::all(cache, Set::Test, frames_in));
-        let Some(validation) = &options.args.validation else {
+        let Some(validation) = &options.config.data.validation else {
             return Ok(Self {
                 train: feeder(CacheSamples::all(cache, Set::Train, frames_in)),
                 test,
                 validation: None,
             });
         };
-        let seed = derive(options.seed, Purpose::Validation, 0);
+        let seed = derive(options.config.seed, Purpose::Validation, 0);
         let samples = &options.cache.set(Set::Train).samples;
         let held_out = validation.hold_out(samples, seed)?;
         let left = held_out.train.len();
         ensure!(
-            left >= options.batch_size,
+            left >= options.config.data.batch_size,
             "--validation {validation} leaves {left} training samples, too few for one batch of {}; hold out less, \
              or use -b {left} or less",
-            options.batch_size
+            options.config.data.batch_size
         );
         let some = |places| feeder(CacheSamples::new(cache, Set::Train, places, frames_in));
         Ok(Self {

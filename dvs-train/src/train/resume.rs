@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use dvs_shared::labels::listed;
 
-use crate::config::Typed;
-use crate::config::options::TrainOptions;
-use crate::config::settings::{Settings, folder_name};
-use crate::config::train_args::TrainArgs;
+use crate::config::cache_request::CacheRequest;
+use crate::config::options::{Destination, TrainOptions};
+use crate::config::settings::{Settings, changes};
+use crate::config::train_config::TrainConfig;
 use crate::run_dir::checkpoint::{self, Checkpoint, EpochProgress, LATEST, MAX};
 use crate::run_dir::run_folder::{FolderLock, SETTINGS, SUMMARY};
 use crate::run_dir::weight_layout::Form;
@@ -55,12 +55,17 @@ impl fmt::Display for Resumption {
     }
 }
 
-/// Reads the checkpoint at `path` and resolves the flags of the resumed run: those in `typed` are
-/// from `args`, the others from the checkpoint.
+/// Reads the checkpoint at `path` and resolves the options of the resumed run: as saved, apart from
+/// those that `apply_typed` sets and from the cache that `request` names.
 ///
 /// # Errors
-/// Returns an error if the checkpoint cannot be used, or not with these flags.
-pub fn resume(path: &Path, args: &TrainArgs, typed: &Typed) -> Result<(TrainOptions, Resumption)> {
+/// Returns an error if the checkpoint cannot be used, or not with these options.
+pub fn resume(
+    path: &Path,
+    apply_typed: impl FnOnce(&mut TrainConfig),
+    request: CacheRequest,
+    destination: Destination,
+) -> Result<(TrainOptions, Resumption)> {
     // A run that was killed while it wrote its first checkpoints has only the best checkpoint,
     // which is then also the latest.
     let found = checkpoint::find(path, LATEST);
@@ -69,26 +74,36 @@ pub fn resume(path: &Path, args: &TrainArgs, typed: &Typed) -> Result<(TrainOpti
     let of_a_run = old.join(SETTINGS).is_file();
     // Lock before reading the checkpoint, because another process may be writing the next.
     let mut lock = None;
-    if of_a_run && !typed.contains("out_dir") {
+    if of_a_run && destination.out_dir.is_none() {
         lock = Some(FolderLock::take(old)?);
     }
     let checkpoint = Checkpoint::read(&file)?;
     let state = &checkpoint.state;
     let of_file = || format!("cannot go on from {}", file.display());
-    let resumed = state.settings.resumed(args, typed).with_context(of_file)?;
-    let mut changed = resumed.changed;
-    let options = TrainOptions::resolve(resumed.args).with_context(of_file)?;
-    if of_a_run
-        && lock.is_none()
-        && is_same(old, &options.args.out_dir.join(folder_name(&options)?))
-    {
+    let saved = &state.settings.config;
+    let mut config = saved.clone();
+    apply_typed(&mut config);
+    config.data.split = request.over(saved.data.split);
+    if let Some(cache) = &request.cache {
+        let same = saved
+            .data
+            .cache
+            .as_ref()
+            .is_some_and(|saved| is_same(saved, cache));
+        if !same {
+            config.data.cache = Some(cache.clone());
+        }
+    }
+    let mut changed = changes(saved, &config).with_context(of_file)?;
+    let options = TrainOptions::resolve(config, &request.or(&saved.data), destination);
+    let options = options.with_context(of_file)?;
+    if of_a_run && lock.is_none() && is_same(old, &options.run_folder()) {
         lock = Some(FolderLock::take(old)?);
     }
-    let now = Settings::of(&options)?;
+    let now = Settings::of(&options);
     let ([height, width], [old_height, old_width]) = (now.size, state.settings.size);
-    let config = state.settings.network_config(&options.args);
-    let config = config.with_context(of_file)?;
-    Form::of(&config)
+    let network = state.settings.network_config().with_context(of_file)?;
+    Form::of(&network)
         .check(&checkpoint.tensors)
         .with_context(of_file)?;
     ensure!(
@@ -116,7 +131,7 @@ pub fn resume(path: &Path, args: &TrainArgs, typed: &Typed) -> Result<(TrainOpti
             options.cache.path().display()
         ));
     }
-    let same_batches = same_data && options.batch_size == state.settings.args()?.batch_size;
+    let same_batches = same_data && options.config.data.batch_size == saved.data.batch_size;
     ensure!(
         state.begun.is_none() || same_batches,
         "cannot go on from {} with another --batch-size or another dataset: the run was stopped within epoch {}, which has \
@@ -128,10 +143,10 @@ pub fn resume(path: &Path, args: &TrainArgs, typed: &Typed) -> Result<(TrainOpti
     // A run that was interrupted after its last epoch still lacks its summary.
     let whole = lock.is_none() || file.with_file_name(SUMMARY).exists();
     ensure!(
-        options.epochs > done || (options.epochs == done && !whole),
+        options.config.schedule.epochs > done || (options.config.schedule.epochs == done && !whole),
         "cannot go on from {}: it has all {done} of --epochs {}; ask for more with --epochs",
         file.display(),
-        options.epochs
+        options.config.schedule.epochs
     );
     let resumption = Resumption {
         file,
@@ -142,7 +157,7 @@ pub fn resume(path: &Path, args: &TrainArgs, typed: &Typed) -> Result<(TrainOpti
     Ok((options, resumption))
 }
 
-/// Whether both paths are the same folder.
+/// Whether both paths are the same file or folder.
 fn is_same(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }

@@ -44,8 +44,8 @@ where
     B::InnerBackend: SnnBackend + AdamBackend,
 {
     let sets = Sets::new(options, interrupt, device)?;
-    let settings = Settings::of(options)?;
-    let config = settings.network_config(&options.args).with_context(|| {
+    let settings = Settings::of(options);
+    let config = settings.network_config().with_context(|| {
         let cache = options.cache.path().display();
         format!("cannot train on {cache}")
     })?;
@@ -71,7 +71,7 @@ where
         interrupt,
         device,
     };
-    while state.epoch < options.epochs {
+    while state.epoch < options.config.schedule.epochs {
         state = run.epoch(state, &mut log)?;
         if let Some(begun) = state.begun {
             let (epoch, batch) = (state.epoch, begun.batches);
@@ -110,7 +110,11 @@ where
             begun,
             best,
         } = from;
-        let lr = options.schedule.rate(options.lr, epoch);
+        let lr = options
+            .config
+            .schedule
+            .schedule()
+            .rate(options.config.optimizer.lr, epoch);
         let rest = self.rest(&network, epoch, begun.unwrap_or_default())?;
         let (network, trained) = train_epoch(network, &mut optimizer, lr, rest, self.device)
             .with_context(|| {
@@ -170,13 +174,18 @@ where
     ) -> Result<RemainingEpoch<'_, B::InnerBackend>> {
         let (options, set) = (self.options, &self.sets.train);
         // Each epoch has a separate seed; see the module `seed`.
-        B::seed(self.device, derive(options.seed, Purpose::Dropout, epoch));
-        network.pass_over_masks(begun.batches, options.batch_size, self.device);
-        let order = derive(options.seed, Purpose::Order, epoch);
-        let mut batches = train_batches(set.len(), options.batch_size, order);
-        let samples = batches.len() * options.batch_size;
+        B::seed(
+            self.device,
+            derive(options.config.seed, Purpose::Dropout, epoch),
+        );
+        network.pass_over_masks(begun.batches, options.config.data.batch_size, self.device);
+        let order = derive(options.config.seed, Purpose::Order, epoch);
+        let mut batches = train_batches(set.len(), options.config.data.batch_size, order);
+        let samples = batches.len() * options.config.data.batch_size;
         batches.drain(..begun.batches.min(batches.len()));
-        let draws = options.augmentation.map(|of| of.epoch(options.seed, epoch));
+        let draws = options
+            .augmentation
+            .map(|of| of.epoch(options.config.seed, epoch));
         Ok(RemainingEpoch {
             begun,
             feed: set.feed(batches, draws)?,
@@ -196,7 +205,7 @@ where
         if self.interrupt.asked().is_some() {
             return Ok(None);
         }
-        let batches = test_batches(set.len(), self.options.test_batch_size);
+        let batches = test_batches(set.len(), self.options.config.data.test_batch_size());
         let feed = set.feed(batches, None)?;
         let judged = evaluate(network, feed, set.len(), name, &mut (), self.device)?;
         Ok(self.interrupt.asked().is_none().then_some(judged))

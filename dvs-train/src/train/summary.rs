@@ -4,11 +4,12 @@ use std::fmt;
 
 use anyhow::{Context, Result};
 use dvs_shared::labels::gestures;
+use dvs_shared::output::write_file;
 use dvs_shared::words::some_of;
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::confusion::Confusion;
-use crate::run_dir::checkpoint::{Best, write_whole};
+use crate::run_dir::checkpoint::Best;
 use crate::run_dir::epoch_log::{JudgedOn, read_columns};
 use crate::run_dir::plots::{confusion, curves};
 use crate::run_dir::run_folder::{CONFUSION, CURVES, METRICS, RunFolder, SUMMARY};
@@ -104,5 +105,5 @@ pub fn leave(folder: &RunFolder, summary: &Summary) -> Result<()> {
     confusion::draw(&path, &summary.confusion, &summary.label_names)?;
     let path = folder.file(SUMMARY);
     let text = serde_json::to_string_pretty(summary)? + "\n";
-    write_whole(&path, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
+    write_file(&path, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
 }

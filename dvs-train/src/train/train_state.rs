@@ -43,10 +43,10 @@ where
         resumption: Option<&Resumption>,
         device: &B::Device,
     ) -> Result<Self> {
-        B::seed(device, derive(options.seed, Purpose::Weights, 0));
+        B::seed(device, derive(options.config.seed, Purpose::Weights, 0));
         let mut train_state = Self {
             network: Network::new(config, device),
-            optimizer: Optimizer::new(options.rule),
+            optimizer: Optimizer::new(options.config.optimizer.rule()),
             epoch: 0,
             begun: None,
             best: None,
@@ -55,7 +55,8 @@ where
             let Checkpoint { state, tensors } = &from.checkpoint;
             let of_file = || format!("cannot go on from {}", from.file.display());
             let network = tensors.network(train_state.network).with_context(of_file)?;
-            let optimizer = tensors.optimizer(options.rule, state.steps, &network);
+            let optimizer =
+                tensors.optimizer(options.config.optimizer.rule(), state.steps, &network);
             train_state = Self {
                 optimizer: optimizer.with_context(of_file)?,
                 network,
@@ -64,7 +65,7 @@ where
                 best: state.best,
             };
         }
-        train_state.optimizer.loss_scale = match options.args.amp {
+        train_state.optimizer.loss_scale = match options.config.optimizer.amp {
             Some(AmpDtype::F16) => {
                 let before = resumption.and_then(|from| from.checkpoint.state.loss_scale);
                 Some(before.unwrap_or_default())

@@ -64,14 +64,15 @@ pub enum Aedat2Error {
     NoiseLabels,
     /// The addresses of the camera are unknown.
     #[error(
-        "its header names the camera {0:?}, whose addresses are not known; say with --layout how to read them: dvs128, \
-         davis or dvs640"
+        "its header names the camera {0:?}, whose addresses are not known; say with --layout how to read them: {choices}",
+        choices = AddressLayout::choices()
     )]
     Camera(String),
     /// No camera is named, and several layouts or none explain the addresses.
     #[error(
-        "its header names no camera, and its addresses do not tell which it was{}; say with --layout how to read them: \
-         dvs128, davis or dvs640", if *.sensor_given { " on a sensor of the size that --sensor says" } else { "" }
+        "its header names no camera, and its addresses do not tell which it was{}; say with --layout how to read them: {}",
+        if *.sensor_given { " on a sensor of the size that --sensor says" } else { "" },
+        AddressLayout::choices()
     )]
     Layout {
         /// Whether the user gave a size, which rules layouts out.

@@ -59,6 +59,12 @@ impl AddressLayout {
         }
     }
 
+    /// The names of all layouts, as `dvs128, davis or dvs640`.
+    pub(super) fn choices() -> String {
+        let [others @ .., last] = Self::ALL.map(Self::name);
+        format!("{} or {last}", others.join(", "))
+    }
+
     /// The size of the only camera that has the layout; `None` if cameras of several sizes have it.
     pub(super) fn sensor(self) -> Option<SensorSize> {
         match self {
@@ -136,8 +142,10 @@ impl FromStr for AddressLayout {
     fn from_str(text: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|layout| layout.name() == text);
         found.ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            format!("{text:?} is no layout of addresses; there are {names}")
+            format!(
+                "{text:?} is no layout of addresses; write {}",
+                Self::choices()
+            )
         })
     }
 }

@@ -18,7 +18,7 @@ pub struct AtomicFile<'a> {
     target: PathBuf,
     temporary: Temporary,
     // Prevents other runs from removing this file as abandoned.
-    _lock: &'a OutputLock,
+    _lock: Option<&'a OutputLock>,
 }
 
 impl<'a> AtomicFile<'a> {
@@ -27,6 +27,10 @@ impl<'a> AtomicFile<'a> {
     /// # Errors
     /// Returns an error if the folder is not writable.
     pub fn create(lock: &'a OutputLock, target: &Path) -> io::Result<Self> {
+        Self::create_under(Some(lock), target)
+    }
+
+    fn create_under(lock: Option<&'a OutputLock>, target: &Path) -> io::Result<Self> {
         let name = target.file_name().unwrap_or_default();
         let (temporary, ()) = Temporary::make(|| {
             let file = builder(&prefix(name))
@@ -64,6 +68,28 @@ impl<'a> AtomicFile<'a> {
     }
 }
 
+/// Writes a file, so that its name always belongs to a complete file, old or new, even after a crash.
+/// No lock keeps other runs from writing the same file; the last one to finish wins.
+///
+/// # Errors
+/// Returns an error if the file cannot be written. An existing file is then unchanged.
+pub fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_file_by(path, |temporary| fs::write(temporary, bytes))
+}
+
+/// Writes a file as [`write_file`] does. `write` writes to the temporary path that it is given.
+///
+/// # Errors
+/// Returns the errors of `write`, or an error as [`write_file`] does.
+pub fn write_file_by<E: From<io::Error>>(
+    path: &Path,
+    write: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<(), E> {
+    let file = AtomicFile::create_under(None, path)?;
+    write(file.path())?;
+    Ok(file.finish(true)?)
+}
+
 /// Returns a builder of unfinished files or folders with the [`prefix`] of their target.
 pub(crate) fn builder(prefix: &str) -> tempfile::Builder<'_, 'static> {
     let mut builder = tempfile::Builder::new();
@@ -86,7 +112,7 @@ pub fn unfinished_of(output: &Path, beside: &[&Path]) -> io::Result<Vec<PathBuf>
     for entry in fs::read_dir(folder_of(output))? {
         let entry = entry?;
         let name = entry.file_name();
-        if targets.iter().any(|t| is_unfinished(&name, t)) && !entry.file_type()?.is_symlink() {
+        if targets.iter().any(|t| is_unfinished_of(&name, t)) && !entry.file_type()?.is_symlink() {
             found.push(output.with_file_name(name));
         }
     }
@@ -126,15 +152,25 @@ pub(crate) fn prefix(target: &OsStr) -> String {
     format!(".{}.", target.to_string_lossy())
 }
 
+/// Whether `name` is that of an unfinished file.
+pub fn is_unfinished(name: &str) -> bool {
+    let target = name
+        .strip_prefix('.')
+        .and_then(|rest| rest.strip_suffix(SUFFIX))
+        .and_then(|rest| rest.rsplit_once('.'));
+    target.is_some_and(|(target, random)| {
+        !target.is_empty()
+            && random.len() == RANDOM
+            && random.bytes().all(|b| b.is_ascii_alphanumeric())
+    })
+}
+
 /// Whether `name` is that of an unfinished `target`, not of a target whose name merely begins with
 /// it.
-fn is_unfinished(name: &OsStr, target: &OsStr) -> bool {
-    let random = name
-        .to_str()
-        .and_then(|name| name.strip_prefix(&prefix(target)))
-        .and_then(|rest| rest.strip_suffix(SUFFIX));
-    random.is_some_and(|random| {
-        random.len() == RANDOM && random.bytes().all(|b| b.is_ascii_alphanumeric())
+fn is_unfinished_of(name: &OsStr, target: &OsStr) -> bool {
+    name.to_str().is_some_and(|name| {
+        let rest = name.strip_prefix(&prefix(target));
+        is_unfinished(name) && rest.is_some_and(|rest| rest.len() == RANDOM + SUFFIX.len())
     })
 }
 

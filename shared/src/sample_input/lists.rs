@@ -7,10 +7,11 @@ use std::io;
 use std::ops::ControlFlow;
 use std::sync::atomic::AtomicU64;
 
-use super::{InputError, bounded, mapping_not_used};
+use super::{InputError, mapping_not_used};
 use crate::archive::{Archive, Container, Content, Entry, Member, SampleId};
 use crate::cache_format::Set;
 use crate::classes::read_mapping;
+use crate::limited_reader::read_bounded;
 use crate::samples::{Ending, MAX_LIST_BYTES, Window, read_labels, read_trials};
 use crate::select::{Listed, Wanted, Which};
 use crate::words::some_of;
@@ -264,7 +265,7 @@ impl Lists {
 /// Reads the bytes of a member; `None` if there are more than `limit`.
 pub(super) fn content(entry: Entry<'_>, limit: u64) -> io::Result<Option<Vec<u8>>> {
     match entry.content {
-        Content::Stream(stream) => bounded(stream, limit),
-        Content::File(path) => bounded(File::open(path)?, limit),
+        Content::Stream(stream) => read_bounded(stream, limit),
+        Content::File(path) => read_bounded(File::open(path)?, limit),
     }
 }

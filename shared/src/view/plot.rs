@@ -21,6 +21,44 @@ const FINER: u32 = 2;
 /// Maximum number of frames for which there are gaps between bars.
 const APART: usize = 120;
 
+/// The built-in font for plots, so that they look the same on every machine.
+pub fn plot_font() -> &'static str {
+    static READY: Once = Once::new();
+    READY.call_once(|| {
+        // If the font were invalid, drawing text would report it.
+        let _ = register_font(FONT, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT);
+    });
+    FONT
+}
+
+/// Formats a number for an axis or a table, in a few digits and without trailing zeros.
+pub fn short_number(y: f64) -> String {
+    if y != 0.0 && y.abs() < 0.001 {
+        let text = format!("{y:.2e}");
+        return match text.split_once('e') {
+            Some((digits, power)) => format!("{}e{power}", without_zeros(digits)),
+            None => text,
+        };
+    }
+    let text = format!("{:.4}", y.abs());
+    let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
+    let mut out = String::new();
+    if y < 0.0 {
+        out.push('-');
+    }
+    for (i, digit) in whole.chars().enumerate() {
+        if i > 0 && (whole.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    without_zeros(&format!("{out}.{fraction}")).to_owned()
+}
+
+fn without_zeros(digits: &str) -> &str {
+    digits.trim_end_matches('0').trim_end_matches('.')
+}
+
 type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
 
 /// A panel of bars `[frame][part]`, whose parts are stacked.
@@ -43,11 +81,6 @@ pub fn plot(
     timing: &Timing,
     colours: &Colours,
 ) -> Result<RgbPicture, ViewError> {
-    static FONT_READY: Once = Once::new();
-    FONT_READY.call_once(|| {
-        // If the built-in font were invalid, drawing text would report it.
-        let _ = register_font(FONT, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT);
-    });
     let longest = (0..events.len()).filter_map(|at| timing.duration_us(at));
     let (unit, us) = match longest.fold(0.0, f64::max) {
         ..2e3 => ("us", 1.0),
@@ -117,7 +150,7 @@ fn draw(
     colours: &Colours,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let ink = rgb(colours.ink);
-    let font = |size: u32| (FONT, size * FINER).into_font().color(&ink);
+    let font = |size: u32| (plot_font(), size * FINER).into_font().color(&ink);
     // Converts pixels of the picture to supersampled pixels.
     let pixels = |n: u32| (n * FINER) as i32;
     area.fill(&rgb(colours.background))?;
@@ -164,7 +197,7 @@ fn draw(
             .x_labels(frames.min(16))
             .y_labels(5)
             .x_label_formatter(&whole)
-            .y_label_formatter(&|y| number(*y))
+            .y_label_formatter(&|y| short_number(*y))
             .light_line_style(TRANSPARENT)
             .bold_line_style(rgb(colours.page).stroke_width(FINER))
             .draw()?;
@@ -190,23 +223,6 @@ fn rgb([red, green, blue]: [u8; 3]) -> RGBColor {
     RGBColor(red, green, blue)
 }
 
-/// Formats a number of an axis with thousands separators and without trailing zeros.
-fn number(y: f64) -> String {
-    if y.fract() != 0.0 {
-        let text = format!("{y:.3}");
-        return text.trim_end_matches('0').trim_end_matches('.').to_owned();
-    }
-    let digits = format!("{y:.0}");
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -215,10 +231,19 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        assert_eq!(number(0.0), "0");
-        assert_eq!(number(27_000.0), "27,000");
-        assert_eq!(number(1_234_567.0), "1,234,567");
-        assert_eq!(number(0.25), "0.25");
+        for (number, text) in [
+            (0.0, "0"),
+            (27_000.0, "27,000"),
+            (-1_234_567.0, "-1,234,567"),
+            (0.25, "0.25"),
+            (999.99999, "1,000"),
+            (1e-4, "1e-4"),
+            (-0.000125, "-1.25e-4"),
+            (f64::NAN, "NaN"),
+            (f64::INFINITY, "inf"),
+        ] {
+            assert_eq!(short_number(number), text);
+        }
     }
 
     /// Number of pixels of `colour` in the plot.

@@ -149,7 +149,7 @@ impl OfSample {
             label_name: name_of(sample.listed.label, names),
             set: sample.listed.set.map(Set::name),
             index: sample.listed.index,
-            split_by: sample.split.split_by(),
+            split_by: sample.split.split_by().name(),
             duration_us: sample.split.duration_us(),
             start_us: sample.start_us,
             end_us: sample.end_us,

@@ -116,7 +116,7 @@ impl Viewed {
     pub fn title(&self, names: &[String]) -> Vec<String> {
         let how = match self.split {
             SplitMode::Duration { us } => format!("frames of {}", duration(us as f64)),
-            split => format!("frames split by {}", split.split_by()),
+            split => format!("frames split by {}", split.split_by().name()),
         };
         let frames = match self.shown.len() {
             shown @ 1.. if shown < self.frames => format!("{shown} of {} {how}", self.frames),

@@ -8,36 +8,29 @@ use burn::backend::flex::FlexTensor;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::FusedBlock;
+use super::{BlockInputs, FusedBlock};
 use crate::backend::cpu::{columns, map, tensor, values, zeros};
+use crate::batch_norm::Saved;
 use crate::batch_norm::cpu::{Slope, Sums};
-use crate::batch_norm::{Affine, Saved};
 use crate::neuron::cpu::NeuronDynamics;
 
 /// Approximate number of cells that are computed at a time.
 const CELLS: usize = 1024;
 
-/// Returns the pooled spikes of neurons with the current `x` times a scale, plus a shift.
-pub fn forward(
-    x: &FlexTensor,
-    affine: &Affine<FlexTensor>,
-    w: Option<&FlexTensor>,
-    block: &FusedBlock,
-) -> FlexTensor {
-    forward_into(x, affine, w, block, &mut [])
+/// Returns the pooled spikes of neurons whose current is the normalised x.
+pub fn forward(inputs: &BlockInputs<FlexTensor>, block: &FusedBlock) -> FlexTensor {
+    forward_into(inputs, block, &mut [])
 }
 
 /// Like [`forward`]. Also returns each neuron's spikes, summed over time steps and samples.
 pub fn forward_count(
-    x: &FlexTensor,
-    affine: &Affine<FlexTensor>,
-    w: Option<&FlexTensor>,
+    inputs: &BlockInputs<FlexTensor>,
     block: &FusedBlock,
 ) -> (FlexTensor, FlexTensor) {
     let [n, c, height, width] = block.shape;
     let neurons = c * height * width;
     let mut counts = vec![0.0; n / block.steps * neurons];
-    let out = forward_into(x, affine, w, block, &mut counts);
+    let out = forward_into(inputs, block, &mut counts);
     let (sum, samples) = counts.split_at_mut(neurons);
     for sample in samples.chunks_exact(neurons) {
         sum.iter_mut().zip(sample).for_each(|(sum, n)| *sum += n);
@@ -49,15 +42,14 @@ pub fn forward_count(
 /// Returns the pooled spikes. Writes the spike count of each neuron of each sample to `counts`,
 /// unless it is empty.
 fn forward_into(
-    x: &FlexTensor,
-    affine: &Affine<FlexTensor>,
-    w: Option<&FlexTensor>,
+    inputs: &BlockInputs<FlexTensor>,
     block: &FusedBlock,
     counts: &mut [f32],
 ) -> FlexTensor {
     let [n, c, height, width] = block.shape;
+    let BlockInputs { x, affine, w } = inputs;
     let (x, scale, shift) = (values(x), values(&affine.scale), values(&affine.shift));
-    let work = Work::new(&x, w, block);
+    let work = Work::new(&x, w.as_ref(), block);
     let pooled = work.cells / 4;
     let mut out = zeros(n * c * pooled);
     let mut counts = counts.chunks_exact_mut(work.cells);
@@ -83,20 +75,19 @@ fn forward_into(
 /// Returns the gradients of x, gamma, beta and w.
 pub fn backward(
     grad: &FlexTensor,
-    x: &FlexTensor,
-    affine: &Affine<FlexTensor>,
+    inputs: &BlockInputs<FlexTensor>,
     saved: &Saved<FlexTensor>,
-    w: Option<&FlexTensor>,
     block: &FusedBlock,
 ) -> [Option<FlexTensor>; 4] {
     let [n, c, height, width] = block.shape;
+    let BlockInputs { x, affine, w } = inputs;
     let (grad, x) = (values(grad), values(x));
     let (scale, shift, mean) = (
         values(&affine.scale),
         values(&affine.shift),
         values(&saved.mean),
     );
-    let work = Work::new(&x, w, block);
+    let work = Work::new(&x, w.as_ref(), block);
     // `dx` holds the gradient of the normalised values until the sums over the batch are known.
     let mut dx = zeros(n * c * work.cells);
     let partial: Vec<(Sums, f64)> = columns(&mut dx, work.planes * work.cells, work.cells)
@@ -125,7 +116,7 @@ pub fn backward(
         Some(tensor(dx, [n, c, height, width])),
         Some(dgamma),
         Some(dbeta),
-        w.map(|_| tensor(vec![dw], [1])),
+        w.as_ref().map(|_| tensor(vec![dw], [1])),
     ]
 }
 

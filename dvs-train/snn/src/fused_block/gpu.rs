@@ -6,6 +6,7 @@
 //! It computes intermediate values twice, because that is cheaper than to write and read them.
 
 use burn::tensor::DType;
+use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
 use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
@@ -13,7 +14,7 @@ use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElemen
 use super::gpu_kernels::{
     MOST_STEPS, WindowsLaunch, forward_kernel, input_gradient_kernel, sums_kernel,
 };
-use super::{BlockBackend, FusedBlock, unfused};
+use super::{BlockBackend, BlockInputs, FusedBlock, unfused};
 use crate::backend::gpu::{
     ColumnSums, channels_last, channels_second, cubes, empty, single, width,
 };
@@ -34,32 +35,24 @@ where
     I: IntElement,
     BT: BoolElement,
 {
-    fn fire_pool(
-        x: FloatTensor<Self>,
-        affine: Affine<FloatTensor<Self>>,
-        w: Option<FloatTensor<Self>>,
-        block: &FusedBlock,
-    ) -> FloatTensor<Self> {
+    fn fire_pool(inputs: BlockInputs<FloatTensor<Self>>, block: &FusedBlock) -> FloatTensor<Self> {
         match block.is_whole() {
-            true => forward(x, affine, w.map(rate::<Self>), block, None),
-            false => unfused::fire_pool::<Self>(x, affine, w, block),
+            true => forward(with_rate::<Self>(inputs), block, None),
+            false => unfused::fire_pool::<Self>(inputs, block),
         }
     }
 
     fn fire_pool_count(
-        x: FloatTensor<Self>,
-        affine: Affine<FloatTensor<Self>>,
-        w: Option<FloatTensor<Self>>,
+        inputs: BlockInputs<FloatTensor<Self>>,
         block: &FusedBlock,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         if !block.is_whole() {
-            return unfused::fire_pool_count::<Self>(x, affine, w, block);
+            return unfused::fire_pool_count::<Self>(inputs, block);
         }
         let [n, c, height, width] = block.shape;
         let (samples, cells) = (n / block.steps, height * width);
-        let counts = empty(&x, [samples, cells * c], DType::F32);
-        let rate = w.map(rate::<Self>);
-        let spikes = forward(x, affine, rate, block, Some(counts.clone()));
+        let counts = empty(&inputs.x, [samples, cells * c], DType::F32);
+        let spikes = forward(with_rate::<Self>(inputs), block, Some(counts.clone()));
         let counts = tensor::<Self, 2>(counts).sum_dim(0); // [1, H * W * C]
         let counts = counts.reshape([cells, c]).swap_dims(0, 1);
         (spikes, primitive(counts.reshape([c * cells])))
@@ -67,17 +60,16 @@ where
 
     fn norm_fire_pool_backward(
         grad: FloatTensor<Self>,
-        x: FloatTensor<Self>,
-        affine: Affine<FloatTensor<Self>>,
+        inputs: BlockInputs<FloatTensor<Self>>,
         saved: Saved<FloatTensor<Self>>,
-        w: Option<FloatTensor<Self>>,
         block: &FusedBlock,
     ) -> [Option<FloatTensor<Self>>; 4] {
         if !block.is_whole() || block.steps > MOST_STEPS {
-            return unfused::backward::<Self>(grad, x, affine, saved, w, block);
+            return unfused::backward::<Self>(grad, inputs, saved, block);
         }
-        let rate = w.map(rate::<Self>);
-        let given = Given::new(grad, x, affine, saved, rate.clone(), block);
+        let inputs = with_rate::<Self>(inputs);
+        let rate = inputs.w.clone();
+        let given = Given::new(grad, inputs, saved, block);
         let [dy, centred, drate] = sums::<Self, 3>(given.sums(block));
         let (sums, [dgamma, dbeta]) = parameter_gradients::<Self>([dy, centred], &given.saved);
         let drate = drate.into_primitive().tensor();
@@ -90,16 +82,23 @@ where
     }
 }
 
-/// Returns the pooled spikes of neurons with the current `x` times a scale, plus a shift. Writes
-/// each neuron's spikes over all time steps to `counts`, `[B, H, W, C]`.
+/// Replaces PLIF's weight by the rate 1 / tau that the kernels take.
+fn with_rate<B: Backend>(inputs: BlockInputs<FloatTensor<B>>) -> BlockInputs<FloatTensor<B>> {
+    BlockInputs {
+        w: inputs.w.map(rate::<B>),
+        ..inputs
+    }
+}
+
+/// Returns the pooled spikes; `inputs` are [`with_rate`]. Writes each neuron's spikes over all time
+/// steps to `counts`, `[B, H, W, C]`.
 fn forward<R: CubeRuntime>(
-    x: CubeTensor<R>,
-    affine: Affine<CubeTensor<R>>,
-    rate: Option<CubeTensor<R>>,
+    inputs: BlockInputs<CubeTensor<R>>,
     block: &FusedBlock,
     counts: Option<CubeTensor<R>>,
 ) -> CubeTensor<R> {
     let [n, c, height, width_] = block.shape;
+    let BlockInputs { x, affine, w: rate } = inputs;
     let x = channels_last(x);
     let count = counts.is_some();
     // A kernel needs all its arguments, even those that it does not use.
@@ -147,10 +146,9 @@ fn windows<R: CubeRuntime>(block: &FusedBlock, vector: usize) -> WindowsLaunch<R
 /// Arguments of the backward pass, in the layout of its kernels.
 struct Given<R: CubeRuntime> {
     grad: CubeTensor<R>,
-    x: CubeTensor<R>,
-    affine: Affine<CubeTensor<R>>,
+    /// See [`with_rate`].
+    inputs: BlockInputs<CubeTensor<R>>,
     saved: Saved<CubeTensor<R>>,
-    rate: Option<CubeTensor<R>>,
     /// Channels per thread.
     width: usize,
     /// Windows of all samples at one time step.
@@ -160,27 +158,28 @@ struct Given<R: CubeRuntime> {
 impl<R: CubeRuntime> Given<R> {
     fn new(
         grad: CubeTensor<R>,
-        x: CubeTensor<R>,
-        affine: Affine<CubeTensor<R>>,
+        inputs: BlockInputs<CubeTensor<R>>,
         saved: Saved<CubeTensor<R>>,
-        rate: Option<CubeTensor<R>>,
         block: &FusedBlock,
     ) -> Self {
         let [n, c, height, width_] = block.shape;
+        let BlockInputs { x, affine, w } = inputs;
         let most = BYTES_IN_REGISTERS / (4 * block.steps * x.dtype.size());
         Self {
             grad: channels_last(grad),
-            x: channels_last(x),
-            affine: Affine {
-                scale: single(affine.scale),
-                shift: single(affine.shift),
+            inputs: BlockInputs {
+                x: channels_last(x),
+                affine: Affine {
+                    scale: single(affine.scale),
+                    shift: single(affine.shift),
+                },
+                w: w.map(single),
             },
             saved: Saved {
                 gamma: single(saved.gamma),
                 mean: single(saved.mean),
                 inverse: single(saved.inverse),
             },
-            rate: rate.map(single),
             width: width(c, most),
             number: n / block.steps * (height / 2) * (width_ / 2),
         }
@@ -188,11 +187,12 @@ impl<R: CubeRuntime> Given<R> {
 
     /// Returns the cubes' sums; see [`sums_kernel()`].
     fn sums(&self, block: &FusedBlock) -> CubeTensor<R> {
+        let BlockInputs { x, affine, w: rate } = &self.inputs;
         let c = block.shape[1];
         let work = ColumnSums::new(self.number, c / self.width, 1);
-        let parts = empty(&self.x, [work.parts as usize, 3, c], DType::F32);
+        let parts = empty(x, [work.parts as usize, 3, c], DType::F32);
         let (count, dim) = work.cubes();
-        let rate = self.rate.clone();
+        let rate = rate.clone();
         // SAFETY: as in `forward`, for windows and columns below their numbers. grad has the shape
         // of the pooled spikes, and parts has three rows for every cube that divides the windows.
         unsafe {
@@ -200,12 +200,12 @@ impl<R: CubeRuntime> Given<R> {
                 &parts.client,
                 count,
                 dim,
-                self.x.required_address_type(),
+                x.required_address_type(),
                 self.width,
                 self.grad.clone().into_array_arg(),
-                self.x.clone().into_array_arg(),
-                self.affine.scale.clone().into_array_arg(),
-                self.affine.shift.clone().into_array_arg(),
+                x.clone().into_array_arg(),
+                affine.scale.clone().into_array_arg(),
+                affine.shift.clone().into_array_arg(),
                 self.saved.mean.clone().into_array_arg(),
                 rate.map(CubeTensor::into_array_arg).into(),
                 parts.clone().into_array_arg(),
@@ -214,7 +214,7 @@ impl<R: CubeRuntime> Given<R> {
                 work.lanes,
                 block.steps,
                 KernelConfig::new(&block.neuron),
-                self.x.dtype.into(),
+                x.dtype.into(),
             );
         }
         parts
@@ -223,7 +223,8 @@ impl<R: CubeRuntime> Given<R> {
     /// Returns dx from the sums over all windows.
     fn input_gradient(self, sums: CubeTensor<R>, block: &FusedBlock) -> CubeTensor<R> {
         let [n, c, height, width] = block.shape;
-        let dx = empty(&self.x, [n, height, width, c], self.x.dtype);
+        let BlockInputs { x, affine, w: rate } = self.inputs;
+        let dx = empty(&x, [n, height, width, c], x.dtype);
         let (count, dim) = cubes(&dx, self.number * (c / self.width));
         // SAFETY: as in `forward`. dx has the shape of x.
         unsafe {
@@ -231,24 +232,24 @@ impl<R: CubeRuntime> Given<R> {
                 &dx.client,
                 count,
                 dim,
-                self.x.required_address_type(),
+                x.required_address_type(),
                 self.width,
                 self.grad.into_array_arg(),
-                self.x.clone().into_array_arg(),
-                self.affine.scale.into_array_arg(),
-                self.affine.shift.into_array_arg(),
+                x.clone().into_array_arg(),
+                affine.scale.into_array_arg(),
+                affine.shift.into_array_arg(),
                 self.saved.gamma.into_array_arg(),
                 self.saved.mean.into_array_arg(),
                 self.saved.inverse.into_array_arg(),
                 single(sums).into_array_arg(),
-                self.rate.map(CubeTensor::into_array_arg).into(),
+                rate.map(CubeTensor::into_array_arg).into(),
                 dx.clone().into_array_arg(),
                 windows(block, self.width),
                 kernel_params(&block.neuron),
                 1.0 / (n * height * width) as f32,
                 block.steps,
                 KernelConfig::new(&block.neuron),
-                self.x.dtype.into(),
+                x.dtype.into(),
             );
         }
         channels_second(dx)

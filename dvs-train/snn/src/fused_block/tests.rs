@@ -9,7 +9,7 @@ use burn::tensor::ops::{ConvOptions, FloatTensor};
 use burn::tensor::{DType, FloatDType, Tensor, TensorData, TensorPrimitive};
 use rayon::ThreadPoolBuilder;
 
-use super::{BlockBackend, FusedBlock, cpu, norm_fire_pool, unfused};
+use super::{BlockBackend, BlockInputs, FusedBlock, cpu, norm_fire_pool, unfused};
 use crate::backend::primitive::primitive;
 use crate::batch_norm::{Affine, BatchNorm, BatchNormBackend, Parameters, Saved, affine};
 use crate::neuron::model::Charge;
@@ -26,11 +26,9 @@ type V = Vulkan;
 
 /// Arguments of the fused operations.
 struct Given {
-    x: FlexTensor,
+    inputs: BlockInputs<FlexTensor>,
     grad: FlexTensor,
-    affine: Affine<FlexTensor>,
     saved: Saved<FlexTensor>,
-    w: Option<FlexTensor>,
     block: FusedBlock,
 }
 
@@ -49,12 +47,11 @@ fn given(neuron: Neuron, steps: usize, shape: [usize; 4]) -> Given {
     let moments = Flex::moments(x.clone());
     let (affine, saved) = affine::<Flex>(&parameters, &moments);
     let learns = matches!(neuron.charge, Charge::Learnt { .. });
+    let w = learns.then(|| primitive(Tensor::<Flex, 1>::from_floats([0.4], &device)));
     Given {
-        x,
+        inputs: BlockInputs { x, affine, w },
         grad: primitive(grad),
-        affine,
         saved,
-        w: learns.then(|| primitive(Tensor::<Flex, 1>::from_floats([0.4], &device))),
         block: FusedBlock {
             neuron,
             steps,
@@ -110,25 +107,19 @@ fn the_kernel_is_one_after_the_other() {
             let name = format!("{neuron}, T={steps}, {shape:?}");
             let g = given(neuron, steps, shape);
             assert!(g.block.is_whole());
-            let fast = lift(cpu::forward(&g.x, &g.affine, g.w.as_ref(), &g.block));
-            let plain =
-                unfused::fire_pool::<Flex>(g.x.clone(), g.affine.clone(), g.w.clone(), &g.block);
+            let fast = lift(cpu::forward(&g.inputs, &g.block));
+            let plain = unfused::fire_pool::<Flex>(g.inputs.clone(), &g.block);
             assert_eq!(fast, lift(plain), "{name}");
 
-            let counted = cpu::forward_count(&g.x, &g.affine, g.w.as_ref(), &g.block);
-            let plain = unfused::fire_pool_count::<Flex>(
-                g.x.clone(),
-                g.affine.clone(),
-                g.w.clone(),
-                &g.block,
-            );
+            let counted = cpu::forward_count(&g.inputs, &g.block);
+            let plain = unfused::fire_pool_count::<Flex>(g.inputs.clone(), &g.block);
             assert_eq!(lift(counted.0), fast, "{name}");
             let (counts, plain) = (lift(counted.1), lift(plain.1));
             assert!(plain.iter().sum::<f32>() > 0.0, "{name}");
             assert_eq!(counts, plain, "{name}");
 
-            let fast = cpu::backward(&g.grad, &g.x, &g.affine, &g.saved, g.w.as_ref(), &g.block);
-            let plain = unfused::backward::<Flex>(g.grad, g.x, g.affine, g.saved, g.w, &g.block);
+            let fast = cpu::backward(&g.grad, &g.inputs, &g.saved, &g.block);
+            let plain = unfused::backward::<Flex>(g.grad, g.inputs, g.saved, &g.block);
             for (what, (a, b)) in ["x", "gamma", "beta", "w"]
                 .iter()
                 .zip(fast.into_iter().zip(plain))
@@ -174,36 +165,32 @@ fn the_kernel_on_vulkan_is_one_after_the_other() {
             let name = format!("{neuron}, T={steps}, {shape:?}");
             let g = given(neuron, steps, shape);
             let there = |tensor: &FlexTensor| moved::<V>(tensor, &device);
-            let affine = Affine {
-                scale: there(&g.affine.scale),
-                shift: there(&g.affine.shift),
+            let inputs = BlockInputs {
+                x: there(&g.inputs.x),
+                affine: Affine {
+                    scale: there(&g.inputs.affine.scale),
+                    shift: there(&g.inputs.affine.shift),
+                },
+                w: g.inputs.w.as_ref().map(there),
             };
             let saved = Saved {
                 gamma: there(&g.saved.gamma),
                 mean: there(&g.saved.mean),
                 inverse: there(&g.saved.inverse),
             };
-            let (x, w) = (there(&g.x), g.w.as_ref().map(there));
-            let fast = V::fire_pool(x.clone(), affine.clone(), w.clone(), &g.block);
-            let plain =
-                unfused::fire_pool::<Flex>(g.x.clone(), g.affine.clone(), g.w.clone(), &g.block);
+            let fast = V::fire_pool(inputs.clone(), &g.block);
+            let plain = unfused::fire_pool::<Flex>(g.inputs.clone(), &g.block);
             let plain = lift(plain);
             assert_eq!(back::<V, 4>(fast), plain, "{name}");
             assert!(plain.contains(&1.0), "{name} is silent");
-            let (counted, counts) =
-                V::fire_pool_count(x.clone(), affine.clone(), w.clone(), &g.block);
+            let (counted, counts) = V::fire_pool_count(inputs.clone(), &g.block);
             assert_eq!(back::<V, 4>(counted), plain, "{name}");
-            let (_, plain) = unfused::fire_pool_count::<Flex>(
-                g.x.clone(),
-                g.affine.clone(),
-                g.w.clone(),
-                &g.block,
-            );
+            let (_, plain) = unfused::fire_pool_count::<Flex>(g.inputs.clone(), &g.block);
             assert_eq!(back::<V, 1>(counts), lift(plain), "{name}");
 
             let grad = there(&g.grad);
-            let fast = V::norm_fire_pool_backward(grad, x, affine, saved, w, &g.block);
-            let plain = unfused::backward::<Flex>(g.grad, g.x, g.affine, g.saved, g.w, &g.block);
+            let fast = V::norm_fire_pool_backward(grad, inputs, saved, &g.block);
+            let plain = unfused::backward::<Flex>(g.grad, g.inputs, g.saved, &g.block);
             let [dx, dgamma, dbeta, dw] = fast;
             let fast = [
                 dx.map(back::<V, 4>),
@@ -244,21 +231,27 @@ fn blocks_of_16_bits_are_those_of_32_rounded() {
         let halved = |tensor: &FlexTensor| V::float_cast(there(tensor), FloatDType::F16);
         let single = |tensor| V::float_cast(tensor, FloatDType::F32);
         let affine = Affine {
-            scale: there(&g.affine.scale),
-            shift: there(&g.affine.shift),
+            scale: there(&g.inputs.affine.scale),
+            shift: there(&g.inputs.affine.shift),
         };
         let saved = Saved {
             gamma: there(&g.saved.gamma),
             mean: there(&g.saved.mean),
             inverse: there(&g.saved.inverse),
         };
-        let (x, grad, w) = (halved(&g.x), halved(&g.grad), g.w.as_ref().map(there));
+        let (x, grad) = (halved(&g.inputs.x), halved(&g.grad));
+        let w = g.inputs.w.as_ref().map(there);
         let run = |x: FloatTensor<V>, grad| {
-            let spikes = V::fire_pool(x.clone(), affine.clone(), w.clone(), &g.block);
-            let dtype = spikes.dtype;
             let moments = V::moments(x.clone());
-            let (affine, saved, w) = (affine.clone(), saved.clone(), w.clone());
-            let [dx, dgamma, ..] = V::norm_fire_pool_backward(grad, x, affine, saved, w, &g.block);
+            let inputs = BlockInputs {
+                x,
+                affine: affine.clone(),
+                w: w.clone(),
+            };
+            let spikes = V::fire_pool(inputs.clone(), &g.block);
+            let dtype = spikes.dtype;
+            let [dx, dgamma, ..] =
+                V::norm_fire_pool_backward(grad, inputs, saved.clone(), &g.block);
             let all = [spikes, dx.unwrap(), dgamma.unwrap(), moments.variance];
             (
                 dtype,
@@ -318,7 +311,7 @@ fn a_block_after_a_convolution_is_the_same_on_vulkan() {
 fn odd_sizes_go_one_by_one() {
     let g = given(Neuron::LIF, 2, [4, 2, 5, 7]);
     assert!(!g.block.is_whole());
-    let pooled = Flex::fire_pool(g.x.clone(), g.affine.clone(), None, &g.block);
+    let pooled = Flex::fire_pool(g.inputs.clone(), &g.block);
     assert_eq!(lift(pooled).len(), 4 * 2 * 2 * 3);
 }
 
@@ -331,9 +324,8 @@ fn the_number_of_threads_changes_no_bit() {
             .unwrap();
         pool.install(|| {
             let g = given(kinds()[1], 4, [12, 5, 20, 24]);
-            let spikes = Flex::fire_pool(g.x.clone(), g.affine.clone(), g.w.clone(), &g.block);
-            let grads =
-                Flex::norm_fire_pool_backward(g.grad, g.x, g.affine, g.saved, g.w, &g.block);
+            let spikes = Flex::fire_pool(g.inputs.clone(), &g.block);
+            let grads = Flex::norm_fire_pool_backward(g.grad, g.inputs, g.saved, &g.block);
             (lift(spikes), grads.map(|grad| lift(grad.unwrap())))
         })
     };

@@ -8,22 +8,18 @@ const ONE: [usize; 2] = [1, 1];
 
 /// See [`BlockBackend::fire_pool`].
 pub fn fire_pool<B: BlockBackend>(
-    x: FloatTensor<B>,
-    affine: Affine<FloatTensor<B>>,
-    w: Option<FloatTensor<B>>,
+    inputs: BlockInputs<FloatTensor<B>>,
     block: &FusedBlock,
 ) -> FloatTensor<B> {
-    primitive(pool(fire::<B>(x, affine, w, block)))
+    primitive(pool(fire::<B>(inputs, block)))
 }
 
 /// See [`BlockBackend::fire_pool_count`].
 pub fn fire_pool_count<B: BlockBackend>(
-    x: FloatTensor<B>,
-    affine: Affine<FloatTensor<B>>,
-    w: Option<FloatTensor<B>>,
+    inputs: BlockInputs<FloatTensor<B>>,
     block: &FusedBlock,
 ) -> (FloatTensor<B>, FloatTensor<B>) {
-    let spikes = fire::<B>(x, affine, w, block);
+    let spikes = fire::<B>(inputs, block);
     let [n, c, height, width] = block.shape;
     let cells = c * height * width;
     let counts = spikes.clone().reshape([n, cells]).sum_dim(0); // [1, C * H * W]
@@ -31,28 +27,33 @@ pub fn fire_pool_count<B: BlockBackend>(
 }
 
 /// Returns the spikes `[T * B, C, H, W]`.
-fn fire<B: BlockBackend>(
-    x: FloatTensor<B>,
-    affine: Affine<FloatTensor<B>>,
-    w: Option<FloatTensor<B>>,
-    block: &FusedBlock,
-) -> Tensor<B, 4> {
-    let current = B::scale(x, affine);
-    let spikes = B::neurons(rows::<B>(current, block), None, w, &block.layer());
+fn fire<B: BlockBackend>(inputs: BlockInputs<FloatTensor<B>>, block: &FusedBlock) -> Tensor<B, 4> {
+    let spikes = B::neurons(current::<B>(inputs, block), &block.layer());
     tensor::<B, 2>(spikes).reshape(block.shape)
+}
+
+/// Returns the inputs of the neurons, `[T, B * C * H * W]`.
+fn current<B: BlockBackend>(
+    inputs: BlockInputs<FloatTensor<B>>,
+    block: &FusedBlock,
+) -> NeuronInputs<FloatTensor<B>> {
+    NeuronInputs {
+        x: rows::<B>(B::scale(inputs.x, inputs.affine), block),
+        v: None,
+        w: inputs.w,
+    }
 }
 
 /// See [`BlockBackend::norm_fire_pool_backward`].
 pub fn backward<B: BlockBackend>(
     grad: FloatTensor<B>,
-    x: FloatTensor<B>,
-    affine: Affine<FloatTensor<B>>,
+    inputs: BlockInputs<FloatTensor<B>>,
     saved: Saved<FloatTensor<B>>,
-    w: Option<FloatTensor<B>>,
     block: &FusedBlock,
 ) -> [Option<FloatTensor<B>>; 4] {
-    let current = rows::<B>(B::scale(x.clone(), affine), block);
-    let spikes = B::neurons(current.clone(), None, w.clone(), &block.layer());
+    let x = inputs.x.clone();
+    let current = current::<B>(inputs, block);
+    let spikes = B::neurons(current.clone(), &block.layer());
     let spikes = primitive(tensor::<B, 2>(spikes).reshape(block.shape));
     let pooled = B::max_pool2d_with_indices(spikes.clone(), TWO, TWO, ZERO, ONE, false);
     let grad = B::max_pool2d_with_indices_backward(
@@ -66,7 +67,7 @@ pub fn backward<B: BlockBackend>(
         pooled.indices,
     );
     let grad = rows::<B>(grad.x_grad, block);
-    let [grad, _, dw] = B::neurons_backward(grad, current, None, w, &block.layer());
+    let [grad, _, dw] = B::neurons_backward(grad, current, &block.layer());
     let Some(grad) = grad else {
         return [None, None, None, dw];
     };

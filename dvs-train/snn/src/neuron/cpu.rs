@@ -11,6 +11,7 @@ use burn::backend::flex::FlexTensor;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
+use super::backend::NeuronInputs;
 use super::model::{Charge, Layer, Neuron};
 use super::surrogate::Surrogate;
 use crate::backend::cpu::{columns, dims, map, map2, sum2, tensor, values};
@@ -19,17 +20,13 @@ use crate::backend::cpu::{columns, dims, map, map2, sum2, tensor, values};
 const BLOCK: usize = 1024;
 
 /// Returns the spikes `[T, N]`, with the last potentials as one more row if the layer keeps them.
-pub fn forward(
-    x: &FlexTensor,
-    v: Option<&FlexTensor>,
-    w: Option<&FlexTensor>,
-    layer: &Layer,
-) -> FlexTensor {
+pub fn forward(inputs: &NeuronInputs<FlexTensor>, layer: &Layer) -> FlexTensor {
+    let NeuronInputs { x, v, w } = inputs;
     let [steps, n] = dims(x);
-    let rule = NeuronDynamics::new(&layer.neuron, w);
+    let rule = NeuronDynamics::new(&layer.neuron, w.as_ref());
     let input = Input {
         x: &values(x),
-        v: v.map(values).unwrap_or_default(),
+        v: v.as_ref().map(values).unwrap_or_default(),
         n,
     };
     let rows = steps + usize::from(layer.keep_potential);
@@ -44,19 +41,18 @@ pub fn forward(
     tensor(out, [rows, n])
 }
 
-/// Returns the gradients of x, v and w. Those of v and w are `None` if the argument is.
+/// Returns the gradients of x, v and w. Those of v and w are `None` if the input is.
 pub fn backward(
     grad: &FlexTensor,
-    x: &FlexTensor,
-    v: Option<&FlexTensor>,
-    w: Option<&FlexTensor>,
+    inputs: &NeuronInputs<FlexTensor>,
     layer: &Layer,
 ) -> [Option<FlexTensor>; 3] {
+    let NeuronInputs { x, v, w } = inputs;
     let [steps, n] = dims(x);
-    let rule = NeuronDynamics::new(&layer.neuron, w);
+    let rule = NeuronDynamics::new(&layer.neuron, w.as_ref());
     let input = Input {
         x: &values(x),
-        v: v.map(values).unwrap_or_default(),
+        v: v.as_ref().map(values).unwrap_or_default(),
         n,
     };
     let grad = values(grad);
@@ -76,8 +72,8 @@ pub fn backward(
     let dw = rule.weight_gradient(drate.iter().sum());
     [
         Some(tensor(dx, [steps, n])),
-        v.map(|_| tensor(dv, [1, n])),
-        w.map(|_| tensor(vec![dw], [1])),
+        v.as_ref().map(|_| tensor(dv, [1, n])),
+        w.as_ref().map(|_| tensor(vec![dw], [1])),
     ]
 }
 

@@ -13,7 +13,7 @@ use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
 use cubecl::prelude::*;
 
-use super::backend::NeuronBackend;
+use super::backend::{NeuronBackend, NeuronInputs};
 use super::gpu_dynamics::{KernelConfig, KernelParams, NeuronDynamics, kernel_params};
 use super::model::Layer;
 use crate::backend::gpu::{cubes, dims, empty, single, width};
@@ -32,22 +32,17 @@ where
     I: IntElement,
     BT: BoolElement,
 {
-    fn neurons(
-        x: FloatTensor<Self>,
-        v: Option<FloatTensor<Self>>,
-        w: Option<FloatTensor<Self>>,
-        layer: &Layer,
-    ) -> FloatTensor<Self> {
+    fn neurons(inputs: NeuronInputs<FloatTensor<Self>>, layer: &Layer) -> FloatTensor<Self> {
+        let NeuronInputs { x, v, w } = inputs;
         forward(x, v, w.map(rate::<Self>), layer)
     }
 
     fn neurons_backward(
         grad: FloatTensor<Self>,
-        x: FloatTensor<Self>,
-        v: Option<FloatTensor<Self>>,
-        w: Option<FloatTensor<Self>>,
+        inputs: NeuronInputs<FloatTensor<Self>>,
         layer: &Layer,
     ) -> [Option<FloatTensor<Self>>; 3] {
+        let NeuronInputs { x, v, w } = inputs;
         let rate = w.map(rate::<Self>);
         let given_v = v.is_some();
         let (dx, dv, drate) = backward(grad, x, v, rate.clone(), layer);

@@ -5,7 +5,7 @@ use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{Tensor, TensorPrimitive};
 
-use super::backend::NeuronBackend;
+use super::backend::{NeuronBackend, NeuronInputs};
 use super::model::{Charge, Layer, Neuron};
 
 use crate::backend::primitive::primitive;
@@ -78,7 +78,12 @@ impl<B: NeuronBackend> Neurons<B> {
             neuron: self.neuron,
             keep_potential,
         };
-        let out = B::neurons(primitive(x), v.map(primitive), self.weight(), &layer);
+        let inputs = NeuronInputs {
+            x: primitive(x),
+            v: v.map(primitive),
+            w: self.weight(),
+        };
+        let out = B::neurons(inputs, &layer);
         Tensor::from_primitive(TensorPrimitive::Float(out))
     }
 }

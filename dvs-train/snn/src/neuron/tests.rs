@@ -8,7 +8,7 @@ use rayon::ThreadPoolBuilder;
 
 use super::model::{Charge, Layer, Neuron};
 use super::surrogate::{Surrogate, SurrogateShape};
-use super::{NeuronBackend, Neurons, reference};
+use super::{NeuronBackend, NeuronInputs, Neurons, reference};
 use crate::testing::{Npz, back, distance, there, values, vulkan, wave};
 
 type B = Autodiff<Flex>;
@@ -231,14 +231,19 @@ fn is_the_reference<K: NeuronBackend>(neuron: Neuron, [steps, n]: [usize; 2], de
             w.as_ref().map(|w| there::<K, 1>(w, device)),
         );
 
-        let fast = back::<K, 2>(K::neurons(lower(&x), v0.clone(), w0.clone(), &layer));
+        let inputs = NeuronInputs {
+            x: lower(&x),
+            v: v0,
+            w: w0,
+        };
+        let fast = back::<K, 2>(K::neurons(inputs.clone(), &layer));
         let plain = values(reference::forward(x.clone(), v.clone(), w.clone(), &layer));
         let (spikes, last) = fast.split_at(steps * n);
         let (plain_spikes, plain_last) = plain.split_at(steps * n);
         assert_eq!(spikes, plain_spikes, "{name}");
         assert!(distance(last, plain_last) < 1e-6, "{name}");
 
-        let fast = K::neurons_backward(lower(&grad), lower(&x), v0, w0, &layer);
+        let fast = K::neurons_backward(lower(&grad), inputs, &layer);
         let plain = reference::backward(grad, x.clone(), v, w.clone(), &layer);
         let [dx, dv, dw] = fast;
         let close = |a: &[f32], b: &[f32], what| {

@@ -8,9 +8,9 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{Distribution, FloatDType, Tensor};
 use burn_snn::backend::primitive::primitive;
 use burn_snn::batch_norm::{BatchNorm, affine};
-use burn_snn::fused_block::FusedBlock;
-use burn_snn::neuron::Neurons;
+use burn_snn::fused_block::{BlockInputs, FusedBlock};
 use burn_snn::neuron::model::Layer;
+use burn_snn::neuron::{NeuronInputs, Neurons};
 use dvs_shared::event::{DVS128, POLARITIES};
 use serde_json::{Value, json};
 
@@ -116,17 +116,12 @@ fn layer<B: SnnBackend>(
         neuron: neurons.neuron(),
         keep_potential: false,
     };
+    let inputs = NeuronInputs { x, v: None, w };
     let forward = seconds::<B>(made.device, || {
-        drop(B::neurons(x.clone(), None, w.clone(), &layer));
+        drop(B::neurons(inputs.clone(), &layer));
     })?;
     let backward = seconds::<B>(made.device, || {
-        drop(B::neurons_backward(
-            grad.clone(),
-            x.clone(),
-            None,
-            w.clone(),
-            &layer,
-        ));
+        drop(B::neurons_backward(grad.clone(), inputs.clone(), &layer));
     })?;
     let part = |name: &str, seconds, bytes| Part {
         name: format!("neurons {name}"),
@@ -197,13 +192,12 @@ fn fused<B: SnnBackend>(
         drop(spikes);
     })?;
     let (affine, saved) = affine::<B>(&parameters, &B::moments(x.clone()));
+    let inputs = BlockInputs { x, affine, w };
     let backward = seconds::<B>(made.device, || {
         drop(B::norm_fire_pool_backward(
             grad.clone(),
-            x.clone(),
-            affine.clone(),
+            inputs.clone(),
             saved.clone(),
-            w.clone(),
             block,
         ));
     })?;

@@ -27,13 +27,11 @@ fn the_peers_example_has_the_peers_rates() {
         (form.channels, form.hidden, form.linear_bias),
         (8, 512, true)
     );
-    let args = TrainArgs {
-        channels: form.channels,
-        hidden: Some(form.hidden),
-        linear_bias: true,
-        ..TrainArgs::usual().unwrap()
-    };
-    let config = network_config(&args, [128, 128], CLASSES).unwrap();
+    let mut config = TrainConfig::default();
+    config.network.channels = form.channels;
+    config.network.hidden = Some(form.hidden);
+    config.network.linear_bias = true;
+    let config = network_config(&config, [128, 128], CLASSES).unwrap();
     let network = Network::<Flex>::new(&config, &FlexDevice);
     let network = imported.weights.into_checkpoint().network(network).unwrap();
 

@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
+use dvs_shared::view::short_number;
 use maud::{Markup, html};
 
-use crate::run_dir::plots::panels::{Line, Panel, tick};
+use crate::run_dir::plots::panels::{Line, Panel};
 
 /// Size in the drawing's units, which are pixels if the page is wide enough.
 const WIDTH: f64 = 440.0;
@@ -34,7 +35,7 @@ pub fn chart(panel: &Panel) -> Markup {
                 svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(in_words(panel)) {
                     @for value in ticks(0.0, panel.top, 5) {
                         line.grid x1=(LEFT) x2=(WIDTH - RIGHT) y1=(round(y(value))) y2=(round(y(value))) {}
-                        text x=(LEFT - 7.0) y=(round(y(value) + 4.0)) text-anchor="end" { (tick(value)) }
+                        text x=(LEFT - 7.0) y=(round(y(value) + 4.0)) text-anchor="end" { (short_number(value)) }
                     }
                     @for epoch in ticks(first, last, 8).filter(|epoch| epoch.fract() == 0.0) {
                         text x=(round(x(epoch))) y=(HEIGHT - BELOW + 17.0) text-anchor="middle" { (epoch) }
@@ -47,7 +48,7 @@ pub fn chart(panel: &Panel) -> Markup {
                             @if line.points.len() <= MARKED {
                                 @for &(epoch, value) in &line.points {
                                     circle cx=(round(x(epoch))) cy=(round(y(value))) r="3" {
-                                        title { (line.name) ", epoch " (epoch) ": " (digits(value)) }
+                                        title { (line.name) ", epoch " (epoch) ": " (short_number(value)) }
                                     }
                                 }
                             }
@@ -61,7 +62,7 @@ pub fn chart(panel: &Panel) -> Markup {
                                 g class=(colour(at)) { path.curve d="M0 4H28" stroke-dasharray=(dash(at)) {} }
                             }
                             (line.name) " "
-                            @if let Some((_, value)) = line.points.last() { b { (digits(*value)) } }
+                            @if let Some((_, value)) = line.points.last() { b { (short_number(*value)) } }
                         }
                     }
                 }
@@ -82,7 +83,7 @@ fn dash(at: usize) -> &'static str {
 fn in_words(panel: &Panel) -> String {
     let lines = panel.lines.iter().filter_map(|line| {
         let ((first, from), (last, to)) = (line.points.first()?, line.points.last()?);
-        let (from, to) = (digits(*from), digits(*to));
+        let (from, to) = (short_number(*from), short_number(*to));
         Some(format!(
             "{} from {from} in epoch {first} to {to} in epoch {last}",
             line.name
@@ -110,15 +111,6 @@ fn path(line: &Line, x: impl Fn(f64) -> f64, y: impl Fn(f64) -> f64) -> String {
 /// Rounds to a tenth of a pixel.
 fn round(place: f64) -> f64 {
     (10.0 * place).round() / 10.0
-}
-
-/// Formats a value in a few digits.
-pub fn digits(value: f64) -> String {
-    if value != 0.0 && value.abs() < 0.001 {
-        return format!("{value:.2e}");
-    }
-    let text = format!("{value:.4}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// Round numbers from `first` to `last`, about `wanted` of them.

@@ -1,9 +1,10 @@
 //! The HTML page. maud escapes all text that comes from files. Pictures are inlined, and a content
 //! security policy blocks all requests.
 
+use dvs_shared::view::short_number;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::chart::{chart, digits};
+use super::chart::chart;
 use super::run_files::RunFiles;
 use super::samples::Pictures;
 use super::tables::{self, percent};
@@ -91,7 +92,7 @@ fn tiles(run: &RunFiles) -> Markup {
         tiles.push((
             "test accuracy",
             percent(summary.test_acc),
-            format!("loss {}", digits(summary.test_loss)),
+            format!("loss {}", short_number(summary.test_loss)),
         ));
     }
     let epochs = run.column("epoch").len();

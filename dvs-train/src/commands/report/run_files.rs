@@ -1,10 +1,11 @@
 //! Reads the files of a run folder.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
+use dvs_shared::limited_reader::read_bounded;
 use serde::de::DeserializeOwned;
 
 use crate::commands::profile::Profile;
@@ -77,16 +78,11 @@ fn read_text(path: &Path) -> Result<Option<String>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         found => found.with_context(|| format!("cannot read {}", path.display()))?,
     };
-    let mut text = String::new();
-    file.take(MAX_BYTES + 1)
-        .read_to_string(&mut text)
-        .with_context(|| format!("cannot read {}", path.display()))?;
-    if text.len() as u64 > MAX_BYTES {
-        bail!(
-            "{} is beyond the limit of {MAX_BYTES} bytes",
-            path.display()
-        );
-    }
+    let shown = path.display();
+    let bytes = read_bounded(file, MAX_BYTES).with_context(|| format!("cannot read {shown}"))?;
+    let bytes =
+        bytes.with_context(|| format!("{shown} has more than {MAX_BYTES} bytes, the limit"))?;
+    let text = String::from_utf8(bytes).with_context(|| format!("{shown} is not text"))?;
     Ok(Some(text))
 }
 

@@ -1,6 +1,6 @@
 //! Pictures of samples for the page.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -36,9 +36,7 @@ pub struct Pictures {
 /// # Errors
 /// Returns an error if the cache is missing, or does not match the run.
 pub fn pictures(settings: &Settings, cache: Option<&Path>) -> Result<Pictures> {
-    let trained_on = settings.flags.get("cache").and_then(|path| path.as_str());
-    let path = cache.map(Path::to_owned);
-    let path = path.or_else(|| trained_on.map(PathBuf::from));
+    let path = cache.or(settings.config.data.cache.as_deref());
     let path = path.context("the run's settings name no cache; name it with --cache")?;
     ensure!(
         path.is_file(),

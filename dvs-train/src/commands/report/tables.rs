@@ -1,11 +1,12 @@
 //! The page's tables.
 
+use dvs_shared::view::short_number;
 use maud::{Markup, html};
 
-use super::chart::digits;
 use super::run_files::RunFiles;
 use crate::commands::profile::{Cost, joules, number};
-use crate::config::settings::{Settings, as_typed, usual_value};
+use crate::config::settings::Settings;
+use crate::config::train_config::{TrainConfig, Value};
 use crate::metrics::confusion::Confusion;
 
 /// Maximum rows in the table of epochs.
@@ -31,7 +32,7 @@ pub fn confusion(confusion: &Confusion, names: &[String]) -> Markup {
                             th scope="row" { (label) " " (name) }
                             @for &count in row {
                                 @let share = count as f64 / samples;
-                                td.cell.most[share > 0.5] style={ "--share:" (digits(share)) } {
+                                td.cell.most[share > 0.5] style={ "--share:" (short_number(share)) } {
                                     @if count > 0 { (count) } @else { span.note aria-label="0" { "·" } }
                                 }
                             }
@@ -68,7 +69,7 @@ pub fn cost(cost: &Cost) -> Markup {
                         tr {
                             th scope="row" { (layer.layer) }
                             td { (percent(layer.active_inputs)) }
-                            td { (digits(layer.firing_rate)) }
+                            td { (short_number(layer.firing_rate)) }
                             td { (layer.neurons) }
                             td { (layer.parameters) }
                             td { (number(layer.macs)) }
@@ -95,14 +96,13 @@ pub fn cost(cost: &Cost) -> Markup {
     }
 }
 
-/// All flags; those that differ from their defaults come first.
+/// All options; those that differ from their defaults come first.
 pub fn settings(settings: &Settings) -> Markup {
-    let chosen = |flag: &str, value: &serde_json::Value| {
-        usual_value(flag).is_none_or(|usual| usual != *value)
-    };
-    let (chosen, usual): (Vec<_>, Vec<_>) = (settings.flags.iter())
-        .filter(|(flag, value)| !(value.is_null() && flag.as_str() == "validation"))
-        .partition(|(flag, value)| chosen(flag, value));
+    let options = settings.config.options().into_iter();
+    let (chosen, usual): (Vec<_>, Vec<_>) = options
+        .zip(TrainConfig::default().options())
+        .filter(|(option, _)| option.name != "validation" || option.value != Value::None)
+        .partition(|(option, usual)| option.value != usual.value);
     let [height, width] = settings.size;
     let invalid = match settings.keep_invalid {
         true => "kept",
@@ -113,11 +113,11 @@ pub fn settings(settings: &Settings) -> Markup {
         div.scroll {
             table.text {
                 tbody {
-                    @for (flags, class) in [(&chosen, "chosen"), (&usual, "usual")] {
-                        @for (flag, value) in flags {
+                    @for (options, class) in [(&chosen, "chosen"), (&usual, "usual")] {
+                        @for (option, _) in options {
                             tr class=(class) {
-                                th scope="row" { "--" (flag.replace('_', "-")) }
-                                td { (as_typed(value)) }
+                                th scope="row" { (option.flag()) }
+                                td { (option.value) }
                             }
                         }
                     }
@@ -149,7 +149,7 @@ pub fn epochs(run: &RunFiles) -> Markup {
                         @for row in from..number {
                             tr {
                                 @for (_, numbers) in &columns {
-                                    td { @if let Some(value) = numbers.get(row).copied().flatten() { (digits(value)) } }
+                                    td { @if let Some(value) = numbers.get(row).copied().flatten() { (short_number(value)) } }
                                 }
                             }
                         }

@@ -1,11 +1,20 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use clap::Parser;
+
 use super::*;
+use crate::cli::{Cli, Command};
 
 /// The error of a command line.
 fn refused(args: &[&str]) -> String {
-    let args = TrainArgs::parsed(args);
-    format!("{:#}", TrainOptions::resolve(args).unwrap_err())
+    let cli = Cli::try_parse_from(std::iter::once(&"dvs-train").chain(args)).unwrap();
+    let Command::Train(args) = cli.chosen() else {
+        panic!("{args:?} is another command");
+    };
+    let mut config = TrainConfig::default();
+    args.apply(&mut config);
+    let options = TrainOptions::resolve(config, &args.cache_request(), args.destination());
+    format!("{:#}", options.unwrap_err())
 }
 
 #[test]
@@ -32,7 +41,7 @@ fn values_out_of_their_limits_are_named_with_them() {
 
 #[test]
 fn frames_that_the_poolings_leave_nothing_of_are_refused() {
-    let usual = TrainArgs::usual().unwrap();
+    let usual = TrainConfig::default();
     let refused = |size| network_config(&usual, size, 11).unwrap_err().to_string();
     assert!(network_config(&usual, [32, 2048], 11).is_ok());
     assert_eq!(
@@ -80,16 +89,4 @@ fn a_file_that_is_no_cache_is_refused() {
         concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
     ]);
     assert!(error.contains("Cargo.toml is not a frame cache"), "{error}");
-}
-
-#[test]
-fn the_data_directory_is_the_flag_then_the_variable_then_the_default() {
-    let (flag, variable) = (Path::new("a"), Some(PathBuf::from("b")));
-    assert_eq!(data_dir(Some(flag), variable.clone()), flag);
-    assert_eq!(data_dir(None, variable), Path::new("b"));
-    assert_eq!(
-        data_dir(None, Some(PathBuf::new())),
-        Path::new("DVS128Gesture")
-    );
-    assert_eq!(data_dir(None, None), Path::new("DVS128Gesture"));
 }

@@ -148,8 +148,8 @@ fn events_are_dropped_one_by_one_wherever_they_go() {
     assert_eq!(many, [70_000.0; 2]);
 }
 
-fn all() -> AugmentArgs {
-    AugmentArgs {
+fn all() -> AugmentConfig {
+    AugmentConfig {
         flip: 0.5,
         rotate: 20.0,
         shift: 7,
@@ -159,8 +159,8 @@ fn all() -> AugmentArgs {
     }
 }
 
-fn epoch(args: &AugmentArgs, epoch: u32) -> EpochTransforms {
-    let augmentation = Augmentation::new(args, 8, [32, 64], &gestures())
+fn epoch(config: &AugmentConfig, epoch: u32) -> EpochTransforms {
+    let augmentation = Augmentation::new(config, 8, [32, 64], &gestures())
         .unwrap()
         .unwrap();
     augmentation.epoch(7, epoch)
@@ -188,9 +188,9 @@ fn draws_are_the_samples_and_the_epochs() {
     let keys: HashSet<u32> = drawn.iter().map(|drawn| drawn.key).collect();
     assert!(keys.len() > 990);
     // Other flags do not change the draws.
-    let rotated = AugmentArgs {
+    let rotated = AugmentConfig {
         rotate: 20.0,
-        ..AugmentArgs::default()
+        ..AugmentConfig::default()
     };
     let alone = epoch(&rotated, 2).sample(17);
     assert_eq!(
@@ -218,42 +218,42 @@ fn draws_are_the_samples_and_the_epochs() {
 
 #[test]
 fn mirrored_samples_have_mirrored_labels() {
-    let flipped = AugmentArgs {
+    let flipped = AugmentConfig {
         flip: 1.0,
-        ..AugmentArgs::default()
+        ..AugmentConfig::default()
     };
     let mut labels: Vec<u8> = (0..=11).collect();
     let samples: Vec<usize> = (0..12).collect();
     epoch(&flipped, 0).plan(&samples, &mut labels);
     assert_eq!(labels, [0, 2, 1, 6, 5, 4, 3, 7, 8, 9, 10, 11]);
     let mut labels = [3];
-    let rotated = AugmentArgs { flip: 0.0, ..all() };
+    let rotated = AugmentConfig { flip: 0.0, ..all() };
     epoch(&rotated, 0).plan(&[0], &mut labels);
     assert_eq!(labels, [3]);
 }
 
 #[test]
 fn limits_are_said() {
-    let refused = |args: AugmentArgs| {
-        let error = Augmentation::new(&args, 8, [32, 64], &gestures()).unwrap_err();
+    let refused = |config: AugmentConfig| {
+        let error = Augmentation::new(&config, 8, [32, 64], &gestures()).unwrap_err();
         error.to_string()
     };
-    let none = AugmentArgs::default();
+    let none = AugmentConfig::default();
     assert_eq!(
         Augmentation::new(&none, 8, [32, 64], &gestures()).unwrap(),
         None
     );
     #[rustfmt::skip]
     let cases = [
-        (AugmentArgs { flip: 1.1, ..none }, "--flip 1.1 is not within 0 and 1"),
-        (AugmentArgs { flip_polarity: f64::NAN, ..none }, "--flip-polarity NaN is not within 0 and 1"),
-        (AugmentArgs { rotate: 46.0, ..none }, "--rotate 46 is not within 0 and 45"),
-        (AugmentArgs { drop_events: 1.0, ..none }, "--drop-events 1 is not within 0 and 0.95"),
-        (AugmentArgs { shift: 32, ..none }, "--shift 32 would move frames of 32 x 64 out of sight"),
-        (AugmentArgs { keep_frames: Some(9), ..none }, "--keep-frames 9 is not within 1 and the 8 frames of a sample"),
+        (AugmentConfig { flip: 1.1, ..none }, "--flip 1.1 is not within 0 and 1"),
+        (AugmentConfig { flip_polarity: f64::NAN, ..none }, "--flip-polarity NaN is not within 0 and 1"),
+        (AugmentConfig { rotate: 46.0, ..none }, "--rotate 46 is not within 0 and 45"),
+        (AugmentConfig { drop_events: 1.0, ..none }, "--drop-events 1 is not within 0 and 0.95"),
+        (AugmentConfig { shift: 32, ..none }, "--shift 32 would move frames of 32 x 64 out of sight"),
+        (AugmentConfig { keep_frames: Some(9), ..none }, "--keep-frames 9 is not within 1 and the 8 frames of a sample"),
     ];
-    for (args, error) in cases {
-        assert_eq!(refused(args), error);
+    for (config, error) in cases {
+        assert_eq!(refused(config), error);
     }
 }
 

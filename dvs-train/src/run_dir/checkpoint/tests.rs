@@ -1,10 +1,11 @@
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeMap;
+use std::fs;
 
 use dvs_shared::labels::gestures;
 
 use super::*;
+use crate::config::train_config::TrainConfig;
 use crate::metrics::Sums;
 
 fn checkpoint() -> Checkpoint {
@@ -18,7 +19,10 @@ fn checkpoint() -> Checkpoint {
         state: State {
             settings: Settings {
                 created_by: "test".to_owned(),
-                flags: BTreeMap::from([("lr".to_owned(), 0.1_f64.into())]),
+                config: TrainConfig {
+                    seed: 5,
+                    ..TrainConfig::default()
+                },
                 size: [128, 128],
                 label_names: gestures(),
                 source_sha256: String::new(),

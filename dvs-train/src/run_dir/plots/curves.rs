@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use anyhow::Result;
+use dvs_shared::view::short_number;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use super::panels::{Panel, panels, tick};
+use super::panels::{Panel, panels};
 use super::{broken, font, picture};
 use crate::run_dir::epoch_log::Columns;
 
@@ -68,7 +69,7 @@ fn draw_panel(area: &Area<'_>, panel: &Panel) -> Result<()> {
                 String::new()
             }
         })
-        .y_label_formatter(&|y| tick(*y))
+        .y_label_formatter(&|y| short_number(*y))
         .light_line_style(WHITE)
         .bold_line_style(RGBColor(225, 225, 225))
         .draw()

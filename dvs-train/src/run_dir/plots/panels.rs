@@ -90,12 +90,3 @@ impl Panel {
         }
     }
 }
-
-/// Formats a number at an axis without trailing zeros.
-pub fn tick(y: f64) -> String {
-    if y != 0.0 && y.abs() < 0.001 {
-        return format!("{y:.1e}");
-    }
-    let text = format!("{y:.4}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}

@@ -1,0 +1,50 @@
+//! The flags of augmentation.
+
+use clap::Args;
+
+use crate::cli::set;
+use crate::data::augment::AugmentConfig;
+
+/// Flags of augmentation, which is off by default.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Augmentation of training samples, drawn anew each epoch")]
+pub struct AugmentArgs {
+    /// Mirror a sample left to right with this probability; right and left, clockwise and
+    /// counter-clockwise swap in its label
+    #[arg(long, allow_negative_numbers = true, value_name = "PROBABILITY")]
+    pub flip: Option<f64>,
+
+    /// Rotate a sample about its centre by up to this angle, either way
+    #[arg(long, allow_negative_numbers = true, value_name = "DEGREES")]
+    pub rotate: Option<f64>,
+
+    /// Shift a sample by up to this many pixels along each axis; events that leave the frame are
+    /// lost
+    #[arg(long, value_name = "PIXELS")]
+    pub shift: Option<u32>,
+
+    /// Swap a sample's ON and OFF events with this probability
+    #[arg(long, allow_negative_numbers = true, value_name = "PROBABILITY")]
+    pub flip_polarity: Option<f64>,
+
+    /// Drop single events at random; the share per sample is drawn between 0 and this value
+    #[arg(long, allow_negative_numbers = true, value_name = "SHARE")]
+    pub drop_events: Option<f64>,
+
+    /// Random temporal delete: keep this many of the T frames, the same ones for all samples of a
+    /// batch
+    #[arg(long, value_name = "FRAMES")]
+    pub keep_frames: Option<u32>,
+}
+
+impl AugmentArgs {
+    /// Sets what was typed.
+    pub fn apply(&self, augmentation: &mut AugmentConfig) {
+        set(&mut augmentation.flip, &self.flip);
+        set(&mut augmentation.rotate, &self.rotate);
+        set(&mut augmentation.shift, &self.shift);
+        set(&mut augmentation.flip_polarity, &self.flip_polarity);
+        set(&mut augmentation.drop_events, &self.drop_events);
+        set(&mut augmentation.keep_frames, &self.keep_frames);
+    }
+}

@@ -1,0 +1,229 @@
+//! The flags of `train`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use dvs_shared::split_mode::SplitBy;
+
+use crate::cli::augment::AugmentArgs;
+use crate::cli::choices::fixed_splits;
+use crate::cli::neuron::NeuronArgs;
+use crate::cli::set;
+use crate::config::cache_request::CacheRequest;
+use crate::config::options::Destination;
+use crate::config::train_config::{OptimizerName, SchedulerName, TrainConfig};
+use crate::data::dataset::FramesIn;
+use crate::data::validation::Validation;
+use crate::device::DeviceName;
+use crate::nn::network::StepMode;
+use crate::optim::AmpDtype;
+
+/// Flags of `train`. A flag that was not typed is `None`: its default, or its saved value if a run
+/// resumes, is in [`TrainConfig`].
+#[derive(Args, Clone, Debug)]
+// As in Python's argparse, the last occurrence of a flag counts, so that scripts can append flags.
+#[command(args_override_self = true)]
+pub struct TrainArgs {
+    /// Directory of the cache, which has the file name that dvs-prep gives it [default: $DVS_DATA,
+    /// else ./DVS128Gesture]
+    #[arg(long, alias = "data_dir", value_name = "DIR", conflicts_with = "cache")]
+    pub data_dir: Option<PathBuf>,
+
+    /// Frame cache, instead of --data-dir
+    #[arg(long, value_name = "FILE")]
+    pub cache: Option<PathBuf>,
+
+    /// Frames per sample (time steps T of the network) [default: 16, or as in --cache]
+    #[arg(short = 'T', long, value_name = "T")]
+    pub frames: Option<u32>,
+
+    /// How samples were split into frames [default: number, or as in --cache]
+    #[arg(long, value_parser = fixed_splits(), value_name = "MODE")]
+    pub split: Option<SplitBy>,
+
+    /// Device to compute on: auto (cuda:0 if it works, else the CPU), cpu, cuda:N or vulkan:N
+    /// [default: auto]
+    #[arg(long)]
+    pub device: Option<DeviceName>,
+
+    /// Samples per training batch; an incomplete last batch is dropped [default: 16]
+    #[arg(short = 'b', long, value_name = "SAMPLES")]
+    pub batch_size: Option<usize>,
+
+    /// Samples per test batch [default: as for training]
+    #[arg(long, value_name = "SAMPLES")]
+    pub test_batch_size: Option<usize>,
+
+    /// Number of epochs [default: 64]
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<u32>,
+
+    /// Number of data loader threads; each keeps up to two batches in memory [default: 4]
+    #[arg(short = 'j', long, value_name = "N")]
+    pub jobs: Option<usize>,
+
+    /// Where to keep the frames between epochs [default: auto]
+    #[arg(long, value_enum, value_name = "WHERE")]
+    pub frames_in: Option<FramesIn>,
+
+    /// Channels C of the convolutions [default: 128]
+    #[arg(long, value_name = "C")]
+    pub channels: Option<usize>,
+
+    /// Add a bias to the two linear layers, as in SpikingJelly's example; the paper's network has
+    /// none
+    #[arg(long)]
+    pub linear_bias: bool,
+
+    /// Neurons in the hidden linear layer [default: 4 times the channels; SpikingJelly's example
+    /// always has 512]
+    #[arg(long, value_name = "NEURONS")]
+    pub hidden: Option<usize>,
+
+    /// Process a sample layer by layer (multi-step) or step by step (single-step) [default: m]
+    #[arg(long, alias = "step_mode", value_enum, value_name = "MODE")]
+    pub step_mode: Option<StepMode>,
+
+    /// Directory to create the run folder in [default: ./logs]
+    #[arg(long, alias = "out_dir", value_name = "DIR")]
+    pub out_dir: Option<PathBuf>,
+
+    /// Resume from a checkpoint or run folder (its checkpoint_latest is used); options not given
+    /// keep their saved values
+    #[arg(long, value_name = "PATH")]
+    pub resume: Option<PathBuf>,
+
+    /// Overwrite an existing run in the run folder
+    #[arg(long)]
+    pub force: bool,
+
+    /// Automatic mixed precision: compute convolutions and linear layers in 16 bits during
+    /// training; needs a GPU [bf16 if no TYPE is given]
+    #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "bf16", value_name = "TYPE")]
+    pub amp: Option<AmpDtype>,
+
+    /// Optimizer [default: adam]
+    #[arg(long, value_enum, ignore_case = true)]
+    pub opt: Option<OptimizerName>,
+
+    /// Learning rate [default: 0.001]
+    #[arg(long, allow_negative_numbers = true, value_name = "RATE")]
+    pub lr: Option<f64>,
+
+    /// Momentum of SGD [default: 0.9]
+    #[arg(long, allow_negative_numbers = true, value_name = "SHARE")]
+    pub momentum: Option<f64>,
+
+    /// Learning rate schedule [default: CosALR]
+    #[arg(
+        long,
+        alias = "lr_scheduler",
+        value_enum,
+        ignore_case = true,
+        value_name = "NAME"
+    )]
+    pub lr_scheduler: Option<SchedulerName>,
+
+    /// StepLR: epochs between decays of the learning rate [default: 32]
+    #[arg(long, alias = "step_size", value_parser = whole_number, value_name = "EPOCHS")]
+    pub step_size: Option<u32>,
+
+    /// StepLR: factor of each decay [default: 0.1]
+    #[arg(long, allow_negative_numbers = true, value_name = "FACTOR")]
+    pub gamma: Option<f64>,
+
+    /// CosALR: epochs until the learning rate reaches 0; it rises again over as many epochs
+    /// [default: 32]
+    #[arg(
+        long,
+        alias = "T_max",
+        alias = "t_max",
+        alias = "T-max",
+        value_name = "EPOCHS"
+    )]
+    pub t_max: Option<u32>,
+
+    /// Hold out users of the training set for validation, and choose checkpoint_max on them:
+    /// users:4, users:NAME,NAME or a fraction of the users such as 0.1; or hold out whole
+    /// recordings: recordings:0.2. The test set is then evaluated once, at the end
+    ///
+    /// A sample's user is the part of its name before the first _.
+    #[arg(long, value_name = "HOW")]
+    pub validation: Option<Validation>,
+
+    /// Random seed of weights, sample order, dropout and augmentation [default: 0]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+
+    // After the others, because its heading applies to all that follow.
+    #[command(flatten)]
+    pub augment: AugmentArgs,
+
+    // Last, because its heading applies to all that follow.
+    #[command(flatten)]
+    pub neuron: NeuronArgs,
+}
+
+impl TrainArgs {
+    /// Sets what was typed, except what concerns the cache: see [`TrainArgs::cache_request`].
+    pub fn apply(&self, config: &mut TrainConfig) {
+        let TrainConfig {
+            data,
+            network,
+            neurons,
+            optimizer,
+            schedule,
+            augmentation,
+            seed,
+            device,
+        } = config;
+        set(&mut data.batch_size, &self.batch_size);
+        set(&mut data.test_batch_size, &self.test_batch_size);
+        set(&mut data.jobs, &self.jobs);
+        set(&mut data.frames_in, &self.frames_in);
+        set(&mut data.validation, &self.validation);
+        set(&mut network.channels, &self.channels);
+        set(&mut network.hidden, &self.hidden);
+        network.linear_bias |= self.linear_bias;
+        set(&mut network.step_mode, &self.step_mode);
+        self.neuron.apply(neurons);
+        set(&mut optimizer.opt, &self.opt);
+        set(&mut optimizer.lr, &self.lr);
+        set(&mut optimizer.momentum, &self.momentum);
+        set(&mut optimizer.amp, &self.amp);
+        set(&mut schedule.epochs, &self.epochs);
+        set(&mut schedule.lr_scheduler, &self.lr_scheduler);
+        set(&mut schedule.step_size, &self.step_size);
+        set(&mut schedule.gamma, &self.gamma);
+        set(&mut schedule.t_max, &self.t_max);
+        self.augment.apply(augmentation);
+        set(seed, &self.seed);
+        set(device, &self.device);
+    }
+
+    /// The cache that was asked for.
+    pub fn cache_request(&self) -> CacheRequest {
+        CacheRequest {
+            data_dir: self.data_dir.clone(),
+            cache: self.cache.clone(),
+            frames: self.frames,
+            split: self.split,
+        }
+    }
+
+    /// Where the run keeps its files.
+    pub fn destination(&self) -> Destination {
+        Destination {
+            out_dir: self.out_dir.clone(),
+            force: self.force,
+        }
+    }
+}
+
+/// Parses a whole number. The tutorial's `-step_size` is a float: 32 or 32.0.
+fn whole_number(text: &str) -> Result<u32, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number.fract() == 0.0 && (0.0..=1e9).contains(&number) => Ok(number as u32),
+        _ => Err(format!("{text:?} is not a whole number of epochs")),
+    }
+}
