@@ -20,20 +20,20 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicU8;
 use std::time::Instant;
 
-use dvs_shared::archive::{Archive, Entry, GivenUp, Member, Visitor};
+use dvs_shared::archive::{Archive, Entry, Member, Visitor, VisitorError};
 
 use self::chunks::FrameMemory;
-pub use self::prepared_dataset::{Prepared, Tally};
-use self::recording_result::Finished;
-pub use self::recording_result::Kind;
+pub use self::prepared_dataset::{InputStats, PreparedDataset};
+pub use self::recording_result::InputKind;
+use self::recording_result::RecordingResult;
 pub use self::settings::{Progress, Settings};
 use self::work::{Work, lock};
-use crate::input::error::{Problem, Problems, Shortcoming};
+use crate::input::error::{InputProblem, InputProblems, RecordingProblem};
 use crate::input::fingerprint::Fingerprint;
-use crate::pipeline::chunk_store::Staging;
-use crate::pipeline::collect::{Intake, Limits, Ready};
+use crate::pipeline::chunk_store::ChunkStore;
+use crate::pipeline::collect::{CollectLimits, Collector, WorkItem};
 use crate::pipeline::input_check::{may_have_begun_earlier, missing, not_reached, skippable};
-use crate::pipeline::memory_budget::{Budget, Buffers};
+use crate::pipeline::memory_budget::{BufferPool, MemoryBudget};
 use crate::pipeline::step_times::{Step, StepTimes};
 
 /// Receives the events of samples as they are found, instead of their frames.
@@ -47,16 +47,16 @@ pub trait EventSink: Sync {
         name: &str,
         label: u8,
         events: &dvs_shared::recording::WindowEvents<'_>,
-    ) -> Result<(), Problem>;
+    ) -> Result<(), InputProblem>;
 }
 
 /// Passes members to the intake, and ready recordings to `spawn`.
 struct Feed<'a, 'b, F> {
-    intake: &'a mut Intake<'b>,
+    intake: &'a mut Collector<'b>,
     spawn: F,
 }
 
-impl<'b, F: FnMut(Ready<'b>)> Visitor for Feed<'_, 'b, F> {
+impl<'b, F: FnMut(WorkItem<'b>)> Visitor for Feed<'_, 'b, F> {
     fn member(&mut self, entry: Entry<'_>) -> io::Result<()> {
         if let Some(ready) = self.intake.take(entry)? {
             (self.spawn)(ready);
@@ -65,7 +65,7 @@ impl<'b, F: FnMut(Ready<'b>)> Visitor for Feed<'_, 'b, F> {
     }
 
     fn damaged(&mut self, member: Member, error: io::Error) -> io::Result<()> {
-        if GivenUp::is(&error) {
+        if VisitorError::is(&error) {
             return Err(error);
         }
         self.intake.unreadable(&member, error);
@@ -84,7 +84,7 @@ pub fn prepare(
     pool: &rayon::ThreadPool,
     spill_folder: &Path,
     progress: &Progress,
-) -> Result<Prepared, Problems> {
+) -> Result<PreparedDataset, InputProblems> {
     run(archive, settings, pool, spill_folder, progress, None)
 }
 
@@ -100,7 +100,7 @@ pub fn events(
     spill_folder: &Path,
     progress: &Progress,
     sink: &dyn EventSink,
-) -> Result<Prepared, Problems> {
+) -> Result<PreparedDataset, InputProblems> {
     run(archive, settings, pool, spill_folder, progress, Some(sink))
 }
 
@@ -111,23 +111,23 @@ fn run(
     spill_folder: &Path,
     progress: &Progress,
     sink: Option<&dyn EventSink>,
-) -> Result<Prepared, Problems> {
+) -> Result<PreparedDataset, InputProblems> {
     let fingerprint = Fingerprint::default();
     // One recording for each worker, and in a stream one more that is read ahead.
     let ahead = usize::from(!archive.is_folder());
-    let budget = Budget::new(settings.memory / 5 * 2, pool.current_num_threads() + ahead);
-    let buffers = Buffers::new(settings.memory / 5);
-    let limits = Limits {
+    let budget = MemoryBudget::new(settings.memory / 5 * 2, pool.current_num_threads() + ahead);
+    let buffers = BufferPool::new(settings.memory / 5);
+    let limits = CollectLimits {
         waiting: settings.memory / 5,
         recording: settings.memory / 2,
         inflated: settings.inflated(),
         read: settings.read,
     };
-    let mut intake = Intake::new(&budget, &buffers, &fingerprint, limits, spill_folder);
+    let mut intake = Collector::new(&budget, &buffers, &fingerprint, limits, spill_folder);
     let work = Work {
         settings,
         progress,
-        staging: Staging::new(spill_folder),
+        staging: ChunkStore::new(spill_folder),
         buffers: &buffers,
         frames: FrameMemory::new(&settings),
         fingerprint: &fingerprint,
@@ -168,7 +168,7 @@ fn run(
         problems.extend(suspect.filter(|_| settings.skip_damaged).map(|recording| {
             let recording = recording.clone();
             let file = intake.file_of(&recording);
-            (Some(recording), Problem::BeforeDamage { file })
+            (Some(recording), InputProblem::BeforeDamage { file })
         }));
         problems.push((None, error.into()));
     }
@@ -189,7 +189,7 @@ fn run(
     let prepared = work.into_prepared(intake, skipped, left_out.collect());
     let samples = || prepared.sets.iter().flatten();
     if samples().all(|sample| sample.events == 0) {
-        let problem = Problem::NoEventsAtAll {
+        let problem = InputProblem::NoEventsAtAll {
             samples: samples().count(),
             first: prepared.first_empty,
         };
@@ -199,7 +199,10 @@ fn run(
 }
 
 /// Recordings or samples whose sensor size differs from that of the first.
-fn sensors(intake: &Intake<'_>, finished: &HashMap<String, Finished>) -> Vec<Shortcoming> {
+fn sensors(
+    intake: &Collector<'_>,
+    finished: &HashMap<String, RecordingResult>,
+) -> Vec<RecordingProblem> {
     let mut listed = intake.lists.iter().flatten().flatten();
     let Some(first) = listed.clone().find_map(|name| finished.get(name)) else {
         return Vec::new();
@@ -207,7 +210,7 @@ fn sensors(intake: &Intake<'_>, finished: &HashMap<String, Finished>) -> Vec<Sho
     let mut problems = Vec::new();
     for name in listed.by_ref() {
         if let Some(other) = finished.get(name).filter(|f| f.sensor != first.sensor) {
-            let problem = Problem::Sensors {
+            let problem = InputProblem::Sensors {
                 file: other.file.clone(),
                 found: other.sensor,
                 first: first.file.clone(),

@@ -72,7 +72,7 @@ pub struct SynthSummary {
 }
 
 /// A recording and its labels, ready to be written.
-struct Finished {
+struct RecordingResult {
     parts: [[Part; 2]; 2],
     events: u64,
 }
@@ -170,7 +170,7 @@ fn generate(
     options: &SynthOptions,
     compression: Option<Compression>,
     trials: &[Trial],
-    mut write: impl FnMut(Finished) -> Result<(), SynthError>,
+    mut write: impl FnMut(RecordingResult) -> Result<(), SynthError>,
 ) -> Result<(), SynthError> {
     // A separate pool: this thread waits, and if it belonged to the pool, it could wait forever.
     let pool = ThreadPoolBuilder::new()
@@ -223,7 +223,7 @@ fn finish(
     compression: Option<Compression>,
     trial: Trial,
     capacity: usize,
-) -> io::Result<Finished> {
+) -> io::Result<RecordingResult> {
     let recording = Recording::new(options, trial.user, trial.light);
     let labels = recording.labels.clone();
     let (events_parts, events) = member(
@@ -238,7 +238,7 @@ fn finish(
         labels.len(),
         |out| out.write_all(labels.as_bytes()),
     )?;
-    Ok(Finished {
+    Ok(RecordingResult {
         parts: [events_parts, label_parts],
         events,
     })

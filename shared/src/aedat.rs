@@ -16,11 +16,11 @@
 
 mod cut;
 mod error;
+mod event_summary;
 mod header;
 mod layout;
 mod packet;
 mod rewrite;
-mod stretch;
 mod survey;
 
 use std::collections::BTreeSet;
@@ -28,13 +28,13 @@ use std::collections::BTreeSet;
 use self::cut::cut_short;
 pub use self::error::AedatError;
 pub(crate) use self::error::{outside, outside_camera};
+pub use self::event_summary::EventSummary;
 pub use self::header::{FIRST_LINES, FileHeader, Source, Version};
 pub use self::layout::{EVENT_BYTES, PACKET_HEADER, POLARITY_EVENT};
 use self::layout::{FIRST_OWN_TYPE, LAST_DEFINED_TYPE};
 use self::packet::Header;
 pub use self::packet::{Block, encode};
 pub use self::rewrite::{Rewrite, rewrite};
-pub use self::stretch::Stretch;
 use self::survey::survey;
 use crate::event::SensorSize;
 use crate::words::counted;
@@ -161,7 +161,7 @@ pub fn index(
     let mut block = Block {
         at,
         end: at,
-        events: Stretch::EMPTY,
+        events: EventSummary::EMPTY,
     };
     while at < recording.len() {
         let offset = at;
@@ -287,7 +287,7 @@ impl Index {
             self.blocks.push(*block);
         }
         block.at = block.end;
-        block.events = Stretch::EMPTY;
+        block.events = EventSummary::EMPTY;
     }
 }
 

@@ -1,13 +1,13 @@
 //! Finds and recognises the input and reads its members without extracting anything. Each container
 //! has its own file: `folder`, `gzip`, `tar`, `zip`.
 
-mod counted;
+mod counting_reader;
 mod error;
 mod find;
 mod folder;
 mod gzip;
 mod member;
-mod nothing;
+mod other_files;
 mod tar;
 mod visitor;
 mod zip;
@@ -18,8 +18,8 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use self::counted::Counted;
-pub use self::error::{ArchiveError, GivenUp};
+use self::counting_reader::CountingReader;
+pub use self::error::{ArchiveError, VisitorError};
 use self::error::{invalid, read_error};
 pub use self::member::{Member, SampleId, SampleLayout};
 pub use self::visitor::{Content, Entry, Visitor};
@@ -188,7 +188,7 @@ impl Part {
     fn visit_stream(&self, read: &AtomicU64, visitor: &mut dyn Visitor) -> io::Result<()> {
         let file = File::open(&self.path)?;
         let length = file.metadata()?.len();
-        let file = BufReader::with_capacity(BUFFER, Counted { inner: file, read });
+        let file = BufReader::with_capacity(BUFFER, CountingReader { inner: file, read });
         match self.container {
             Container::TarGz => tar::visit(gzip::Gunzip::new(file), None, visitor),
             Container::Zip => zip::visit(file, length, visitor),

@@ -1,6 +1,6 @@
 //! A recording: its bytes, its index, and the events of any time window.
 
-use crate::aedat::{self, AedatError, Block, CutShort, EventCounts, Index, Stretch};
+use crate::aedat::{self, AedatError, Block, CutShort, EventCounts, EventSummary, Index};
 use crate::event::{Event, SensorSize};
 
 /// A recording whose bytes have all been checked.
@@ -76,7 +76,7 @@ impl<'a> Recording<'a> {
 
     /// Selects every event that counts with `start <= t < end` (microseconds).
     pub fn window(&'a self, start: i64, end: i64) -> WindowEvents<'a> {
-        let mut all = Stretch::EMPTY;
+        let mut all = EventSummary::EMPTY;
         let mut parts = Vec::new();
         let overlapping = |b: &Block| b.events.t_max >= start && b.events.t_min < end;
         let blocks = (0..).zip(&self.index.blocks);
@@ -106,11 +106,11 @@ impl<'a> Recording<'a> {
 
     /// Summarises the events of `block` in the window from `start` to `end`. This is for blocks
     /// that the window covers only in part.
-    fn part_of(&self, block: &Block, start: i64, end: i64) -> Stretch {
-        let mut part = Stretch::EMPTY;
+    fn part_of(&self, block: &Block, start: i64, end: i64) -> EventSummary {
+        let mut part = EventSummary::EMPTY;
         block.for_each(self.bytes, |e| {
             if (e.valid || self.keep_invalid) && e.t >= start && e.t < end {
-                part.append(&Stretch {
+                part.append(&EventSummary {
                     kept: 1,
                     t_min: e.t,
                     t_max: e.t,

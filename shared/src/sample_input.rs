@@ -21,7 +21,7 @@ use crate::classes::{MappingFileError, read_mapping, read_mapping_file};
 use crate::formats::{FIRST_AEDAT, Format, FormatError, ReadOptions};
 use crate::limited_reader::read_bounded;
 use crate::samples::{Ending, LABELS_SUFFIX, ListError, MAPPING_NAME, MAX_LIST_BYTES, read_labels};
-use crate::select::{ChoiceError, Listed, Wanted};
+use crate::select::{ListedSample, SampleRequest, SelectError};
 
 /// How samples are read.
 #[derive(Clone, Debug)]
@@ -106,7 +106,7 @@ pub enum InputError {
     #[error("cannot choose a sample of {path}: {reason}{}", .left_out.first().map_or(String::new(), |note| format!("; {note}")))]
     Choice {
         path: PathBuf,
-        reason: ChoiceError,
+        reason: SelectError,
         /// Notes on omitted files.
         left_out: Vec<String>,
     },
@@ -114,7 +114,7 @@ pub enum InputError {
 
 /// The kind of an input.
 #[derive(Debug)]
-enum Kind {
+enum InputKind {
     Cache(Box<CacheFile>),
     Recording,
     /// A file of one sample, and its place in a dataset if its folders show one.
@@ -126,9 +126,9 @@ enum Kind {
 #[derive(Debug)]
 pub struct SampleInput {
     path: PathBuf,
-    kind: Kind,
+    kind: InputKind,
     options: InputOptions,
-    listed: Vec<Listed>,
+    listed: Vec<ListedSample>,
     /// The source of each listed sample.
     places: Vec<Place>,
     label_names: Vec<String>,
@@ -166,29 +166,29 @@ impl SampleInput {
             path.extension()
                 .is_some_and(|found| found.eq_ignore_ascii_case(ending))
         };
-        let sample = |format| Kind::Sample(format, sample_id(path));
+        let sample = |format| InputKind::Sample(format, sample_id(path));
         let kind = if start.starts_with(HDF5_SIGNATURE) {
-            Kind::Cache(Box::new(CacheFile::open(path)?))
+            InputKind::Cache(Box::new(CacheFile::open(path)?))
         } else if start.starts_with(FIRST_AEDAT) {
-            Kind::Recording
+            InputKind::Recording
         } else if !path.is_dir() && ending("npz") {
             sample(Format::Npz)
         } else if !path.is_dir() && ending("npy") {
             sample(Format::Npy)
         } else if !path.is_dir() && path.file_name().is_some_and(is_recording) {
             // The name claims a recording; if it is not, the reader reports what it is.
-            Kind::Recording
+            InputKind::Recording
         } else {
             let mut archive = Archive::find(path)?;
             archive.mapping = options.classes.clone();
-            Kind::Dataset(archive)
+            InputKind::Dataset(archive)
         };
-        if options.span.is_some() && !matches!(kind, Kind::Recording) {
+        if options.span.is_some() && !matches!(kind, InputKind::Recording) {
             return Err(InputError::NoRecording(path.to_owned()));
         }
         let mut input = Self {
             path: match &kind {
-                Kind::Dataset(archive) => archive.path.clone(),
+                InputKind::Dataset(archive) => archive.path.clone(),
                 _ => path.to_owned(),
             },
             kind,
@@ -210,17 +210,17 @@ impl SampleInput {
     /// The kind of input, in a word.
     pub fn kind(&self) -> &'static str {
         match self.kind {
-            Kind::Cache(_) => "cache",
-            Kind::Recording => "recording",
-            Kind::Sample(..) => "sample",
-            Kind::Dataset(_) => "archive",
+            InputKind::Cache(_) => "cache",
+            InputKind::Recording => "recording",
+            InputKind::Sample(..) => "sample",
+            InputKind::Dataset(_) => "archive",
         }
     }
 
     /// The cache, if the input is one.
     pub fn cache(&self) -> Option<&CacheFile> {
         match &self.kind {
-            Kind::Cache(cache) => Some(cache),
+            InputKind::Cache(cache) => Some(cache),
             _ => None,
         }
     }
@@ -229,7 +229,7 @@ impl SampleInput {
     pub fn bytes(&self) -> u64 {
         let size = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
         match &self.kind {
-            Kind::Dataset(archive) => {
+            InputKind::Dataset(archive) => {
                 let files = archive.files().unwrap_or_default();
                 files.iter().map(|path| size(path)).sum()
             }
@@ -238,7 +238,7 @@ impl SampleInput {
     }
 
     /// The known samples.
-    pub fn samples(&self) -> &[Listed] {
+    pub fn samples(&self) -> &[ListedSample] {
         &self.listed
     }
 
@@ -262,14 +262,18 @@ impl SampleInput {
     ///
     /// # Errors
     /// Returns an error if there is no such sample, or if the input cannot be read.
-    pub fn find(&mut self, wanted: &Wanted, read: &AtomicU64) -> Result<Vec<usize>, InputError> {
+    pub fn find(
+        &mut self,
+        wanted: &SampleRequest,
+        read: &AtomicU64,
+    ) -> Result<Vec<usize>, InputError> {
         self.listed.clear();
         self.places.clear();
         match &self.kind {
-            Kind::Cache(cache) => {
+            InputKind::Cache(cache) => {
                 for set in Set::ALL {
                     for (index, sample) in cache.set(set).samples.iter().enumerate() {
-                        self.listed.push(Listed {
+                        self.listed.push(ListedSample {
                             name: sample.name.clone(),
                             label: Some(sample.label),
                             set: Some(set),
@@ -279,11 +283,11 @@ impl SampleInput {
                     }
                 }
             }
-            Kind::Recording => self.list_recording()?,
-            Kind::Sample(_, id) => {
+            InputKind::Recording => self.list_recording()?,
+            InputKind::Sample(_, id) => {
                 let stem = self.path.file_stem().unwrap_or_default();
                 let name = stem.to_string_lossy().into_owned();
-                self.listed.push(Listed {
+                self.listed.push(ListedSample {
                     name: id.as_ref().map_or(name, SampleId::sample_name),
                     label: id.as_ref().map(|id| id.label),
                     set: id.as_ref().map(|id| id.set),
@@ -291,7 +295,7 @@ impl SampleInput {
                 });
                 self.places.push(Place::File);
             }
-            Kind::Dataset(archive) => {
+            InputKind::Dataset(archive) => {
                 let lists = Lists::read(archive, wanted, &self.label_names, read)?;
                 self.notes.extend(lists.notes.iter().cloned());
                 if let Some(names) = lists.mapping() {
@@ -323,7 +327,7 @@ impl SampleInput {
                 reason,
             })?;
             for (at, window) in windows.iter().enumerate() {
-                self.listed.push(Listed {
+                self.listed.push(ListedSample {
                     name: window.sample_name(&recording),
                     label: Some(window.label),
                     set: None,
@@ -340,7 +344,7 @@ impl SampleInput {
                 labels.display()
             ));
         }
-        self.listed.push(Listed {
+        self.listed.push(ListedSample {
             name: recording.clone(),
             label: None,
             set: None,
@@ -353,7 +357,7 @@ impl SampleInput {
 
     /// Sets the class names that are known before the samples are read.
     fn name_classes(&mut self) -> Result<(), InputError> {
-        if let Kind::Cache(cache) = &self.kind {
+        if let InputKind::Cache(cache) = &self.kind {
             (self.label_names, self.names_are_said) = (cache.header.label_names.clone(), true);
             return Ok(());
         }
@@ -367,9 +371,9 @@ impl SampleInput {
         }
         // A dataset contains its own class names.
         let beside = match &self.kind {
-            Kind::Recording => self.path.with_file_name(MAPPING_NAME),
+            InputKind::Recording => self.path.with_file_name(MAPPING_NAME),
             // The folder that contains the sets.
-            Kind::Sample(_, Some(_)) => {
+            InputKind::Sample(_, Some(_)) => {
                 let path = self
                     .path
                     .canonicalize()

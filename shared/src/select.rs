@@ -14,7 +14,7 @@ const CLASSES: usize = 20;
 
 /// An existing sample.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
+pub struct ListedSample {
     /// `<recording>_<k>`, or the recording if it has no labels.
     pub name: String,
     /// From 0; `None` if there is no label.
@@ -27,10 +27,10 @@ pub struct Listed {
 
 /// The requested samples.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub struct SampleRequest {
     pub set: Option<Set>,
     /// Which of the matching samples.
-    pub sample: Which,
+    pub sample: SampleChoice,
     /// The number or the name of the label.
     pub label: Option<String>,
     /// Whether one sample of each class is requested.
@@ -40,18 +40,18 @@ pub struct Wanted {
 /// Why no sample can be chosen. The message lists the existing ones.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("{0}")]
-pub struct ChoiceError(String);
+pub struct SelectError(String);
 
 /// Returns an error with a message.
 macro_rules! refuse {
     ($($message:tt)*) => {
-        return Err(ChoiceError(format!($($message)*)))
+        return Err(SelectError(format!($($message)*)))
     };
 }
 
 /// Selects one of the matching samples.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Which {
+pub enum SampleChoice {
     /// The only one.
     Only,
     /// By its index.
@@ -60,7 +60,7 @@ pub enum Which {
     Named(String),
 }
 
-impl Listed {
+impl ListedSample {
     /// `<recording>_<k>@<label>`, which is unique.
     pub fn full_name(&self) -> String {
         match self.label {
@@ -76,18 +76,18 @@ impl Listed {
     }
 }
 
-impl Which {
+impl SampleChoice {
     /// Parses `text` as a number, or else as a name.
-    pub fn said(text: &str) -> Self {
+    pub fn parse(text: &str) -> Self {
         text.parse()
             .map_or_else(|_| Self::Named(text.to_owned()), Self::Nth)
     }
 }
 
-impl Wanted {
+impl SampleRequest {
     /// The recording of the named sample, if there is one.
     pub fn recording(&self) -> Option<&str> {
-        let Which::Named(name) = &self.sample else {
+        let SampleChoice::Named(name) = &self.sample else {
             return None;
         };
         let name = name.split_once('@').map_or(name.as_str(), |(name, _)| name);
@@ -100,7 +100,7 @@ impl Wanted {
     /// The set in which samples are counted: by default the training set. A name is searched for in
     /// both sets.
     fn set(&self) -> Option<Set> {
-        let by_number = matches!(self.sample, Which::Nth(_));
+        let by_number = matches!(self.sample, SampleChoice::Nth(_));
         self.set.or(by_number.then_some(Set::Train))
     }
 
@@ -109,7 +109,11 @@ impl Wanted {
     /// # Errors
     /// Returns an error if no sample matches, or if several have the name. The message lists the
     /// existing ones.
-    pub fn choose(&self, samples: &[Listed], names: &[String]) -> Result<Vec<usize>, ChoiceError> {
+    pub fn choose(
+        &self,
+        samples: &[ListedSample],
+        names: &[String],
+    ) -> Result<Vec<usize>, SelectError> {
         let label = self.label.as_deref().map(|text| label(text, names));
         let label = label.transpose()?;
         if let (Some(set), true) = (self.set, samples.iter().any(|s| s.set.is_none())) {
@@ -118,7 +122,7 @@ impl Wanted {
                 set.name()
             );
         }
-        let fits = |sample: &Listed| {
+        let fits = |sample: &ListedSample| {
             // A single recording belongs to no set.
             let set = sample.set.is_none() || self.set().is_none_or(|set| sample.set == Some(set));
             set && (label.is_none() || sample.label == label)
@@ -127,7 +131,7 @@ impl Wanted {
             .filter(|&at| fits(&samples[at]))
             .collect();
         if self.each_class {
-            let Which::Nth(nth) = self.sample else {
+            let SampleChoice::Nth(nth) = self.sample else {
                 return Ok(Vec::new());
             };
             let of = |label: usize| {
@@ -146,7 +150,7 @@ impl Wanted {
             return Ok(chosen);
         }
         match &self.sample {
-            Which::Only => match fitting.as_slice() {
+            SampleChoice::Only => match fitting.as_slice() {
                 &[at] => Ok(vec![at]),
                 [] => refuse!("there is no sample{}", self.among(samples, label, names)),
                 several => refuse!(
@@ -154,24 +158,24 @@ impl Wanted {
                     listed(several, samples, names)
                 ),
             },
-            Which::Nth(nth) => match fitting.get(*nth) {
+            SampleChoice::Nth(nth) => match fitting.get(*nth) {
                 Some(&at) => Ok(vec![at]),
                 None => refuse!(
                     "there is no sample number {nth}{}",
                     self.among(samples, label, names)
                 ),
             },
-            Which::Named(name) => self.named(name, samples, &fitting, names),
+            SampleChoice::Named(name) => self.named(name, samples, &fitting, names),
         }
     }
 
     fn named(
         &self,
         name: &str,
-        samples: &[Listed],
+        samples: &[ListedSample],
         fitting: &[usize],
         names: &[String],
-    ) -> Result<Vec<usize>, ChoiceError> {
+    ) -> Result<Vec<usize>, SelectError> {
         let has_name = |at: &usize| samples[*at].name == name || samples[*at].full_name() == name;
         let found: Vec<usize> = fitting.iter().copied().filter(has_name).collect();
         if let [at] = found[..] {
@@ -217,8 +221,8 @@ impl Wanted {
     }
 
     /// The number of existing samples, as the end of a sentence.
-    fn among(&self, samples: &[Listed], label: Option<u8>, names: &[String]) -> String {
-        let of_label = |s: &&Listed| label.is_none() || s.label == label;
+    fn among(&self, samples: &[ListedSample], label: Option<u8>, names: &[String]) -> String {
+        let of_label = |s: &&ListedSample| label.is_none() || s.label == label;
         let count = |set| {
             samples
                 .iter()
@@ -243,7 +247,7 @@ impl Wanted {
 }
 
 /// Parses a label from its number or name.
-fn label(text: &str, names: &[String]) -> Result<u8, ChoiceError> {
+fn label(text: &str, names: &[String]) -> Result<u8, SelectError> {
     let by_number = text
         .parse::<usize>()
         .ok()
@@ -283,7 +287,7 @@ fn label(text: &str, names: &[String]) -> Result<u8, ChoiceError> {
 }
 
 /// The samples whose names are most similar to `name`, best match first.
-fn alike(name: &str, places: &[usize], samples: &[Listed]) -> Vec<usize> {
+fn alike(name: &str, places: &[usize], samples: &[ListedSample]) -> Vec<usize> {
     let distance = |at: usize| {
         let sample = &samples[at];
         let to = |other: &str| strsim::damerau_levenshtein(name, other);
@@ -296,7 +300,7 @@ fn alike(name: &str, places: &[usize], samples: &[Listed]) -> Vec<usize> {
 }
 
 /// Lists the samples at these indices with their labels.
-fn listed(places: &[usize], samples: &[Listed], names: &[String]) -> String {
+fn listed(places: &[usize], samples: &[ListedSample], names: &[String]) -> String {
     let words: Vec<String> = places
         .iter()
         .map(|&at| with_label(&samples[at], names))
@@ -305,7 +309,7 @@ fn listed(places: &[usize], samples: &[Listed], names: &[String]) -> String {
 }
 
 /// A sample's full name and class name.
-fn with_label(sample: &Listed, names: &[String]) -> String {
+fn with_label(sample: &ListedSample, names: &[String]) -> String {
     match sample.label {
         Some(_) => format!("{} ({})", sample.full_name(), name_of(sample.label, names)),
         None => sample.full_name(),

@@ -10,9 +10,9 @@ use std::io::Write;
 use std::sync::atomic::AtomicU64;
 
 use dvs_prep::input::fingerprint::Fingerprint;
-use dvs_prep::pipeline::collect::{Intake, Limits};
-use dvs_prep::pipeline::memory_budget::{Budget, Buffers};
-use dvs_shared::aedat::{AedatError, Stretch};
+use dvs_prep::pipeline::collect::{CollectLimits, Collector};
+use dvs_prep::pipeline::memory_budget::{BufferPool, MemoryBudget};
+use dvs_shared::aedat::{AedatError, EventSummary};
 use dvs_shared::archive::{Archive, Entry, Member, Visitor};
 use dvs_shared::classes::read_mapping;
 use dvs_shared::formats::{
@@ -32,11 +32,11 @@ pub fn aedat(bytes: &[u8], sensor: SensorSize) {
         };
         let all = recording.window(i64::MIN, i64::MAX);
         assert_eq!(all.number, recording.counts().kept);
-        let mut seen = Stretch::EMPTY;
+        let mut seen = EventSummary::EMPTY;
         let mut times = Vec::new();
         all.for_each(|t, cell| {
             assert!(cell < sensor.frame_cells());
-            seen.append(&Stretch {
+            seen.append(&EventSummary {
                 kept: 1,
                 t_min: t,
                 t_max: t,
@@ -211,7 +211,7 @@ pub fn trials(text: &[u8]) {
 }
 
 /// Hands members to an intake whose bounds are small, so that every way through it is taken.
-struct Feed<'a, 'b>(&'a mut Intake<'b>);
+struct Feed<'a, 'b>(&'a mut Collector<'b>);
 
 impl Visitor for Feed<'_, '_> {
     fn member(&mut self, entry: Entry<'_>) -> io::Result<()> {
@@ -237,16 +237,16 @@ pub fn archive(bytes: &[u8]) {
     let Ok(archive) = Archive::find(file.path()) else {
         return;
     };
-    let (budget, buffers) = (Budget::new(RECORDING, 2), Buffers::new(1 << 16));
+    let (budget, buffers) = (MemoryBudget::new(RECORDING, 2), BufferPool::new(1 << 16));
     let fingerprint = Fingerprint::default();
-    let limits = Limits {
+    let limits = CollectLimits {
         waiting: 1 << 12,
         recording: RECORDING,
         inflated: 1 << 16,
         read: ReadOptions::default(),
     };
     let folder = std::env::temp_dir();
-    let mut intake = Intake::new(&budget, &buffers, &fingerprint, limits, &folder);
+    let mut intake = Collector::new(&budget, &buffers, &fingerprint, limits, &folder);
     let read = archive.visit_all(&AtomicU64::new(0), &mut Feed(&mut intake));
     intake.list_samples();
     for (_, problem) in intake.take_problems(Vec::new()) {

@@ -17,7 +17,7 @@ use hdf5_metno_sys::h5p::H5P_DEFAULT;
 use rayon::prelude::*;
 use thiserror::Error;
 
-use crate::pipeline::chunk_store::{StagedChunk, StagedSample, Staging};
+use crate::pipeline::chunk_store::{ChunkStore, StagedChunk, StagedSample};
 
 /// Number of chunks that are encoded ahead of the one being written.
 const AHEAD: usize = 32;
@@ -53,7 +53,7 @@ pub fn write(
     unfinished: AtomicFile<'_>,
     header: &CacheHeader,
     sets: &[Vec<StagedSample>; 2],
-    staging: &Staging,
+    staging: &ChunkStore,
 ) -> Result<(), WriteError> {
     let writer = Writer {
         path,
@@ -70,7 +70,7 @@ pub fn write(
 struct Writer<'a> {
     path: &'a Path,
     header: &'a CacheHeader,
-    staging: &'a Staging,
+    staging: &'a ChunkStore,
 }
 
 impl Writer<'_> {

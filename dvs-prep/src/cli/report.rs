@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use dvs_prep::pipeline::step_times::Step;
-use dvs_prep::pipeline::{Kind, Prepared};
+use dvs_prep::pipeline::{InputKind, PreparedDataset};
 use dvs_prep::synth::SynthSummary;
 use dvs_shared::archive::Archive;
 use dvs_shared::formats::AddressLayout;
@@ -265,8 +265,13 @@ impl Summary {
     }
 
     /// For a cache that was made in `seconds`.
-    pub fn made(archive: &Archive, cache: &CacheFile, prepared: Prepared, seconds: f64) -> Self {
-        let Prepared {
+    pub fn made(
+        archive: &Archive,
+        cache: &CacheFile,
+        prepared: PreparedDataset,
+        seconds: f64,
+    ) -> Self {
+        let PreparedDataset {
             tally,
             warnings,
             times,
@@ -281,7 +286,7 @@ impl Summary {
             run: Some(Run {
                 recognised: tally.recognised.into_iter().collect(),
                 files: match tally.kinds.first() {
-                    Some(Kind::Recordings) | None => "recordings",
+                    Some(InputKind::Recordings) | None => "recordings",
                     Some(_) => "samples' files",
                 },
                 recordings: tally.recordings,

@@ -9,7 +9,7 @@ use dvs_prep::cache::writer;
 use dvs_prep::input::file_stamp::FileStamp;
 use dvs_prep::input::source_manifest;
 use dvs_prep::pipeline::step_times::Step;
-use dvs_prep::pipeline::{self, Prepared, Progress};
+use dvs_prep::pipeline::{self, PreparedDataset, Progress};
 use dvs_shared::output::{AtomicFile, OutputLock, folder_of};
 use dvs_shared::{CacheFile, CacheHeader};
 
@@ -93,7 +93,7 @@ pub fn prepare(options: &Options) -> Result<Summary> {
         label_names: prepared.label_names.clone(),
         input_sha256,
     };
-    let Prepared {
+    let PreparedDataset {
         sets,
         staging,
         times,

@@ -2,8 +2,8 @@
 
 mod input;
 mod output;
-mod said;
 mod sample;
+mod summary;
 
 use std::env;
 use std::io::{IsTerminal, Write};
@@ -15,8 +15,8 @@ use clap::error::ErrorKind;
 use dvs_shared::view::terminal::{self, Paint};
 use dvs_shared::view::{Animation, Colours, Style, contact_sheet, plot};
 
-use self::said::{Said, Written};
-use self::sample::Viewed;
+use self::sample::ShownSample;
+use self::summary::{ViewSummary, WrittenPicture};
 use crate::cli::options::misuse;
 use crate::cli::{Colour, Delay, ViewArgs};
 
@@ -25,7 +25,7 @@ const DEFAULT_DELAY: Duration = Duration::from_millis(100);
 
 /// What the command produces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum Output {
     /// Frames in the terminal.
     Look,
     /// Events and durations in the terminal.
@@ -61,29 +61,29 @@ pub fn view(args: &ViewArgs, out: &mut impl Write) -> Result<()> {
         .iter()
         .map(|sample| sample.clip(kind, samples.len() > 1, names))
         .collect::<Result<Vec<_>, _>>()?;
-    let mut said = Said::new(&shown);
+    let mut said = ViewSummary::new(&shown);
     if let Some(path) = &args.output {
         said.written = Some(match kind {
-            Kind::Animation => {
+            Output::Animation => {
                 let animation = Animation::new(&clips, &style)?;
                 let size = animation.picture(0)?;
                 let delay = delay(args, samples, animation.frames());
                 output::write(path, |file| animation.write_gif(file, delay))?;
-                Written::new("animation", path, size.width(), size.height())
+                WrittenPicture::new("animation", path, size.width(), size.height())
             }
-            Kind::Plot => {
+            Output::Plot => {
                 let [sample] = &samples[..] else {
                     bail!("a plot is of one sample");
                 };
                 let title = sample.title(names);
                 let plot = plot(&title, &sample.events, &sample.timing, &style.colours)?;
                 output::write(path, |file| plot.write_png(file))?;
-                Written::new("plot", path, plot.width, plot.height)
+                WrittenPicture::new("plot", path, plot.width, plot.height)
             }
             _ => {
                 let sheet = contact_sheet(&clips, &style)?;
                 output::write(path, |file| sheet.write_png(file))?;
-                Written::new("contact sheet", path, sheet.width(), sheet.height())
+                WrittenPicture::new("contact sheet", path, sheet.width(), sheet.height())
             }
         });
     }
@@ -92,11 +92,11 @@ pub fn view(args: &ViewArgs, out: &mut impl Write) -> Result<()> {
     }
     said.write(out)?;
     match kind {
-        Kind::Look => {
+        Output::Look => {
             let look = terminal::look(&clips, columns, paint(args.color), &style.colours)?;
             write!(out, "\n{look}")?;
         }
-        Kind::Table => {
+        Output::Table => {
             for sample in samples {
                 write!(out, "\n{}", terminal::table(&sample.events, &sample.timing))?;
             }
@@ -106,7 +106,7 @@ pub fn view(args: &ViewArgs, out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
-impl Kind {
+impl Output {
     /// Maximum number of frames to show per sample.
     fn max_frames(self, args: &ViewArgs, columns: usize) -> usize {
         if let Some(frames) = args.max_frames {
@@ -124,19 +124,19 @@ impl Kind {
 }
 
 /// What `args` ask for. Options that do not fit it are misuse.
-fn kind(args: &ViewArgs) -> Kind {
+fn kind(args: &ViewArgs) -> Output {
     let ending = args.output.as_deref().and_then(Path::extension);
     let ending = ending.map(|e| e.to_string_lossy().to_ascii_lowercase());
     let kind = match (&args.output, ending.as_deref()) {
-        (None, _) if args.plot => Kind::Table,
-        (None, _) => Kind::Look,
-        (_, Some("png")) if args.plot => Kind::Plot,
-        (_, Some("png")) => Kind::Sheet,
+        (None, _) if args.plot => Output::Table,
+        (None, _) => Output::Look,
+        (_, Some("png")) if args.plot => Output::Plot,
+        (_, Some("png")) => Output::Sheet,
         (_, Some("gif")) if args.plot => misuse(
             ErrorKind::ArgumentConflict,
             "--plot makes a .png, not a .gif".to_owned(),
         ),
-        (_, Some("gif")) => Kind::Animation,
+        (_, Some("gif")) => Output::Animation,
         (Some(path), _) => misuse(
             ErrorKind::ValueValidation,
             format!(
@@ -145,11 +145,11 @@ fn kind(args: &ViewArgs) -> Kind {
             ),
         ),
     };
-    if args.delay.is_some() && kind != Kind::Animation {
+    if args.delay.is_some() && kind != Output::Animation {
         let message = "--delay goes with an animation only: --output x.gif".to_owned();
         misuse(ErrorKind::ArgumentConflict, message);
     }
-    if args.scale.is_some() && !matches!(kind, Kind::Sheet | Kind::Animation) {
+    if args.scale.is_some() && !matches!(kind, Output::Sheet | Output::Animation) {
         let message = "--scale goes with pictures of frames: --output x.png or x.gif".to_owned();
         misuse(ErrorKind::ArgumentConflict, message);
     }
@@ -159,7 +159,7 @@ fn kind(args: &ViewArgs) -> Kind {
 /// The duration for which an animation of `frames` frames shows each one.
 fn delay<'a>(
     args: &ViewArgs,
-    samples: &'a [Viewed],
+    samples: &'a [ShownSample],
     frames: usize,
 ) -> impl Fn(usize) -> Duration + 'a {
     let micros = |us: f64| Duration::try_from_secs_f64(us / 1e6).unwrap_or_default();
@@ -177,7 +177,7 @@ fn delay<'a>(
             micros(us.unwrap_or_else(|| sample.span_us() / frames as f64))
         }
         (None, samples) => {
-            let longest = samples.iter().map(Viewed::span_us).fold(0.0, f64::max);
+            let longest = samples.iter().map(ShownSample::span_us).fold(0.0, f64::max);
             micros(longest / frames as f64)
         }
     }

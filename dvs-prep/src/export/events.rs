@@ -10,7 +10,7 @@ use dvs_shared::recording::WindowEvents;
 
 use super::ExportError;
 use super::numpy::{Array, WriteTo, write_npz};
-use crate::input::error::Problem;
+use crate::input::error::InputProblem;
 use crate::pipeline::EventSink;
 use crate::pipeline::chunk_store::StagedSample;
 
@@ -65,7 +65,7 @@ impl<'a> EventFiles<'a> {
 }
 
 impl EventSink for EventFiles<'_> {
-    fn take(&self, name: &str, label: u8, events: &WindowEvents<'_>) -> Result<(), Problem> {
+    fn take(&self, name: &str, label: u8, events: &WindowEvents<'_>) -> Result<(), InputProblem> {
         let sensor = events.sensor();
         let (width, height) = (sensor.width as usize, sensor.height as usize);
         let number = [events.number as usize];
@@ -93,7 +93,7 @@ impl EventSink for EventFiles<'_> {
             write,
         });
         let path = self.unsorted(name, label);
-        write_npz(&path, &arrays).map_err(|reason| Problem::Io {
+        write_npz(&path, &arrays).map_err(|reason| InputProblem::Io {
             action: "write",
             path,
             reason,

@@ -11,11 +11,11 @@ use dvs_shared::{SensorSize, Set};
 use thiserror::Error;
 
 /// A problem, and the recording or sample that it concerns, if there is one.
-pub type Shortcoming = (Option<String>, Problem);
+pub type RecordingProblem = (Option<String>, InputProblem);
 
 /// A problem that prevents the cache from being made.
 #[derive(Debug, Error)]
-pub enum Problem {
+pub enum InputProblem {
     /// The rest of the container cannot be read.
     #[error("{}", with_cause(.0))]
     Archive(#[from] ArchiveError),
@@ -245,7 +245,7 @@ pub enum Problem {
     },
 }
 
-impl Problem {
+impl InputProblem {
     /// Whether `--skip-damaged` leaves this problem out: damage to one recording or its labels, or
     /// to the container after the part that was read. The other problems come from the options or
     /// the machine, or make the whole input unusable.
@@ -302,11 +302,11 @@ const SHOWN: usize = 1000;
 
 /// All problems of a run, at least one.
 #[derive(Debug)]
-pub struct Problems(pub Vec<Problem>);
+pub struct InputProblems(pub Vec<InputProblem>);
 
-impl std::error::Error for Problems {}
+impl std::error::Error for InputProblems {}
 
-impl std::fmt::Display for Problems {
+impl std::fmt::Display for InputProblems {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if let [problem] = self.0.as_slice() {
             return write!(f, "{problem}");
@@ -323,8 +323,8 @@ impl std::fmt::Display for Problems {
     }
 }
 
-impl From<Problem> for Problems {
-    fn from(problem: Problem) -> Self {
+impl From<InputProblem> for InputProblems {
+    fn from(problem: InputProblem) -> Self {
         Self(vec![problem])
     }
 }

@@ -13,7 +13,7 @@ use dvs_shared::labels::is_gestures;
 use dvs_shared::samples::{Ending, MAPPING_NAME, MAX_LIST_BYTES, read_trials};
 use sha2::{Digest, Sha256};
 
-use crate::input::error::{Problem, Problems};
+use crate::input::error::{InputProblem, InputProblems};
 
 /// SHA-256 of every file read so far, by file name.
 #[derive(Debug, Default)]
@@ -75,7 +75,7 @@ fn hex(bytes: &[u8]) -> String {
 ///
 /// # Errors
 /// Returns an error if the input cannot be read or a trial list is not valid.
-pub fn of_archive(archive: &Archive, read: &AtomicU64) -> Result<String, Problems> {
+pub fn of_archive(archive: &Archive, read: &AtomicU64) -> Result<String, InputProblems> {
     let files = Fingerprint::default();
     let mut lists = [None, None];
     let mut samples = Vec::new();
@@ -101,7 +101,7 @@ pub fn of_archive(archive: &Archive, read: &AtomicU64) -> Result<String, Problem
             match &entry.member {
                 Member::Trials(set) => match read_trials(&text) {
                     Ok(list) => lists[*set as usize] = Some(list),
-                    Err(reason) => problems.push(Problem::List {
+                    Err(reason) => problems.push(InputProblem::List {
                         file: entry.member.file_name(),
                         reason,
                     }),
@@ -113,12 +113,12 @@ pub fn of_archive(archive: &Archive, read: &AtomicU64) -> Result<String, Problem
             files.note(&entry.member, hash.finalize().as_slice());
             Ok(())
         })
-        .map_err(|e| Problems::from(Problem::from(e)))?;
+        .map_err(|e| InputProblems::from(InputProblem::from(e)))?;
     let mut names = if samples.is_empty() {
         // Without trial lists, every input would have the fingerprint of an empty dataset.
         let absent = Set::ALL.map(|set| Member::Trials(set).file_name());
         let absent = absent.into_iter().filter(|file| !files.has(file));
-        problems.extend(absent.map(|file| Problem::ListMissing { file }));
+        problems.extend(absent.map(|file| InputProblem::ListMissing { file }));
         files_of_recordings(lists.iter().flatten().flatten())
     } else {
         samples
@@ -129,7 +129,7 @@ pub fn of_archive(archive: &Archive, read: &AtomicU64) -> Result<String, Problem
     if problems.is_empty() {
         Ok(files.of_dataset(names))
     } else {
-        Err(Problems(problems))
+        Err(InputProblems(problems))
     }
 }
 

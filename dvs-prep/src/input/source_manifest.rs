@@ -16,7 +16,7 @@ use dvs_shared::output::{AtomicFile, OutputLock};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::input::error::Problems;
+use crate::input::error::InputProblems;
 use crate::input::file_stamp::{FileStamp, change_since};
 use crate::input::fingerprint;
 
@@ -28,7 +28,7 @@ const MAX_NOTE: u64 = 1 << 24;
 pub enum SourceError {
     /// The input cannot be read.
     #[error(transparent)]
-    Unreadable(#[from] Problems),
+    Unreadable(#[from] InputProblems),
     /// The input changed while it was read.
     #[error("{path} changed while it was read: {change}. Run again when nothing writes to it")]
     Changed {

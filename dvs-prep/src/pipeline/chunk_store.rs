@@ -131,9 +131,9 @@ pub struct EncodedChunk {
     data: Vec<u8>,
 }
 
-pub struct Staging(Mutex<SpooledTempFile>);
+pub struct ChunkStore(Mutex<SpooledTempFile>);
 
-impl Staging {
+impl ChunkStore {
     /// An empty store. If it needs a file, the file is in `folder`.
     pub fn new(folder: &Path) -> Self {
         Self(Mutex::new(tempfile::spooled_tempfile_in(IN_MEMORY, folder)))

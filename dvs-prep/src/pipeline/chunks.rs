@@ -8,9 +8,9 @@ use dvs_shared::frames::Frame;
 use dvs_shared::{ChunkCodec, CountType, SensorSize};
 
 use super::settings::Settings;
-use crate::input::error::Problem;
+use crate::input::error::InputProblem;
 use crate::pipeline::chunk_store::{ChunkBuilder, EncodedChunk};
-use crate::pipeline::memory_budget::{Budget, Loan};
+use crate::pipeline::memory_budget::{Loan, MemoryBudget};
 
 /// The memory limit divided by this is for frames whose counts take several bytes; such frames are
 /// held raw, shuffled and encoded.
@@ -21,9 +21,9 @@ const LARGE_SHARE: u64 = 2;
 /// Memory for frames that are larger than usual.
 pub(super) struct FrameMemory {
     /// For frames whose counts take several bytes.
-    wide: Budget,
+    wide: MemoryBudget,
     /// For frames of large sensors.
-    large: Budget,
+    large: MemoryBudget,
 }
 
 /// Tools that a worker reuses for its samples.
@@ -51,8 +51,8 @@ pub(super) struct Chunks<'a> {
 impl FrameMemory {
     pub(super) fn new(settings: &Settings) -> Self {
         Self {
-            wide: Budget::new(settings.memory / WIDE_SHARE, usize::MAX),
-            large: Budget::new(settings.memory / LARGE_SHARE, usize::MAX),
+            wide: MemoryBudget::new(settings.memory / WIDE_SHARE, usize::MAX),
+            large: MemoryBudget::new(settings.memory / LARGE_SHARE, usize::MAX),
         }
     }
 }
@@ -65,13 +65,13 @@ pub(super) fn check_size(
     settings: &Settings,
     sensor: SensorSize,
     file: &str,
-) -> Result<(), Problem> {
+) -> Result<(), InputProblem> {
     let frames = settings.split.frames().max(1);
     let (bytes, limit) = (held(settings, sensor), settings.memory / LARGE_SHARE);
     if sensor == DVS128 || bytes <= limit {
         return Ok(());
     }
-    Err(Problem::FramesTooLarge {
+    Err(InputProblem::FramesTooLarge {
         file: file.to_owned(),
         frames,
         sensor,
@@ -156,7 +156,7 @@ impl<'a> Chunks<'a> {
         self,
         sample: &str,
         frames: usize,
-    ) -> Result<(Vec<EncodedChunk>, CountType, Duration), Problem> {
+    ) -> Result<(Vec<EncodedChunk>, CountType, Duration), InputProblem> {
         let builder = &self.tools.builder;
         let (counts, overfull) = (builder.counts(), builder.overfull());
         if self.wide.is_some() || self._large.is_some() {
@@ -164,7 +164,7 @@ impl<'a> Chunks<'a> {
             *self.tools = Tools::default();
         }
         match overfull {
-            Some(bytes) => Err(Problem::TooWide {
+            Some(bytes) => Err(InputProblem::TooWide {
                 sample: sample.to_owned(),
                 frames,
                 bytes,

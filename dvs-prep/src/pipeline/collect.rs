@@ -2,9 +2,9 @@
 //! there.
 
 mod accept;
+mod file_bytes;
 mod listing;
-mod ready;
-mod source;
+mod work_item;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
@@ -12,34 +12,34 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use dvs_shared::archive::{Content, Entry, GivenUp, Member, SampleId};
+use dvs_shared::archive::{Content, Entry, Member, SampleId, VisitorError};
 use dvs_shared::classes::read_mapping;
 use dvs_shared::formats::Format;
 use dvs_shared::samples::{
     ListError, MAPPING_NAME, MAX_LIST_BYTES, Window, read_labels, read_trials,
 };
 
-use self::ready::MAX_MEMBERS;
-pub use self::ready::{IntakeError, Limits, Ready, Task};
-pub use self::source::Source;
-use self::source::read_whole;
-use crate::input::error::Problem;
+pub use self::file_bytes::FileBytes;
+use self::file_bytes::read_whole;
+use self::work_item::MAX_MEMBERS;
+pub use self::work_item::{CollectError, CollectLimits, FileSamples, WorkItem};
+use crate::input::error::InputProblem;
 use crate::input::fingerprint::Fingerprint;
-use crate::pipeline::memory_budget::{Budget, Buffers};
+use crate::pipeline::memory_budget::{BufferPool, MemoryBudget};
 
 /// A recording that still lacks its labels.
 struct Waiting {
     member: Member,
     format: Format,
-    source: Source,
+    source: FileBytes,
 }
 
 /// The state of reading the archive.
-pub struct Intake<'a> {
-    budget: &'a Budget,
-    buffers: &'a Buffers,
+pub struct Collector<'a> {
+    budget: &'a MemoryBudget,
+    buffers: &'a BufferPool,
     fingerprint: &'a Fingerprint,
-    limits: Limits,
+    limits: CollectLimits,
     spill_folder: &'a Path,
     spill: Option<(Arc<File>, u64)>,
     seen: HashSet<Member>,
@@ -60,17 +60,17 @@ pub struct Intake<'a> {
     /// Notes for the user.
     notes: Vec<String>,
     /// Problems so far, each with the recording that it concerns.
-    problems: Vec<(Option<String>, Problem)>,
+    problems: Vec<(Option<String>, InputProblem)>,
 }
 
-impl<'a> Intake<'a> {
+impl<'a> Collector<'a> {
     /// Starts with nothing read. If a spill file is needed, it is an unnamed file in
     /// `spill_folder`.
     pub fn new(
-        budget: &'a Budget,
-        buffers: &'a Buffers,
+        budget: &'a MemoryBudget,
+        buffers: &'a BufferPool,
         fingerprint: &'a Fingerprint,
-        limits: Limits,
+        limits: CollectLimits,
         spill_folder: &'a Path,
     ) -> Self {
         Self {
@@ -99,14 +99,14 @@ impl<'a> Intake<'a> {
     /// # Errors
     /// Returns an error if the member cannot be read or the spill file cannot be written. Errors in
     /// the content of the member go to `problems`.
-    pub fn take(&mut self, entry: Entry<'_>) -> io::Result<Option<Ready<'a>>> {
+    pub fn take(&mut self, entry: Entry<'_>) -> io::Result<Option<WorkItem<'a>>> {
         let Entry {
             member,
             size,
             content,
         } = entry;
         if self.seen.len() >= MAX_MEMBERS {
-            return Err(GivenUp::because(IntakeError::TooManyMembers));
+            return Err(VisitorError::because(CollectError::TooManyMembers));
         }
         // File endings do not distinguish recordings.
         let twin = match &member {
@@ -114,7 +114,7 @@ impl<'a> Intake<'a> {
             _ => false,
         };
         if !self.seen.insert(member.clone()) || twin {
-            let problem = Problem::Doubled {
+            let problem = InputProblem::Doubled {
                 file: member.file_name(),
             };
             self.problem(&member, problem);
@@ -143,7 +143,7 @@ impl<'a> Intake<'a> {
                 let Some(source) = self.waiting.remove(recording) else {
                     return Ok(None);
                 };
-                if let Source::Memory(bytes) = &source.source {
+                if let FileBytes::Memory(bytes) = &source.source {
                     self.waiting_bytes -= bytes.len() as u64;
                 }
                 let loan = self
@@ -191,7 +191,7 @@ impl<'a> Intake<'a> {
             self.labels.insert(recording.clone(), None);
             self.waiting.remove(recording);
         }
-        let problem = Problem::Unreadable {
+        let problem = InputProblem::Unreadable {
             file: member.file_name(),
             reason,
         };
@@ -199,14 +199,14 @@ impl<'a> Intake<'a> {
     }
 
     fn list_problem(&mut self, member: &Member, reason: ListError) {
-        let problem = Problem::List {
+        let problem = InputProblem::List {
             file: member.file_name(),
             reason,
         };
         self.problem(member, problem);
     }
 
-    fn problem(&mut self, member: &Member, problem: Problem) {
+    fn problem(&mut self, member: &Member, problem: InputProblem) {
         self.problems.push((member.recording(), problem));
     }
 
@@ -218,7 +218,7 @@ impl<'a> Intake<'a> {
         content: Content<'_>,
     ) -> io::Result<Option<Vec<u8>>> {
         if size > MAX_LIST_BYTES {
-            let problem = Problem::TooLarge {
+            let problem = InputProblem::TooLarge {
                 file: member.file_name(),
                 size,
                 limit: MAX_LIST_BYTES,

@@ -7,8 +7,8 @@ use dvs_shared::archive::{Archive, ArchiveError, Container, Member};
 use dvs_shared::cache_format::MAX_SKIPPED;
 use dvs_shared::words::some_of;
 
-use crate::input::error::{Problem, Problems, Shortcoming};
-use crate::pipeline::collect::Intake;
+use crate::input::error::{InputProblem, InputProblems, RecordingProblem};
+use crate::pipeline::collect::Collector;
 
 /// Maximum number of recordings to name in a message.
 pub const SHOWN: usize = 10;
@@ -30,11 +30,11 @@ pub fn may_have_begun_earlier(archive: &Archive, error: &ArchiveError) -> bool {
 /// Returns all problems if some do not concern single recordings, if damaged recordings must not be
 /// left out, if too many are damaged, or if none remains.
 pub fn skippable(
-    intake: &Intake<'_>,
-    problems: &mut Vec<Shortcoming>,
+    intake: &Collector<'_>,
+    problems: &mut Vec<RecordingProblem>,
     skip_damaged: bool,
-) -> Result<Vec<String>, Problems> {
-    let container = |p: &Problem| matches!(p, Problem::Archive(_));
+) -> Result<Vec<String>, InputProblems> {
+    let container = |p: &InputProblem| matches!(p, InputProblem::Archive(_));
     let of_recordings = problems
         .iter()
         .all(|(recording, p)| p.is_damage() && (recording.is_some() || container(p)));
@@ -48,11 +48,11 @@ pub fn skippable(
     let refusal = if !(skip_damaged && of_recordings) {
         None
     } else if skipped.len() == listed.len() {
-        Some(Problem::NothingWhole {
+        Some(InputProblem::NothingWhole {
             listed: listed.len(),
         })
     } else if skipped.len() > MAX_SKIPPED {
-        Some(Problem::TooManyDamaged {
+        Some(InputProblem::TooManyDamaged {
             damaged: skipped.len(),
             limit: MAX_SKIPPED,
         })
@@ -60,16 +60,16 @@ pub fn skippable(
         return Ok(skipped);
     };
     let problems = std::mem::take(problems).into_iter().map(|(_, p)| p);
-    Err(Problems(problems.chain(refusal).collect()))
+    Err(InputProblems(problems.chain(refusal).collect()))
 }
 
 /// Listed recordings that were neither finished nor found damaged: they follow the damage in the
 /// container.
 pub fn not_reached<T>(
-    intake: &Intake<'_>,
+    intake: &Collector<'_>,
     finished: &HashMap<String, T>,
-    problems: &[Shortcoming],
-) -> Vec<Shortcoming> {
+    problems: &[RecordingProblem],
+) -> Vec<RecordingProblem> {
     let known: HashSet<&String> = problems.iter().filter_map(|(r, _)| r.as_ref()).collect();
     let listed = intake.lists.iter().flatten().flatten();
     listed
@@ -80,27 +80,27 @@ pub fn not_reached<T>(
                 true => file,
                 false => format!("{file} or its label file"),
             };
-            (Some(r.clone()), Problem::NotReached { files })
+            (Some(r.clone()), InputProblem::NotReached { files })
         })
         .collect()
 }
 
 /// Files that the lists require but the archive lacks, each with the recording that it concerns,
 /// and recordings that both lists name.
-pub fn missing(intake: &Intake<'_>) -> Vec<Shortcoming> {
+pub fn missing(intake: &Collector<'_>) -> Vec<RecordingProblem> {
     let mut problems = Vec::new();
     let unlisted = some_of(&intake.unlisted(), SHOWN);
     for set in Set::ALL {
         let file = Member::Trials(set).file_name();
         let Some(list) = &intake.lists[set as usize] else {
             if !intake.has_list(set) && !intake.holds_samples() {
-                problems.push((None, Problem::ListMissing { file }));
+                problems.push((None, InputProblem::ListMissing { file }));
             }
             continue;
         };
         let absent = list.iter().filter(|r| !intake.has_recording(r));
         problems.extend(absent.map(|r| {
-            let problem = Problem::RecordingMissing {
+            let problem = InputProblem::RecordingMissing {
                 recording: r.clone(),
                 list: file.clone(),
                 unlisted: unlisted.clone(),
@@ -111,7 +111,10 @@ pub fn missing(intake: &Intake<'_>) -> Vec<Shortcoming> {
         let unlabelled = intake.without_labels().filter(|r| names.contains(r));
         problems.extend(unlabelled.map(|r| {
             let (recording, file) = (r.clone(), intake.file_of(r));
-            (Some(r.clone()), Problem::LabelsMissing { recording, file })
+            (
+                Some(r.clone()),
+                InputProblem::LabelsMissing { recording, file },
+            )
         }));
     }
     if let [Some(train), Some(test)] = &intake.lists {
@@ -119,7 +122,7 @@ pub fn missing(intake: &Intake<'_>) -> Vec<Shortcoming> {
         let both = train.iter().filter(|r| test.contains(r));
         problems.extend(both.map(|r| {
             let recording = r.clone();
-            (None, Problem::InBothSets { recording })
+            (None, InputProblem::InBothSets { recording })
         }));
     }
     problems

@@ -6,7 +6,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Lends a limited number of bytes to a limited number of borrowers.
-pub struct Budget {
+pub struct MemoryBudget {
     total: u64,
     borrowers: usize,
     lent: Mutex<Lent>,
@@ -22,11 +22,11 @@ struct Lent {
 
 /// Bytes on loan. They are returned when this is dropped.
 pub struct Loan<'a> {
-    budget: &'a Budget,
+    budget: &'a MemoryBudget,
     bytes: u64,
 }
 
-impl Budget {
+impl MemoryBudget {
     /// A budget of `total` bytes for at most `borrowers` loans at a time.
     pub fn new(total: u64, borrowers: usize) -> Self {
         Self {
@@ -81,12 +81,12 @@ impl Drop for Loan<'_> {
 }
 
 /// Buffers for reuse.
-pub struct Buffers {
+pub struct BufferPool {
     limit: usize,
     idle: Mutex<Vec<Vec<u8>>>,
 }
 
-impl Buffers {
+impl BufferPool {
     /// Keeps at most `limit` bytes of idle buffers.
     pub fn new(limit: u64) -> Self {
         Self {

@@ -9,16 +9,16 @@ use dvs_shared::event::DVS128;
 use dvs_shared::formats::TimePrecision;
 use dvs_shared::words::some_of;
 
-use super::recording_result::{Finished, Kind};
+use super::recording_result::{InputKind, RecordingResult};
 use super::work::Work;
-use crate::pipeline::chunk_store::{StagedSample, Staging};
-use crate::pipeline::collect::Intake;
+use crate::pipeline::chunk_store::{ChunkStore, StagedSample};
+use crate::pipeline::collect::Collector;
 use crate::pipeline::input_check::SHOWN;
 use crate::pipeline::step_times::StepTimes;
 
 /// Statistics of the input.
 #[derive(Clone, Debug, Default)]
-pub struct Tally {
+pub struct InputStats {
     /// Listed recordings that were used.
     pub recordings: u64,
     /// Recordings left out because no list names them.
@@ -32,7 +32,7 @@ pub struct Tally {
     /// Bytes of the listed recordings.
     pub raw_bytes: u64,
     /// Types of the input.
-    pub kinds: BTreeSet<Kind>,
+    pub kinds: BTreeSet<InputKind>,
     /// How the recordings were read, and the reason: one line for each type.
     pub recognised: BTreeSet<String>,
     /// The coarsest precision of times in milliseconds, if there are any.
@@ -40,11 +40,11 @@ pub struct Tally {
 }
 
 /// Everything the cache will hold.
-pub struct Prepared {
+pub struct PreparedDataset {
     /// Samples in trial-list order, then label-row order.
     pub sets: [Vec<StagedSample>; 2],
     /// The chunks of the samples.
-    pub staging: Staging,
+    pub staging: ChunkStore,
     /// SHA-256 of the input.
     pub source_sha256: String,
     /// Sensor size of the frames.
@@ -53,7 +53,7 @@ pub struct Prepared {
     pub label_names: Vec<String>,
     /// Damaged recordings in the lists that were left out, in trial-list order.
     pub skipped: Vec<String>,
-    pub tally: Tally,
+    pub tally: InputStats,
     /// The first sample without events, and why it has none.
     pub first_empty: Option<String>,
     /// Warnings: samples without events, windows outside a recording, times going backwards.
@@ -66,10 +66,10 @@ impl Work<'_> {
     /// `skipped`.
     pub(super) fn into_prepared(
         self,
-        intake: Intake<'_>,
+        intake: Collector<'_>,
         skipped: Vec<String>,
         mut warnings: Vec<String>,
-    ) -> Prepared {
+    ) -> PreparedDataset {
         let mut finished = self
             .finished
             .into_inner()
@@ -83,7 +83,7 @@ impl Work<'_> {
         for list in &mut lists {
             list.retain(|r| !left_out.contains(r));
         }
-        let mut tally = Tally::default();
+        let mut tally = InputStats::default();
         let mut first_empty = None;
         let mut sets = [Vec::new(), Vec::new()];
         for (list, set) in lists.iter().zip(&mut sets) {
@@ -106,7 +106,7 @@ impl Work<'_> {
         }
         tally.unlisted = unlisted.len() as u64;
         warnings.extend(tally.precision.and_then(lost_precision));
-        Prepared {
+        PreparedDataset {
             source_sha256: self
                 .fingerprint
                 .of_dataset(intake.files_of(lists.iter().flatten())),
@@ -123,8 +123,8 @@ impl Work<'_> {
     }
 }
 
-impl Tally {
-    fn add(&mut self, recording: &Finished) {
+impl InputStats {
+    fn add(&mut self, recording: &RecordingResult) {
         self.recordings += 1;
         self.raw_bytes += recording.bytes;
         self.outside_windows += recording.outside_windows;

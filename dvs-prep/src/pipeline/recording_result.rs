@@ -11,7 +11,7 @@ use dvs_shared::words::counted;
 use crate::pipeline::chunk_store::StagedSample;
 
 /// The result of the work on a recording or sample.
-pub(super) struct Finished {
+pub(super) struct RecordingResult {
     pub samples: Vec<StagedSample>,
     pub counts: EventCounts,
     pub outside_windows: u64,
@@ -20,7 +20,7 @@ pub(super) struct Finished {
     pub cut_short: Option<CutShort>,
     /// Sensor size.
     pub sensor: SensorSize,
-    pub kind: Kind,
+    pub kind: InputKind,
     /// How it was read, and the reason, in words.
     pub recognised: String,
     /// Precision of its times, if they were in milliseconds.
@@ -31,7 +31,7 @@ pub(super) struct Finished {
 
 /// Type of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub enum InputKind {
     /// Recordings with trial lists and label files.
     Recordings,
     /// SpikingJelly's samples of events.
@@ -42,7 +42,7 @@ pub enum Kind {
     Figshare,
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for InputKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Recordings => f.write_str("recordings with label files"),
@@ -53,7 +53,7 @@ impl fmt::Display for Kind {
     }
 }
 
-impl Finished {
+impl RecordingResult {
     /// Adds the warnings about this recording.
     pub fn warn(&self, name: &str, warnings: &mut Vec<String>) {
         if let Some(cut) = self.cut_short {
@@ -90,7 +90,7 @@ impl Finished {
     /// Describes the samples without events, each with the reason.
     pub fn empty_samples(&self) -> impl Iterator<Item = String> {
         let span = match self.kind {
-            Kind::Frames => "was counted elsewhere".to_owned(),
+            InputKind::Frames => "was counted elsewhere".to_owned(),
             _ => self.counts.why_empty(self.span),
         };
         let empty = self.samples.iter().filter(|s| s.events == 0);

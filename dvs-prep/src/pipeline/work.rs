@@ -17,46 +17,46 @@ use dvs_shared::samples::{MAX_OVERLAP, Window};
 use rayon::prelude::*;
 
 use super::chunks::{self, Chunks, FrameMemory, Tools};
-use super::recording_result::{Finished, Kind};
+use super::recording_result::{InputKind, RecordingResult};
 use super::settings::{Progress, Settings};
-use crate::input::error::Problem;
+use crate::input::error::InputProblem;
 use crate::input::fingerprint::Fingerprint;
 use crate::pipeline::EventSink;
-use crate::pipeline::chunk_store::{StagedSample, Staging};
-use crate::pipeline::collect::{Ready, Source, Task};
-use crate::pipeline::memory_budget::Buffers;
+use crate::pipeline::chunk_store::{ChunkStore, StagedSample};
+use crate::pipeline::collect::{FileBytes, FileSamples, WorkItem};
+use crate::pipeline::memory_budget::BufferPool;
 use crate::pipeline::step_times::{Step, StepTimes};
 
 /// State that workers share.
 pub(super) struct Work<'a> {
     pub settings: Settings,
     pub progress: &'a Progress,
-    pub staging: Staging,
-    pub buffers: &'a Buffers,
+    pub staging: ChunkStore,
+    pub buffers: &'a BufferPool,
     /// Memory for frames that are larger than usual.
     pub frames: FrameMemory,
     pub fingerprint: &'a Fingerprint,
     pub times: StepTimes,
     /// The widest count type so far. Chunks that begin with it need no widening later.
     pub widest: AtomicU8,
-    pub finished: Mutex<HashMap<String, Finished>>,
+    pub finished: Mutex<HashMap<String, RecordingResult>>,
     /// Problems, each with the recording that it concerns.
-    pub problems: Mutex<Vec<(String, Problem)>>,
+    pub problems: Mutex<Vec<(String, InputProblem)>>,
     /// If set, receives the events of samples instead of their frames.
     pub sink: Option<&'a dyn EventSink>,
 }
 
 impl Work<'_> {
     /// Does all the work on one recording or sample.
-    pub(super) fn recording(&self, ready: Ready<'_>) {
-        let Ready {
+    pub(super) fn recording(&self, ready: WorkItem<'_>) {
+        let WorkItem {
             member,
             format,
             source,
             task,
             loan,
         } = ready;
-        if let Source::File(_, bytes) = source {
+        if let FileBytes::File(_, bytes) = source {
             self.progress.bytes.fetch_add(bytes, Ordering::Relaxed);
         }
         let result = source.load(self.buffers).and_then(|bytes| {
@@ -65,8 +65,8 @@ impl Work<'_> {
                     .timed(Step::Hash, || self.fingerprint.add(&member, &bytes))
             };
             let work = || match &task {
-                Task::Windows(windows) => self.windows(&member, format, &bytes, windows),
-                Task::Whole(sample) => self.whole(sample, format, &bytes),
+                FileSamples::Windows(windows) => self.windows(&member, format, &bytes, windows),
+                FileSamples::Whole(sample) => self.whole(sample, format, &bytes),
             };
             let (result, ()) = rayon::join(work, hash);
             self.buffers.give(bytes);
@@ -89,9 +89,9 @@ impl Work<'_> {
         format: Format,
         bytes: &[u8],
         windows: &[Window],
-    ) -> Result<Finished, Problem> {
+    ) -> Result<RecordingResult, InputProblem> {
         let (file, name) = (member.file_name(), member.recording().unwrap_or_default());
-        let wrong = |reason: FormatError| Problem::Format {
+        let wrong = |reason: FormatError| InputProblem::Format {
             file: file.clone(),
             reason,
         };
@@ -107,7 +107,7 @@ impl Work<'_> {
         let events = windows.iter().map(in_windows).sum();
         let limit = recording.counts().kept * MAX_OVERLAP;
         if events > limit {
-            return Err(Problem::Overlap {
+            return Err(InputProblem::Overlap {
                 recording: name,
                 events,
                 limit,
@@ -121,7 +121,7 @@ impl Work<'_> {
             .collect::<Result<Vec<_>, _>>()?;
         let mut counts = recording.counts();
         counts.add(&decoded.seen);
-        Ok(Finished {
+        Ok(RecordingResult {
             samples,
             counts,
             outside_windows: recording.counts().kept - inside_windows(&recording, windows),
@@ -129,8 +129,8 @@ impl Work<'_> {
             span: recording.span(),
             cut_short: recording.cut_short().or(decoded.cut_short),
             sensor: decoded.sensor,
-            kind: Kind::Recordings,
-            recognised: format!("{}, {}", Kind::Recordings, decoded.recognised),
+            kind: InputKind::Recordings,
+            recognised: format!("{}, {}", InputKind::Recordings, decoded.recognised),
             precision: None,
             file,
         })
@@ -142,7 +142,7 @@ impl Work<'_> {
         recording: &Recording<'_>,
         window: Window,
         tools: &mut Tools,
-    ) -> Result<StagedSample, Problem> {
+    ) -> Result<StagedSample, InputProblem> {
         let start = Instant::now();
         let split = self.settings.split;
         let events = recording.window(window.start_us, window.end_us);
@@ -157,7 +157,7 @@ impl Work<'_> {
             });
         }
         let frames =
-            frames::frame_count(&events, split).map_err(|frames| Problem::TooManyFrames {
+            frames::frame_count(&events, split).map_err(|frames| InputProblem::TooManyFrames {
                 sample: name.clone(),
                 frames,
                 us: split.duration_us(),
@@ -184,14 +184,17 @@ impl Work<'_> {
         frames: usize,
         chunks: Chunks<'_>,
         start: Instant,
-    ) -> Result<StagedSample, Problem> {
+    ) -> Result<StagedSample, InputProblem> {
         let (chunks, counts, encoding) = chunks.finish(&name, frames)?;
         self.widest.fetch_max(counts as u8, Ordering::Relaxed);
-        let chunks = self.staging.put(chunks).map_err(|reason| Problem::Io {
-            action: "write",
-            path: "the staging file beside the cache".into(),
-            reason,
-        })?;
+        let chunks = self
+            .staging
+            .put(chunks)
+            .map_err(|reason| InputProblem::Io {
+                action: "write",
+                path: "the staging file beside the cache".into(),
+                reason,
+            })?;
         self.times
             .add(Step::Integrate, start.elapsed().saturating_sub(encoding));
         self.times.add(Step::Compress, encoding);

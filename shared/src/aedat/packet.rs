@@ -1,7 +1,7 @@
 //! Packets, their headers and the bits of an event.
 
+use super::event_summary::EventSummary;
 use super::layout::{EVENT_BYTES, PACKET_HEADER, POLARITY_EVENT};
-use super::stretch::Stretch;
 use crate::event::Event;
 
 /// Consecutive packets with at least one event that counts.
@@ -12,7 +12,7 @@ pub struct Block {
     /// Byte after the last packet.
     pub(super) end: usize,
     /// Summary of the events.
-    pub events: Stretch,
+    pub events: EventSummary,
 }
 
 /// The header of a packet.

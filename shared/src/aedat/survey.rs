@@ -1,9 +1,9 @@
 //! Checks every event of a packet that counts, in one pass.
 
 use super::EventCounts;
+use super::event_summary::EventSummary;
 use super::layout::EVENT_BYTES;
 use super::packet::Packet;
-use super::stretch::Stretch;
 use crate::event::SensorSize;
 
 /// Returns a summary and the counts of the events of `packet`. `previous` is the time of the last
@@ -15,12 +15,12 @@ pub(super) fn survey(
     sensor: SensorSize,
     keep_invalid: bool,
     previous: &mut i64,
-) -> (Stretch, EventCounts) {
+) -> (EventSummary, EventCounts) {
     let mut seen = EventCounts::default();
     if let Some((t_first, t_last)) = orderly(packet, recording, sensor) {
         seen.backwards = u64::from(t_first < *previous);
         seen.kept = packet.number.into();
-        let events = Stretch {
+        let events = EventSummary {
             kept: packet.number.into(),
             t_min: t_first,
             t_max: t_last,
@@ -31,7 +31,7 @@ pub(super) fn survey(
         *previous = t_last;
         return (events, seen);
     }
-    let mut events = Stretch::EMPTY;
+    let mut events = EventSummary::EMPTY;
     let mut last = *previous;
     packet.for_each(recording, |e| {
         if !(e.valid || keep_invalid) {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::gzip::GzipError;
-use super::nothing::Nothing;
+use super::other_files::NothingOfDataset;
 use crate::file_kind;
 use crate::formats::FIRST_AEDAT;
 use crate::words::some_of;
@@ -79,7 +79,7 @@ pub enum ArchiveError {
     #[error(
         "trials_to_train.txt is missing in {path}, and so is everything else of the dataset; it holds {holds}"
     )]
-    Nothing { path: PathBuf, holds: String },
+    NothingOfDataset { path: PathBuf, holds: String },
     /// Reading failed.
     #[error("cannot read {path}{}{place}", if .place.is_empty() { "" } else { " " })]
     Read {
@@ -126,9 +126,9 @@ fn paths(paths: &[PathBuf]) -> String {
 /// is intact, because it does not want the rest.
 #[derive(Debug, Error)]
 #[error(transparent)]
-pub struct GivenUp(Box<dyn Error + Send + Sync>);
+pub struct VisitorError(Box<dyn Error + Send + Sync>);
 
-impl GivenUp {
+impl VisitorError {
     /// Returns the error of a visitor that stops for `reason`.
     pub fn because(reason: impl Error + Send + Sync + 'static) -> io::Error {
         io::Error::other(Self(Box::new(reason)))
@@ -151,7 +151,7 @@ impl ArchiveError {
         let checksum = source
             .get_ref()
             .is_some_and(|e| matches!(e.downcast_ref(), Some(GzipError::Checksum { .. })));
-        !checksum && !GivenUp::is(source)
+        !checksum && !VisitorError::is(source)
     }
 
     /// Whether the container is truncated, so that everything before its end is intact.
@@ -161,9 +161,11 @@ impl ArchiveError {
 }
 
 pub(super) fn read_error(path: &Path, place: &str, source: io::Error) -> ArchiveError {
-    let nothing = source.get_ref().and_then(|e| e.downcast_ref::<Nothing>());
-    if let Some(Nothing { holds }) = nothing {
-        return ArchiveError::Nothing {
+    let nothing = source
+        .get_ref()
+        .and_then(|e| e.downcast_ref::<NothingOfDataset>());
+    if let Some(NothingOfDataset { holds }) = nothing {
+        return ArchiveError::NothingOfDataset {
             path: path.to_owned(),
             holds: holds.clone(),
         };

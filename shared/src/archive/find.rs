@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::read_error;
 use super::member::{FIGSHARE, TRAIN_LIST};
-use super::nothing::{has_ending, is_hidden};
+use super::other_files::{has_ending, is_hidden};
 use super::{Archive, ArchiveError, Container, Part, folder};
 use crate::cache_format::Set;
 use crate::file_kind;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use tar::{Entry as TarEntry, PaxExtensions};
 
-use super::nothing::Others;
+use super::other_files::OtherFiles;
 use super::{Content, Entry, Visitor, invalid};
 
 /// Maximum size of an entry in bytes; a larger number means a damaged or hostile header.
@@ -25,7 +25,7 @@ pub(super) fn visit(
     let mut archive = tar::Archive::new(stream);
     // The name of the next entry, if its own header does not contain it.
     let mut name: Option<Vec<u8>> = None;
-    let mut others = Others::default();
+    let mut others = OtherFiles::default();
     // Raw entries, because the crate would read entries that hold names into memory whatever their
     // size.
     for entry in archive.entries()?.raw(true) {

@@ -9,7 +9,7 @@ use zip::ZipArchive;
 
 use super::gzip::Gunzip;
 use super::member::FIGSHARE;
-use super::nothing::{Others, file_name, has_ending, is_hidden};
+use super::other_files::{OtherFiles, file_name, has_ending, is_hidden};
 use super::visitor::NotesMapping;
 use super::{BUFFER, Content, Entry, Member, Visitor, invalid, tar};
 use crate::file_kind;
@@ -42,7 +42,7 @@ pub(super) fn visit(
     allowed.set(u64::MAX);
     let mut members = Vec::new();
     let mut nested = Vec::new();
-    let mut others = Others::default();
+    let mut others = OtherFiles::default();
     for i in 0..archive.len() {
         // The dataset's names are all valid text.
         let Some(Ok(name)) = archive.name_for_index(i) else {

@@ -14,7 +14,7 @@ use std::io::{self, Read};
 use thiserror::Error;
 
 pub(super) use self::header::Header;
-use self::header::{Kind, MAX_HEADER};
+use self::header::{ElementType, MAX_HEADER};
 pub use self::writing::write_header;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
@@ -87,7 +87,7 @@ impl Header {
             let bytes = &mut bytes[..part * self.width];
             file.read_exact(bytes)
                 .map_err(|e| said_short(e, done, all))?;
-            if self.kind == Kind::Float {
+            if self.kind == ElementType::Float {
                 floats.clear();
                 floats.extend(bytes.chunks_exact(self.width).map(|b| self.float(b)));
                 take(done, Piece::Floats(&floats))?;
@@ -126,7 +126,7 @@ impl Header {
     fn int(&self, element: &[u8]) -> Option<i64> {
         let word = self.word(element);
         match self.kind {
-            Kind::Int => {
+            ElementType::Int => {
                 let above = 64 - 8 * self.width as u32;
                 Some((word << above) as i64 >> above)
             }

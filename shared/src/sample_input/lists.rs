@@ -13,7 +13,7 @@ use crate::cache_format::Set;
 use crate::classes::read_mapping;
 use crate::limited_reader::read_bounded;
 use crate::samples::{Ending, MAX_LIST_BYTES, Window, read_labels, read_trials};
-use crate::select::{Listed, Wanted, Which};
+use crate::select::{ListedSample, SampleChoice, SampleRequest};
 use crate::words::some_of;
 
 /// Maximum number of recordings in a message.
@@ -59,7 +59,7 @@ impl Lists {
     /// Reads `archive` until the `wanted` samples are known.
     pub(super) fn read(
         archive: &Archive,
-        wanted: &Wanted,
+        wanted: &SampleRequest,
         default_names: &[String],
         read: &AtomicU64,
     ) -> Result<Self, InputError> {
@@ -130,18 +130,22 @@ impl Lists {
     }
 
     /// Whether all `wanted` samples are known.
-    fn tell(&self, wanted: &Wanted, default_names: &[String]) -> bool {
+    fn tell(&self, wanted: &SampleRequest, default_names: &[String]) -> bool {
         let names = self.mapping.as_deref().unwrap_or(default_names);
         let (listed, _) = self.listed(wanted.recording(), false);
         let chosen = wanted.choose(&listed, names);
         // Whether a sample is the only one is known only at the end.
-        wanted.sample != Which::Only
+        wanted.sample != SampleChoice::Only
             && chosen.is_ok_and(|chosen| !wanted.each_class || chosen.len() == names.len())
     }
 
     /// The known samples in the cache's order, and their sources. If the `wanted` samples are not
     /// among them, returns all samples for a message.
-    pub(super) fn samples(&self, wanted: &Wanted, names: &[String]) -> (Vec<Listed>, Vec<Place>) {
+    pub(super) fn samples(
+        &self,
+        wanted: &SampleRequest,
+        names: &[String],
+    ) -> (Vec<ListedSample>, Vec<Place>) {
         let found = self.listed(wanted.recording(), false);
         match wanted.choose(&found.0, names) {
             Ok(_) => found,
@@ -152,7 +156,7 @@ impl Lists {
     /// The samples that the lists name, in the cache's order. A recording without known labels ends
     /// its set, because the index of later samples is unknown. This does not apply if `only`
     /// selects one recording, or if `all` known samples are requested.
-    fn listed(&self, only: Option<&str>, all: bool) -> (Vec<Listed>, Vec<Place>) {
+    fn listed(&self, only: Option<&str>, all: bool) -> (Vec<ListedSample>, Vec<Place>) {
         if !self.samples.is_empty() {
             return self.files();
         }
@@ -170,7 +174,7 @@ impl Lists {
                     }
                 };
                 for window in windows {
-                    listed.push(Listed {
+                    listed.push(ListedSample {
                         name: window.sample_name(recording),
                         label: Some(window.label),
                         set: Some(set),
@@ -186,14 +190,14 @@ impl Lists {
     }
 
     /// The sample files, in the cache's order.
-    fn files(&self) -> (Vec<Listed>, Vec<Place>) {
+    fn files(&self) -> (Vec<ListedSample>, Vec<Place>) {
         let mut samples = self.samples.clone();
         samples.sort_unstable();
         let mut next = [0; 2];
         let listed = samples.iter().map(|sample| {
             let index = &mut next[sample.set as usize];
             *index += 1;
-            Listed {
+            ListedSample {
                 name: sample.sample_name(),
                 label: Some(sample.label),
                 set: Some(sample.set),

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::AtomicU64;
 
 use super::lists::{Place, content};
-use super::{InputError, Kind, SampleInput, read_file, recording_name};
+use super::{InputError, InputKind, SampleInput, read_file, recording_name};
 use crate::aedat::EventCounts;
 use crate::archive::{Member, SampleId, SampleLayout};
 use crate::cache_file::CacheFile;
@@ -98,17 +98,17 @@ impl SampleInput {
     ) -> Result<(), E> {
         let limit = self.options.memory / FILE_SHARE;
         match &self.kind {
-            Kind::Cache(cache) => places.iter().try_for_each(|&at| match self.places[at] {
+            InputKind::Cache(cache) => places.iter().try_for_each(|&at| match self.places[at] {
                 Place::Cached(set, index) => take(at, SampleContent::Cached(cache, set, index)),
                 _ => Ok(()),
             }),
-            Kind::Recording => {
+            InputKind::Recording => {
                 let bytes = read_file(&self.path, limit)?;
                 let name = recording_name(&self.path);
                 let file = self.path.display().to_string();
                 self.windows(&name, &file, &bytes, places, notes, take)
             }
-            Kind::Sample(format, _) => {
+            InputKind::Sample(format, _) => {
                 let bytes = read_file(&self.path, limit)?;
                 let path = self.path.canonicalize();
                 let folder = path.as_ref().ok().and_then(|path| path.ancestors().nth(3));
@@ -120,7 +120,7 @@ impl SampleInput {
                     })
                 })
             }
-            Kind::Dataset(archive) => {
+            InputKind::Dataset(archive) => {
                 let mut wanted: Vec<usize> = places.to_vec();
                 let mut failed = None;
                 let split = SplitMode::of_path(&archive.path);

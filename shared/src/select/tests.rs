@@ -3,9 +3,9 @@
 use super::*;
 use crate::labels::LABEL_NAMES;
 
-fn samples() -> Vec<Listed> {
+fn samples() -> Vec<ListedSample> {
     let of = |set, recording: &str, labels: &[u8], from: usize| {
-        let sample = |(at, &label): (usize, &u8)| Listed {
+        let sample = |(at, &label): (usize, &u8)| ListedSample {
             name: format!(
                 "{recording}_{}",
                 labels[..at].iter().filter(|&&l| l == label).count()
@@ -27,12 +27,12 @@ fn choose(
     sample: &str,
     label: Option<&str>,
     each_class: bool,
-) -> Result<Vec<usize>, ChoiceError> {
-    let wanted = Wanted {
+) -> Result<Vec<usize>, SelectError> {
+    let wanted = SampleRequest {
         set,
         sample: match sample {
-            "" => Which::Only,
-            sample => Which::said(sample),
+            "" => SampleChoice::Only,
+            sample => SampleChoice::parse(sample),
         },
         label: label.map(str::to_owned),
         each_class,

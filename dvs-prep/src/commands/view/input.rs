@@ -10,17 +10,17 @@ use dvs_prep::pipeline::Progress;
 use dvs_shared::frames::{MAX_FRAMES_BY_DURATION, frame_count, integrate, time_spans};
 use dvs_shared::labels::gestures;
 use dvs_shared::sample_input::{EventSample, InputOptions, SampleContent, SampleInput};
-use dvs_shared::select::{Listed, Wanted, Which};
+use dvs_shared::select::{ListedSample, SampleChoice, SampleRequest};
 use dvs_shared::view::Timing;
 use dvs_shared::{CacheFile, ChunkCodec, Frames, Set, SplitMode};
 
-use super::sample::{Collector, Viewed};
+use super::sample::{FrameCollector, ShownSample};
 use crate::cli::ViewArgs;
 use crate::cli::options::{self, misuse};
 use crate::cli::progress::Bar;
 
 /// The samples to show.
-pub struct Shown {
+pub struct ShownInput {
     pub path: PathBuf,
     /// Type of the input.
     pub kind: &'static str,
@@ -28,14 +28,14 @@ pub struct Shown {
     pub recognised: Vec<String>,
     /// Names of the classes, by label.
     pub label_names: Vec<String>,
-    pub samples: Vec<Viewed>,
+    pub samples: Vec<ShownSample>,
 }
 
 /// Reads the samples that `args` select, each with at most `max_frames` frames to show.
 ///
 /// # Errors
 /// Returns an error if the input has no such sample or cannot be read.
-pub fn read(args: &ViewArgs, max_frames: usize) -> Result<Shown> {
+pub fn read(args: &ViewArgs, max_frames: usize) -> Result<ShownInput> {
     let wanted = wanted(args);
     let split = options::split_mode(&args.split);
     let path = match &args.input {
@@ -70,7 +70,7 @@ pub fn read(args: &ViewArgs, max_frames: usize) -> Result<Shown> {
         frames: Frames::default(),
         recognised: Vec::new(),
     };
-    let mut read: Vec<(usize, Viewed)> = Vec::new();
+    let mut read: Vec<(usize, ShownSample)> = Vec::new();
     input.read(&places, &progress.bytes, &mut |at, content| {
         read.push((at, viewing.sample(&listed[at], content)?));
         anyhow::Ok(())
@@ -80,7 +80,7 @@ pub fn read(args: &ViewArgs, max_frames: usize) -> Result<Shown> {
         eprintln!("dvs-prep: warning: {note}");
     }
     read.sort_by_key(|(at, _)| places.iter().position(|place| place == at));
-    Ok(Shown {
+    Ok(ShownInput {
         path: input.path().to_owned(),
         kind: input.kind(),
         recognised: viewing.recognised,
@@ -90,9 +90,12 @@ pub fn read(args: &ViewArgs, max_frames: usize) -> Result<Shown> {
 }
 
 /// The samples that `args` select. A sample name with --each-class is misuse.
-fn wanted(args: &ViewArgs) -> Wanted {
-    let sample = args.sample.as_deref().map_or(Which::Nth(0), Which::said);
-    if let (Which::Named(name), true) = (&sample, args.each_class) {
+fn wanted(args: &ViewArgs) -> SampleRequest {
+    let sample = args
+        .sample
+        .as_deref()
+        .map_or(SampleChoice::Nth(0), SampleChoice::parse);
+    if let (SampleChoice::Named(name), true) = (&sample, args.each_class) {
         misuse(
             ErrorKind::ArgumentConflict,
             format!(
@@ -100,7 +103,7 @@ fn wanted(args: &ViewArgs) -> Wanted {
             ),
         );
     }
-    Wanted {
+    SampleRequest {
         set: args.set.map(Set::from),
         sample,
         label: args.label.clone(),
@@ -155,7 +158,7 @@ struct Viewing {
 }
 
 impl Viewing {
-    fn sample(&mut self, listed: &Listed, content: SampleContent<'_>) -> Result<Viewed> {
+    fn sample(&mut self, listed: &ListedSample, content: SampleContent<'_>) -> Result<ShownSample> {
         match content {
             SampleContent::Cached(cache, set, index) => self.of_cache(cache, set, index, listed),
             SampleContent::Events(sample) => {
@@ -185,7 +188,8 @@ impl Viewing {
                     "{name} has {frames} frames, not {}, as its folder or --frames says",
                     split.frames()
                 );
-                let mut collector = Collector::new(sensor, frames, self.max_frames, self.samples);
+                let mut collector =
+                    FrameCollector::new(sensor, frames, self.max_frames, self.samples);
                 for frame in counts.chunks_exact(sensor.frame_cells()) {
                     collector.push(frame.iter().copied());
                 }
@@ -200,7 +204,7 @@ impl Viewing {
         }
     }
 
-    fn of_events(&self, sample: &EventSample<'_>, listed: &Listed) -> Result<Viewed> {
+    fn of_events(&self, sample: &EventSample<'_>, listed: &ListedSample) -> Result<ShownSample> {
         if let Some(why) = sample.why_empty() {
             eprintln!("dvs-prep: warning: {} has {why}", listed.full_name());
         }
@@ -213,7 +217,8 @@ impl Viewing {
                 split.duration_us()
             )
         })?;
-        let mut collector = Collector::new(events.sensor(), frames, self.max_frames, self.samples);
+        let mut collector =
+            FrameCollector::new(events.sensor(), frames, self.max_frames, self.samples);
         integrate(events, split, frames, |frame| match frame.bytes() {
             Some(bytes) => collector.push(bytes.iter().map(|&count| count.into())),
             None => collector.push(frame.counts().into_iter()),
@@ -227,12 +232,12 @@ impl Viewing {
         cache: &CacheFile,
         set: Set,
         index: usize,
-        listed: &Listed,
-    ) -> Result<Viewed> {
+        listed: &ListedSample,
+    ) -> Result<ShownSample> {
         let sample = &cache.set(set).samples[index];
         let counts = cache.set(set).counts;
         let (size, split) = (cache.header.sensor, cache.header.split);
-        let mut collector = Collector::new(size, sample.frames, self.max_frames, self.samples);
+        let mut collector = FrameCollector::new(size, sample.frames, self.max_frames, self.samples);
         let Self { codec, frames, .. } = self;
         cache.read_by_chunk(set, index, codec, frames, |chunk| {
             let mut cells = chunk.counts(counts);

@@ -2,18 +2,18 @@
 
 use dvs_shared::SplitMode;
 use dvs_shared::event::SensorSize;
-use dvs_shared::select::{Listed, name_of};
+use dvs_shared::select::{ListedSample, name_of};
 use dvs_shared::view::{Clip, Timing, ViewError, caption, duration};
 
-use super::Kind;
+use super::Output;
 use crate::cli::report::grouped;
 
 /// Memory limit in bytes for the shown frames of all samples.
 const MAX_BYTES: usize = 384 << 20;
 
 #[derive(Clone, Debug)]
-pub struct Viewed {
-    pub listed: Listed,
+pub struct ShownSample {
+    pub listed: ListedSample,
     pub split: SplitMode,
     pub size: SensorSize,
     /// Number of frames, T.
@@ -33,14 +33,14 @@ pub struct Viewed {
 }
 
 /// Takes the frames of a sample one by one and keeps those to show.
-pub struct Collector {
+pub struct FrameCollector {
     size: SensorSize,
     shown: Vec<usize>,
     counts: Vec<u32>,
     events: Vec<[u64; 2]>,
 }
 
-impl Collector {
+impl FrameCollector {
     /// For one of `samples` samples; it has `frames` frames, and at most `max_frames` are shown.
     pub fn new(size: SensorSize, frames: usize, max_frames: usize, samples: usize) -> Self {
         let room = MAX_BYTES / samples.max(1) / (size.frame_cells() * size_of::<u32>()).max(1);
@@ -70,12 +70,12 @@ impl Collector {
 
     pub fn finish(
         self,
-        listed: Listed,
+        listed: ListedSample,
         split: SplitMode,
         timing: Timing,
         (start_us, end_us): (i64, i64),
-    ) -> Viewed {
-        Viewed {
+    ) -> ShownSample {
+        ShownSample {
             listed,
             split,
             size: self.size,
@@ -101,7 +101,7 @@ fn evenly(frames: usize, most: usize) -> Vec<usize> {
     }
 }
 
-impl Viewed {
+impl ShownSample {
     /// Number of events in all frames.
     pub fn total(&self) -> u64 {
         self.events.iter().flatten().sum()
@@ -136,21 +136,21 @@ impl Viewed {
     /// terminal.
     pub fn clip(
         &self,
-        kind: Kind,
+        kind: Output,
         among_others: bool,
         names: &[String],
     ) -> Result<Clip<'_, u32>, ViewError> {
         let captions = self.shown.iter().map(|&at| {
             let events = self.events[at].iter().sum();
             let mut parts = caption(at, self.frames, events, &self.timing);
-            if kind == Kind::Look && among_others {
+            if kind == Output::Look && among_others {
                 // Frames in the terminal have no title.
                 parts.insert(0, name_of(self.listed.label, names));
             }
             parts
         });
         let mut title = self.title(names);
-        if kind == Kind::Animation {
+        if kind == Output::Animation {
             // The caption below each frame gives the rest.
             title.truncate(2);
         }

@@ -6,18 +6,18 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use dvs_shared::archive::{Content, GivenUp, Member, SampleId, SampleLayout};
+use dvs_shared::archive::{Content, Member, SampleId, SampleLayout, VisitorError};
 use dvs_shared::formats::{FIRST_BYTES, Format};
 use dvs_shared::samples::MAX_SAMPLE_NAME_BYTES;
 
-use super::source::{at_its_end, read_whole};
-use super::{Intake, IntakeError, Ready, Source, Task, Waiting};
-use crate::input::error::Problem;
+use super::file_bytes::{at_its_end, read_whole};
+use super::{CollectError, Collector, FileBytes, FileSamples, Waiting, WorkItem};
+use crate::input::error::InputProblem;
 use crate::pipeline::memory_budget::Loan;
 
 const COPY_BUFFER: usize = 1 << 20;
 
-impl<'a> Intake<'a> {
+impl<'a> Collector<'a> {
     pub(super) fn memory(&self, format: Format, size: u64) -> u64 {
         format.memory(size, self.limits.inflated, &self.limits.read)
     }
@@ -28,7 +28,7 @@ impl<'a> Intake<'a> {
         if taken <= self.limits.recording {
             return false;
         }
-        let problem = Problem::TooLarge {
+        let problem = InputProblem::TooLarge {
             file: member.file_name(),
             size,
             limit: (u128::from(self.limits.recording) * u128::from(size) / u128::from(taken))
@@ -44,11 +44,11 @@ impl<'a> Intake<'a> {
         sample: &SampleId,
         size: u64,
         content: Content<'_>,
-    ) -> io::Result<Option<Ready<'a>>> {
+    ) -> io::Result<Option<WorkItem<'a>>> {
         self.samples.insert(sample.key(), sample.clone());
         let member = Member::Sample(sample.clone());
         if sample.name.len() > MAX_SAMPLE_NAME_BYTES {
-            let problem = Problem::SampleName {
+            let problem = InputProblem::SampleName {
                 file: sample.file_name(),
                 bytes: sample.name.len(),
             };
@@ -64,11 +64,11 @@ impl<'a> Intake<'a> {
         }
         let loan = self.budget.borrow(self.memory(format, size));
         let source = match content {
-            Content::File(path) => Source::File(path, size),
-            Content::Stream(stream) => Source::Memory(read_whole(stream, size, self.buffers)?),
+            Content::File(path) => FileBytes::File(path, size),
+            Content::Stream(stream) => FileBytes::Memory(read_whole(stream, size, self.buffers)?),
         };
-        let task = Task::Whole(sample.clone());
-        Ok(Some(Ready {
+        let task = FileSamples::Whole(sample.clone());
+        Ok(Some(WorkItem {
             member,
             format,
             source,
@@ -83,7 +83,7 @@ impl<'a> Intake<'a> {
         member: Member,
         size: u64,
         content: Content<'_>,
-    ) -> io::Result<Option<Ready<'a>>> {
+    ) -> io::Result<Option<WorkItem<'a>>> {
         if let [Some(train), Some(test)] = &self.lists
             && !train.iter().chain(test).any(|r| r == recording)
         {
@@ -115,14 +115,14 @@ impl<'a> Intake<'a> {
         // Memory is borrowed before anything is read into it.
         let loan = labelled.then(|| self.budget.borrow(self.memory(format, size)));
         let source = match &mut content {
-            Content::File(path) => Source::File(std::mem::take(path), size),
+            Content::File(path) => FileBytes::File(std::mem::take(path), size),
             Content::Stream(stream) => {
                 let stream = &mut start.as_slice().chain(stream);
                 if labelled {
-                    Source::Memory(read_whole(stream, size, self.buffers)?)
+                    FileBytes::Memory(read_whole(stream, size, self.buffers)?)
                 } else if self.waiting_bytes + size <= self.limits.waiting {
                     self.waiting_bytes += size;
-                    Source::Memory(read_whole(stream, size, self.buffers)?)
+                    FileBytes::Memory(read_whole(stream, size, self.buffers)?)
                 } else {
                     self.spill(stream, size)?
                 }
@@ -147,25 +147,25 @@ impl<'a> Intake<'a> {
         recording: &str,
         waiting: Waiting,
         loan: Loan<'a>,
-    ) -> Option<Ready<'a>> {
+    ) -> Option<WorkItem<'a>> {
         let windows = self.labels.get(recording)?.clone()?;
         let Waiting {
             member,
             format,
             source,
         } = waiting;
-        Some(Ready {
+        Some(WorkItem {
             member,
             format,
             source,
-            task: Task::Windows(windows),
+            task: FileSamples::Windows(windows),
             loan,
         })
     }
 
-    fn spill(&mut self, stream: &mut dyn Read, size: u64) -> io::Result<Source> {
+    fn spill(&mut self, stream: &mut dyn Read, size: u64) -> io::Result<FileBytes> {
         let in_spill_file = |source| {
-            GivenUp::because(IntakeError::Spill {
+            VisitorError::because(CollectError::Spill {
                 folder: self.spill_folder.to_owned(),
                 source,
             })
@@ -188,6 +188,6 @@ impl<'a> Intake<'a> {
         }
         at_its_end(stream, size)?;
         self.spill = Some((Arc::clone(&file), at + size));
-        Ok(Source::Spilled(file, at, size))
+        Ok(FileBytes::Spilled(file, at, size))
     }
 }

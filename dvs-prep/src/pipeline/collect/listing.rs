@@ -6,11 +6,11 @@ use dvs_shared::archive::{Member, SampleId};
 use dvs_shared::labels::{gestures, is_gestures};
 use dvs_shared::samples::{Ending, MAPPING_NAME, check_classes};
 
-use super::Intake;
-use crate::input::error::{Problem, Shortcoming};
+use super::Collector;
+use crate::input::error::{InputProblem, RecordingProblem};
 use crate::input::fingerprint;
 
-impl Intake<'_> {
+impl Collector<'_> {
     /// The last recording that was read completely.
     pub fn latest(&self) -> Option<&String> {
         self.latest.as_ref()
@@ -57,7 +57,7 @@ impl Intake<'_> {
         let strays = std::mem::take(&mut self.strays);
         let strays = strays
             .into_iter()
-            .map(|file| (None, Problem::Stray { file }));
+            .map(|file| (None, InputProblem::Stray { file }));
         self.problems.extend(strays);
         if self.samples.is_empty() {
             return;
@@ -65,7 +65,7 @@ impl Intake<'_> {
         let others = self.seen.iter().filter(|m| has_recordings(m));
         if let Some(recordings) = others.min() {
             let (samples, recordings) = (self.samples.len(), recordings.file_name());
-            let problem = Problem::Mixed {
+            let problem = InputProblem::Mixed {
                 samples,
                 recordings,
             };
@@ -80,7 +80,7 @@ impl Intake<'_> {
         });
         for set in Set::ALL {
             if self.lists[set as usize].as_ref().is_some_and(Vec::is_empty) {
-                self.problems.push((None, Problem::NoSamples { set }));
+                self.problems.push((None, InputProblem::NoSamples { set }));
             }
         }
     }
@@ -91,20 +91,20 @@ impl Intake<'_> {
 
     /// Labels that exceed the classes, each with the recording or sample that it belongs to. Call
     /// this after everything has been read.
-    pub fn beyond_classes(&self) -> Vec<Shortcoming> {
+    pub fn beyond_classes(&self) -> Vec<RecordingProblem> {
         let classes = self.classes().len();
-        let mut problems: Vec<Shortcoming> = Vec::new();
+        let mut problems: Vec<RecordingProblem> = Vec::new();
         for (recording, windows) in &self.labels {
             let Err(reason) = check_classes(windows.as_deref().unwrap_or_default(), classes) else {
                 continue;
             };
             let file = Member::Labels(recording.clone()).file_name();
-            problems.push((Some(recording.clone()), Problem::List { file, reason }));
+            problems.push((Some(recording.clone()), InputProblem::List { file, reason }));
         }
         let beyond = |s: &&SampleId| usize::from(s.label) >= classes;
         problems.extend(self.samples.values().filter(beyond).map(|sample| {
             let (file, label) = (sample.file_name(), sample.label);
-            let problem = Problem::Label {
+            let problem = InputProblem::Label {
                 file,
                 label,
                 classes,
@@ -142,8 +142,8 @@ impl Intake<'_> {
     /// out.
     pub fn take_problems(
         &mut self,
-        found: Vec<(String, Problem)>,
-    ) -> Vec<(Option<String>, Problem)> {
+        found: Vec<(String, InputProblem)>,
+    ) -> Vec<(Option<String>, InputProblem)> {
         let mut problems = std::mem::take(&mut self.problems);
         problems.extend(
             found

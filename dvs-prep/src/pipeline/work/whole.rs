@@ -15,9 +15,9 @@ use dvs_shared::recording::Recording;
 use dvs_shared::samples::Window;
 
 use super::super::chunks::{self, Chunks, Tools};
-use super::super::recording_result::{Finished, Kind};
+use super::super::recording_result::{InputKind, RecordingResult};
 use super::Work;
-use crate::input::error::Problem;
+use crate::input::error::InputProblem;
 use crate::pipeline::step_times::Step;
 
 impl Work<'_> {
@@ -27,17 +27,19 @@ impl Work<'_> {
         id: &SampleId,
         format: Format,
         bytes: &[u8],
-    ) -> Result<Finished, Problem> {
+    ) -> Result<RecordingResult, InputProblem> {
         let file = id.file_name();
-        let wrong = |reason: SampleError| Problem::Format {
+        let wrong = |reason: SampleError| InputProblem::Format {
             file: file.clone(),
             reason: reason.into(),
         };
         let options = &self.settings.read;
-        options.check(format).map_err(|reason| Problem::Format {
-            file: file.clone(),
-            reason,
-        })?;
+        options
+            .check(format)
+            .map_err(|reason| InputProblem::Format {
+                file: file.clone(),
+                reason,
+            })?;
         if format == Format::Npz && holds_frames(bytes).map_err(wrong)? {
             return self.ready_frames(id, bytes);
         }
@@ -46,16 +48,16 @@ impl Work<'_> {
         let (events, kind) = match format {
             Format::Npy => (
                 events_npy(bytes, options, limit).map_err(wrong)?,
-                Kind::Figshare,
+                InputKind::Figshare,
             ),
             _ => (
                 events_npz(bytes, options, limit).map_err(wrong)?,
-                Kind::Events,
+                InputKind::Events,
             ),
         };
         let sensor = events.sensor;
         let recording =
-            Recording::new(&events.packets, sensor, true).map_err(|e| Problem::Format {
+            Recording::new(&events.packets, sensor, true).map_err(|e| InputProblem::Format {
                 file: file.clone(),
                 reason: e.into(),
             })?;
@@ -74,7 +76,7 @@ impl Work<'_> {
         let sample = self.sample(name, &recording, window, &mut Tools::default())?;
         let mut counts = recording.counts();
         counts.outside = events.outside;
-        Ok(Finished {
+        Ok(RecordingResult {
             samples: vec![sample],
             counts,
             outside_windows: 0,
@@ -90,13 +92,13 @@ impl Work<'_> {
     }
 
     /// Makes the sample of a file with ready frames.
-    fn ready_frames(&self, id: &SampleId, bytes: &[u8]) -> Result<Finished, Problem> {
+    fn ready_frames(&self, id: &SampleId, bytes: &[u8]) -> Result<RecordingResult, InputProblem> {
         let (file, settings) = (id.file_name(), &self.settings);
         if self.sink.is_some() {
-            return Err(Problem::NoEvents { file });
+            return Err(InputProblem::NoEvents { file });
         }
         if !settings.split_said {
-            return Err(Problem::ReadyFrames { file });
+            return Err(InputProblem::ReadyFrames { file });
         }
         let split = settings.split;
         let expected = ReadyFrames {
@@ -130,14 +132,14 @@ impl Work<'_> {
             },
         )
         .map_err(|error| match error {
-            ReadyError::Sample(reason) => Problem::Format {
+            ReadyError::Sample(reason) => InputProblem::Format {
                 file: file.clone(),
                 reason: reason.into(),
             },
-            ReadyError::Problem(problem) => problem,
+            ReadyError::InputProblem(problem) => problem,
         })?;
         let Some(chunks) = chunks.into_inner() else {
-            return Err(Problem::ReadyFrames { file });
+            return Err(InputProblem::ReadyFrames { file });
         };
         // The file name of a sample with frames of fixed duration ends in the number of frames.
         let suffix = format!("_{frames}");
@@ -153,7 +155,7 @@ impl Work<'_> {
             line: 0,
         };
         let sample = self.stage(name.to_owned(), window, events, frames, chunks, start)?;
-        Ok(Finished {
+        Ok(RecordingResult {
             samples: vec![sample],
             counts: EventCounts {
                 kept: events,
@@ -164,8 +166,11 @@ impl Work<'_> {
             span: None,
             cut_short: None,
             sensor,
-            kind: Kind::Frames,
-            recognised: format!("{}: {sensor} pixels, as they have; {split}", Kind::Frames),
+            kind: InputKind::Frames,
+            recognised: format!(
+                "{}: {sensor} pixels, as they have; {split}",
+                InputKind::Frames
+            ),
             precision: None,
             file,
         })
@@ -175,7 +180,7 @@ impl Work<'_> {
 /// Why ready frames cannot be used.
 enum ReadyError {
     Sample(SampleError),
-    Problem(Problem),
+    InputProblem(InputProblem),
 }
 
 impl From<SampleError> for ReadyError {
@@ -184,8 +189,8 @@ impl From<SampleError> for ReadyError {
     }
 }
 
-impl From<Problem> for ReadyError {
-    fn from(problem: Problem) -> Self {
-        Self::Problem(problem)
+impl From<InputProblem> for ReadyError {
+    fn from(problem: InputProblem) -> Self {
+        Self::InputProblem(problem)
     }
 }

@@ -7,7 +7,7 @@ use dvs_shared::event::SensorSize;
 use dvs_shared::frames::integrate;
 use dvs_shared::labels::listed;
 use dvs_shared::sample_input::{EventSample, InputOptions, SampleContent, SampleInput};
-use dvs_shared::select::{Listed, Wanted, Which};
+use dvs_shared::select::{ListedSample, SampleChoice, SampleRequest};
 use dvs_shared::{CacheFile, ChunkCodec, Frames, Set, SplitMode};
 
 use crate::cli::PredictArgs;
@@ -60,9 +60,12 @@ pub fn read(
         default_names: shape.label_names.to_vec(),
         memory: args.memory.saturating_mul(1 << 20),
     };
-    let wanted = Wanted {
+    let wanted = SampleRequest {
         set: args.set.map(Set::from),
-        sample: args.sample.as_deref().map_or(Which::Only, Which::said),
+        sample: args
+            .sample
+            .as_deref()
+            .map_or(SampleChoice::Only, SampleChoice::parse),
         label: args.label.clone(),
         each_class: false,
     };
@@ -101,7 +104,7 @@ pub fn read(
 }
 
 impl Shape<'_> {
-    fn sample(&self, listed: &Listed, content: SampleContent<'_>) -> Result<Input> {
+    fn sample(&self, listed: &ListedSample, content: SampleContent<'_>) -> Result<Input> {
         match content {
             SampleContent::Cached(cache, set, index) => self.of_cache(cache, set, index, listed),
             SampleContent::Events(sample) => self.of_events(&sample, listed),
@@ -140,7 +143,7 @@ impl Shape<'_> {
         }
     }
 
-    fn of_events(&self, sample: &EventSample<'_>, listed: &Listed) -> Result<Input> {
+    fn of_events(&self, sample: &EventSample<'_>, listed: &ListedSample) -> Result<Input> {
         let events = &sample.events;
         self.check_size(events.sensor(), listed)?;
         if let Some(why) = sample.why_empty() {
@@ -164,7 +167,7 @@ impl Shape<'_> {
         cache: &CacheFile,
         set: Set,
         index: usize,
-        listed: &Listed,
+        listed: &ListedSample,
     ) -> Result<Input> {
         let (mut codec, mut frames) = (ChunkCodec::default(), Frames::default());
         cache.read(set, index, &mut codec, &mut frames)?;
@@ -178,7 +181,7 @@ impl Shape<'_> {
     }
 
     /// A sample without its frames.
-    fn input(listed: &Listed, window: (i64, i64)) -> Input {
+    fn input(listed: &ListedSample, window: (i64, i64)) -> Input {
         Input {
             name: listed.full_name(),
             label: listed.label,
@@ -191,7 +194,7 @@ impl Shape<'_> {
 
     /// Checks the frame size. Larger frames would be cut off, and smaller ones would fill only a
     /// corner.
-    fn check_size(&self, found: SensorSize, listed: &Listed) -> Result<()> {
+    fn check_size(&self, found: SensorSize, listed: &ListedSample) -> Result<()> {
         ensure!(
             found == self.sensor,
             "{} has {found} pixels, but the network takes {}",

@@ -43,7 +43,7 @@ pub fn pictures(settings: &Settings, cache: Option<&Path>) -> Result<Pictures> {
         "there is no cache {}; name it with --cache",
         path.display()
     );
-    let cache = CacheFile::open(&path)?;
+    let cache = CacheFile::open(path)?;
     ensure!(
         cache.header.source_sha256 == settings.source_sha256,
         "{} was made from other data than the run was trained on",

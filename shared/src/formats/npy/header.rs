@@ -11,7 +11,7 @@ const MAX_DIMENSIONS: usize = 8;
 
 /// The type of an element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ElementType {
     Bool,
     Int,
     Uint,
@@ -21,7 +21,7 @@ pub(super) enum Kind {
 /// An array's header.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::formats) struct Header {
-    pub(super) kind: Kind,
+    pub(super) kind: ElementType,
     pub(super) width: usize,
     pub(super) little: bool,
     /// Whether the first index varies fastest.
@@ -110,17 +110,17 @@ impl Header {
             return unknown();
         };
         let kind = match kind {
-            'b' => Kind::Bool,
-            'i' => Kind::Int,
-            'u' => Kind::Uint,
-            'f' => Kind::Float,
+            'b' => ElementType::Bool,
+            'i' => ElementType::Int,
+            'u' => ElementType::Uint,
+            'f' => ElementType::Float,
             _ => return unknown(),
         };
         let width = match (kind, letters.as_str()) {
-            (_, "1") if kind != Kind::Float => 1,
-            (Kind::Int | Kind::Uint, "2") => 2,
-            (Kind::Int | Kind::Uint | Kind::Float, "4") => 4,
-            (Kind::Int | Kind::Uint | Kind::Float, "8") => 8,
+            (_, "1") if kind != ElementType::Float => 1,
+            (ElementType::Int | ElementType::Uint, "2") => 2,
+            (ElementType::Int | ElementType::Uint | ElementType::Float, "4") => 4,
+            (ElementType::Int | ElementType::Uint | ElementType::Float, "8") => 8,
             _ => return unknown(),
         };
         if !matches!((order, width), ('<' | '>', _) | ('|', 1)) {
@@ -144,8 +144,8 @@ impl Header {
     /// floating-point numbers.
     pub(in crate::formats) fn mantissa(&self) -> Option<u32> {
         match (self.kind, self.width) {
-            (Kind::Float, 4) => Some(24),
-            (Kind::Float, _) => Some(53),
+            (ElementType::Float, 4) => Some(24),
+            (ElementType::Float, _) => Some(53),
             _ => None,
         }
     }

@@ -11,25 +11,25 @@ use dvs_shared::view::terminal::visible;
 use dvs_shared::words::counted;
 use serde::Serialize;
 
-use super::input::Shown;
-use super::sample::Viewed;
+use super::input::ShownInput;
+use super::sample::ShownSample;
 use crate::cli::report::{grouped, line, size};
 
 /// The JSON object: the input, the samples and the picture.
 #[derive(Debug, Serialize)]
-pub struct Said {
+pub struct ViewSummary {
     input: String,
     input_kind: &'static str,
     /// How recordings were read, and the reason.
     recognised: Vec<String>,
     /// `null` if no picture is written.
     #[serde(rename = "picture")]
-    pub written: Option<Written>,
-    samples: Vec<OfSample>,
+    pub written: Option<WrittenPicture>,
+    samples: Vec<SampleSummary>,
 }
 
 #[derive(Debug, Serialize)]
-pub struct Written {
+pub struct WrittenPicture {
     kind: &'static str,
     path: String,
     width: u32,
@@ -38,7 +38,7 @@ pub struct Written {
 }
 
 #[derive(Debug, Serialize)]
-struct OfSample {
+struct SampleSummary {
     sample: String,
     label: Option<u8>,
     label_name: String,
@@ -52,13 +52,13 @@ struct OfSample {
     events: u64,
     /// Frames shown in the picture or in the terminal.
     frames_shown: Vec<usize>,
-    frames: Vec<OfFrame>,
+    frames: Vec<FrameSummary>,
     #[serde(skip)]
     timing: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
-struct OfFrame {
+struct FrameSummary {
     events_off: u64,
     events_on: u64,
     /// Microseconds after the sample's first event; `null` if unknown.
@@ -66,7 +66,7 @@ struct OfFrame {
     end_us: Option<i64>,
 }
 
-impl Written {
+impl WrittenPicture {
     pub fn new(kind: &'static str, path: &Path, width: u32, height: u32) -> Self {
         Self {
             kind,
@@ -78,8 +78,8 @@ impl Written {
     }
 }
 
-impl Said {
-    pub fn new(shown: &Shown) -> Self {
+impl ViewSummary {
+    pub fn new(shown: &ShownInput) -> Self {
         let samples = shown.samples.iter();
         Self {
             input: shown.path.to_string_lossy().into_owned(),
@@ -87,7 +87,7 @@ impl Said {
             recognised: shown.recognised.clone(),
             written: None,
             samples: samples
-                .map(|s| OfSample::new(s, &shown.label_names))
+                .map(|s| SampleSummary::new(s, &shown.label_names))
                 .collect(),
         }
     }
@@ -107,7 +107,7 @@ impl Said {
             line(out, "frame durations", note)?;
         }
         if let Some(written) = &self.written {
-            let Written {
+            let WrittenPicture {
                 kind,
                 width,
                 height,
@@ -132,11 +132,11 @@ fn events(number: u64) -> String {
     }
 }
 
-impl OfSample {
-    fn new(sample: &Viewed, names: &[String]) -> Self {
+impl SampleSummary {
+    fn new(sample: &ShownSample, names: &[String]) -> Self {
         let frame = |(at, &[events_off, events_on]): (usize, &[u64; 2])| {
             let span = sample.timing.span_us(at);
-            OfFrame {
+            FrameSummary {
                 events_off,
                 events_on,
                 start_us: span.map(|(start, _)| start),

@@ -8,7 +8,7 @@ use dvs_shared::formats::{Format, ReadOptions};
 use dvs_shared::samples::Window;
 use thiserror::Error;
 
-use super::source::Source;
+use super::file_bytes::FileBytes;
 use crate::pipeline::memory_budget::Loan;
 
 /// Maximum number of dataset members in an archive; the real one has 246. Each takes some hundred
@@ -17,7 +17,7 @@ pub(super) const MAX_MEMBERS: usize = 1 << 16;
 
 /// Why the rest of the archive cannot be read, even if it is undamaged.
 #[derive(Debug, Error)]
-pub enum IntakeError {
+pub enum CollectError {
     /// The spill file, for recordings that do not fit into memory, cannot be written.
     #[error("the spill file in {folder}: {source}")]
     Spill {
@@ -31,17 +31,17 @@ pub enum IntakeError {
 }
 
 /// A recording or a sample that is ready for work.
-pub struct Ready<'a> {
+pub struct WorkItem<'a> {
     pub member: Member,
     pub format: Format,
-    pub source: Source,
-    pub task: Task,
+    pub source: FileBytes,
+    pub task: FileSamples,
     /// The memory borrowed for it.
     pub loan: Loan<'a>,
 }
 
 /// Which samples a file gives.
-pub enum Task {
+pub enum FileSamples {
     /// The windows of a recording.
     Windows(Vec<Window>),
     /// The whole file is one sample.
@@ -50,7 +50,7 @@ pub enum Task {
 
 /// Limits on what is held.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct CollectLimits {
     /// Bytes of recordings that wait in memory for their labels. Beyond this they wait in a file.
     pub waiting: u64,
     /// Bytes of memory for the work on one recording.

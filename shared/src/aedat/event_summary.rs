@@ -2,7 +2,7 @@
 
 /// A summary of the events that count, in file order. Times are in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stretch {
+pub struct EventSummary {
     /// Number of events.
     pub kept: u64,
     pub t_min: i64,
@@ -15,7 +15,7 @@ pub struct Stretch {
     pub sorted: bool,
 }
 
-impl Stretch {
+impl EventSummary {
     /// No events.
     pub const EMPTY: Self = Self {
         kept: 0,

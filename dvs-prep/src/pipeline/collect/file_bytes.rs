@@ -6,11 +6,11 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::input::error::Problem;
-use crate::pipeline::memory_budget::Buffers;
+use crate::input::error::InputProblem;
+use crate::pipeline::memory_budget::BufferPool;
 
 /// Where a recording's bytes are.
-pub enum Source {
+pub enum FileBytes {
     Memory(Vec<u8>),
     /// In a file of the extracted folder, with this length.
     File(PathBuf, u64),
@@ -18,7 +18,7 @@ pub enum Source {
     Spilled(Arc<File>, u64, u64),
 }
 
-impl Source {
+impl FileBytes {
     pub(super) fn bytes(&self) -> u64 {
         match self {
             Self::Memory(bytes) => bytes.len() as u64,
@@ -30,13 +30,13 @@ impl Source {
     ///
     /// # Errors
     /// Returns an error if the file cannot be read or its length has changed.
-    pub fn load(self, buffers: &Buffers) -> Result<Vec<u8>, Problem> {
+    pub fn load(self, buffers: &BufferPool) -> Result<Vec<u8>, InputProblem> {
         match self {
             Self::Memory(bytes) => Ok(bytes),
             Self::File(path, length) => {
                 let read =
                     File::open(&path).and_then(|mut file| read_whole(&mut file, length, buffers));
-                read.map_err(|reason| Problem::Unreadable {
+                read.map_err(|reason| InputProblem::Unreadable {
                     file: path.display().to_string(),
                     reason,
                 })
@@ -46,7 +46,7 @@ impl Source {
                 bytes.resize(length as usize, 0);
                 match file.read_exact_at(&mut bytes, at) {
                     Ok(()) => Ok(bytes),
-                    Err(reason) => Err(Problem::Io {
+                    Err(reason) => Err(InputProblem::Io {
                         action: "read",
                         path: "the spill file beside the cache".into(),
                         reason,
@@ -62,7 +62,7 @@ impl Source {
 pub(super) fn read_whole(
     stream: &mut dyn Read,
     length: u64,
-    buffers: &Buffers,
+    buffers: &BufferPool,
 ) -> io::Result<Vec<u8>> {
     let mut bytes = buffers.take(length as usize);
     let read = stream.take(length).read_to_end(&mut bytes)?;

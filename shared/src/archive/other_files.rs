@@ -14,14 +14,14 @@ const SHOWN: usize = 5;
 /// Marks the error for an archive that holds nothing of the dataset.
 #[derive(Debug, Error)]
 #[error("it holds {holds}")]
-pub(super) struct Nothing {
+pub(super) struct NothingOfDataset {
     /// What the archive holds instead.
     pub holds: String,
 }
 
 /// The files of an archive that are not part of the dataset.
 #[derive(Default)]
-pub(super) struct Others {
+pub(super) struct OtherFiles {
     /// Whether the archive holds any member other than class names.
     members: bool,
     /// Archives inside the archive.
@@ -37,7 +37,7 @@ struct Names {
     number: usize,
 }
 
-impl Others {
+impl OtherFiles {
     /// Returns the role of the file at `path`, and records the file if it has none.
     pub(super) fn member_of(&mut self, path: &Path) -> Option<Member> {
         let member = Member::of(path);
@@ -66,7 +66,7 @@ impl Others {
                 self.nested.listed()
             ),
         };
-        Err(io::Error::other(Nothing { holds }))
+        Err(io::Error::other(NothingOfDataset { holds }))
     }
 }
 
