@@ -61,7 +61,7 @@ pub enum Command {
     /// Time training and test steps on this machine, with synthetic frames
     Bench(BenchArgs),
     /// List compute devices, and why any cannot be used
-    Devices,
+    Devices(DevicesArgs),
     /// Print a shell completion script
     ///
     /// For bash: dvs-train completions bash > ~/.local/share/bash-completion/completions/dvs-train
@@ -223,6 +223,14 @@ pub struct BenchArgs {
     // This field is last, because its heading applies to all options that follow it.
     #[command(flatten)]
     pub neuron: NeuronArgs,
+}
+
+/// Flags of `devices`.
+#[derive(Args, Clone, Debug)]
+pub struct DevicesArgs {
+    /// Print the list as one JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// The sets of a cache.

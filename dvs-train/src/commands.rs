@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub mod bench;
+pub mod devices;
 pub mod eval;
 pub mod export;
 pub mod import;

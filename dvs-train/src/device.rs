@@ -18,6 +18,7 @@ use anyhow::{Context, Result, anyhow};
 use burn::backend::cuda::CudaDevice;
 #[cfg(feature = "vulkan")]
 use burn::backend::wgpu::WgpuDevice;
+use serde::Serialize;
 
 pub use self::name::DeviceName;
 
@@ -225,33 +226,86 @@ fn short_of_memory(reason: &str) -> bool {
     .any(|words| reason.contains(words))
 }
 
-/// A table of the devices, and why any cannot be used.
-pub fn table() -> String {
-    let mut text = String::from("cpu       this processor, in 32 bits\n");
-    text += &lines("cuda", cuda_gpus(), cuda);
-    text += &lines("vulkan", vulkan_devices(), vulkan);
-    let auto = cuda(0).unwrap_or(Device::Cpu);
-    text + &format!("--device auto means {auto}\n")
+/// The devices of this machine.
+#[derive(Debug, Serialize)]
+pub struct DeviceList {
+    pub devices: Vec<ListedDevice>,
+    /// The device that `auto` means.
+    pub auto: String,
 }
 
-/// One line per device of a kind, or one that says why there is none.
-fn lines(
-    kind: &str,
+/// A device, or a kind of devices of which there is none.
+#[derive(Debug, Serialize)]
+pub struct ListedDevice {
+    /// The name for `--device`; `None` if there is no device of this kind.
+    pub name: Option<String>,
+    /// `cpu`, `cuda` or `vulkan`.
+    pub kind: &'static str,
+    /// What the device is.
+    pub description: Option<String>,
+    /// Why it cannot be used, or why there is none; `None` if it can be used.
+    pub reason: Option<String>,
+}
+
+/// Lists the devices, and why any cannot be used.
+pub fn list() -> DeviceList {
+    let cpu = ListedDevice {
+        name: Some("cpu".to_owned()),
+        kind: "cpu",
+        description: Some("this processor, in 32 bits".to_owned()),
+        reason: None,
+    };
+    let mut devices = vec![cpu];
+    devices.extend(listed("cuda", cuda_gpus(), cuda));
+    devices.extend(listed("vulkan", vulkan_devices(), vulkan));
+    let auto = cuda(0).unwrap_or(Device::Cpu).to_string();
+    DeviceList { devices, auto }
+}
+
+/// Lists the devices of a kind, or says why there is none.
+fn listed(
+    kind: &'static str,
     found: Result<Vec<String>>,
     resolve: impl Fn(usize) -> Result<Device>,
-) -> String {
+) -> Vec<ListedDevice> {
     let found = match found {
         Ok(found) => found,
-        Err(reason) => return format!("{kind:<9} none: {reason:#}\n"),
-    };
-    let line = |(index, what): (usize, &String)| {
-        let name = format!("{kind}:{index}");
-        match resolve(index) {
-            Ok(_) => format!("{name:<9} {what}\n"),
-            Err(reason) => format!("{name:<9} {what}; cannot be used: {reason:#}\n"),
+        Err(reason) => {
+            return vec![ListedDevice {
+                name: None,
+                kind,
+                description: None,
+                reason: Some(format!("{reason:#}")),
+            }];
         }
     };
-    found.iter().enumerate().map(line).collect()
+    let device = |(index, description)| ListedDevice {
+        name: Some(format!("{kind}:{index}")),
+        kind,
+        description: Some(description),
+        reason: resolve(index).err().map(|reason| format!("{reason:#}")),
+    };
+    found.into_iter().enumerate().map(device).collect()
+}
+
+impl fmt::Display for DeviceList {
+    /// Formats a line for each device, and what `auto` means.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for device in &self.devices {
+            let name = device.name.as_deref().unwrap_or(device.kind);
+            write!(
+                f,
+                "{name:<9} {}",
+                device.description.as_deref().unwrap_or("none")
+            )?;
+            match (&device.name, &device.reason) {
+                (_, None) => writeln!(f)?,
+                (None, Some(reason)) => writeln!(f, ": {reason}")?,
+                (Some(_), Some(reason)) => writeln!(f, "; cannot be used: {reason}")?,
+            }
+        }
+        writeln!(f, "--device auto means {}", self.auto)
+    }
 }
 
 fn cuda_gpus() -> Result<Vec<String>> {

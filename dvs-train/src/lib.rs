@@ -47,7 +47,8 @@ use clap::Parser;
 
 use crate::cli::{Cli, Command, argparse_compat};
 use crate::commands::{
-    bench, eval, export, import, manual, predict, preview, profile, report, train as training,
+    bench, devices, eval, export, import, manual, predict, preview, profile, report,
+    train as training,
 };
 
 /// Parses the command line, runs the command and returns the exit status.
@@ -66,7 +67,7 @@ pub fn main() -> ExitCode {
         Command::Import(args) => import::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Bench(args) => bench::run(&args),
-        Command::Devices => console::print(&device::table()),
+        Command::Devices(args) => devices::run(&args),
         Command::Completions(args) => manual::completions(&args),
         Command::Man(args) => manual::man(&args),
     };

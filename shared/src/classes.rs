@@ -29,7 +29,7 @@ pub enum MappingError {
     )]
     Name { line: usize, found: String },
     /// A number or a name that occurs twice.
-    #[error("line {line}: {found:?} stands there a second time")]
+    #[error("line {line}: {found:?} appears a second time")]
     Twice { line: usize, found: String },
     /// Numbers with gaps.
     #[error("its {found} numbers are not those from 0 or from 1 on without a gap")]
@@ -156,7 +156,7 @@ mod tests {
         assert!(said("name,number").contains("names 0 classes"));
         assert!(said("a,1\nb").contains("line 2 is \"b\""));
         assert!(said("a,1\nb,c").contains("line 2"));
-        assert!(said("a,1\nb,1").contains("\"1\" stands there a second time"));
+        assert!(said("a,1\nb,1").contains("\"1\" appears a second time"));
         assert!(said("a,1\na,2").contains("\"a\" stands"));
         assert!(said("a,1\nb,3").contains("gap"));
         assert!(said("a,2\nb,3").contains("gap"));

@@ -29,6 +29,7 @@ mod hostile;
 mod interrupted;
 mod irregular_files;
 mod memory;
+mod messages;
 mod no_locks;
 mod older_versions;
 mod other_inputs;

@@ -60,7 +60,7 @@ impl Place {
 }
 
 /// The other program, built into the same folder.
-fn dvs_prep() -> PathBuf {
+pub fn dvs_prep() -> PathBuf {
     let path = Path::new(env!("CARGO_BIN_EXE_dvs-train")).with_file_name("dvs-prep");
     assert!(
         path.exists(),

@@ -75,7 +75,7 @@ fn samples_are_altered_alike_wherever_frames_are() {
 
     let error = fail(&["--resume", folder, "--epochs", "3", "--shift", "7"]);
     assert!(
-        error.contains("cannot go on with: --shift 6 -> 7;"),
+        error.contains("cannot resume with: --shift 6 -> 7;"),
         "{error}"
     );
     let said = run(&["--resume", folder, "--epochs", "3", "--device", "cpu"]);

@@ -83,7 +83,7 @@ fn other_settings_are_taken_up_or_refused_and_named() {
     ] {
         let error = fail(&[&["--resume", run, "--epochs", "2"], flags].concat());
         assert!(
-            error.contains("cannot go on with") && error.contains(difference),
+            error.contains("cannot resume with") && error.contains(difference),
             "{error}"
         );
     }
@@ -255,7 +255,7 @@ fn is_interrupted_and_goes_on(flags: &[&str]) {
         let last = said.lines().last().unwrap();
         assert!(
             last.starts_with(&format!("dvs-train: {name}: stopped "))
-                && last.contains("; go on with: dvs-train --resume "),
+                && last.contains("; resume with: dvs-train --resume "),
             "{said}"
         );
         stops += 1;

@@ -33,6 +33,11 @@
 #[cfg(all(test, not(feature = "vulkan")))]
 compile_error!("GPU kernels are tested through Vulkan: test with --features vulkan");
 
+/// Tests the code in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub mod backend;
 pub mod batch_norm;
 pub mod convolution;

@@ -47,6 +47,10 @@ pub struct ImportArgs {
     #[arg(long)]
     pub force: bool,
 
+    /// Print the results as one JSON object
+    #[arg(long)]
+    pub json: bool,
+
     // Last, because its heading applies to all that follow. Of the neurons, a .pth has only PLIF's
     // weights.
     #[command(flatten)]
@@ -83,6 +87,10 @@ pub struct ExportArgs {
     /// Overwrite an existing file
     #[arg(long)]
     pub force: bool,
+
+    /// Print the results as one JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Export formats.
@@ -94,6 +102,17 @@ pub enum ModelFormat {
     Pytorch,
     /// Neuromorphic Intermediate Representation, for simulators and neuromorphic chips
     Nir,
+}
+
+impl ModelFormat {
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Safetensors => "safetensors",
+            Self::Pytorch => "pytorch",
+            Self::Nir => "nir",
+        }
+    }
 }
 
 impl ImportArgs {

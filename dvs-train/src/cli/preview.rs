@@ -45,6 +45,10 @@ pub struct PreviewArgs {
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
 
+    /// Print the results as one JSON object
+    #[arg(long)]
+    pub json: bool,
+
     // Last, because its heading applies to all that follow.
     #[command(flatten)]
     pub augment: AugmentArgs,

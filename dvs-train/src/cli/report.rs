@@ -18,4 +18,8 @@ pub struct ReportArgs {
     /// Frame cache of the samples to show [default: the one the network was trained on]
     #[arg(long, value_name = "FILE")]
     pub cache: Option<PathBuf>,
+
+    /// Print the results as one JSON object
+    #[arg(long)]
+    pub json: bool,
 }

@@ -76,7 +76,21 @@ pub fn run(args: &ExportArgs) -> Result<()> {
             write_file_by(&args.output, write).with_context(|| cannot_write(&args.output))?;
         }
     }
-    print(&in_words(args, &file, &weights.form, order))
+    print(&match args.json {
+        true => {
+            let facts = json!({
+                "checkpoint": file,
+                "output": args.output,
+                "format": args.to.name(),
+                "labels": labels,
+                "frames": split.frames(),
+                "split_by": split.split_by().name(),
+                "neuron": config.neuron.to_string(),
+            });
+            format!("{facts}\n")
+        }
+        false => in_words(args, &file, &weights.form, order),
+    })
 }
 
 fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {

@@ -5,6 +5,7 @@ use burn_snn::neuron::Neuron;
 use burn_snn::neuron::model::Charge;
 use dvs_shared::labels::CLASSES;
 use dvs_shared::split_mode::MAX_FRAMES;
+use serde_json::{Value, json};
 
 use crate::cli::ImportArgs;
 use crate::config::cache_request::CacheRequest;
@@ -107,7 +108,10 @@ pub fn run(args: &ImportArgs) -> Result<()> {
     config.neurons =
         neurons(args, form.learnt_tau).with_context(|| format!("cannot import {shown}"))?;
     let network = network_config(&config, size, CLASSES)?;
-    let words = in_words(args, &imported, &config, &network.neuron);
+    let words = match args.json {
+        true => format!("{}\n", in_json(args, &imported, &config, &network.neuron)),
+        false => in_words(args, &imported, &config, &network.neuron),
+    };
     let checkpoint = Checkpoint {
         state: State {
             settings: Settings::of_import(config, size),
@@ -139,6 +143,28 @@ fn neurons(args: &ImportArgs, learnt_tau: bool) -> Result<NeuronConfig> {
         _ => {}
     }
     Ok(neurons)
+}
+
+fn in_json(args: &ImportArgs, imported: &Imported, config: &TrainConfig, neuron: &Neuron) -> Value {
+    let form = imported.weights.form;
+    let [height, width] = form.size;
+    json!({
+        "input": args.checkpoint,
+        "checkpoint": args.output,
+        "network": imported.naming.to_string(),
+        "channels": form.channels,
+        "hidden": form.hidden,
+        "linear_bias": form.linear_bias,
+        "height": height,
+        "width": width,
+        "neuron": neuron.to_string(),
+        "frames": config.data.split.frames(),
+        "split_by": config.data.split.split_by().name(),
+        "label_order": args.label_order.labels(CLASSES),
+        "epoch": imported.epoch,
+        "max_test_acc": imported.max_test_acc,
+        "rounded": imported.rounded,
+    })
 }
 
 fn in_words(

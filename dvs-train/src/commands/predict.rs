@@ -162,6 +162,7 @@ impl Answer {
             "start_us": input.window.0,
             "end_us": input.window.1,
             "events": input.events,
+            "recognised": input.recognised,
             "gesture": guess,
             "gesture_name": guess.and_then(|guess| names.get(guess)),
             "label_names": names,

@@ -11,6 +11,7 @@ use dvs_shared::view::{
     Animation, Background, Clip, Colours, Scheme, Style, Timing, caption, contact_sheet,
 };
 use dvs_shared::{CacheFile, ChunkCodec, Frames, Set};
+use serde_json::json;
 
 use crate::cli::PreviewArgs;
 use crate::config::options::within;
@@ -71,11 +72,23 @@ pub fn run(args: &PreviewArgs) -> Result<()> {
     }
     let path = args.output.display();
     write_file(&args.output, &picture).with_context(|| format!("cannot write {path}"))?;
-    print(&format!(
-        "{path}: samples={}, epochs={}, {augmentation}\n",
-        clips.len() / (1 + args.epochs as usize),
-        args.epochs
-    ))
+    let samples = clips.len() / (1 + args.epochs as usize);
+    print(&match args.json {
+        true => {
+            let facts = json!({
+                "cache": cache.path(),
+                "picture": args.output,
+                "samples": samples,
+                "epochs": args.epochs,
+                "augmentation": augmentation.to_string(),
+            });
+            format!("{facts}\n")
+        }
+        false => format!(
+            "{path}: samples={samples}, epochs={}, {augmentation}\n",
+            args.epochs
+        ),
+    })
 }
 
 /// Indices of `number` training samples, from as many classes as possible.

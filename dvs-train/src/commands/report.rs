@@ -8,6 +8,7 @@ mod tables;
 
 use anyhow::{Context, Result};
 use dvs_shared::output::write_file;
+use serde_json::json;
 
 use self::run_files::RunFiles;
 use crate::cli::ReportArgs;
@@ -30,5 +31,8 @@ pub fn run(args: &ReportArgs) -> Result<()> {
     let path = path.unwrap_or_else(|| args.run.join(REPORT));
     write_file(&path, page.as_bytes())
         .with_context(|| format!("cannot write {}", path.display()))?;
-    print(&format!("{}\n", path.display()))
+    print(&match args.json {
+        true => format!("{}\n", json!({ "run": args.run, "report": path })),
+        false => format!("{}\n", path.display()),
+    })
 }

@@ -144,7 +144,7 @@ pub fn changes(saved: &TrainConfig, resumed: &TrainConfig) -> Result<Vec<String>
     }
     ensure!(
         refused.is_empty(),
-        "the checkpoint is of another run, and cannot go on with: {}; leave these out, or train anew",
+        "the checkpoint is of another run, and cannot resume with: {}; leave these out, or train anew",
         refused.join(", ")
     );
     Ok(changed)
@@ -246,7 +246,7 @@ mod tests {
         resumed.optimizer.lr = 0.5;
         let error = changes(&saved, &resumed).unwrap_err().to_string();
         assert!(
-            error.contains("cannot go on with: --channels 128 -> 16, --tau (none) -> 3.0;"),
+            error.contains("cannot resume with: --channels 128 -> 16, --tau (none) -> 3.0;"),
             "{error}"
         );
     }

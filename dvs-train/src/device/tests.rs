@@ -59,7 +59,7 @@ fn what_a_backend_fails_at_is_one_error_and_short_memory_has_a_remedy() {
 
 #[test]
 fn what_is_there_is_listed_and_can_be_used() {
-    let table = table();
+    let table = list().to_string();
     assert!(table.starts_with("cpu "), "{table}");
     assert!(table.contains("\ncuda"), "{table}");
     assert!(table.contains("\nvulkan"), "{table}");

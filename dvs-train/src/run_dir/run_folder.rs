@@ -83,7 +83,7 @@ impl RunFolder {
         let holds = |name: &str| there.iter().any(|there| there == name);
         if [LATEST, MAX, SUMMARY].into_iter().any(holds) && !options.destination.force {
             let resume = if holds(LATEST) || holds(MAX) {
-                format!("go on with it by --resume {shown}, ")
+                format!("resume it with --resume {shown}, ")
             } else {
                 String::new()
             };

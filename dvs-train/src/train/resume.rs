@@ -39,12 +39,12 @@ impl fmt::Display for Resumption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (file, state) = (self.file.display(), &self.checkpoint.state);
         match state.begun {
-            None => write!(f, "going on from {file} after epoch {}", state.epoch)?,
+            None => write!(f, "resuming from {file} after epoch {}", state.epoch)?,
             Some(EpochProgress { batches, .. }) => {
                 let epoch = state.epoch;
                 write!(
                     f,
-                    "going on from {file} within epoch {epoch}, after batch {batches}"
+                    "resuming from {file} within epoch {epoch}, after batch {batches}"
                 )?;
             }
         }
@@ -79,7 +79,7 @@ pub fn resume(
     }
     let checkpoint = Checkpoint::read(&file)?;
     let state = &checkpoint.state;
-    let of_file = || format!("cannot go on from {}", file.display());
+    let of_file = || format!("cannot resume from {}", file.display());
     let saved = &state.settings.config;
     let mut config = saved.clone();
     apply_typed(&mut config);
@@ -108,14 +108,14 @@ pub fn resume(
         .with_context(of_file)?;
     ensure!(
         now.size == state.settings.size,
-        "cannot go on from {}: its network takes frames of {old_height} x {old_width}, but the cache {} holds \
+        "cannot resume from {}: its network takes frames of {old_height} x {old_width}, but the cache {} holds \
          {height} x {width}",
         file.display(),
         options.cache.path().display()
     );
     ensure!(
         now.label_names == state.settings.label_names,
-        "cannot go on from {}: its network tells other classes apart than the cache {} holds: {}, not {}",
+        "cannot resume from {}: its network tells other classes apart than the cache {} holds: {}, not {}",
         file.display(),
         options.cache.path().display(),
         listed(&state.settings.label_names),
@@ -134,7 +134,7 @@ pub fn resume(
     let same_batches = same_data && options.config.data.batch_size == saved.data.batch_size;
     ensure!(
         state.begun.is_none() || same_batches,
-        "cannot go on from {} with another --batch-size or another dataset: the run was stopped within epoch {}, which has \
+        "cannot resume from {} with another --batch-size or another dataset: the run was stopped within epoch {}, which has \
          to end as it began",
         file.display(),
         state.epoch
@@ -144,7 +144,7 @@ pub fn resume(
     let whole = lock.is_none() || file.with_file_name(SUMMARY).exists();
     ensure!(
         options.config.schedule.epochs > done || (options.config.schedule.epochs == done && !whole),
-        "cannot go on from {}: it has all {done} of --epochs {}; ask for more with --epochs",
+        "cannot resume from {}: it has all {done} of --epochs {}; ask for more with --epochs",
         file.display(),
         options.config.schedule.epochs
     );

@@ -236,7 +236,7 @@ where
         // Ignore errors, because the reader of stderr may have got the same signal.
         let _ = writeln!(
             io::stderr(),
-            "dvs-train: {signal}: stopped {at}; go on with: dvs-train --resume {}",
+            "dvs-train: {signal}: stopped {at}; resume with: dvs-train --resume {}",
             self.folder.path().display()
         );
         Some(signal)

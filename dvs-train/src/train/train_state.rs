@@ -53,7 +53,7 @@ where
         };
         if let Some(from) = resumption {
             let Checkpoint { state, tensors } = &from.checkpoint;
-            let of_file = || format!("cannot go on from {}", from.file.display());
+            let of_file = || format!("cannot resume from {}", from.file.display());
             let network = tensors.network(train_state.network).with_context(of_file)?;
             let optimizer =
                 tensors.optimizer(options.config.optimizer.rule(), state.steps, &network);

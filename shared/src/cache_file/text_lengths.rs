@@ -7,6 +7,7 @@
 //! File Format Specification, IV.A.1.a and IV.A.2.m).
 
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt;
 
 use crate::cache_format::HDF5_SIGNATURE;
@@ -39,12 +40,13 @@ const TEXT_PLACE: u64 = 4 + 8 + 4;
 /// # Errors
 /// Returns an error that describes the fault if there is one.
 pub(super) fn check(file: &File) -> Result<(), String> {
-    let superblock = bytes(file, 0, SUPERBLOCK);
-    let superblock = superblock.map_err(|reason| format!("it is not an HDF5 file: {reason}"))?;
     // The library would also search further on, because other data may precede the superblock.
-    if !superblock.starts_with(HDF5_SIGNATURE) {
+    let mut start = [0; HDF5_SIGNATURE.len()];
+    let begins = file.read_exact_at(&mut start, 0).is_ok() && start == *HDF5_SIGNATURE;
+    if !begins {
         return Err("it is not an HDF5 file: it does not begin with HDF5's signature".to_owned());
     }
+    let superblock = bytes(file, 0, SUPERBLOCK)?;
     // Newer superblocks allow newer objects: more than eight attributes are stored in heaps and
     // trees.
     let version = superblock[VERSION];
@@ -183,9 +185,14 @@ fn attribute(message: &[u8]) -> Option<Result<Option<u64>, String>> {
 
 fn bytes(file: &File, at: u64, length: usize) -> Result<Vec<u8>, String> {
     let mut bytes = vec![0; length];
-    file.read_exact_at(&mut bytes, at)
-        .map_err(|e| format!("{length} bytes at byte {at}: {e}"))?;
-    Ok(bytes)
+    match file.read_exact_at(&mut bytes, at) {
+        Ok(()) => Ok(bytes),
+        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Err(format!(
+            "it is cut off: it ends before byte {}, which belongs to it",
+            at.saturating_add(length as u64)
+        )),
+        Err(e) => Err(format!("{length} bytes at byte {at}: {e}")),
+    }
 }
 
 /// The little-endian number of `width` bytes at `at`.

@@ -1,0 +1,266 @@
+//! The commands that the READMEs show run as printed, and the options that they name exist.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::help_pages::pages;
+use crate::support::{Place, dvs_prep, output, prepare, text};
+
+const README: &str = "README.md";
+const PREP_README: &str = "dvs-prep/README.md";
+const TRAIN_README: &str = "dvs-train/README.md";
+
+fn read(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name)).unwrap()
+}
+
+/// The command lines of both programs in a document's blocks of shell, without comments.
+fn commands(document: &str) -> Vec<String> {
+    let mut language = None;
+    let mut found = Vec::new();
+    for line in read(document).lines() {
+        match line.strip_prefix("```") {
+            Some(_) if language.is_some() => language = None,
+            Some(name) => language = Some(name.to_owned()),
+            None => {
+                let command = match language.as_deref() {
+                    Some("console") => line.strip_prefix("$ "),
+                    Some("sh") => Some(line),
+                    _ => None,
+                };
+                let command = command.map(|c| c.split("  #").next().unwrap_or(c).trim());
+                found.extend(command.filter(|c| c.starts_with("dvs-")).map(str::to_owned));
+            }
+        }
+    }
+    found
+}
+
+/// A folder as the READMEs assume it: the dataset, one recording beside it, a folder of recordings,
+/// and a checkpoint of SpikingJelly. Gone when dropped.
+struct Reader {
+    place: Place,
+    /// Folder in which programs are found by their names.
+    programs: PathBuf,
+}
+
+impl Reader {
+    fn new() -> Self {
+        let place = Place::new();
+        let at = |name: &str| place.at(name);
+        let archive = at("DvsGesture.tar.gz");
+        // Users and lights that the READMEs name.
+        let size =
+            "--users 12 --test-users 2 --lights lab,led --event-rate 1000 --gesture-seconds 0.3";
+        let synth: Vec<&str> = ["synth", "-o", &archive]
+            .into_iter()
+            .chain(size.split(' '))
+            .collect();
+        prepare(&synth);
+        fs::create_dir(at("DVS128Gesture")).unwrap();
+        fs::copy(&archive, at("DVS128Gesture/DvsGesture.tar.gz")).unwrap();
+        fs::create_dir(at("recordings")).unwrap();
+        let unpacked = Command::new("tar")
+            .args([
+                "-xzf",
+                &archive,
+                "-C",
+                &at("recordings"),
+                "--strip-components=1",
+            ])
+            .status();
+        assert!(unpacked.unwrap().success());
+        for name in ["user02_led.aedat", "user02_led_labels.csv"] {
+            fs::copy(at("recordings").as_str().to_owned() + "/" + name, at(name)).unwrap();
+        }
+        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data");
+        fs::copy(
+            data.join("spikingjelly_checkpoint.pth"),
+            at("checkpoint_max.pth"),
+        )
+        .unwrap();
+        let programs = dvs_prep().parent().unwrap().to_owned();
+        Self { place, programs }
+    }
+
+    /// Runs a command line in the folder and expects exit status 0.
+    fn run(&self, line: &str) -> String {
+        let path = format!(
+            "{}:{}",
+            self.programs.display(),
+            std::env::var("PATH").unwrap()
+        );
+        let output = Command::new("sh")
+            .args(["-c", line])
+            .current_dir(self.place.at(""))
+            .env("PATH", path)
+            .env("HOME", self.place.at(""))
+            .env_remove("DVS_DATA")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{line}\n{}", text(&output.stderr));
+        text(&output.stdout)
+    }
+}
+
+/// Fills in the names that a README leaves to its reader.
+fn filled_in(line: &str) -> String {
+    let cache = "DVS128Gesture/frames_number_16_split_by_number.h5";
+    let line = line.replace("CACHE", cache);
+    match line.as_str() {
+        // This would train the whole network.
+        "dvs-train -T 16" => format!("{line} --epochs 1 --channels 2 --device cpu"),
+        _ => line,
+    }
+}
+
+#[test]
+fn commands_in_the_readmes_run_as_printed() {
+    let reader = Reader::new();
+    reader.run("mkdir -p .local/share/bash-completion/completions");
+    // scripts/demo makes this one.
+    reader.run("dvs-prep -T 4");
+    let mut ran = 0;
+    for document in [README, PREP_README, TRAIN_README] {
+        for line in commands(document) {
+            reader.run(&filled_in(&line));
+            ran += 1;
+        }
+    }
+    assert!(ran > 15, "only {ran} commands were found");
+    for made in ["arm.png", "x.gif", "x.png", "augmented.png", "gesture.nir"] {
+        assert!(Path::new(&reader.place.at(made)).is_file(), "{made}");
+    }
+}
+
+#[test]
+fn options_in_the_readmes_exist() {
+    let own = |program: &Path| -> BTreeSet<String> {
+        let pages = pages(program.to_str().unwrap());
+        pages.iter().flat_map(|(_, page)| options(page)).collect()
+    };
+    let train = own(Path::new(env!("CARGO_BIN_EXE_dvs-train")));
+    let prep = own(&dvs_prep());
+    // Of cargo, the scripts and other programs.
+    let foreign = [
+        "--release",
+        "--logdir",
+        "--low",
+        "--label_signal_noise",
+        "--batch",
+        "--dvs640",
+    ];
+    for (document, known) in [
+        (README, &prep | &train),
+        (PREP_README, &prep | &train),
+        (TRAIN_README, &train | &prep),
+    ] {
+        let named = options(&read(document));
+        assert!(named.len() > 1, "{document}");
+        let unknown: Vec<&String> = named
+            .iter()
+            .filter(|option| !known.contains(*option) && !foreign.contains(&option.as_str()))
+            .collect();
+        assert!(unknown.is_empty(), "{document} names {unknown:?}");
+    }
+}
+
+/// The long options in a text.
+fn options(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || "-_".contains(c)));
+    words
+        .filter(|word| word.starts_with("--"))
+        .map(|word| word.trim_end_matches(['-', '_']).to_owned())
+        .filter(|word| word.len() > 2)
+        .collect()
+}
+
+#[test]
+fn the_settings_file_has_the_parts_that_the_readme_names() {
+    let place = Place::new();
+    let folder = place.train("logs", &["--epochs", "1"]);
+    let settings = fs::read_to_string(folder.join("settings.json")).unwrap();
+    let settings: serde_json::Value = serde_json::from_str(&settings).unwrap();
+    let readme = read(TRAIN_README);
+    for part in settings["config"].as_object().unwrap().keys() {
+        assert!(readme.contains(&format!("`{part}`")), "{part}");
+    }
+}
+
+/// The fields that the table of the README names for a command: the words in backquotes outside
+/// parentheses.
+fn fields(command: &str) -> BTreeSet<String> {
+    let readme = read(TRAIN_README);
+    let row = readme
+        .lines()
+        .find_map(|line| line.strip_prefix(&format!("| `{command} --json` | ")))
+        .unwrap_or_else(|| panic!("the README has no row for {command}"));
+    let mut depth = 0;
+    let outside: String = row
+        .chars()
+        .filter(|c| {
+            depth += i32::from(*c == '(') - i32::from(*c == ')');
+            depth == 0
+        })
+        .collect();
+    outside
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn json_has_the_fields_that_the_readme_names() {
+    let place = Place::new();
+    let run = place.train("logs", &["--epochs", "1"]);
+    let run = run.to_str().unwrap();
+    let cache = place.cache();
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data");
+    let pth = data.join("spikingjelly_checkpoint.pth");
+    let (new, nir, png) = (place.at("new"), place.at("new.nir"), place.at("new.png"));
+    let commands: [&[&str]; 7] = [
+        &["eval", run],
+        &["predict", run, &cache, "--sample", "0"],
+        &["preview", "--cache", &cache, "-o", &png, "--flip", "0.5"],
+        &["report", run],
+        &["import", pth.to_str().unwrap(), "-o", &new],
+        &["export", &new, "--to", "nir", "-o", &nir],
+        &[
+            "bench",
+            "-T",
+            "1",
+            "-b",
+            "1",
+            "--channels",
+            "1",
+            "--steps",
+            "1",
+            "--device",
+            "cpu",
+        ],
+    ];
+    for command in commands {
+        let printed = output(&[command, &["--json"]].concat());
+        assert!(
+            printed.status.success(),
+            "{command:?}: {}",
+            text(&printed.stderr)
+        );
+        let object: serde_json::Value = serde_json::from_slice(&printed.stdout).unwrap();
+        let object: BTreeSet<String> = object.as_object().unwrap().keys().cloned().collect();
+        let mut expected = fields(command[0]);
+        // The network that this test trains has no PLIF neurons.
+        expected.remove("tau");
+        assert_eq!(object, expected, "{command:?}");
+    }
+    let printed = output(&["devices", "--json"]);
+    let list: serde_json::Value = serde_json::from_slice(&printed.stdout).unwrap();
+    let mut members: BTreeSet<String> = list.as_object().unwrap().keys().cloned().collect();
+    members.extend(list["devices"][0].as_object().unwrap().keys().cloned());
+    assert_eq!(members, fields("devices"));
+    assert_eq!(list["devices"][0]["name"], "cpu");
+}
