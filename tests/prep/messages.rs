@@ -175,7 +175,6 @@ fn messages_about_recordings() {
             (1, (346, 260), davis_events.as_slice()),
         ];
         t.recordings("streams", &aedat4(&streams), ".aedat4");
-        let cut = aedat4(&streams[..1]);
         fs::create_dir_all(t.folder.join("stray/train/waving")).unwrap();
         fs::write(t.folder.join("stray/train/waving/a.npz"), "PK").unwrap();
         t.failing("-i stray -o a.h5");

@@ -38,13 +38,23 @@ compile_error!("GPU kernels are tested through Vulkan: test with --features vulk
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+// Each module uses only those above it, which `architecture` tests.
 pub mod backend;
-pub mod batch_norm;
-pub mod convolution;
-pub mod fused_block;
-pub mod neuron;
+
 #[cfg(feature = "testing")]
 pub mod testing;
+
+pub mod neuron;
+
+pub mod batch_norm;
+
+pub mod convolution;
+
+pub mod fused_block;
+
+#[cfg(test)]
+#[path = "../../../tests/support/architecture.rs"]
+mod architecture;
 
 pub use batch_norm::{BatchNorm, BatchNormBackend};
 pub use convolution::{ConvolutionBackend, convolve};
