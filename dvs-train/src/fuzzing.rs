@@ -9,7 +9,7 @@ use crate::interop::naming::Naming;
 use crate::interop::pytorch::write;
 use crate::interop::state_dict::state_dict;
 use crate::run_dir::checkpoint::Checkpoint;
-use crate::run_dir::weight_layout::Form;
+use crate::run_dir::weight_layout::Architecture;
 
 /// Reads a checkpoint and checks that it has the network of its settings.
 ///
@@ -20,7 +20,7 @@ pub fn checkpoint(bytes: &[u8]) -> Result<Vec<u8>> {
     let checkpoint = Checkpoint::decode(bytes)?;
     let settings = &checkpoint.state.settings;
     let config = settings.network_config()?;
-    Form::of(&config).check(&checkpoint.tensors)?;
+    Architecture::of(&config).check(&checkpoint.tensors)?;
     checkpoint.encode()
 }
 

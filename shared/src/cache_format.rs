@@ -127,7 +127,7 @@ pub struct CacheHeader {
     /// error.
     pub events_outside: Option<u64>,
     /// Whether the user specified the sensor size.
-    pub sensor_said: bool,
+    pub sensor_given: bool,
     /// How AEDAT 2's addresses were read, if the user specified it.
     pub layout: Option<AddressLayout>,
     /// The event stream or camera that was read of a recording, if the user specified it.
@@ -158,14 +158,14 @@ impl CacheHeader {
     }
 
     /// How recordings were read, as far as the user specified it: the attributes `events_outside`,
-    /// `sensor_said`, `address_layout` and `stream` that are present, in the form `stream=1`.
+    /// `sensor_given`, `address_layout` and `stream` that are present, in the form `stream=1`.
     pub fn reading(&self) -> Vec<String> {
         let said = [
             (
                 attr::EVENTS_OUTSIDE,
                 self.events_outside.map(|n| n.to_string()),
             ),
-            (attr::SENSOR_SAID, self.sensor_said.then(|| "1".to_owned())),
+            (attr::SENSOR_SAID, self.sensor_given.then(|| "1".to_owned())),
             (
                 attr::ADDRESS_LAYOUT,
                 self.layout.map(|l| l.name().to_owned()),
@@ -187,7 +187,7 @@ impl CacheHeader {
             sensor,
             keep_invalid,
             events_outside: _,
-            sensor_said: _,
+            sensor_given: _,
             layout: _,
             stream: _,
             created_by,

@@ -132,7 +132,7 @@ pub struct SampleInput {
     /// The source of each listed sample.
     places: Vec<Place>,
     label_names: Vec<String>,
-    names_are_said: bool,
+    names_given: bool,
     notes: Vec<String>,
 }
 
@@ -196,7 +196,7 @@ impl SampleInput {
             options,
             listed: Vec::new(),
             places: Vec::new(),
-            names_are_said: false,
+            names_given: false,
             notes: Vec::new(),
         };
         input.name_classes()?;
@@ -248,8 +248,8 @@ impl SampleInput {
     }
 
     /// Whether the input or the user names the classes; if not, the default names apply.
-    pub fn names_are_said(&self) -> bool {
-        self.names_are_said
+    pub fn names_given(&self) -> bool {
+        self.names_given
     }
 
     /// Returns the notes for the user that were collected since the last call.
@@ -299,7 +299,7 @@ impl SampleInput {
                 let lists = Lists::read(archive, wanted, &self.label_names, read)?;
                 self.notes.extend(lists.notes.iter().cloned());
                 if let Some(names) = lists.mapping() {
-                    (self.label_names, self.names_are_said) = (names.to_vec(), true);
+                    (self.label_names, self.names_given) = (names.to_vec(), true);
                 }
                 (self.listed, self.places) = lists.samples(wanted, &self.label_names);
             }
@@ -358,7 +358,7 @@ impl SampleInput {
     /// Sets the class names that are known before the samples are read.
     fn name_classes(&mut self) -> Result<(), InputError> {
         if let InputKind::Cache(cache) = &self.kind {
-            (self.label_names, self.names_are_said) = (cache.header.label_names.clone(), true);
+            (self.label_names, self.names_given) = (cache.header.label_names.clone(), true);
             return Ok(());
         }
         if let Some(path) = &self.options.classes {
@@ -366,7 +366,7 @@ impl SampleInput {
                 path: path.clone(),
                 reason,
             })?;
-            (self.label_names, self.names_are_said) = (names, true);
+            (self.label_names, self.names_given) = (names, true);
             return Ok(());
         }
         // A dataset contains its own class names.
@@ -385,7 +385,7 @@ impl SampleInput {
         };
         if beside.is_file() {
             match read_mapping(&read_file(&beside, MAX_LIST_BYTES)?) {
-                Ok(names) => (self.label_names, self.names_are_said) = (names, true),
+                Ok(names) => (self.label_names, self.names_given) = (names, true),
                 Err(error) => self.notes.push(mapping_not_used(&error)),
             }
         }

@@ -24,7 +24,7 @@ pub fn cache_key(settings: &Settings, source_sha256: &str) -> String {
                 ignore_outside,
             },
         skip_damaged,
-        split_said: _,
+        split_given: _,
         jobs: _,
         memory: _,
     } = *settings;

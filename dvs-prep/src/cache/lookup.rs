@@ -217,7 +217,7 @@ fn other_options(cache: &CacheFile, settings: &Settings) -> Vec<String> {
     if cache.header.split != split {
         differences.push(format!("it holds {}, not {split}", cache.header.split));
     }
-    if sensor.is_none() && cache.header.sensor_said {
+    if sensor.is_none() && cache.header.sensor_given {
         let held = cache.header.sensor;
         differences.push(format!(
             "it was made with --sensor {held}, not without --sensor"

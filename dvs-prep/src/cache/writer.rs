@@ -115,7 +115,7 @@ impl Writer<'_> {
         if let Some(outside) = &self.header.events_outside {
             self.attribute(&root, attr::EVENTS_OUTSIDE, outside)?;
         }
-        if self.header.sensor_said {
+        if self.header.sensor_given {
             self.attribute(&root, attr::SENSOR_SAID, &1u32)?;
         }
         if let Some(layout) = self.header.layout {

@@ -143,7 +143,7 @@ fn events(args: &ExportArgs) -> Result<Exported> {
     let settings = Settings {
         // Events are not divided into frames.
         split: SplitMode::Number { frames: 1 },
-        split_said: false,
+        split_given: false,
         read: args.read.options(),
         skip_damaged: args.skip_damaged,
         jobs: options::jobs(args.jobs),

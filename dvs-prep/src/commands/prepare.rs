@@ -84,7 +84,7 @@ pub fn prepare(options: &Options) -> Result<Summary> {
             .read
             .ignore_outside
             .then_some(prepared.tally.counts.outside),
-        sensor_said: settings.read.sensor.is_some(),
+        sensor_given: settings.read.sensor.is_some(),
         layout: settings.read.layout,
         stream: settings.read.stream,
         created_by: concat!("dvs-prep ", env!("CARGO_PKG_VERSION")).to_owned(),

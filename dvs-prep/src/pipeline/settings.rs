@@ -15,7 +15,7 @@ pub struct Settings {
     /// How recordings and samples are read.
     pub read: ReadOptions,
     /// Whether the user stated the split, so that it can be checked against ready frames.
-    pub split_said: bool,
+    pub split_given: bool,
     /// Whether to leave out damaged recordings instead of making no cache.
     pub skip_damaged: bool,
     /// Number of worker threads.

@@ -56,10 +56,10 @@ where
     if args.parts {
         let parts = parts::time::<B::InnerBackend>(args, &config, device)?;
         return print(&if args.json {
-            let parts = json!({ "backend": B::name(device), "parts": parts.in_json() });
+            let parts = json!({ "backend": B::name(device), "parts": parts.to_json() });
             format!("{parts}\n")
         } else {
-            parts.in_words()
+            parts.to_text()
         });
     }
     let made_up = frames(args, size);
@@ -79,9 +79,9 @@ where
     })?;
     let timed = Timed { train, test };
     print(&if args.json {
-        format!("{}\n", timed.in_json(args, &B::name(device)))
+        format!("{}\n", timed.to_json(args, &B::name(device)))
     } else {
-        timed.in_words(args)
+        timed.to_text(args)
     })
 }
 
@@ -126,7 +126,7 @@ struct Timed {
 }
 
 impl Timed {
-    fn in_words(&self, args: &BenchArgs) -> String {
+    fn to_text(&self, args: &BenchArgs) -> String {
         let line = |what: &str, seconds: f64| {
             let speed = args.batch_size as f64 / seconds;
             format!("{what:<6}{seconds:>9.4} s a step{speed:>11.2} samples/s\n")
@@ -134,7 +134,7 @@ impl Timed {
         line("train", self.train) + &line("test", self.test)
     }
 
-    fn in_json(&self, args: &BenchArgs, backend: &str) -> Value {
+    fn to_json(&self, args: &BenchArgs, backend: &str) -> Value {
         json!({
             "device": args.device,
             "backend": backend,

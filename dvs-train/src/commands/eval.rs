@@ -41,16 +41,16 @@ pub fn check(args: &EvalArgs) -> Result<()> {
 }
 
 fn run_on<B: SnnBackend>(args: &EvalArgs, device: &B::Device) -> Result<()> {
-    let judged = judged::<B>(args, &mut (), device)?;
+    let evaluated = evaluate_checkpoint::<B>(args, &mut (), device)?;
     print(&if args.json {
-        format!("{}\n", in_json(&judged))
+        format!("{}\n", to_json(&evaluated))
     } else {
-        in_words(&judged)
+        to_text(&evaluated)
     })
 }
 
 /// An evaluated checkpoint and its data.
-pub struct Judged<B: SnnBackend> {
+pub struct CheckpointEval<B: SnnBackend> {
     pub trained: LoadedModel<B>,
     /// Path of the cache.
     pub cache: PathBuf,
@@ -62,11 +62,11 @@ pub struct Judged<B: SnnBackend> {
 ///
 /// # Errors
 /// Returns an error in the same cases as [`run`].
-pub fn judged<B: SnnBackend>(
+pub fn evaluate_checkpoint<B: SnnBackend>(
     args: &EvalArgs,
     also: &mut impl Observer<B>,
     device: &B::Device,
-) -> Result<Judged<B>> {
+) -> Result<CheckpointEval<B>> {
     let trained = LoadedModel::<B>::load(&args.checkpoint, device)?;
     let path = args
         .cache
@@ -77,18 +77,18 @@ pub fn judged<B: SnnBackend>(
     trained.check(&cache)?;
     let set = Set::from(args.set);
     let samples = CacheSamples::all(&Arc::new(cache), set, FramesIn::Stream);
-    let feeder = DeviceLoader::new(samples, args.jobs, &Interrupt::default(), device);
-    let number = feeder.len();
+    let loader = DeviceLoader::new(samples, args.jobs, &Interrupt::default(), device);
+    let number = loader.len();
     ensure!(
         number > 0,
         "{} has no {} samples",
         path.display(),
         set.name()
     );
-    let feed = feeder.feed(test_batches(number, args.batch_size), None)?;
+    let batches = loader.epoch(test_batches(number, args.batch_size), None)?;
     let name = set.name().to_owned();
-    let evaluation = evaluate(&trained.network, feed, number, name, also, device)?;
-    Ok(Judged {
+    let evaluation = evaluate(&trained.network, batches, number, name, also, device)?;
+    Ok(CheckpointEval {
         cache: path.clone(),
         set,
         evaluation,
@@ -96,7 +96,7 @@ pub fn judged<B: SnnBackend>(
     })
 }
 
-impl<B: SnnBackend> Judged<B> {
+impl<B: SnnBackend> CheckpointEval<B> {
     /// Checkpoint, cache and set, by name.
     pub fn head(&self) -> [(&'static str, String); 3] {
         [
@@ -113,45 +113,45 @@ impl<B: SnnBackend> Judged<B> {
     }
 }
 
-fn in_words<B: SnnBackend>(found: &Judged<B>) -> String {
-    let judged = &found.evaluation;
+fn to_text<B: SnnBackend>(found: &CheckpointEval<B>) -> String {
+    let evaluated = &found.evaluation;
     let names = &found.trained.state.settings.label_names;
-    let firing = LAYERS.iter().zip(&judged.firing.rates);
+    let firing = LAYERS.iter().zip(&evaluated.firing.rates);
     let firing: Vec<String> = firing
         .map(|(layer, rate)| format!("{layer}={rate:.4}"))
         .collect();
     format!(
         "{}, samples={}, loss={}, acc={}\n{}spikes a neuron and step: {}; neurons that never fired: {:.1} %\n",
         found.head_in_words(),
-        judged.metrics.samples,
-        judged.metrics.loss,
-        judged.metrics.accuracy,
-        judged.confusion.in_words(names),
+        evaluated.metrics.samples,
+        evaluated.metrics.loss,
+        evaluated.metrics.accuracy,
+        evaluated.confusion.to_text(names),
         firing.join(", "),
-        100.0 * judged.firing.silent
+        100.0 * evaluated.firing.silent
     )
 }
 
-fn in_json<B: SnnBackend>(found: &Judged<B>) -> Value {
-    let judged = &found.evaluation;
+fn to_json<B: SnnBackend>(found: &CheckpointEval<B>) -> Value {
+    let evaluated = &found.evaluation;
     let names = &found.trained.state.settings.label_names;
     let recall: Vec<Option<f64>> = (0..names.len())
-        .map(|label| judged.confusion.recall(label))
+        .map(|label| evaluated.confusion.recall(label))
         .collect();
-    let firing = LAYERS.iter().zip(&judged.firing.rates);
+    let firing = LAYERS.iter().zip(&evaluated.firing.rates);
     let firing: Map<String, Value> = firing
         .map(|(layer, rate)| ((*layer).to_owned(), json!(rate)))
         .collect();
     let mut object = json!({
         "epoch": found.trained.state.epoch,
-        "samples": judged.metrics.samples,
-        "loss": judged.metrics.loss,
-        "accuracy": judged.metrics.accuracy,
+        "samples": evaluated.metrics.samples,
+        "loss": evaluated.metrics.loss,
+        "accuracy": evaluated.metrics.accuracy,
         "label_names": names,
         "recall": recall,
-        "confusion": judged.confusion,
+        "confusion": evaluated.confusion,
         "firing_rates": firing,
-        "silent_neurons": judged.firing.silent,
+        "silent_neurons": evaluated.firing.silent,
     });
     for (key, value) in found.head() {
         object[key] = json!(value);

@@ -17,7 +17,7 @@ use crate::interop::pytorch::write as pth;
 use crate::interop::safetensors;
 use crate::interop::state_dict::state_dict;
 use crate::run_dir::checkpoint::{self, Checkpoint, MAX};
-use crate::run_dir::weight_layout::{Form, Weights};
+use crate::run_dir::weight_layout::{Architecture, Weights};
 
 /// Neurons in the hidden layer of SpikingJelly's `DVSGestureNet`.
 const PEER_HIDDEN: usize = 512;
@@ -35,7 +35,8 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     let Checkpoint { state, tensors } = Checkpoint::read(&file)?;
     let of_file = || format!("cannot export the network in {}", file.display());
     let config = state.settings.network_config().with_context(of_file)?;
-    let weights = Weights::of_checkpoint(&tensors, Form::of(&config)).with_context(of_file)?;
+    let weights =
+        Weights::of_checkpoint(&tensors, Architecture::of(&config)).with_context(of_file)?;
     let order = args.label_order.unwrap_or(match args.to {
         ModelFormat::Pytorch => LabelOrder::Folder,
         ModelFormat::Safetensors | ModelFormat::Nir => LabelOrder::Plain,
@@ -89,7 +90,7 @@ pub fn run(args: &ExportArgs) -> Result<()> {
             });
             format!("{facts}\n")
         }
-        false => in_words(args, &file, &weights.form, order),
+        false => to_text(args, &file, &weights.architecture, order),
     })
 }
 
@@ -101,22 +102,30 @@ fn cannot_write(path: &Path) -> String {
     format!("cannot write {}", path.display())
 }
 
-fn in_words(args: &ExportArgs, file: &Path, form: &Form, order: LabelOrder) -> String {
+fn to_text(
+    args: &ExportArgs,
+    file: &Path,
+    architecture: &Architecture,
+    order: LabelOrder,
+) -> String {
     let output = args.output.display();
     let mut text = format!("{}: written to {output}, ", file.display());
     text += &match args.to {
         ModelFormat::Nir => format!("a NIR graph whose steps take {} s\n", args.dt),
         ModelFormat::Safetensors | ModelFormat::Pytorch => format!("named as {}\n", args.names),
     };
-    let labels = order.in_words(form.classes);
+    let labels = order.to_text(architecture.classes);
     text += &format!("  its outputs stand for the labels {labels}\n");
     if args.to != ModelFormat::Nir && args.names == Naming::Model {
-        if !form.linear_bias {
+        if !architecture.linear_bias {
             text += "  its linear layers have no bias, so those of DVSGestureNet are 0\n";
         }
-        let [features, hidden] = form.linear(0);
-        let [_, outputs] = form.linear(1);
-        if form.hidden != PEER_HIDDEN || form.size != PEER_SIZE || form.classes != CLASSES {
+        let [features, hidden] = architecture.linear(0);
+        let [_, outputs] = architecture.linear(1);
+        if architecture.hidden != PEER_HIDDEN
+            || architecture.size != PEER_SIZE
+            || architecture.classes != CLASSES
+        {
             text += &format!(
                 "  DVSGestureNet has {PEER_HIDDEN} hidden neurons, frames of 128 x 128 and {CLASSES} classes; before loading: \
                  net.conv_fc[22] = layer.Linear({features}, {hidden}); net.conv_fc[25] = layer.Linear({hidden}, {outputs})\n"

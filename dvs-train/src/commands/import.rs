@@ -48,7 +48,7 @@ impl Imported {
         let pth = Pth::read(bytes)?;
         let (naming, weights) = recognise(&pth.tensors, order, size)?;
         let parts = weights
-            .form
+            .architecture
             .parts()
             .into_iter()
             .map(|part| naming.name(part));
@@ -93,7 +93,7 @@ pub fn run(args: &ImportArgs) -> Result<()> {
     }
     let frames = args.frames.or(imported.frames).unwrap_or(DEFAULT_FRAMES);
     within("-T", frames as usize, 1..=MAX_FRAMES as usize)?;
-    let form = imported.weights.form;
+    let architecture = imported.weights.architecture;
     let mut config = TrainConfig::default();
     let asked = CacheRequest {
         frames: Some(frames),
@@ -101,22 +101,23 @@ pub fn run(args: &ImportArgs) -> Result<()> {
         ..CacheRequest::default()
     };
     config.data.split = asked.over(config.data.split);
-    config.network.channels = form.channels;
+    config.network.channels = architecture.channels;
     // `None` if it is the default, so that the folder of a resumed run has the usual name.
-    config.network.hidden = Some(form.hidden).filter(|hidden| *hidden != 4 * form.channels);
-    config.network.linear_bias = form.linear_bias;
+    config.network.hidden =
+        Some(architecture.hidden).filter(|hidden| *hidden != 4 * architecture.channels);
+    config.network.linear_bias = architecture.linear_bias;
     config.neurons =
-        neurons(args, form.learnt_tau).with_context(|| format!("cannot import {shown}"))?;
+        neurons(args, architecture.learnt_tau).with_context(|| format!("cannot import {shown}"))?;
     let network = network_config(&config, size, CLASSES)?;
     let words = match args.json {
-        true => format!("{}\n", in_json(args, &imported, &config, &network.neuron)),
-        false => in_words(args, &imported, &config, &network.neuron),
+        true => format!("{}\n", to_json(args, &imported, &config, &network.neuron)),
+        false => to_text(args, &imported, &config, &network.neuron),
     };
     let checkpoint = Checkpoint {
         state: State {
             settings: Settings::of_import(config, size),
             epoch: imported.epoch.unwrap_or(0),
-            begun: None,
+            progress: None,
             steps: 0,
             best: None,
             loss_scale: None,
@@ -145,16 +146,16 @@ fn neurons(args: &ImportArgs, learnt_tau: bool) -> Result<NeuronConfig> {
     Ok(neurons)
 }
 
-fn in_json(args: &ImportArgs, imported: &Imported, config: &TrainConfig, neuron: &Neuron) -> Value {
-    let form = imported.weights.form;
-    let [height, width] = form.size;
+fn to_json(args: &ImportArgs, imported: &Imported, config: &TrainConfig, neuron: &Neuron) -> Value {
+    let architecture = imported.weights.architecture;
+    let [height, width] = architecture.size;
     json!({
         "input": args.checkpoint,
         "checkpoint": args.output,
         "network": imported.naming.to_string(),
-        "channels": form.channels,
-        "hidden": form.hidden,
-        "linear_bias": form.linear_bias,
+        "channels": architecture.channels,
+        "hidden": architecture.hidden,
+        "linear_bias": architecture.linear_bias,
         "height": height,
         "width": width,
         "neuron": neuron.to_string(),
@@ -167,21 +168,25 @@ fn in_json(args: &ImportArgs, imported: &Imported, config: &TrainConfig, neuron:
     })
 }
 
-fn in_words(
+fn to_text(
     args: &ImportArgs,
     imported: &Imported,
     config: &TrainConfig,
     neuron: &Neuron,
 ) -> String {
-    let form = imported.weights.form;
-    let [height, width] = form.size;
-    let bias = if form.linear_bias { "with" } else { "without" };
+    let architecture = imported.weights.architecture;
+    let [height, width] = architecture.size;
+    let bias = if architecture.linear_bias {
+        "with"
+    } else {
+        "without"
+    };
     let mut text = format!(
         "{}: {}, {} channels, {} hidden neurons, linear layers {bias} a bias, frames of {height} x {width}",
         args.checkpoint.display(),
         imported.naming,
-        form.channels,
-        form.hidden
+        architecture.channels,
+        architecture.hidden
     );
     if let Some(epoch) = imported.epoch {
         text += &format!(", epoch={epoch}");
@@ -197,7 +202,7 @@ fn in_words(
     text += &match args.label_order {
         LabelOrder::Folder => format!(
             "  its outputs stand for the labels {}, as SpikingJelly sorts its folders; they were put in the order 0 to 10\n",
-            LabelOrder::Folder.in_words(CLASSES)
+            LabelOrder::Folder.to_text(CLASSES)
         ),
         LabelOrder::Plain => "  its outputs stand for the labels 0 to 10\n".to_owned(),
     };

@@ -49,9 +49,9 @@ fn run_on<B: SnnBackend>(args: &PredictArgs, device: &B::Device) -> Result<()> {
     let names = &settings.label_names;
     let answer = Answer::new(&votes, names.len());
     print(&if args.json {
-        format!("{}\n", answer.in_json(&input, names))
+        format!("{}\n", answer.to_json(&input, names))
     } else {
-        answer.in_words(&input, names)
+        answer.to_text(&input, names)
     })
 }
 
@@ -118,7 +118,7 @@ impl Answer {
         )
     }
 
-    fn in_words(&self, input: &Input, names: &[String]) -> String {
+    fn to_text(&self, input: &Input, names: &[String]) -> String {
         // A recording may have a label that the network does not know.
         let name = |label: usize| {
             let name = names.get(label);
@@ -154,7 +154,7 @@ impl Answer {
         text
     }
 
-    fn in_json(&self, input: &Input, names: &[String]) -> Value {
+    fn to_json(&self, input: &Input, names: &[String]) -> Value {
         let guess = self.guess();
         json!({
             "sample": input.name,

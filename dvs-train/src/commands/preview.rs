@@ -50,8 +50,8 @@ pub fn run(args: &PreviewArgs) -> Result<()> {
         let frames = read(&cache, sample)?;
         shown.push(as_it_is(&cache, sample, &frames, steps));
         for epoch in 0..args.epochs {
-            let draws = augmentation.epoch(args.seed, epoch);
-            shown.push(altered(&cache, sample, &frames, &draws, epoch, size));
+            let transforms = augmentation.epoch(args.seed, epoch);
+            shown.push(altered(&cache, sample, &frames, &transforms, epoch, size));
         }
     }
     let clips = shown.iter().map(|shown| {
@@ -134,20 +134,20 @@ fn altered(
     cache: &CacheFile,
     sample: usize,
     counts: &[u32],
-    draws: &EpochTransforms,
+    transforms: &EpochTransforms,
     epoch: u32,
     [height, width]: [usize; 2],
 ) -> Shown {
     let of = &cache.set(Set::Train).samples[sample];
     let steps = counts.len() / (2 * height * width);
     // The plan treats the sample as the first of a batch.
-    let plan = draws.plan(&[sample], &mut [of.label]);
+    let plan = transforms.plan(&[sample], &mut [of.label]);
     let frames: Vec<f32> = counts.iter().map(|&count| count as f32).collect();
     let frames = TensorData::new(frames, [steps, 1, 2, height, width]);
     let frames = alter::<Flex>(Tensor::from_data(frames, &Default::default()), &plan);
     let counts: Vec<u32> = frames.into_data().iter::<u32>().collect();
     let mut title = vec![format!("epoch {epoch}")];
-    title.extend(draws.sample(sample).in_words(of.label));
+    title.extend(transforms.sample(sample).to_text(of.label));
     Shown {
         captions: captions(&counts, &plan.steps, steps),
         counts,

@@ -13,7 +13,7 @@ pub use self::cost::{Cost, Energy};
 use self::cost::{LayerCost, per_sample};
 use self::synapses::InputCounter;
 use crate::cli::{ProfileArgs, SetName};
-use crate::commands::eval::{self, Judged};
+use crate::commands::eval::{self, CheckpointEval};
 use crate::console::print;
 use crate::device::{self, on_device};
 use crate::nn::network::{LAYERS, SnnBackend};
@@ -59,7 +59,7 @@ pub fn run(args: &ProfileArgs) -> Result<()> {
     print(&if args.eval.json {
         json.clone()
     } else {
-        profile.in_words()
+        profile.to_text()
     })?;
     let folder = &args.eval.checkpoint;
     if folder.is_dir() && args.eval.set == SetName::Test {
@@ -76,13 +76,13 @@ pub fn run(args: &ProfileArgs) -> Result<()> {
 
 fn profile<B: SnnBackend>(args: &ProfileArgs, device: &B::Device) -> Result<Profile> {
     let mut inputs = InputCounter::<B>::new();
-    let judged = eval::judged::<B>(&args.eval, &mut inputs, device)?;
-    let Judged {
+    let evaluated = eval::evaluate_checkpoint::<B>(&args.eval, &mut inputs, device)?;
+    let CheckpointEval {
         trained,
         evaluation,
         cache,
         set,
-    } = &judged;
+    } = &evaluated;
     let (network, size) = (&trained.network, trained.state.settings.size);
     let synapses = inputs.finish(network, size)?;
     let steps = trained.split().frames() as usize;
@@ -125,7 +125,7 @@ fn profile<B: SnnBackend>(args: &ProfileArgs, device: &B::Device) -> Result<Prof
 }
 
 impl Profile {
-    fn in_words(&self) -> String {
+    fn to_text(&self) -> String {
         let cost = &self.cost;
         let steps = cost.steps as f64;
         let mut text = format!(

@@ -212,22 +212,20 @@ impl EpochTransforms {
 
     /// Draws the changes to a batch of these samples and mirrors the labels of mirrored samples.
     pub fn plan(&self, batch: &[usize], labels: &mut [u8]) -> Plan {
-        let alterations: Vec<SampleTransform> = batch.iter().map(|&at| self.sample(at)).collect();
-        for (label, alteration) in labels.iter_mut().zip(&alterations) {
-            *label = alteration.label(*label);
+        let transforms: Vec<SampleTransform> = batch.iter().map(|&at| self.sample(at)).collect();
+        for (label, transform) in labels.iter_mut().zip(&transforms) {
+            *label = transform.label(*label);
         }
         let steps = self.steps(batch.first().copied().unwrap_or(0));
-        Plan::new(steps, &alterations, self.augmentation.size)
+        Plan::new(steps, &transforms, self.augmentation.size)
     }
 }
 
 impl Plan {
     /// Makes the plan that keeps `steps` and alters each sample of this size (height and width).
-    fn new(steps: Vec<u32>, alterations: &[SampleTransform], size: [usize; 2]) -> Self {
-        let sources = alterations
-            .iter()
-            .flat_map(|of| geometry::sources(of, size));
-        let numbers = alterations.iter().flat_map(|of| {
+    fn new(steps: Vec<u32>, transforms: &[SampleTransform], size: [usize; 2]) -> Self {
+        let sources = transforms.iter().flat_map(|of| geometry::sources(of, size));
+        let numbers = transforms.iter().flat_map(|of| {
             let threshold = (of.drop * 2.0_f64.powi(32)) as u32;
             [of.key, threshold, u32::from(of.flip_polarity)]
         });
@@ -249,7 +247,7 @@ impl SampleTransform {
     }
 
     /// Describes the changes to a sample with this label in words. Empty if nothing changes.
-    pub fn in_words(&self, label: u8) -> Vec<String> {
+    pub fn to_text(&self, label: u8) -> Vec<String> {
         let [right, down] = self.shift;
         let mirrored = self.label(label);
         let name = LABEL_NAMES.get(usize::from(mirrored)).copied();

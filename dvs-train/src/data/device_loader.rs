@@ -54,15 +54,15 @@ impl<B: Backend> DeviceLoader<B> {
         self.samples.len()
     }
 
-    /// Returns the batches of one epoch, augmented by `draws`. With [`FramesIn::Device`], the first
+    /// Returns the batches of one epoch, augmented by `transforms`. With [`FramesIn::Device`], the first
     /// call loads all frames onto the device.
     ///
     /// # Errors
     /// Returns an error if a sample cannot be loaded or a thread cannot be started.
-    pub fn feed(
+    pub fn epoch(
         &self,
         batches: Batches,
-        draws: Option<EpochTransforms>,
+        transforms: Option<EpochTransforms>,
     ) -> Result<EpochBatches<'_, B>> {
         if self.samples.frames_in == FramesIn::Device && self.loaded.get().is_none() {
             self.load()?;
@@ -76,10 +76,10 @@ impl<B: Backend> DeviceLoader<B> {
             }
         };
         Ok(EpochBatches {
-            feeder: self,
+            loader: self,
             source,
             batches: batches.into_iter(),
-            draws,
+            transforms,
         })
     }
 
@@ -113,11 +113,11 @@ impl<B: Backend> DeviceLoader<B> {
 
 /// Iterates over the batches of one epoch. Ends after an error, or once the run is asked to stop.
 pub struct EpochBatches<'a, B: Backend> {
-    feeder: &'a DeviceLoader<B>,
+    loader: &'a DeviceLoader<B>,
     source: Source<'a, B>,
     /// Samples of each remaining batch.
     batches: vec::IntoIter<Vec<usize>>,
-    draws: Option<EpochTransforms>,
+    transforms: Option<EpochTransforms>,
 }
 
 /// Source of batches.
@@ -141,14 +141,14 @@ impl<B: Backend> EpochBatches<'_, B> {
 impl<B: AugmentBackend> EpochBatches<'_, B> {
     /// Returns the next batch, which has these samples.
     fn batch(&mut self, samples: &[usize]) -> Option<Result<Batch<B>>> {
-        let (feeder, device) = (self.feeder, &self.feeder.device);
+        let (loader, device) = (self.loader, &self.loader.device);
         let (mut frames, mut labels) = match &mut self.source {
             Source::Upload(uploads) => match uploads.next()? {
                 Ok(batch) => batch,
                 Err(error) => return Some(Err(error)),
             },
             Source::Gather(counts) => {
-                let labels = samples.iter().map(|&sample| feeder.samples.label(sample));
+                let labels = samples.iter().map(|&sample| loader.samples.label(sample));
                 let places: Vec<i32> = samples.iter().map(|&sample| sample as i32).collect();
                 let places = TensorData::new(places, [samples.len()]);
                 let places = Tensor::<B, 1, Int>::from_data(places, device);
@@ -156,13 +156,13 @@ impl<B: AugmentBackend> EpochBatches<'_, B> {
                 (counts.float(), labels.collect())
             }
         };
-        if let Some(draws) = &self.draws {
-            frames = alter(frames, &draws.plan(samples, &mut labels));
+        if let Some(transforms) = &self.transforms {
+            frames = alter(frames, &transforms.plan(samples, &mut labels));
         }
         Some(Ok(Batch::new(
             frames,
             &labels,
-            feeder.samples.classes(),
+            loader.samples.classes(),
             device,
         )))
     }
@@ -172,7 +172,7 @@ impl<B: AugmentBackend> Iterator for EpochBatches<'_, B> {
     type Item = Result<Batch<B>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.feeder.interrupt.asked().is_some() {
+        if self.loader.interrupt.asked().is_some() {
             return None;
         }
         let samples = self.batches.next()?;

@@ -20,7 +20,7 @@ impl LabelOrder {
     }
 
     /// The labels as text.
-    pub fn in_words(self, classes: usize) -> String {
+    pub fn to_text(self, classes: usize) -> String {
         let labels = self.labels(classes);
         let labels: Vec<String> = labels.iter().map(usize::to_string).collect();
         labels.join(" ")

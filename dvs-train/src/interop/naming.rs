@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::nn::network::BLOCKS;
-use crate::run_dir::weight_layout::{Form, Part};
+use crate::run_dir::weight_layout::{Architecture, Weight};
 
 /// Batch norm's count of batches, which is not a weight and not needed.
 const COUNT: &str = "num_batches_tracked";
@@ -41,16 +41,16 @@ impl Naming {
     ];
 
     /// The name of a parameter.
-    pub fn name(self, part: Part) -> String {
+    pub fn name(self, part: Weight) -> String {
         match part {
-            Part::Kernel(block) => self.convolution(block) + ".weight",
-            Part::Gamma(block) => self.norm(block) + ".weight",
-            Part::Beta(block) => self.norm(block) + ".bias",
-            Part::Mean(block) => self.norm(block) + ".running_mean",
-            Part::Variance(block) => self.norm(block) + ".running_var",
-            Part::Matrix(layer) => self.linear(layer) + ".weight",
-            Part::Bias(layer) => self.linear(layer) + ".bias",
-            Part::Tau(layer) => self.neurons(layer) + ".w",
+            Weight::Kernel(block) => self.convolution(block) + ".weight",
+            Weight::Gamma(block) => self.norm(block) + ".weight",
+            Weight::Beta(block) => self.norm(block) + ".bias",
+            Weight::Mean(block) => self.norm(block) + ".running_mean",
+            Weight::Variance(block) => self.norm(block) + ".running_var",
+            Weight::Matrix(layer) => self.linear(layer) + ".weight",
+            Weight::Bias(layer) => self.linear(layer) + ".bias",
+            Weight::Tau(layer) => self.neurons(layer) + ".w",
         }
     }
 
@@ -101,7 +101,7 @@ impl Naming {
 
     /// All parameter names.
     pub fn all_names(self) -> BTreeSet<String> {
-        let form = Form {
+        let architecture = Architecture {
             channels: 1,
             hidden: 1,
             classes: 11,
@@ -109,7 +109,8 @@ impl Naming {
             linear_bias: true,
             learnt_tau: true,
         };
-        form.parts()
+        architecture
+            .parts()
             .into_iter()
             .map(|part| self.name(part))
             .collect()

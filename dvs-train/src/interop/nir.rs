@@ -25,7 +25,7 @@ use dvs_shared::event::POLARITIES;
 pub use self::hdf5::write;
 use crate::interop::label_order::LabelOrder;
 use crate::nn::network::{BLOCKS, LAYERS, VOTERS};
-use crate::run_dir::weight_layout::{Part, Weights};
+use crate::run_dir::weight_layout::{Weight, Weights};
 
 /// Epsilon that PyTorch adds to a variance before the square root.
 const EPSILON: f64 = 1e-5;
@@ -97,8 +97,8 @@ impl Graph {
             dt > 0.0 && dt <= 1e3,
             "--dt {dt} is not within 0 (exclusive) and 1000 seconds"
         );
-        let form = &weights.form;
-        let [mut height, mut width] = form.size;
+        let architecture = &weights.architecture;
+        let [mut height, mut width] = architecture.size;
         let mut nodes = Vec::new();
         let mut add = |name: &str, node| nodes.push((name.to_owned(), node));
         add(
@@ -115,7 +115,7 @@ impl Graph {
                     bias,
                 },
             );
-            let shape = vec![form.channels, height, width];
+            let shape = vec![architecture.channels, height, width];
             add(
                 &format!("{layer}_neurons"),
                 neurons(weights, neuron, block, shape, dt)?,
@@ -129,52 +129,55 @@ impl Graph {
             };
             add(
                 &format!("{layer}_pool_neurons"),
-                Node::If(vec![form.channels, height, width], pool),
+                Node::If(vec![architecture.channels, height, width], pool),
             );
         }
-        add("flatten", Node::Flatten(vec![form.channels, height, width]));
+        add(
+            "flatten",
+            Node::Flatten(vec![architecture.channels, height, width]),
+        );
         for (linear, layer) in LAYERS.into_iter().skip(BLOCKS).enumerate() {
-            let array = |part: Part| Array {
-                shape: part.shape(form),
+            let array = |part: Weight| Array {
+                shape: part.shape(architecture),
                 values: weights.get(part).to_vec(),
             };
-            let matrix = array(Part::Matrix(linear));
+            let matrix = array(Weight::Matrix(linear));
             add(
                 layer,
-                match form.linear_bias {
-                    true => Node::Affine(matrix, array(Part::Bias(linear))),
+                match architecture.linear_bias {
+                    true => Node::Affine(matrix, array(Weight::Bias(linear))),
                     false => Node::Linear(matrix),
                 },
             );
-            let shape = vec![form.linear(linear)[1]];
+            let shape = vec![architecture.linear(linear)[1]];
             add(
                 &format!("{layer}_neurons"),
                 neurons(weights, neuron, BLOCKS + linear, shape, dt)?,
             );
         }
-        add("vote", Node::Linear(voting(form.classes, order)));
-        add("output", Node::Output(vec![form.classes]));
+        add("vote", Node::Linear(voting(architecture.classes, order)));
+        add("output", Node::Output(vec![architecture.classes]));
         Ok(Self { nodes })
     }
 }
 
 /// A convolution with the running statistics of batch norm folded in.
 fn folded(weights: &Weights, block: usize) -> (Array, Array) {
-    let kernel = Part::Kernel(block);
-    let shape = kernel.shape(&weights.form);
+    let kernel = Weight::Kernel(block);
+    let shape = kernel.shape(&weights.architecture);
     let each = shape[1..].iter().product::<usize>().max(1);
     let (mut values, mut bias) = (Vec::new(), Vec::new());
     for (channel, kernel) in weights.get(kernel).chunks_exact(each).enumerate() {
         let of = |part| f64::from(weights.get(part)[channel]);
-        let scale = of(Part::Gamma(block)) / (of(Part::Variance(block)) + EPSILON).sqrt();
+        let scale = of(Weight::Gamma(block)) / (of(Weight::Variance(block)) + EPSILON).sqrt();
         values.extend(
             kernel
                 .iter()
                 .map(|value| (f64::from(*value) * scale) as f32),
         );
-        bias.push((of(Part::Beta(block)) - of(Part::Mean(block)) * scale) as f32);
+        bias.push((of(Weight::Beta(block)) - of(Weight::Mean(block)) * scale) as f32);
     }
-    let outputs = vec![weights.form.channels];
+    let outputs = vec![weights.architecture.channels];
     (
         Array { shape, values },
         Array {
@@ -212,7 +215,7 @@ fn neurons(
         Charge::Leaky { tau, decay_input } => leaky(shape, tau, decay_input),
         Charge::Learnt { decay_input, .. } => {
             let w = weights
-                .get(Part::Tau(layer))
+                .get(Weight::Tau(layer))
                 .first()
                 .copied()
                 .unwrap_or_default();
@@ -241,9 +244,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::run_dir::weight_layout::Form;
+    use crate::run_dir::weight_layout::Architecture;
 
-    const FORM: Form = Form {
+    const FORM: Architecture = Architecture {
         channels: 1,
         hidden: 2,
         classes: 11,
@@ -258,7 +261,7 @@ mod tests {
             (
                 part,
                 vec![
-                    if matches!(part, Part::Variance(_)) {
+                    if matches!(part, Weight::Variance(_)) {
                         4.0
                     } else {
                         2.0
@@ -268,7 +271,7 @@ mod tests {
             )
         });
         Weights {
-            form: FORM,
+            architecture: FORM,
             parts: parts.collect::<BTreeMap<_, _>>(),
         }
     }

@@ -14,7 +14,7 @@ use crate::interop::named::{Named, Values};
 use crate::interop::naming::Naming;
 use crate::interop::pytorch::Tensor;
 use crate::nn::network::BLOCKS;
-use crate::run_dir::weight_layout::{Form, Part, Weights};
+use crate::run_dir::weight_layout::{Architecture, Weight, Weights};
 
 /// Maximum names listed in an error; the others are counted.
 const SHOWN: usize = 8;
@@ -38,11 +38,11 @@ pub fn recognise(
     namings.sort_by_key(|naming| Reverse(known(naming)));
     let naming = namings[0];
     ensure!(known(&naming) > 0, "{}", unlike_any(tensors));
-    let form = form(naming, tensors, size)
+    let architecture = architecture(naming, tensors, size)
         .with_context(|| format!("its weights are most like those of {naming}"))?;
-    within("channels", form.channels, 1..=MAX_CHANNELS)?;
-    within("hidden neurons", form.hidden, 1..=MAX_HIDDEN)?;
-    let wanted: BTreeMap<String, Part> = form
+    within("channels", architecture.channels, 1..=MAX_CHANNELS)?;
+    within("hidden neurons", architecture.hidden, 1..=MAX_HIDDEN)?;
+    let wanted: BTreeMap<String, Weight> = architecture
         .parts()
         .into_iter()
         .map(|part| (naming.name(part), part))
@@ -73,7 +73,10 @@ pub fn recognise(
         );
     }
     let shapes = wanted.iter().filter_map(|(name, part)| {
-        let (found, shape) = (&tensors.get(name.as_str())?.shape, part.shape(&form));
+        let (found, shape) = (
+            &tensors.get(name.as_str())?.shape,
+            part.shape(&architecture),
+        );
         (*found != shape)
             .then(|| format!("{name} has the shape {found:?} where {shape:?} is expected"))
     });
@@ -83,8 +86,8 @@ pub fn recognise(
         bail!(
             "its weights do not go together, taken as {naming} for frames of {height} x {width} with {} channels and {} \
              hidden neurons: {}",
-            form.channels,
-            form.hidden,
+            architecture.channels,
+            architecture.hidden,
             shapes.join("; ")
         );
     }
@@ -97,15 +100,25 @@ pub fn recognise(
             .values()
             .with_context(|| format!("cannot use {name}"))?;
         if part.is_of_output() {
-            values = order.to_plain(&values, form.classes);
+            values = order.to_plain(&values, architecture.classes);
         }
         parts.insert(part, values);
     }
-    Ok((naming, Weights { form, parts }))
+    Ok((
+        naming,
+        Weights {
+            architecture,
+            parts,
+        },
+    ))
 }
 
 /// The form of the network whose tensors have names of `naming`, for frames of `size`.
-fn form(naming: Naming, tensors: &BTreeMap<&str, Tensor<'_>>, size: [usize; 2]) -> Result<Form> {
+fn architecture(
+    naming: Naming,
+    tensors: &BTreeMap<&str, Tensor<'_>>,
+    size: [usize; 2],
+) -> Result<Architecture> {
     let get = |part| {
         let name = naming.name(part);
         let tensor = tensors.get(name.as_str());
@@ -113,14 +126,14 @@ fn form(naming: Naming, tensors: &BTreeMap<&str, Tensor<'_>>, size: [usize; 2]) 
     };
     // These sizes are free; the comparison of all shapes checks later whether they match.
     let first = |part| Ok::<_, anyhow::Error>(get(part)?.shape.first().copied().unwrap_or(0));
-    Ok(Form {
-        channels: first(Part::Kernel(0))?,
-        hidden: first(Part::Matrix(0))?,
+    Ok(Architecture {
+        channels: first(Weight::Kernel(0))?,
+        hidden: first(Weight::Matrix(0))?,
         // The order of the outputs is known only for the gestures.
         classes: CLASSES,
         size,
-        linear_bias: get(Part::Bias(0)).is_ok(),
-        learnt_tau: get(Part::Tau(0)).is_ok(),
+        linear_bias: get(Weight::Bias(0)).is_ok(),
+        learnt_tau: get(Weight::Tau(0)).is_ok(),
     })
 }
 
@@ -135,19 +148,23 @@ pub fn state_dict(
     order: LabelOrder,
     batches: u64,
 ) -> Result<Vec<Named>> {
-    let mut form = weights.form;
+    let mut architecture = weights.architecture;
     ensure!(
-        naming == Naming::Model || !form.linear_bias,
+        naming == Naming::Model || !architecture.linear_bias,
         "the linear layers have a bias, which {naming} has not; export with --names spikingjelly"
     );
     // DVSGestureNet always has a bias, and adding 0 changes nothing.
-    form.linear_bias = naming == Naming::Model;
+    architecture.linear_bias = naming == Naming::Model;
     let mut state = Vec::new();
-    for part in form.parts() {
-        let shape = part.shape(&form);
+    for part in architecture.parts() {
+        let shape = part.shape(&architecture);
         let values = match part {
-            Part::Bias(_) if !weights.form.linear_bias => vec![0.0; shape.iter().product()],
-            _ if part.is_of_output() => order.of_plain(weights.get(part), weights.form.classes),
+            Weight::Bias(_) if !weights.architecture.linear_bias => {
+                vec![0.0; shape.iter().product()]
+            }
+            _ if part.is_of_output() => {
+                order.of_plain(weights.get(part), weights.architecture.classes)
+            }
             _ => weights.get(part).to_vec(),
         };
         let name = naming.name(part);
@@ -156,7 +173,7 @@ pub fn state_dict(
             shape,
             values: Values::Floats(values),
         });
-        if let Part::Variance(block) = part {
+        if let Weight::Variance(block) = part {
             let count = Values::Count(i64::try_from(batches).unwrap_or(i64::MAX));
             state.push(Named {
                 name: naming.count(block),
@@ -173,9 +190,9 @@ fn unlike_any(tensors: &BTreeMap<&str, Tensor<'_>>) -> String {
     let expected = Naming::ALL.map(|naming| {
         format!(
             "{}, {}, ... {} ({naming})",
-            naming.name(Part::Kernel(0)),
-            naming.name(Part::Gamma(0)),
-            naming.name(Part::Matrix(1))
+            naming.name(Weight::Kernel(0)),
+            naming.name(Weight::Gamma(0)),
+            naming.name(Weight::Matrix(1))
         )
     });
     format!(

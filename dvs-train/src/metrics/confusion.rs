@@ -44,7 +44,7 @@ impl Confusion {
     }
 
     /// Formats a table with a line per class: its name, its recall and the predictions.
-    pub fn in_words(&self, names: &[String]) -> String {
+    pub fn to_text(&self, names: &[String]) -> String {
         let wide = self.counts.len() > MOST_COLUMNS;
         let width = names.iter().map(|name| name.chars().count()).max();
         let digits = self.counts.len().saturating_sub(1).to_string().len().max(2);
@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(confusion.recall(0), Some(0.5));
         assert_eq!(confusion.recall(10), Some(1.0));
         assert_eq!(confusion.recall(1), None);
-        let table = confusion.in_words(&gestures());
+        let table = confusion.to_text(&gestures());
         let lines: Vec<&str> = table.lines().collect();
         assert_eq!(lines.len(), 12);
         assert!(
@@ -128,7 +128,7 @@ mod tests {
         for guess in [7, 3, 150, 150, 3, 3, 9, 8] {
             confusion.add(3, guess);
         }
-        let table = confusion.in_words(&names);
+        let table = confusion.to_text(&names);
         let lines: Vec<&str> = table.lines().collect();
         assert_eq!(lines.len(), 201);
         assert!(

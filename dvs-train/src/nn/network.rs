@@ -372,7 +372,7 @@ fn fire<B: SnnBackend, const D: usize>(
     memory: Option<&mut Potentials<B>>,
 ) -> Tensor<B, D> {
     match memory {
-        Some(potentials) => neurons.go_on(x, potentials),
+        Some(potentials) => neurons.forward_from(x, potentials),
         None => neurons.forward(x),
     }
 }

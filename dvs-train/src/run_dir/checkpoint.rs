@@ -58,8 +58,8 @@ pub struct State {
     /// Last epoch that changed the weights, from 0.
     pub epoch: u32,
     /// Progress of that epoch, if it was interrupted.
-    #[serde(default)]
-    pub begun: Option<EpochProgress>,
+    #[serde(default, rename = "begun")]
+    pub progress: Option<EpochProgress>,
     /// Number of steps of the optimizer.
     pub steps: u64,
     /// Best epoch so far; `None` within the first epoch.
@@ -72,7 +72,7 @@ pub struct State {
 impl State {
     /// Returns the number of complete epochs.
     pub fn epochs_done(&self) -> u32 {
-        self.epoch + u32::from(self.begun.is_none())
+        self.epoch + u32::from(self.progress.is_none())
     }
 }
 

@@ -25,7 +25,7 @@ pub struct EpochRecord {
     /// Accuracy on the training samples.
     pub train_acc: f64,
     /// Set that the network was evaluated on after the epoch.
-    pub judged_on: JudgedOn,
+    pub evaluated_on: EvaluatedOn,
     /// Mean loss on that set.
     pub loss: f64,
     /// Accuracy on that set.
@@ -54,14 +54,14 @@ pub struct EpochRecord {
 
 /// The set that the best network is chosen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum JudgedOn {
+pub enum EvaluatedOn {
     /// The test set, as in the tutorial.
     Test,
     /// Users or recordings held out of the training set.
     Validation,
 }
 
-impl JudgedOn {
+impl EvaluatedOn {
     /// Returns the name in the logs.
     pub fn name(self) -> &'static str {
         match self {
@@ -74,8 +74,8 @@ impl JudgedOn {
 impl EpochRecord {
     /// Returns the columns in order. A number is `None` if this run does not have it.
     pub fn columns(&self) -> Vec<(String, Option<f64>)> {
-        let of = |set, number| (self.judged_on == set).then_some(number);
-        let [test, validation] = [JudgedOn::Test, JudgedOn::Validation];
+        let of = |set, number| (self.evaluated_on == set).then_some(number);
+        let [test, validation] = [EvaluatedOn::Test, EvaluatedOn::Validation];
         let fixed = [
             ("train_loss", Some(self.train_loss)),
             ("train_acc", Some(self.train_acc)),
@@ -107,7 +107,7 @@ impl EpochRecord {
 
     /// Formats the tutorial's line, followed by further numbers.
     pub fn line(&self) -> String {
-        let set = self.judged_on.name();
+        let set = self.evaluated_on.name();
         let mut line = format!(
             "epoch={}, train_loss={}, train_acc={}, {set}_loss={}, {set}_acc={}, max_{set}_acc={}, \
              total_time={:.3}, lr={}, train_samples_per_s={:.1}, test_samples_per_s={:.1}, \
@@ -197,7 +197,7 @@ fn header(learns_tau: bool) -> String {
         epoch: 0,
         train_loss: 0.0,
         train_acc: 0.0,
-        judged_on: JudgedOn::Test,
+        evaluated_on: EvaluatedOn::Test,
         loss: 0.0,
         acc: 0.0,
         max_acc: 0.0,

@@ -11,7 +11,7 @@ use crate::run_dir::weights::{Array, Tensors};
 
 /// Configuration that decides the weights and their shapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Form {
+pub struct Architecture {
     /// Channels C of every convolution.
     pub channels: usize,
     /// Neurons of the hidden linear layer.
@@ -28,7 +28,7 @@ pub struct Form {
 
 /// One weight of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
+pub enum Weight {
     /// A convolution's kernel `[C, inputs, 3, 3]`.
     Kernel(usize),
     /// Batch norm's scale `[C]`.
@@ -50,7 +50,7 @@ pub enum Part {
 /// Names of the linear layers in a checkpoint.
 const LINEAR: [&str; 2] = ["hidden", "output"];
 
-impl Form {
+impl Architecture {
     /// Returns the form of the network that `config` asks for.
     pub fn of(config: &NetworkConfig) -> Self {
         Self {
@@ -90,41 +90,41 @@ impl Form {
     }
 
     /// Returns the network's weights, in the order of the layers.
-    pub fn parts(&self) -> Vec<Part> {
+    pub fn parts(&self) -> Vec<Weight> {
         let mut parts = Vec::new();
-        let tau = |layer| self.learnt_tau.then_some(Part::Tau(layer));
+        let tau = |layer| self.learnt_tau.then_some(Weight::Tau(layer));
         for block in 0..BLOCKS {
             parts.extend([
-                Part::Kernel(block),
-                Part::Gamma(block),
-                Part::Beta(block),
-                Part::Mean(block),
-                Part::Variance(block),
+                Weight::Kernel(block),
+                Weight::Gamma(block),
+                Weight::Beta(block),
+                Weight::Mean(block),
+                Weight::Variance(block),
             ]);
             parts.extend(tau(block));
         }
         for layer in 0..LINEAR.len() {
-            parts.push(Part::Matrix(layer));
-            parts.extend(self.linear_bias.then_some(Part::Bias(layer)));
+            parts.push(Weight::Matrix(layer));
+            parts.extend(self.linear_bias.then_some(Weight::Bias(layer)));
             parts.extend(tau(BLOCKS + layer));
         }
         parts
     }
 }
 
-impl Part {
+impl Weight {
     /// Returns the shape in PyTorch.
-    pub fn shape(self, form: &Form) -> Vec<usize> {
-        let c = form.channels;
+    pub fn shape(self, architecture: &Architecture) -> Vec<usize> {
+        let c = architecture.channels;
         match self {
             Self::Kernel(0) => vec![c, POLARITIES as usize, 3, 3],
             Self::Kernel(_) => vec![c, c, 3, 3],
             Self::Gamma(_) | Self::Beta(_) | Self::Mean(_) | Self::Variance(_) => vec![c],
             Self::Matrix(layer) => {
-                let [inputs, outputs] = form.linear(layer);
+                let [inputs, outputs] = architecture.linear(layer);
                 vec![outputs, inputs]
             }
-            Self::Bias(layer) => vec![form.linear(layer)[1]],
+            Self::Bias(layer) => vec![architecture.linear(layer)[1]],
             Self::Tau(_) => Vec::new(),
         }
     }
@@ -151,8 +151,8 @@ impl Part {
     }
 
     /// Finds the weight in a checkpoint.
-    fn find<'a>(self, tensors: &'a Tensors, form: &Form) -> Result<&'a Array> {
-        let (name, shape) = (self.name(), self.shape_in_checkpoint(form));
+    fn find<'a>(self, tensors: &'a Tensors, architecture: &Architecture) -> Result<&'a Array> {
+        let (name, shape) = (self.name(), self.shape_in_checkpoint(architecture));
         let array = tensors
             .0
             .get(&name)
@@ -166,8 +166,8 @@ impl Part {
     }
 
     /// Returns the shape in a checkpoint.
-    fn shape_in_checkpoint(self, form: &Form) -> Vec<usize> {
-        let mut shape = self.shape(form);
+    fn shape_in_checkpoint(self, architecture: &Architecture) -> Vec<usize> {
+        let mut shape = self.shape(architecture);
         match self {
             Self::Matrix(_) => shape.reverse(),
             Self::Tau(_) => shape.push(1),
@@ -180,14 +180,14 @@ impl Part {
 /// All weights of a network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Weights {
-    pub form: Form,
+    pub architecture: Architecture,
     /// Values of each part, row by row.
-    pub parts: BTreeMap<Part, Vec<f32>>,
+    pub parts: BTreeMap<Weight, Vec<f32>>,
 }
 
 impl Weights {
     /// Returns the values of a part, which exist for every part of the form.
-    pub fn get(&self, part: Part) -> &[f32] {
+    pub fn get(&self, part: Weight) -> &[f32] {
         self.parts.get(&part).map_or(&[], Vec::as_slice)
     }
 
@@ -195,26 +195,29 @@ impl Weights {
     ///
     /// # Errors
     /// Returns an error with the name of the weight that is missing or has a different shape.
-    pub fn of_checkpoint(tensors: &Tensors, form: Form) -> Result<Self> {
+    pub fn of_checkpoint(tensors: &Tensors, architecture: Architecture) -> Result<Self> {
         let mut parts = BTreeMap::new();
-        for part in form.parts() {
-            let array = part.find(tensors, &form)?;
+        for part in architecture.parts() {
+            let array = part.find(tensors, &architecture)?;
             let values = match part {
-                Part::Matrix(_) => transposed(&array.values, array.shape[0]),
+                Weight::Matrix(_) => transposed(&array.values, array.shape[0]),
                 _ => array.values.clone(),
             };
             parts.insert(part, values);
         }
-        Ok(Self { form, parts })
+        Ok(Self {
+            architecture,
+            parts,
+        })
     }
 
     /// Converts the weights to those of a checkpoint.
     pub fn into_checkpoint(self) -> Tensors {
-        let form = self.form;
+        let architecture = self.architecture;
         let arrays = self.parts.into_iter().map(|(part, values)| {
-            let shape = part.shape_in_checkpoint(&form);
+            let shape = part.shape_in_checkpoint(&architecture);
             let values = match part {
-                Part::Matrix(_) => transposed(&values, shape[1]),
+                Weight::Matrix(_) => transposed(&values, shape[1]),
                 _ => values,
             };
             (part.name(), Array { shape, values })
@@ -237,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_checkpoint_holds_every_part_and_gives_it_back() {
-        let form = Form {
+        let architecture = Architecture {
             channels: 2,
             hidden: 3,
             classes: 11,
@@ -245,23 +248,30 @@ mod tests {
             linear_bias: true,
             learnt_tau: true,
         };
-        let parts = form.parts().into_iter().enumerate().map(|(i, part)| {
-            let count: usize = part.shape(&form).iter().product();
-            (part, (0..count).map(|k| (100 * i + k) as f32).collect())
-        });
+        let parts = architecture
+            .parts()
+            .into_iter()
+            .enumerate()
+            .map(|(i, part)| {
+                let count: usize = part.shape(&architecture).iter().product();
+                (part, (0..count).map(|k| (100 * i + k) as f32).collect())
+            });
         let weights = Weights {
-            form,
+            architecture,
             parts: parts.collect(),
         };
         let mut tensors = weights.clone().into_checkpoint();
         assert_eq!(tensors.0["network.hidden.weight"].shape, [4, 3]);
         assert_eq!(
             tensors.0["network.hidden.weight"].values[1],
-            weights.get(Part::Matrix(0))[4]
+            weights.get(Weight::Matrix(0))[4]
         );
-        assert_eq!(Weights::of_checkpoint(&tensors, form).unwrap(), weights);
+        assert_eq!(
+            Weights::of_checkpoint(&tensors, architecture).unwrap(),
+            weights
+        );
         tensors.0.remove("network.output_neurons.w").unwrap();
-        let error = Weights::of_checkpoint(&tensors, form).unwrap_err();
+        let error = Weights::of_checkpoint(&tensors, architecture).unwrap_err();
         assert_eq!(error.to_string(), "network.output_neurons.w is missing");
     }
 }

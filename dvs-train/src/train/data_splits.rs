@@ -9,10 +9,10 @@ use crate::console::interrupt::Interrupt;
 use crate::data::dataset::CacheSamples;
 use crate::data::device_loader::DeviceLoader;
 use crate::data::seed::{Purpose, derive};
-use crate::run_dir::epoch_log::JudgedOn;
+use crate::run_dir::epoch_log::EvaluatedOn;
 
 /// The sets of a run.
-pub struct Sets<B: Backend> {
+pub struct DataSplits<B: Backend> {
     /// Training set.
     pub train: DeviceLoader<B>,
     /// Test set.
@@ -21,19 +21,19 @@ pub struct Sets<B: Backend> {
     validation: Option<(Vec<String>, DeviceLoader<B>)>,
 }
 
-impl<B: Backend> Sets<B> {
+impl<B: Backend> DataSplits<B> {
     /// Makes the sets that `options` ask for. Their batches end once `interrupt` asks to stop.
     ///
     /// # Errors
     /// Returns an error if too few samples are left to train on.
     pub fn new(options: &TrainOptions, interrupt: &Interrupt, device: &B::Device) -> Result<Self> {
         let (cache, frames_in) = (&options.cache, options.frames_in);
-        let feeder =
+        let loader =
             |samples| DeviceLoader::new(samples, options.config.data.jobs, interrupt, device);
-        let test = feeder(CacheSamples::all(cache, Set::Test, frames_in));
+        let test = loader(CacheSamples::all(cache, Set::Test, frames_in));
         let Some(validation) = &options.config.data.validation else {
             return Ok(Self {
-                train: feeder(CacheSamples::all(cache, Set::Train, frames_in)),
+                train: loader(CacheSamples::all(cache, Set::Train, frames_in)),
                 test,
                 validation: None,
             });
@@ -48,7 +48,7 @@ impl<B: Backend> Sets<B> {
              or use -b {left} or less",
             options.config.data.batch_size
         );
-        let some = |places| feeder(CacheSamples::new(cache, Set::Train, places, frames_in));
+        let some = |places| loader(CacheSamples::new(cache, Set::Train, places, frames_in));
         Ok(Self {
             train: some(held_out.train),
             test,
@@ -57,10 +57,10 @@ impl<B: Backend> Sets<B> {
     }
 
     /// Returns the set that the network is evaluated on after each epoch.
-    pub fn judged(&self) -> (JudgedOn, &DeviceLoader<B>) {
+    pub fn evaluation_set(&self) -> (EvaluatedOn, &DeviceLoader<B>) {
         match &self.validation {
-            Some((_, feeder)) => (JudgedOn::Validation, feeder),
-            None => (JudgedOn::Test, &self.test),
+            Some((_, loader)) => (EvaluatedOn::Validation, loader),
+            None => (EvaluatedOn::Test, &self.test),
         }
     }
 
@@ -72,8 +72,8 @@ impl<B: Backend> Sets<B> {
     /// Describes the sizes of the sets.
     pub fn describe(&self) -> String {
         let mut text = format!("train: {} samples", self.train.len());
-        if let Some((users, feeder)) = &self.validation {
-            let number = feeder.len();
+        if let Some((users, loader)) = &self.validation {
+            let number = loader.len();
             text += &format!(", validation: {number} samples of {}", users.join(", "));
         }
         text + &format!(", test: {} samples", self.test.len())

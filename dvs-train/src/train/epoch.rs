@@ -20,9 +20,9 @@ use crate::run_dir::checkpoint::EpochProgress;
 /// The rest of an epoch of training.
 pub struct RemainingEpoch<'a, B: Backend> {
     /// Progress so far.
-    pub begun: EpochProgress,
+    pub progress: EpochProgress,
     /// Batches that are left.
-    pub feed: EpochBatches<'a, B>,
+    pub epoch_batches: EpochBatches<'a, B>,
     /// Samples of the whole epoch, for the progress bar.
     pub samples: usize,
     /// Label of the progress bar.
@@ -33,7 +33,7 @@ pub struct RemainingEpoch<'a, B: Backend> {
 #[derive(Clone, Copy, Debug)]
 pub struct EpochResult {
     /// Progress at the end, which is the whole epoch unless the run was asked to stop.
-    pub begun: EpochProgress,
+    pub progress: EpochProgress,
     /// Samples trained on in this call, without those before an interruption.
     pub samples: usize,
     /// Duration.
@@ -101,17 +101,17 @@ where
 {
     let start = Instant::now();
     let RemainingEpoch {
-        begun,
-        mut feed,
+        progress,
+        mut epoch_batches,
         samples,
         name,
     } = rest;
     let bar = sample_bar(name, samples);
-    bar.inc(begun.sums.samples as u64);
-    let mut batches = begun.batches;
-    let mut running = Running::<B::InnerBackend>::from(begun.sums, device);
+    bar.inc(progress.sums.samples as u64);
+    let mut batches = progress.batches;
+    let mut running = Running::<B::InnerBackend>::from(progress.sums, device);
     let mut square_sums = Vec::new();
-    for batch in &mut feed {
+    for batch in &mut epoch_batches {
         let batch = batch?.tracked::<B>();
         let step = step(network, optimizer, lr, &batch)?;
         network = step.network;
@@ -125,13 +125,13 @@ where
         bar.inc(batch_size as u64);
     }
     bar.finish_and_clear();
-    gradients::check(square_sums, begun.batches)?;
+    gradients::check(square_sums, progress.batches)?;
     let sums = running.finish()?;
     let trained = EpochResult {
-        begun: EpochProgress { batches, sums },
-        samples: sums.samples - begun.sums.samples,
+        progress: EpochProgress { batches, sums },
+        samples: sums.samples - progress.sums.samples,
         took: start.elapsed(),
-        waited: feed.waited(),
+        waited: epoch_batches.waited(),
     };
     Ok((network, trained))
 }

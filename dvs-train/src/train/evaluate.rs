@@ -27,14 +27,14 @@ pub struct EvalResult {
     pub waited: Duration,
 }
 
-/// Evaluates `network` on the batches of `feed`, which have `samples` samples. `name` labels the
+/// Evaluates `network` on the batches of `batches`, which have `samples` samples. `name` labels the
 /// progress bar, and `also` is a further observer of the spikes.
 ///
 /// # Errors
 /// Returns an error if a sample cannot be read or the device fails.
 pub fn evaluate<B: SnnBackend>(
     network: &Network<B>,
-    mut feed: EpochBatches<'_, B>,
+    mut batches: EpochBatches<'_, B>,
     samples: usize,
     name: String,
     also: &mut impl Observer<B>,
@@ -46,7 +46,7 @@ pub fn evaluate<B: SnnBackend>(
     let mut running = Running::<B>::from(Sums::default(), device);
     let mut counter = SpikeCounter::new();
     let (mut labels, mut guesses) = (Vec::new(), Vec::<Tensor<B, 1, Int>>::new());
-    for batch in &mut feed {
+    for batch in &mut batches {
         let batch = batch?;
         let size = batch.labels.dims()[0];
         let votes = network.votes(batch.frames, &mut (&mut counter, &mut *also)); // [T, B, K]
@@ -75,6 +75,6 @@ pub fn evaluate<B: SnnBackend>(
         confusion,
         firing: counter.finish()?,
         took: start.elapsed(),
-        waited: feed.waited(),
+        waited: batches.waited(),
     })
 }

@@ -12,7 +12,7 @@ use crate::config::settings::{Settings, changes};
 use crate::config::train_config::TrainConfig;
 use crate::run_dir::checkpoint::{self, Checkpoint, EpochProgress, LATEST, MAX};
 use crate::run_dir::run_folder::{FolderLock, SETTINGS, SUMMARY};
-use crate::run_dir::weight_layout::Form;
+use crate::run_dir::weight_layout::Architecture;
 
 /// The checkpoint that a run resumes from.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl fmt::Display for Resumption {
     /// Formats where the run resumes and the differences.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (file, state) = (self.file.display(), &self.checkpoint.state);
-        match state.begun {
+        match state.progress {
             None => write!(f, "resuming from {file} after epoch {}", state.epoch)?,
             Some(EpochProgress { batches, .. }) => {
                 let epoch = state.epoch;
@@ -103,7 +103,7 @@ pub fn resume(
     let now = Settings::of(&options);
     let ([height, width], [old_height, old_width]) = (now.size, state.settings.size);
     let network = state.settings.network_config().with_context(of_file)?;
-    Form::of(&network)
+    Architecture::of(&network)
         .check(&checkpoint.tensors)
         .with_context(of_file)?;
     ensure!(
@@ -133,7 +133,7 @@ pub fn resume(
     }
     let same_batches = same_data && options.config.data.batch_size == saved.data.batch_size;
     ensure!(
-        state.begun.is_none() || same_batches,
+        state.progress.is_none() || same_batches,
         "cannot resume from {} with another --batch-size or another dataset: the run was stopped within epoch {}, which has \
          to end as it began",
         file.display(),

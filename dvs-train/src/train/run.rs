@@ -17,9 +17,9 @@ use crate::data::seed::{Purpose, derive};
 use crate::nn::network::{Network, SnnBackend};
 use crate::optim::optimizer::adam::AdamBackend;
 use crate::run_dir::checkpoint::{Best, Checkpoint, EpochProgress, LATEST, MAX};
-use crate::run_dir::epoch_log::{EpochLog, EpochRecord, JudgedOn};
+use crate::run_dir::epoch_log::{EpochLog, EpochRecord, EvaluatedOn};
 use crate::run_dir::run_folder::RunFolder;
-use crate::train::data_splits::Sets;
+use crate::train::data_splits::DataSplits;
 use crate::train::epoch::{EpochResult, RemainingEpoch, train_epoch};
 use crate::train::evaluate::{EvalResult, evaluate};
 use crate::train::model_summary::describe;
@@ -43,7 +43,7 @@ where
     B: AutodiffBackend + SnnBackend,
     B::InnerBackend: SnnBackend + AdamBackend,
 {
-    let sets = Sets::new(options, interrupt, device)?;
+    let sets = DataSplits::new(options, interrupt, device)?;
     let settings = Settings::of(options);
     let config = settings.network_config().with_context(|| {
         let cache = options.cache.path().display();
@@ -73,8 +73,8 @@ where
     };
     while state.epoch < options.config.schedule.epochs {
         state = run.epoch(state, &mut log)?;
-        if let Some(begun) = state.begun {
-            let (epoch, batch) = (state.epoch, begun.batches);
+        if let Some(progress) = state.progress {
+            let (epoch, batch) = (state.epoch, progress.batches);
             return Ok(run.stopped(&format!("within epoch {epoch}, after batch {batch}")));
         }
     }
@@ -85,7 +85,7 @@ where
 struct Run<'a, B: AutodiffBackend> {
     options: &'a TrainOptions,
     settings: Settings,
-    sets: Sets<B::InnerBackend>,
+    sets: DataSplits<B::InnerBackend>,
     folder: RunFolder,
     interrupt: &'a Interrupt,
     device: &'a B::Device,
@@ -102,12 +102,12 @@ where
     fn epoch(&self, from: TrainState<B>, log: &mut EpochLog) -> Result<TrainState<B>> {
         let start = Instant::now();
         let options = self.options;
-        let (judged_on, judged_set) = self.sets.judged();
+        let (evaluated_on, evaluation_set) = self.sets.evaluation_set();
         let TrainState {
             network,
             mut optimizer,
             epoch,
-            begun,
+            progress,
             best,
         } = from;
         let lr = options
@@ -115,26 +115,26 @@ where
             .schedule
             .schedule()
             .rate(options.config.optimizer.lr, epoch);
-        let rest = self.rest(&network, epoch, begun.unwrap_or_default())?;
+        let rest = self.rest(&network, epoch, progress.unwrap_or_default())?;
         let (network, trained) = train_epoch(network, &mut optimizer, lr, rest, self.device)
             .with_context(|| {
                 format!("training failed in epoch {epoch}, at the learning rate {lr}")
             })?;
-        let name = format!("epoch {epoch} {}", judged_on.name());
-        let judged = self.evaluate(&network.valid(), judged_set, name)?;
+        let name = format!("epoch {epoch} {}", evaluated_on.name());
+        let evaluated = self.evaluate(&network.valid(), evaluation_set, name)?;
         let mut state = TrainState {
             network,
             optimizer,
             epoch,
-            begun: Some(trained.begun),
+            progress: Some(trained.progress),
             best,
         };
-        let Some(judged) = judged else {
+        let Some(evaluated) = evaluated else {
             let checkpoint = state.checkpoint(&self.settings)?;
             checkpoint.write(&self.folder.file(LATEST))?;
             return Ok(state);
         };
-        let accuracy = judged.metrics.accuracy;
+        let accuracy = evaluated.metrics.accuracy;
         let better = best.is_none_or(|best| accuracy > best.accuracy);
         let best = match best {
             Some(best) if !better => best,
@@ -142,12 +142,12 @@ where
         };
         state = TrainState {
             epoch: epoch + 1,
-            begun: None,
+            progress: None,
             best: Some(best),
             ..state
         };
         let took = start.elapsed();
-        let mut record = record(epoch, lr, judged_on, &trained, judged, best, took);
+        let mut record = record(epoch, lr, evaluated_on, &trained, evaluated, best, took);
         record.taus = state.network.learnt_taus()?;
         record.loss_scale = state.optimizer.loss_scale;
         // Write the row before the checkpoint: resuming drops a row without a checkpoint, but
@@ -165,12 +165,12 @@ where
         Ok(state)
     }
 
-    /// Returns the rest of an epoch after the progress `begun`.
+    /// Returns what is left of an epoch after this progress.
     fn rest(
         &self,
         network: &Network<B>,
         epoch: u32,
-        begun: EpochProgress,
+        progress: EpochProgress,
     ) -> Result<RemainingEpoch<'_, B::InnerBackend>> {
         let (options, set) = (self.options, &self.sets.train);
         // Each epoch has a separate seed; see the module `seed`.
@@ -178,17 +178,21 @@ where
             self.device,
             derive(options.config.seed, Purpose::Dropout, epoch),
         );
-        network.pass_over_masks(begun.batches, options.config.data.batch_size, self.device);
+        network.pass_over_masks(
+            progress.batches,
+            options.config.data.batch_size,
+            self.device,
+        );
         let order = derive(options.config.seed, Purpose::Order, epoch);
         let mut batches = train_batches(set.len(), options.config.data.batch_size, order);
         let samples = batches.len() * options.config.data.batch_size;
-        batches.drain(..begun.batches.min(batches.len()));
-        let draws = options
+        batches.drain(..progress.batches.min(batches.len()));
+        let transforms = options
             .augmentation
             .map(|of| of.epoch(options.config.seed, epoch));
         Ok(RemainingEpoch {
-            begun,
-            feed: set.feed(batches, draws)?,
+            progress,
+            epoch_batches: set.epoch(batches, transforms)?,
             samples,
             name: format!("epoch {epoch} train"),
         })
@@ -206,9 +210,9 @@ where
             return Ok(None);
         }
         let batches = test_batches(set.len(), self.options.config.data.test_batch_size());
-        let feed = set.feed(batches, None)?;
-        let judged = evaluate(network, feed, set.len(), name, &mut (), self.device)?;
-        Ok(self.interrupt.asked().is_none().then_some(judged))
+        let batches = set.epoch(batches, None)?;
+        let evaluated = evaluate(network, batches, set.len(), name, &mut (), self.device)?;
+        Ok(self.interrupt.asked().is_none().then_some(evaluated))
     }
 
     /// Evaluates the best network on the test set and writes the summary.
@@ -219,12 +223,12 @@ where
             .tensors
             .network(state.network.valid())
             .with_context(|| format!("cannot use {}", path.display()))?;
-        let Some(judged) = self.evaluate(&network, &self.sets.test, "test".to_owned())? else {
+        let Some(evaluated) = self.evaluate(&network, &self.sets.test, "test".to_owned())? else {
             return Ok(self.stopped("before the summary, all epochs done"));
         };
         let users = self.sets.users().to_vec();
         let names = self.settings.label_names.clone();
-        let summary = Summary::new(self.sets.judged().0, users, names, best, judged);
+        let summary = Summary::new(self.sets.evaluation_set().0, users, names, best, evaluated);
         summary::leave(&self.folder, &summary)?;
         print(&summary.to_string())?;
         Ok(None)
@@ -246,30 +250,30 @@ where
 fn record(
     epoch: u32,
     lr: f64,
-    judged_on: JudgedOn,
+    evaluated_on: EvaluatedOn,
     trained: &EpochResult,
-    judged: EvalResult,
+    evaluated: EvalResult,
     best: Best,
     total: Duration,
 ) -> EpochRecord {
     let seconds = total.as_secs_f64();
-    let learnt = trained.begun.sums.means();
+    let learnt = trained.progress.sums.means();
     let speed = |samples: usize, took: Duration| samples as f64 / took.as_secs_f64();
     EpochRecord {
         epoch,
         train_loss: learnt.loss,
         train_acc: learnt.accuracy,
-        judged_on,
-        loss: judged.metrics.loss,
-        acc: judged.metrics.accuracy,
+        evaluated_on,
+        loss: evaluated.metrics.loss,
+        acc: evaluated.metrics.accuracy,
         max_acc: best.accuracy,
         lr,
         train_speed: speed(trained.samples, trained.took),
-        test_speed: speed(judged.metrics.samples, judged.took),
+        test_speed: speed(evaluated.metrics.samples, evaluated.took),
         seconds,
-        waiting: (trained.waited + judged.waited).as_secs_f64() / seconds,
-        silent: judged.firing.silent,
-        firing: judged.firing.rates,
+        waiting: (trained.waited + evaluated.waited).as_secs_f64() / seconds,
+        silent: evaluated.firing.silent,
+        firing: evaluated.firing.rates,
         taus: Vec::new(),
         loss_scale: None,
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::metrics::confusion::Confusion;
 use crate::run_dir::checkpoint::Best;
-use crate::run_dir::epoch_log::{JudgedOn, read_columns};
+use crate::run_dir::epoch_log::{EvaluatedOn, read_columns};
 use crate::run_dir::plots::{confusion, curves};
 use crate::run_dir::run_folder::{CONFUSION, CURVES, METRICS, RunFolder, SUMMARY};
 use crate::train::evaluate::EvalResult;
@@ -44,28 +44,28 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Makes the summary of a run. `users` were held out of training, and `judged` is the
+    /// Makes the summary of a run. `users` were held out of training, and `evaluated` is the
     /// evaluation of the best network on the test set.
     pub fn new(
-        judged_on: JudgedOn,
+        evaluated_on: EvaluatedOn,
         users: Vec<String>,
         label_names: Vec<String>,
         best: Best,
-        judged: EvalResult,
+        evaluated: EvalResult,
     ) -> Self {
         Self {
-            protocol: match judged_on {
-                JudgedOn::Test => "accuracy-A".to_owned(),
-                JudgedOn::Validation => "accuracy-B".to_owned(),
+            protocol: match evaluated_on {
+                EvaluatedOn::Test => "accuracy-A".to_owned(),
+                EvaluatedOn::Validation => "accuracy-B".to_owned(),
             },
             best_epoch: best.epoch,
             chosen_with: best.accuracy,
             validation_users: users,
-            test_acc: judged.metrics.accuracy,
-            test_loss: judged.metrics.loss,
-            test_samples: judged.metrics.samples,
+            test_acc: evaluated.metrics.accuracy,
+            test_loss: evaluated.metrics.loss,
+            test_samples: evaluated.metrics.samples,
             label_names,
-            confusion: judged.confusion,
+            confusion: evaluated.confusion,
         }
     }
 }

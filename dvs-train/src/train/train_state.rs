@@ -23,7 +23,7 @@ pub struct TrainState<B: AutodiffBackend> {
     /// The epoch to train next, which may be an interrupted epoch.
     pub epoch: u32,
     /// Progress of an interrupted epoch.
-    pub begun: Option<EpochProgress>,
+    pub progress: Option<EpochProgress>,
     /// The best epoch so far.
     pub best: Option<Best>,
 }
@@ -48,7 +48,7 @@ where
             network: Network::new(config, device),
             optimizer: Optimizer::new(options.config.optimizer.rule()),
             epoch: 0,
-            begun: None,
+            progress: None,
             best: None,
         };
         if let Some(from) = resumption {
@@ -61,7 +61,7 @@ where
                 optimizer: optimizer.with_context(of_file)?,
                 network,
                 epoch: state.epochs_done(),
-                begun: state.begun,
+                progress: state.progress,
                 best: state.best,
             };
         }
@@ -83,11 +83,11 @@ where
         let tensors = Tensors::take(&self.network, &self.optimizer)?;
         let state = State {
             settings: settings.clone(),
-            epoch: match self.begun {
+            epoch: match self.progress {
                 Some(_) => self.epoch,
                 None => self.epoch.saturating_sub(1),
             },
-            begun: self.begun,
+            progress: self.progress,
             steps: self.optimizer.steps,
             best: self.best,
             loss_scale: self.optimizer.loss_scale,

@@ -183,7 +183,7 @@ impl Reader<'_> {
             split,
             sensor,
             keep_invalid: keep_invalid == 1,
-            sensor_said: self.optional::<u32>(root, attr::SENSOR_SAID)? == Some(1),
+            sensor_given: self.optional::<u32>(root, attr::SENSOR_SAID)? == Some(1),
             events_outside: self.optional(root, attr::EVENTS_OUTSIDE)?,
             layout,
             stream: self.optional(root, attr::STREAM)?,

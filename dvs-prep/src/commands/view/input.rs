@@ -63,7 +63,7 @@ pub fn read(args: &ViewArgs, max_frames: usize) -> Result<ShownInput> {
     let label_names = input.label_names().to_vec();
     let mut viewing = Viewing {
         split,
-        split_is_said: args.split.say_how(),
+        split_given: args.split.say_how(),
         max_frames,
         samples: places.len(),
         codec: ChunkCodec::default(),
@@ -149,7 +149,7 @@ fn refuse_options_of_recordings(args: &ViewArgs, path: &Path) {
 /// Turns samples into frames to show.
 struct Viewing {
     split: SplitMode,
-    split_is_said: bool,
+    split_given: bool,
     max_frames: usize,
     samples: usize,
     codec: ChunkCodec,
@@ -174,7 +174,7 @@ impl Viewing {
             } => {
                 self.recognise(recognised);
                 let name = listed.full_name();
-                let said = self.split_is_said.then_some(self.split);
+                let said = self.split_given.then_some(self.split);
                 let split = split.or(said).with_context(|| {
                     format!("{name} has ready frames; say how they were made, with --frames and --split or --duration")
                 })?;

@@ -100,7 +100,7 @@ impl ViewSummary {
             line(out, "recognised", &shown(recognised))?;
         }
         for sample in &self.samples {
-            line(out, "sample", &shown(&sample.in_words()))?;
+            line(out, "sample", &shown(&sample.to_text()))?;
         }
         let mut timings = self.samples.iter().filter_map(|s| s.timing.as_ref());
         if let Some(note) = timings.next() {
@@ -163,7 +163,7 @@ impl SampleSummary {
         }
     }
 
-    fn in_words(&self) -> String {
+    fn to_text(&self) -> String {
         let place = match self.set {
             Some(set) => match self.index {
                 Some(index) => format!(" ({set} {index})"),

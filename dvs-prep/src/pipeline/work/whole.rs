@@ -97,7 +97,7 @@ impl Work<'_> {
         if self.sink.is_some() {
             return Err(InputProblem::NoEvents { file });
         }
-        if !settings.split_said {
+        if !settings.split_given {
             return Err(InputProblem::ReadyFrames { file });
         }
         let split = settings.split;

@@ -69,7 +69,7 @@ where
         }
         let inputs = with_rate::<Self>(inputs);
         let rate = inputs.w.clone();
-        let given = Given::new(grad, inputs, saved, block);
+        let given = BackwardInputs::new(grad, inputs, saved, block);
         let [dy, centred, drate] = sums::<Self, 3>(given.sums(block));
         let (sums, [dgamma, dbeta]) = parameter_gradients::<Self>([dy, centred], &given.saved);
         let drate = drate.into_primitive().tensor();
@@ -144,7 +144,7 @@ fn windows<R: CubeRuntime>(block: &FusedBlock, vector: usize) -> WindowsLaunch<R
 }
 
 /// Arguments of the backward pass, in the layout of its kernels.
-struct Given<R: CubeRuntime> {
+struct BackwardInputs<R: CubeRuntime> {
     grad: CubeTensor<R>,
     /// See [`with_rate`].
     inputs: BlockInputs<CubeTensor<R>>,
@@ -155,7 +155,7 @@ struct Given<R: CubeRuntime> {
     number: usize,
 }
 
-impl<R: CubeRuntime> Given<R> {
+impl<R: CubeRuntime> BackwardInputs<R> {
     fn new(
         grad: CubeTensor<R>,
         inputs: BlockInputs<CubeTensor<R>>,

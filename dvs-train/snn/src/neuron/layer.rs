@@ -63,7 +63,11 @@ impl<B: NeuronBackend> Neurons<B> {
 
     /// Like `forward`, but starts at the potentials `v` and replaces them by those after the last
     /// step.
-    pub fn go_on<const D: usize>(&self, x: Tensor<B, D>, v: &mut Potentials<B>) -> Tensor<B, D> {
+    pub fn forward_from<const D: usize>(
+        &self,
+        x: Tensor<B, D>,
+        v: &mut Potentials<B>,
+    ) -> Tensor<B, D> {
         let shape = x.shape(); // [T, ...]
         let steps = shape[0];
         let neurons = shape.num_elements() / steps.max(1);

@@ -347,7 +347,7 @@ fn steps_are_the_whole_cut_into_pieces() {
             let mut v = None;
             let pieces = (0..9)
                 .step_by(length)
-                .map(|t| layer.go_on(x.clone().narrow(0, t, length), &mut v))
+                .map(|t| layer.forward_from(x.clone().narrow(0, t, length), &mut v))
                 .collect();
             let all = Tensor::cat(pieces, 0);
             let grads = (all.clone() * grad.clone()).sum().backward();

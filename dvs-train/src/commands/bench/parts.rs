@@ -256,7 +256,7 @@ fn seconds<B: Backend>(device: &B::Device, mut work: impl FnMut()) -> Result<f64
 
 impl Parts {
     /// A table for the terminal.
-    pub fn in_words(&self) -> String {
+    pub fn to_text(&self) -> String {
         let mut text = format!(
             "{:<28}{:>10}{:>9}{:>9}{:>10}{:>11}\n",
             "part", "ms", "GB/s", "of copy", "TFLOP/s", "of matmul"
@@ -278,7 +278,7 @@ impl Parts {
     }
 
     /// One object per part.
-    pub fn in_json(&self) -> Value {
+    pub fn to_json(&self) -> Value {
         let part = |part: &Part| {
             let (bytes, operations) = (part.gigabytes(), part.teraflops());
             json!({

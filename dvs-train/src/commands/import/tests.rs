@@ -22,14 +22,18 @@ fn the_peers_example_has_the_peers_rates() {
         (imported.epoch, imported.max_test_acc),
         (Some(7), Some(0.5))
     );
-    let form = imported.weights.form;
+    let architecture = imported.weights.architecture;
     assert_eq!(
-        (form.channels, form.hidden, form.linear_bias),
+        (
+            architecture.channels,
+            architecture.hidden,
+            architecture.linear_bias
+        ),
         (8, 512, true)
     );
     let mut config = TrainConfig::default();
-    config.network.channels = form.channels;
-    config.network.hidden = Some(form.hidden);
+    config.network.channels = architecture.channels;
+    config.network.hidden = Some(architecture.hidden);
     config.network.linear_bias = true;
     let config = network_config(&config, [128, 128], CLASSES).unwrap();
     let network = Network::<Flex>::new(&config, &FlexDevice);

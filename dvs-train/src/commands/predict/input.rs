@@ -81,7 +81,7 @@ pub fn read(
     }
     let places = input.find(&wanted, &AtomicU64::new(0))?;
     ensure!(
-        !input.names_are_said() || input.label_names() == shape.label_names,
+        !input.names_given() || input.label_names() == shape.label_names,
         "{} holds other classes than the network tells apart: {}, not {}",
         args.read
             .classes

@@ -32,7 +32,7 @@ pub fn chart(panel: &Panel) -> Markup {
             @if panel.lines.is_empty() {
                 p.note { "No epoch has ended yet." }
             } @else {
-                svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(in_words(panel)) {
+                svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(to_text(panel)) {
                     @for value in ticks(0.0, panel.top, 5) {
                         line.grid x1=(LEFT) x2=(WIDTH - RIGHT) y1=(round(y(value))) y2=(round(y(value))) {}
                         text x=(LEFT - 7.0) y=(round(y(value) + 4.0)) text-anchor="end" { (short_number(value)) }
@@ -80,7 +80,7 @@ fn dash(at: usize) -> &'static str {
 }
 
 /// A text alternative to the curves.
-fn in_words(panel: &Panel) -> String {
+fn to_text(panel: &Panel) -> String {
     let lines = panel.lines.iter().filter_map(|line| {
         let ((first, from), (last, to)) = (line.points.first()?, line.points.last()?);
         let (from, to) = (short_number(*from), short_number(*to));

@@ -11,14 +11,14 @@ pub const NOWHERE: u32 = u32::MAX;
 
 /// Returns the source cell of each cell of a frame of this size (height and width), row by row.
 pub fn sources(
-    alteration: &SampleTransform,
+    transform: &SampleTransform,
     [height, width]: [usize; 2],
 ) -> impl Iterator<Item = u32> {
     let (height, width) = (height as i64, width as i64);
-    let radians = alteration.degrees.to_radians();
+    let radians = transform.degrees.to_radians();
     let along_x = Shear::new(-(radians / 2.0).tan(), height);
     let along_y = Shear::new(radians.sin(), width);
-    let ([right, down], flip) = (alteration.shift.map(i64::from), alteration.flip);
+    let ([right, down], flip) = (transform.shift.map(i64::from), transform.flip);
     // The inverse, from target to source: the shift, the three shears, the mirror.
     (0..height).flat_map(move |y| {
         let y = y - down;

@@ -27,9 +27,9 @@ fn counting<B: AugmentBackend>(shape: [usize; 5], device: &B::Device) -> Tensor<
 }
 
 /// Alters one sample of one 3 x 4 frame.
-fn small(alteration: SampleTransform) -> Vec<f32> {
+fn small(transform: SampleTransform) -> Vec<f32> {
     let frames = counting::<Flex>([1, 1, 2, 3, 4], &Default::default());
-    values(alter(frames, &Plan::new(vec![0], &[alteration], [3, 4])))
+    values(alter(frames, &Plan::new(vec![0], &[transform], [3, 4])))
 }
 
 #[test]
@@ -61,10 +61,10 @@ fn a_rotation_moves_every_event_to_one_cell_where_it_should_be() {
     let size = [128, 96];
     let middle = size.map(|length| (length - 1) as f64 / 2.0);
     for degrees in [-45.0, -17.3, -0.4, 0.0, 3.0, 10.0, 30.0, 45.0] {
-        let alteration = SampleTransform { degrees, ..NOTHING };
+        let transform = SampleTransform { degrees, ..NOTHING };
         let (sin, cos) = f64::sin_cos(f64::to_radians(degrees));
         let mut seen = HashSet::new();
-        for (to, from) in geometry::sources(&alteration, size).enumerate() {
+        for (to, from) in geometry::sources(&transform, size).enumerate() {
             if from == geometry::NOWHERE {
                 continue;
             }
@@ -110,11 +110,11 @@ fn events_are_dropped_one_by_one_wherever_they_go() {
     };
     let frames = Tensor::<Flex, 1>::full([2 * 3 * 2 * 32 * 32], 4.0, &Default::default());
     let frames = frames.reshape([2, 3, 2, 32, 32]);
-    let alterations = [1, 2].map(|key| SampleTransform { key, ..dropped });
-    let alterations = [dropped, alterations[0], alterations[1]];
+    let transforms = [1, 2].map(|key| SampleTransform { key, ..dropped });
+    let transforms = [dropped, transforms[0], transforms[1]];
     let kept = values(alter(
         frames.clone(),
-        &Plan::new(vec![0, 1], &alterations, [32, 32]),
+        &Plan::new(vec![0, 1], &transforms, [32, 32]),
     ));
     // Binomial distribution of 4 events that are each kept with probability 0.7.
     let shares = [0.0081, 0.0756, 0.2646, 0.4116, 0.2401];
@@ -168,8 +168,8 @@ fn epoch(config: &AugmentConfig, epoch: u32) -> EpochTransforms {
 
 #[test]
 fn draws_are_the_samples_and_the_epochs() {
-    let draws = epoch(&all(), 2);
-    let drawn: Vec<SampleTransform> = (0..1000).map(|sample| draws.sample(sample)).collect();
+    let transforms = epoch(&all(), 2);
+    let drawn: Vec<SampleTransform> = (0..1000).map(|sample| transforms.sample(sample)).collect();
     assert_eq!(drawn[17], epoch(&all(), 2).sample(17));
     assert_ne!(drawn[17], epoch(&all(), 3).sample(17));
     let count = |of: fn(&SampleTransform) -> bool| drawn.iter().filter(|drawn| of(drawn)).count();
@@ -208,7 +208,7 @@ fn draws_are_the_samples_and_the_epochs() {
 
     let mut seen = HashSet::new();
     for first in 0..200 {
-        let steps = draws.steps(first);
+        let steps = transforms.steps(first);
         assert!(steps.is_sorted_by(|a, b| a < b) && steps.len() == 3 && steps[2] < 8);
         seen.insert(steps);
     }
@@ -260,10 +260,12 @@ fn limits_are_said() {
 #[test]
 fn gpus_do_the_same_to_the_last_event() {
     let Some(device) = vulkan() else { return };
-    let draws = Augmentation::new(&all(), 5, [33, 47], &gestures())
+    let transforms = Augmentation::new(&all(), 5, [33, 47], &gestures())
         .unwrap()
         .unwrap();
-    let plan = draws.epoch(1, 4).plan(&[5, 0, 9, 2], &mut [0, 1, 2, 3]);
+    let plan = transforms
+        .epoch(1, 4)
+        .plan(&[5, 0, 9, 2], &mut [0, 1, 2, 3]);
     let shape = [5, 4, 2, 33, 47];
     let counts = (0..shape.iter().product()).map(|i: usize| match i % 1013 {
         0 => 5000.0,

@@ -31,7 +31,7 @@ fn checkpoint() -> Checkpoint {
             },
             epoch: 3,
             steps: 40,
-            begun: Some(EpochProgress {
+            progress: Some(EpochProgress {
                 batches: 3,
                 sums: Sums {
                     loss: f64::from(0.1_f32),

@@ -68,21 +68,21 @@ impl Streams {
             let found = self.events.iter().find(|s| s.id == asked);
             return found.ok_or_else(|| Aedat4Error::NoSuchStream {
                 asked,
-                found: self.in_words(),
+                found: self.to_text(),
             });
         }
         match self.events.as_slice() {
             [stream] => Ok(stream),
             [] => Err(Aedat4Error::NoStream),
             [first, ..] => Err(Aedat4Error::Streams {
-                found: self.in_words(),
+                found: self.to_text(),
                 example: first.id,
             }),
         }
     }
 
     /// Lists the streams of events: `0 (346 x 260 pixels, DAVIS346_00000499), 4`.
-    fn in_words(&self) -> String {
+    fn to_text(&self) -> String {
         const SHOWN: usize = 10;
         if self.events.is_empty() {
             return "none".to_owned();
