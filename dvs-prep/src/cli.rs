@@ -298,7 +298,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_have_units() {
+    fn parses_durations_with_units() {
         assert_eq!(parse_duration_us("100ms"), Ok(100_000));
         assert_eq!(parse_duration_us("0.1s"), Ok(100_000));
         assert_eq!(parse_duration_us("100000"), Ok(100_000));

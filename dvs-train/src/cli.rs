@@ -254,6 +254,9 @@ impl From<SetName> for Set {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
+    use std::fs;
+    use std::path::Path;
+
     use clap::CommandFactory;
 
     use super::*;
@@ -318,6 +321,33 @@ mod tests {
             checked += 1;
         }
         assert!(checked > 15, "only {checked} defaults were found");
+    }
+
+    #[test]
+    fn only_the_command_line_knows_clap() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut folders = vec![root.clone()];
+        let mut searched = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                let name = path.strip_prefix(&root).unwrap().to_str().unwrap();
+                if ["cli", "commands", "lib.rs", "main.rs"]
+                    .iter()
+                    .any(|own| name.starts_with(own))
+                {
+                    continue;
+                }
+                if path.is_dir() {
+                    folders.push(path);
+                } else if !name.ends_with("tests.rs") {
+                    let source = fs::read_to_string(&path).unwrap();
+                    assert!(!source.contains("clap::"), "{name} uses clap");
+                    searched += 1;
+                }
+            }
+        }
+        assert!(searched > 50, "only {searched} files were searched");
     }
 
     #[test]

@@ -481,7 +481,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn chunks_of_every_type_come_back() {
+    fn chunks_of_every_count_type_round_trip() {
         let mut codec = ChunkCodec::default();
         for (counts, step) in [
             (CountType::U8, 1),
@@ -492,9 +492,9 @@ mod tests {
             let mut raw = Vec::new();
             counts.write(&values, &mut raw);
             let chunk = codec.encode(&raw, counts);
-            let mut back = vec![0; raw.len()];
-            codec.decode(&chunk, counts, &mut back).unwrap();
-            assert_eq!(raw, back);
+            let mut decoded = vec![0; raw.len()];
+            codec.decode(&chunk, counts, &mut decoded).unwrap();
+            assert_eq!(raw, decoded);
             assert!(
                 codec
                     .decode(&chunk, counts, &mut vec![0; raw.len() + 8])
@@ -502,7 +502,7 @@ mod tests {
             );
             assert!(
                 codec
-                    .decode(&chunk[..chunk.len() - 5], counts, &mut back)
+                    .decode(&chunk[..chunk.len() - 5], counts, &mut decoded)
                     .is_err()
             );
         }

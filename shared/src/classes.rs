@@ -137,7 +137,7 @@ mod tests {
     use crate::labels::{LABEL_NAMES, gestures};
 
     #[test]
-    fn the_datasets_mapping_names_the_gestures() {
+    fn reads_the_gesture_mapping_of_the_dataset() {
         let rows: String = (1..)
             .zip(LABEL_NAMES)
             .map(|(i, n)| format!("{n},{i}\r\n"))
@@ -151,17 +151,17 @@ mod tests {
     }
 
     #[test]
-    fn mappings_that_cannot_be_are_named() {
-        let said = |text: &str| read_mapping(text.as_bytes()).unwrap_err().to_string();
-        assert!(said("name,number").contains("names 0 classes"));
-        assert!(said("a,1\nb").contains("line 2 is \"b\""));
-        assert!(said("a,1\nb,c").contains("line 2"));
-        assert!(said("a,1\nb,1").contains("\"1\" appears a second time"));
-        assert!(said("a,1\na,2").contains("\"a\" stands"));
-        assert!(said("a,1\nb,3").contains("gap"));
-        assert!(said("a,2\nb,3").contains("gap"));
-        assert!(said("a,1\n,2").contains("not a name"));
+    fn refuses_invalid_mappings() {
+        let error = |text: &str| read_mapping(text.as_bytes()).unwrap_err().to_string();
+        assert!(error("name,number").contains("names 0 classes"));
+        assert!(error("a,1\nb").contains("line 2 is \"b\""));
+        assert!(error("a,1\nb,c").contains("line 2"));
+        assert!(error("a,1\nb,1").contains("\"1\" appears a second time"));
+        assert!(error("a,1\na,2").contains("\"a\" stands"));
+        assert!(error("a,1\nb,3").contains("gap"));
+        assert!(error("a,2\nb,3").contains("gap"));
+        assert!(error("a,1\n,2").contains("not a name"));
         let many: String = (0..300).map(|i| format!("c{i},{i}\n")).collect();
-        assert!(said(&many).contains("257 classes"));
+        assert!(error(&many).contains("257 classes"));
     }
 }

@@ -95,14 +95,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_saved_in_place_of_data_is_named() {
-        let named = |start: &[u8]| foreign(start).unwrap_or_default();
-        assert!(named(b"\n <!DOCTYPE HTML PUBLIC>").contains("HTML page"));
-        assert!(named(b"\xef\xbb\xbf<html lang=en>").contains("HTML page"));
-        assert!(named(b"version https://git-lfs.github.com/spec/v1\noid").contains("Git LFS"));
-        assert!(named(b"<?xml version='1.0'?><!-- a page --><html>").contains("HTML page"));
-        assert!(named(b"{\"error\": \"denied\"}").contains("JSON document"));
-        assert_eq!(named(b""), "is empty");
+    fn recognises_files_saved_in_place_of_data() {
+        let description = |start: &[u8]| foreign(start).unwrap_or_default();
+        assert!(description(b"\n <!DOCTYPE HTML PUBLIC>").contains("HTML page"));
+        assert!(description(b"\xef\xbb\xbf<html lang=en>").contains("HTML page"));
+        assert!(
+            description(b"version https://git-lfs.github.com/spec/v1\noid").contains("Git LFS")
+        );
+        assert!(description(b"<?xml version='1.0'?><!-- a page --><html>").contains("HTML page"));
+        assert!(description(b"{\"error\": \"denied\"}").contains("JSON document"));
+        assert_eq!(description(b""), "is empty");
         assert_eq!(foreign(b"#!AER-DAT3.1"), None);
         assert_eq!(
             by_content(b"7z\xbc\xaf\x27\x1c\0"),

@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mirror_exchanges_right_and_left_clockwise_and_counter_clockwise() {
+    fn mirroring_swaps_sides_and_rotation_directions() {
         for (label, name) in LABEL_NAMES.iter().enumerate() {
             let words = name.replace("right", "RIGHT").replace("left", "right");
             let words = words.replace("RIGHT", "left");

@@ -304,7 +304,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_are_counted_within_the_recording() {
+    fn samples_are_numbered_per_label() {
         let text = b"\xef\xbb\xbfclass,startTime_usec,endTime_usec\r\n8,5,9\r\n\r\n 1 , 10,20,note\n8,30,30";
         let windows = read_labels(text).unwrap();
         let expected = [(7, 0, 5, 9, 2), (0, 0, 10, 20, 4), (7, 1, 30, 30, 5)].map(
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn impossible_rows_are_named() {
+    fn invalid_label_rows_are_reported_by_line() {
         let error = |rows: &str| {
             read_labels(format!("class,startTime_usec,endTime_usec\n{rows}").as_bytes())
                 .unwrap_err()
@@ -380,9 +380,9 @@ mod tests {
             ["user02_led", "user03_lab", "a", "b"]
         );
         assert_eq!(read_trials(b"\n\n").unwrap_err(), ListError::Empty);
-        let twice = read_trials(b"a.aedat\nb.aedat\na.aedat").unwrap_err();
+        let repeated = read_trials(b"a.aedat\nb.aedat\na.aedat").unwrap_err();
         assert_eq!(
-            twice,
+            repeated,
             ListError::Twice {
                 line: 3,
                 recording: "a".to_owned()

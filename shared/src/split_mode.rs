@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn folder_names_tell_the_mode() {
+    fn folder_name_identifies_the_split_mode() {
         for mode in [
             SplitMode::Number { frames: 16 },
             SplitMode::Time { frames: 1 },

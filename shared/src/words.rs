@@ -35,18 +35,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_thing_is_no_things() {
+    fn uses_the_singular_only_for_one() {
         assert_eq!(counted(1, "event"), "1 event");
         assert_eq!(counted(0, "event"), "0 events");
     }
 
     #[test]
-    fn a_terminal_gets_nothing_to_obey() {
+    fn printable_replaces_control_characters_and_truncates() {
         assert_eq!(printable("\u{1b}[2JDVS128", 6), "\u{fffd}[2JDV");
     }
 
     #[test]
-    fn long_lists_are_cut() {
+    fn long_lists_are_shortened() {
         assert_eq!(some_of(&["tap", "hold"], 2), "tap, hold");
         assert_eq!(some_of(&["tap", "hold", "wave"], 2), "tap, hold and 1 more");
         assert_eq!(some_of::<&str>(&[], 2), "");

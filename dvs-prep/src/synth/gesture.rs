@@ -294,7 +294,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sine_is_the_sine() {
+    fn sine_matches_the_standard_library() {
         for i in -4000..4000 {
             let turns = f64::from(i) / 999.0;
             assert!((sine(turns) - (turns * std::f64::consts::TAU).sin()).abs() < 4e-6);
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn opposite_circles_take_the_same_poses_in_opposite_order() {
+    fn counter_clockwise_circles_reverse_clockwise_circles() {
         let person = Person::new(&mut generator(1, [0; 3]));
         for class in [3, 5] {
             let mut motion = Motion::new(class, 6.0, &person, &mut generator(2, [0; 3]));
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn hands_stay_in_sight() {
+    fn hands_stay_within_the_sensor() {
         for seed in 0..40 {
             let mut random = generator(seed, [0; 3]);
             let person = Person::new(&mut random);

@@ -9,7 +9,7 @@ use flate2::read::GzDecoder;
 
 use super::*;
 
-/// Options small enough for a test: about 15,000 events per recording.
+/// Returns options for a small archive, with about 15,000 events per recording.
 fn small(folder: &Path, name: &str) -> SynthOptions {
     SynthOptions {
         users: 3,
@@ -29,7 +29,7 @@ fn write(options: &SynthOptions) -> (Vec<u8>, SynthSummary) {
 }
 
 fn inflate(bytes: &[u8]) -> Vec<u8> {
-    // Decodes one gzip member; there must not be a second.
+    // This decoder stops after one gzip member. The archive must not have a second one.
     let mut decoder = GzDecoder::new(bytes);
     let mut raw = Vec::new();
     decoder.read_to_end(&mut raw).unwrap();
@@ -37,7 +37,7 @@ fn inflate(bytes: &[u8]) -> Vec<u8> {
     raw
 }
 
-/// Members by name, without the folder.
+/// Returns the members by name, without the folder.
 fn members(tar: &[u8]) -> BTreeMap<String, Vec<u8>> {
     let mut archive = tar::Archive::new(tar);
     let members = archive.entries().unwrap().map(|entry| {
@@ -55,10 +55,11 @@ fn text(members: &BTreeMap<String, Vec<u8>>, name: &str) -> String {
     String::from_utf8(members[name].clone()).unwrap()
 }
 
-/// Time, x, y, polarity.
+/// Time, x, y and polarity.
 type Event = (i64, u32, u32, u32);
 
-/// An independent reader, so that it does not share a mistake with the product's reader.
+/// Reads the events of a recording. It is independent of the product's reader, so that the two do
+/// not share a mistake.
 fn events(aedat: &[u8]) -> Vec<Event> {
     let end = b"#!END-HEADER\r\n";
     let mut at = aedat.windows(end.len()).position(|w| w == end).unwrap() + end.len();
@@ -82,7 +83,7 @@ fn events(aedat: &[u8]) -> Vec<Event> {
     events
 }
 
-/// Class from 1, start, end.
+/// Returns the class (from 1), the start and the end of each label row.
 fn rows(csv: &str) -> Vec<[i64; 3]> {
     let mut lines = csv.lines();
     assert_eq!(lines.next(), Some("class,startTime_usec,endTime_usec"));
@@ -91,7 +92,7 @@ fn rows(csv: &str) -> Vec<[i64; 3]> {
 }
 
 #[test]
-fn an_archive_has_the_form_of_the_real_one() {
+fn archive_has_the_structure_of_dvs128_gesture() {
     let folder = tempfile::tempdir().unwrap();
     let (tar, summary) = write(&small(folder.path(), "a.tar"));
     assert_eq!(tar.len() as u64, summary.raw_bytes);
@@ -106,13 +107,14 @@ fn an_archive_has_the_form_of_the_real_one() {
     );
     assert_eq!(text(&members, "trials_to_train.txt").lines().count(), 4);
 
-    let (mut total, mut crossing) = (0, 0);
+    let (mut total, mut overflowing_recordings) = (0, 0);
     for (name, aedat) in members.iter().filter(|(name, _)| name.ends_with(".aedat")) {
         let events = events(aedat);
         total += events.len() as u64;
         assert!(events.is_sorted_by_key(|e| e.0));
         assert!(events.iter().all(|e| e.1 < 128 && e.2 < 128));
-        crossing += usize::from(events[0].0 < 1 << 31 && events[events.len() - 1].0 >= 1 << 31);
+        overflowing_recordings +=
+            usize::from(events[0].0 < 1 << 31 && events[events.len() - 1].0 >= 1 << 31);
         let rows = rows(&text(&members, &name.replace(".aedat", "_labels.csv")));
         assert_eq!(rows.len(), ROWS);
         assert_eq!(rows.iter().map(|r| r[0]).collect::<BTreeSet<_>>().len(), 11);
@@ -126,14 +128,14 @@ fn an_archive_has_the_form_of_the_real_one() {
             assert!(inside > 100, "{name}, class {class}: {inside} events");
         }
     }
-    assert!(crossing > 0);
+    assert!(overflowing_recordings > 0);
     assert_eq!(total, summary.events);
     assert_eq!(summary.samples, 6 * 12);
     assert_eq!((summary.train_recordings, summary.test_recordings), (4, 2));
 }
 
 #[test]
-fn bytes_depend_on_the_options_alone() {
+fn archive_bytes_depend_on_seed_but_not_jobs() {
     let folder = tempfile::tempdir().unwrap();
     let one = SynthOptions {
         jobs: 1,
@@ -156,7 +158,7 @@ fn bytes_depend_on_the_options_alone() {
 }
 
 #[test]
-fn shuffling_changes_labels_and_nothing_else() {
+fn shuffling_changes_only_the_labels() {
     let folder = tempfile::tempdir().unwrap();
     let options = small(folder.path(), "a.tar");
     let control = SynthOptions {
@@ -179,7 +181,7 @@ fn shuffling_changes_labels_and_nothing_else() {
 }
 
 #[test]
-fn the_real_size_is_the_real_size() {
+fn real_size_matches_dvs128_gesture() {
     let [train, test] = trials(&SynthOptions::real_size("a.tar.gz"));
     assert_eq!((train.len(), test.len()), (98, 24));
     let users = |trials: &[Trial]| trials.iter().map(|t| t.user).collect::<BTreeSet<_>>();
@@ -190,9 +192,9 @@ fn the_real_size_is_the_real_size() {
 }
 
 #[test]
-fn what_cannot_be_written_is_refused_and_leaves_nothing() {
+fn refuses_invalid_options_and_leaves_no_file() {
     let folder = tempfile::tempdir().unwrap();
-    let refused = |change: &dyn Fn(&mut SynthOptions), words: &[&str]| {
+    let expect_error = |change: &dyn Fn(&mut SynthOptions), words: &[&str]| {
         let mut options = small(folder.path(), "a.tar");
         change(&mut options);
         let error = write_archive(&options, |_| ()).unwrap_err().to_string();
@@ -200,36 +202,36 @@ fn what_cannot_be_written_is_refused_and_leaves_nothing() {
             assert!(error.contains(word), "{error}");
         }
     };
-    refused(
+    expect_error(
         &|o| o.output.set_extension("zip").then_some(()).unwrap(),
         &["a.zip", ".tar.gz"],
     );
-    refused(&|o| o.users = 1, &["users is 1", "from 2 to 99"]);
-    refused(
+    expect_error(&|o| o.users = 1, &["users is 1", "from 2 to 99"]);
+    expect_error(
         &|o| o.test_users = Some(3),
         &["test users is 3", "from 1 to 2"],
     );
-    refused(&|o| o.lights.clear(), &["lights is 0"]);
-    refused(
+    expect_error(&|o| o.lights.clear(), &["lights is 0"]);
+    expect_error(
         &|o| o.train_recordings = Some(0),
         &["training recordings is 0"],
     );
-    refused(
+    expect_error(
         &|o| o.events_per_second = f64::NAN,
         &["NaN", "from 1000 to 1000000"],
     );
-    refused(&|o| o.compression = 0, &["compression level is 0"]);
-    let much = |o: &mut SynthOptions| {
+    expect_error(&|o| o.compression = 0, &["compression level is 0"]);
+    let too_many_events = |o: &mut SynthOptions| {
         o.events_per_second = 1e6;
         o.gesture_seconds = 60.0;
     };
-    refused(&much, &["events in a recording", "100000000"]);
-    refused(
+    expect_error(&too_many_events, &["events in a recording", "100000000"]);
+    expect_error(
         &|o| o.output = folder.path().join("none/a.tar"),
         &["none/a.tar"],
     );
     fs::write(folder.path().join("a.tar"), "mine").unwrap();
-    refused(&|_| (), &["exists", "--force"]);
+    expect_error(&|_| (), &["exists", "--force"]);
     assert_eq!(fs::read(folder.path().join("a.tar")).unwrap(), b"mine");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 
@@ -255,8 +257,8 @@ fn progress_counts_every_recording() {
     assert_eq!(seen[5].events, summary.events);
 }
 
-/// Share of held-out users' samples whose nearest class mean, over 16 frames of 2 x 16 x 16, is
-/// that of their own class.
+/// Returns the accuracy of a nearest-class-mean classifier on the samples of held-out users. Its
+/// features are 16 frames of 2 x 16 x 16 cells.
 fn nearest_mean_accuracy(options: &SynthOptions) -> f64 {
     const T: usize = 16;
     const CELLS: usize = T * 2 * 16 * 16;
@@ -303,7 +305,7 @@ fn nearest_mean_accuracy(options: &SynthOptions) -> f64 {
 }
 
 #[test]
-fn gestures_of_unknown_users_are_told_apart_and_shuffled_ones_are_not() {
+fn held_out_users_are_classifiable_unless_labels_are_shuffled() {
     let folder = tempfile::tempdir().unwrap();
     let options = SynthOptions {
         users: 8,

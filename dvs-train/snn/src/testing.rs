@@ -1,5 +1,5 @@
-//! Helpers for tests of spiking layers: SpikingJelly 2.0's results, and conversions between
-//! backends.
+//! Helpers for tests of spiking layers: they read SpikingJelly 2.0's results, find a Vulkan device,
+//! and copy tensors between backends.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::env;
@@ -52,7 +52,7 @@ pub fn values<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Vec<f32> {
     tensor.into_data().to_vec().unwrap()
 }
 
-/// Copies a tensor to another backend, for its operations.
+/// Copies a tensor to another backend, as a primitive for the operations of that backend.
 pub fn there<K: Backend, const D: usize>(
     tensor: &Tensor<Flex, D>,
     device: &K::Device,
@@ -60,7 +60,7 @@ pub fn there<K: Backend, const D: usize>(
     primitive(Tensor::<K, D>::from_data(tensor.to_data(), device))
 }
 
-/// Returns the values of such an operation's result.
+/// Returns the values of a primitive, such as the result of a backend's operation.
 pub fn back<K: Backend, const D: usize>(tensor: FloatTensor<K>) -> Vec<f32> {
     values(primitive::tensor::<K, D>(tensor))
 }
@@ -96,14 +96,15 @@ pub fn vulkan() -> Option<WgpuDevice> {
     found
 }
 
-/// Returns the largest absolute difference, or NaN if there is one.
+/// Returns the largest absolute difference of two elements, or NaN if a difference is NaN.
 pub fn distance(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     let differences = a.iter().zip(b).map(|(a, b)| (a - b).abs());
     differences.fold(0.0, |max, d| if d > max || d.is_nan() { d } else { max })
 }
 
-/// Returns sin(i step) for each index i: smooth values between -1 and 1 that do not repeat.
+/// Returns a tensor with the value sin(i step) at each index i. The values are smooth and do not
+/// repeat.
 pub fn wave<B: Backend, const D: usize>(
     shape: [usize; D],
     step: f32,
@@ -113,8 +114,8 @@ pub fn wave<B: Backend, const D: usize>(
     Tensor::from_data(TensorData::new(values.collect::<Vec<_>>(), shape), device)
 }
 
-/// Locks burn's random numbers, which all threads of a process share, for tests that draw from
-/// them.
+/// Locks burn's random number generator. All threads of a process share it, so a test that uses it
+/// must hold the lock.
 pub fn own_random_numbers() -> MutexGuard<'static, ()> {
     static OWNER: Mutex<()> = Mutex::new(());
     OWNER.lock().unwrap_or_else(PoisonError::into_inner)

@@ -7,7 +7,7 @@ use dvs_shared::split_mode::SplitBy;
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
-use crate::config::flags;
+use crate::config::old_settings;
 use crate::config::options::{TrainOptions, network_config};
 use crate::config::train_config::{ConfigOption, TrainConfig};
 use crate::nn::network::NetworkConfig;
@@ -57,7 +57,7 @@ impl TryFrom<StoredSettings> for Settings {
     fn try_from(stored: StoredSettings) -> Result<Self, String> {
         let config = match (stored.config, stored.flags) {
             (Some(config), None) => config,
-            (None, Some(flags)) => flags::read(flags)?,
+            (None, Some(flags)) => old_settings::read(flags)?,
             _ => return Err("it has to have either config or flags".to_owned()),
         };
         Ok(Self {

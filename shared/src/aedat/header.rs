@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_header_says_version_cameras_and_where_it_ends() {
+    fn reads_version_sources_and_end_of_header() {
         let text = b"#!AER-DAT3.1\r\n#Format: RAW\r\n#Source 1: DVS128\r\n#-Source 0: DAVIS240C\r\n#!END-HEADER\r\n\x01";
         let header = FileHeader::read(text).unwrap();
         assert_eq!((header.version, header.end), (Version::V31, text.len() - 1));
@@ -188,22 +188,25 @@ mod tests {
     }
 
     #[test]
-    fn the_header_of_version_3_0_ends_with_or_without_a_line_that_says_so() {
-        let with = b"#!AER-DAT3.0\r\n#Source 1: DVS128\r\n#!END-HEADER\r\n#\x01\n";
-        assert_eq!(FileHeader::read(with).unwrap().end, with.len() - 3);
-        let without = b"#!AER-DAT3.0\r\n#Source 1: DVS128\r\n#\x01\n";
-        let header = FileHeader::read(without).unwrap();
+    fn version_3_0_header_needs_no_end_line() {
+        let with_end_line = b"#!AER-DAT3.0\r\n#Source 1: DVS128\r\n#!END-HEADER\r\n#\x01\n";
+        assert_eq!(
+            FileHeader::read(with_end_line).unwrap().end,
+            with_end_line.len() - 3
+        );
+        let without_end_line = b"#!AER-DAT3.0\r\n#Source 1: DVS128\r\n#\x01\n";
+        let header = FileHeader::read(without_end_line).unwrap();
         assert_eq!(
             (header.version, header.end),
-            (Version::V30, without.len() - 3)
+            (Version::V30, without_end_line.len() - 3)
         );
         assert_eq!(FileHeader::read(b"#!AER-DAT3.0\r\n").unwrap().end, 14);
     }
 
     #[test]
-    fn other_versions_and_encodings_are_refused_by_name() {
-        let said = |text: &[u8]| FileHeader::read(text).unwrap_err().to_string();
-        let serialized = said(b"#!AER-DAT3.1\r\n#Format: SerializedTS,PNGFrames\r\n");
+    fn refuses_unsupported_and_truncated_headers() {
+        let error = |text: &[u8]| FileHeader::read(text).unwrap_err().to_string();
+        let serialized = error(b"#!AER-DAT3.1\r\n#Format: SerializedTS,PNGFrames\r\n");
         assert!(
             serialized.contains("SerializedTS,PNGFrames"),
             "{serialized}"
@@ -215,11 +218,11 @@ mod tests {
             "#Format : SerializedTS",
         ] {
             let text = format!("#!AER-DAT3.1\r\n{other}\r\n#!END-HEADER\r\n");
-            assert!(said(text.as_bytes()).contains("SerializedTS"), "{other}");
+            assert!(error(text.as_bytes()).contains("SerializedTS"), "{other}");
         }
-        let version = said(b"#!AER-DAT3.2\r\n#!END-HEADER\r\n");
+        let version = error(b"#!AER-DAT3.2\r\n#!END-HEADER\r\n");
         assert!(version.contains("AEDAT 3.2"), "{version}");
-        assert!(said(b"#!AER-DAT3.1\r\n#Format: RAW\r\nx").contains("before byte 28"));
-        assert!(said(b"#!AER-DAT3.1\r\n#Format: RAW").contains("before byte 26"));
+        assert!(error(b"#!AER-DAT3.1\r\n#Format: RAW\r\nx").contains("before byte 28"));
+        assert!(error(b"#!AER-DAT3.1\r\n#Format: RAW").contains("before byte 26"));
     }
 }

@@ -202,14 +202,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_container_holds_reaches_no_terminal_raw() {
-        let said = |quoted: &str| {
+    fn read_errors_replace_control_characters() {
+        let message = |quoted: &str| {
             let source = io::Error::other(format!("no number: {quoted}"));
             let error = read_error(Path::new("x.tar"), "near byte 0", source);
             error.source().map(ToString::to_string)
         };
-        assert_eq!(said("seven").as_deref(), Some("no number: seven"));
-        let hostile = said("\u{1b}[2J\0");
+        assert_eq!(message("seven").as_deref(), Some("no number: seven"));
+        let hostile = message("\u{1b}[2J\0");
         assert_eq!(hostile.as_deref(), Some("no number: \u{fffd}[2J\u{fffd}"));
     }
 }

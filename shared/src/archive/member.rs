@@ -177,36 +177,42 @@ impl Member {
 mod tests {
     use super::*;
 
-    fn of(path: &str) -> Option<Member> {
+    fn member_of(path: &str) -> Option<Member> {
         Member::of(Path::new(path))
     }
 
     #[test]
-    fn members_are_told_by_their_names() {
+    fn members_are_recognised_by_name() {
         assert_eq!(
-            of("DvsGesture/user01_led.aedat"),
+            member_of("DvsGesture/user01_led.aedat"),
             Some(Member::Recording("user01_led".to_owned(), Ending::Aedat))
         );
         assert_eq!(
-            of("user01_led.aedat4"),
+            member_of("user01_led.aedat4"),
             Some(Member::Recording("user01_led".to_owned(), Ending::Aedat4))
         );
         assert_eq!(
-            of("DvsGesture\\a.aedat2"),
+            member_of("DvsGesture\\a.aedat2"),
             Some(Member::Recording("a".to_owned(), Ending::Aedat2))
         );
         assert_eq!(
-            of("user01_led_labels.csv"),
+            member_of("user01_led_labels.csv"),
             Some(Member::Labels("user01_led".to_owned()))
         );
-        assert_eq!(of("x/trials_to_test.txt"), Some(Member::Trials(Set::Test)));
-        assert_eq!(of("DvsGesture/._user01_led.aedat"), None);
-        assert_eq!(of("DvsGesture/gesture_mapping.csv"), Some(Member::Mapping));
-        assert_eq!(of("DvsGesture/errata.txt"), None);
+        assert_eq!(
+            member_of("x/trials_to_test.txt"),
+            Some(Member::Trials(Set::Test))
+        );
+        assert_eq!(member_of("DvsGesture/._user01_led.aedat"), None);
+        assert_eq!(
+            member_of("DvsGesture/gesture_mapping.csv"),
+            Some(Member::Mapping)
+        );
+        assert_eq!(member_of("DvsGesture/errata.txt"), None);
     }
 
     #[test]
-    fn samples_are_told_by_their_folders_too() {
+    fn samples_are_recognised_by_folder() {
         for (path, set, label, key) in [
             (
                 "a/events_np/test/10/user24_led_0.npz",
@@ -223,7 +229,7 @@ mod tests {
                 "ibmGestureTrain/user01_led/7",
             ),
         ] {
-            let member = of(path);
+            let member = member_of(path);
             let Some(Member::Sample(sample)) = &member else {
                 unreachable!("{path}: {member:?}");
             };
@@ -240,16 +246,16 @@ mod tests {
             "ibmGestureTest/u/a.npy",
             "train/x.npz",
         ] {
-            assert_eq!(of(stray), Some(Member::Stray(stray.to_owned())));
+            assert_eq!(member_of(stray), Some(Member::Stray(stray.to_owned())));
         }
-        for none in [
+        for ignored in [
             "x.npz",
             "0/x.npz",
             "val/0/x.npz",
             "train/0/x.npy",
             "other/u/3.npy",
         ] {
-            assert_eq!(of(none), None);
+            assert_eq!(member_of(ignored), None);
         }
     }
 }

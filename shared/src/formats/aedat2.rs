@@ -535,11 +535,11 @@ mod tests {
     }
 
     #[test]
-    fn a_dvs128_counts_from_the_other_corner_and_off_is_1() {
+    fn decodes_dvs128_with_flipped_axes_and_inverted_polarity() {
         let plain = [(0, 5), (127 << 8 | 126 << 1 | 1, 7), (2, 6)];
         let pulse = [&plain[..2], &[(DVS128_SYNC, 8)], &plain[2..]].concat();
-        let named = "eu.seebetter.ini.chips.DVS128";
-        for (chip, all, pulses) in [("", &plain[..], 0), (named, &pulse, 1)] {
+        let full_name = "eu.seebetter.ini.chips.DVS128";
+        for (chip, all, pulses) in [("", &plain[..], 0), (full_name, &pulse, 1)] {
             let decoded = decoded(&recording(chip, all));
             assert_eq!((decoded.sensor, decoded.seen.other_types), (DVS128, pulses));
             let on = 128 * 128;
@@ -551,7 +551,7 @@ mod tests {
     }
 
     #[test]
-    fn a_davis_has_frames_between_and_times_that_wrap() {
+    fn davis_decoder_skips_frames_and_unwraps_timestamps() {
         let all = [
             (179 << 22 | 239 << 12 | 1 << 11, u32::MAX),
             (SPECIAL | 5, u32::MAX),
@@ -571,14 +571,14 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_named() {
+    fn refuses_invalid_addresses_unknown_cameras_and_excess_events() {
         let options = ReadOptions::default();
-        let said = |bytes: &[u8], limit| decode(bytes, &options, limit).err().unwrap().to_string();
+        let error = |bytes: &[u8], limit| decode(bytes, &options, limit).err().unwrap().to_string();
         let davis = "Davis346red";
-        let beyond = recording(davis, &[(300 << 22, 1)]);
-        let place = beyond.len() - 8;
-        assert!(said(&beyond, 9).contains(&format!("byte {place} has column 0 and row 300")));
-        assert!(said(&recording("ATIS", &[]), 9).contains("\"ATIS\""));
-        assert!(said(&recording("", &[(0, 1), (0, 2)]), 1).contains("more than 1 events"));
+        let outside = recording(davis, &[(300 << 22, 1)]);
+        let offset = outside.len() - 8;
+        assert!(error(&outside, 9).contains(&format!("byte {offset} has column 0 and row 300")));
+        assert!(error(&recording("ATIS", &[]), 9).contains("\"ATIS\""));
+        assert!(error(&recording("", &[(0, 1), (0, 2)]), 1).contains("more than 1 events"));
     }
 }

@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cameras_are_known_by_every_way_to_name_them() {
+    fn recognises_cameras_by_short_and_full_names() {
         let size = |name| named(name).map(|c| (c.sensor.width, c.sensor.height, c.layout));
         assert_eq!(size("DVS128"), Some((128, 128, AddressLayout::Dvs128)));
         assert_eq!(
@@ -205,13 +205,13 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_read_or_not_explained() {
+    fn classifies_addresses_as_polarity_special_or_unexplained() {
         use AddressLayout::{Davis, Dvs128, Dvs640};
         let polarity = |x, y, on| Address::Polarity { x, y, on };
         assert_eq!(Dvs128.read(127 << 8 | 5 << 1), polarity(5, 127, true));
         assert_eq!(Dvs128.read(1 << 15), Address::Special);
-        for beyond in [1 << 16, 1 << 15 | 1 << 20, 1 << 31 | 1 << 30] {
-            assert_eq!(Dvs128.read(beyond), Address::Unexplained);
+        for invalid in [1 << 16, 1 << 15 | 1 << 20, 1 << 31 | 1 << 30] {
+            assert_eq!(Dvs128.read(invalid), Address::Unexplained);
         }
         assert_eq!(
             Davis.read(259 << 22 | 345 << 12 | 1 << 11),

@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_left_of_this_output_is_removed() {
+    fn removes_only_abandoned_files_of_this_output() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         let kept = [
@@ -192,25 +192,25 @@ mod tests {
             ".a.h5.abc-ef.unfinished",
             ".b.h5.abcdef.unfinished",
         ];
-        let left = [
+        let abandoned = [
             ".a.h5.abcdef.unfinished",
             ".a.h5.Abc123.unfinished",
             ".a.h5.source.json.ABCDEF.unfinished",
         ];
-        for name in kept.iter().chain(&left) {
+        for name in kept.iter().chain(&abandoned) {
             File::create(at(name)).unwrap();
         }
         let lock = OutputLock::acquire(&at("a.h5"), || ()).unwrap();
         let mut removed = remove_abandoned(&lock, &[&at("a.h5.source.json")]).unwrap();
         removed.sort_unstable();
-        let mut expected = left.map(at);
+        let mut expected = abandoned.map(at);
         expected.sort_unstable();
         assert_eq!(removed, expected);
         assert!(kept.iter().all(|name| at(name).exists()));
     }
 
     #[test]
-    fn without_locks_nothing_is_taken_for_abandoned() {
+    fn removes_nothing_without_a_lock() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join(".a.h5.abcdef.unfinished");
         File::create(&file).unwrap();

@@ -226,19 +226,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_at_a_time_and_nothing_is_left() {
+    fn lock_is_exclusive_and_leaves_no_file() {
         let folder = tempfile::tempdir().unwrap();
         let cache = folder.path().join("cache.h5");
-        let inside = AtomicU32::new(0);
+        let holders = AtomicU32::new(0);
         thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
                     for _ in 0..100 {
                         let lock = OutputLock::acquire(&cache, || ()).unwrap();
-                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                        assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0);
                         assert!(lock.not_exclusive().is_none());
                         thread::yield_now();
-                        inside.fetch_sub(1, Ordering::SeqCst);
+                        holders.fetch_sub(1, Ordering::SeqCst);
                     }
                 });
             }
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_owner_left_is_taken_over() {
+    fn takes_over_lock_file_of_killed_process() {
         let folder = tempfile::tempdir().unwrap();
         let cache = folder.path().join("cache.h5");
         File::create(lock_path(&cache)).unwrap();

@@ -4,7 +4,7 @@ use super::*;
 use crate::labels::LABEL_NAMES;
 
 fn samples() -> Vec<ListedSample> {
-    let of = |set, recording: &str, labels: &[u8], from: usize| {
+    let samples_of = |set, recording: &str, labels: &[u8], from: usize| {
         let sample = |(at, &label): (usize, &u8)| ListedSample {
             name: format!(
                 "{recording}_{}",
@@ -16,9 +16,9 @@ fn samples() -> Vec<ListedSample> {
         };
         labels.iter().enumerate().map(sample).collect::<Vec<_>>()
     };
-    let mut all = of(Set::Train, "user01_led", &[0, 7, 7], 0);
-    all.extend(of(Set::Train, "user02_led", &[1, 7], 3));
-    all.extend(of(Set::Test, "user24_lab", &[3], 0));
+    let mut all = samples_of(Set::Train, "user01_led", &[0, 7, 7], 0);
+    all.extend(samples_of(Set::Train, "user02_led", &[1, 7], 3));
+    all.extend(samples_of(Set::Test, "user24_lab", &[3], 0));
     all
 }
 
@@ -60,65 +60,65 @@ fn samples_are_found_by_number_name_and_label() {
 }
 
 #[test]
-fn what_is_not_there_is_said_with_what_is() {
-    let said =
+fn errors_suggest_available_samples_and_labels() {
+    let error =
         |set, sample: &str, label| choose(set, sample, label, false).unwrap_err().to_string();
-    for (said, parts) in [
+    for (error, parts) in [
         (
-            said(None, "5", None),
+            error(None, "5", None),
             &["number 5", "5, numbers 0 to 4", "test set", "one, number 0"][..],
         ),
         (
-            said(None, "", Some("7")),
+            error(None, "", Some("7")),
             &[
                 "it holds several samples; name one",
                 "--sample: user01_led_0@7 (arm_roll), user01_led_1@7",
             ],
         ),
         (
-            said(None, "3", Some("7")),
+            error(None, "3", Some("7")),
             &["3, numbers 0 to 2 of arm_roll", "none"],
         ),
         (
-            said(None, "user01_led_0", None),
+            error(None, "user01_led_0", None),
             &[
                 "2 samples",
                 "user01_led_0@0 (hand_clapping), user01_led_0@7 (arm_roll)",
             ],
         ),
         (
-            said(None, "user01_led", None),
+            error(None, "user01_led", None),
             &["is a recording", "user01_led_1@7"],
         ),
         (
-            said(None, "user1_led_1", None),
+            error(None, "user1_led_1", None),
             &["is it one of these? user01_led_1@7"],
         ),
         (
-            said(None, "usr24_lab_0@3", None),
+            error(None, "usr24_lab_0@3", None),
             &["user24_lab_0@3 (right_arm_clockwise)"],
         ),
         (
-            said(None, "walking", None),
+            error(None, "walking", None),
             &["no sample is named walking", "user01_led_0@0"],
         ),
         (
-            said(Some(Set::Train), "user24_lab_0", None),
+            error(Some(Set::Train), "user24_lab_0", None),
             &["is of the set test"],
         ),
         (
-            said(None, "0", Some("arm_rol")),
+            error(None, "0", Some("arm_rol")),
             &["is it one of these? arm_roll"],
         ),
-        (said(None, "0", Some("guitar")), &["air_guitar"]),
+        (error(None, "0", Some("guitar")), &["air_guitar"]),
         (
-            said(None, "0", Some("jumping")),
+            error(None, "0", Some("jumping")),
             &["0 to 10", "hand_clapping"],
         ),
-        (said(None, "0", Some("11")), &["0 to 10"]),
+        (error(None, "0", Some("11")), &["0 to 10"]),
     ] {
         for part in parts {
-            assert!(said.contains(part), "{said:?} lacks {part:?}");
+            assert!(error.contains(part), "{error:?} lacks {part:?}");
         }
     }
 }

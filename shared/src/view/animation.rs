@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn clips_of_any_length_end_together() {
+    fn clips_of_different_lengths_end_together() {
         let style = Style {
             colours: Colours::new(Background::White, Scheme::Accessible),
             scale: Some(Scale::Up(1)),
@@ -218,11 +218,11 @@ mod tests {
         for at in 0..5 {
             let picture = animation.picture(at).unwrap();
             let row = &picture.pixels()[(GAP + GAP / 2) as usize * picture.width() as usize..];
-            let tile = |place: u32| row[(GAP + place * (NARROWEST + GAP)) as usize];
+            let tile = |column: u32| row[(GAP + column * (NARROWEST + GAP)) as usize];
             seen.push([tile(0), tile(1)]);
         }
-        let distinct = |place: usize| {
-            let mut colours: Vec<u8> = seen.iter().map(|tiles| tiles[place]).collect();
+        let distinct = |column: usize| {
+            let mut colours: Vec<u8> = seen.iter().map(|tiles| tiles[column]).collect();
             colours.dedup();
             colours.len()
         };

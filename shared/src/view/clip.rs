@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn only_whole_frames_are_taken() {
+    fn clip_accepts_only_whole_frames() {
         let size = SensorSize {
             width: 2,
             height: 2,
@@ -182,12 +182,12 @@ mod tests {
         assert!(Clip::new(&[0_u8; 15], size, vec![], vec![]).is_err());
         assert!(Clip::new(&[0_u8; 16], size, vec![], vec![vec![]]).is_err());
         assert!(Clip::new(&[0_u8; 0], SensorSize { width: 0, ..size }, vec![], vec![]).is_err());
-        let none = Clip::new(&[0_u8; 0], size, vec![], vec![]).unwrap();
-        assert_eq!(none.frames(), 0);
+        let empty = Clip::new(&[0_u8; 0], size, vec![], vec![]).unwrap();
+        assert_eq!(empty.frames(), 0);
     }
 
     #[test]
-    fn counts_of_every_type_give_the_same_cells() {
+    fn count_type_does_not_change_cells() {
         let counts = [0_u8, 1, 2, 0, 9, 0, 2, 0];
         let wide = counts.map(u32::from);
         let (a, b) = (clip(&counts, 2, 2), clip(&wide, 2, 2));
@@ -199,8 +199,9 @@ mod tests {
     }
 
     #[test]
-    fn squares_are_added_up_to_the_edge() {
-        // 3 x 2 pixels in squares of 2: OFF has 1 + 2 + 4 + 5 and 3 + 6.
+    fn downscaling_sums_squares_including_partial_edges() {
+        // The OFF plane has a whole square with 1 + 2 + 4 + 5 events. At the edge, it has half a
+        // square with 3 + 6 events.
         let counts: Vec<u16> = [1, 2, 3, 4, 5, 6, 0, 0, 0, 0, 0, 7].to_vec();
         let clip = clip(&counts, 3, 2);
         let scaled = clip.scaled(Scale::Down(2));

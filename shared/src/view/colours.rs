@@ -147,7 +147,7 @@ mod tests {
 
     const BACKGROUNDS: [Background; 2] = [Background::Black, Background::White];
 
-    /// Linear light of an sRGB colour.
+    /// Converts an sRGB colour to linear light.
     fn linear(colour: [u8; 3]) -> [f64; 3] {
         colour.map(|c| {
             let c = f64::from(c) / 255.0;
@@ -158,9 +158,10 @@ mod tests {
         })
     }
 
-    /// Colours as seen without one kind of cone: Machado, Oliveira and Fernandes, A
-    /// Physiologically-based Model for Simulation of Color Vision Deficiency (2009), severity 1.0.
-    const BLIND: [[[f64; 3]; 3]; 3] = [
+    /// Matrices that simulate the lack of one kind of cone, for severity 1.0. Source: Machado,
+    /// Oliveira and Fernandes, A Physiologically-based Model for Simulation of Color Vision
+    /// Deficiency (2009).
+    const COLOUR_BLINDNESS: [[[f64; 3]; 3]; 3] = [
         [
             [0.152286, 1.052583, -0.204868],
             [0.114503, 0.786281, 0.099216],
@@ -178,23 +179,24 @@ mod tests {
         ],
     ];
 
-    fn seen(by: &[[f64; 3]; 3], colour: [u8; 3]) -> [f64; 3] {
+    fn perceived(matrix: &[[f64; 3]; 3], colour: [u8; 3]) -> [f64; 3] {
         let light = linear(colour);
-        by.map(|row| row.iter().zip(light).map(|(a, b)| a * b).sum())
+        matrix.map(|row| row.iter().zip(light).map(|(a, b)| a * b).sum())
     }
 
     #[test]
-    fn polarities_differ_for_the_colour_blind() {
+    fn polarity_colours_differ_for_colour_blind_viewers() {
         for background in BACKGROUNDS {
             let colours = Colours::new(background, Scheme::Accessible);
-            for (kind, blind) in BLIND.iter().enumerate() {
+            for (kind, blind) in COLOUR_BLINDNESS.iter().enumerate() {
                 for level in [1, LEVELS - 1] {
                     let kinds = [(0, 0), (level, 0), (0, level), (level, level)];
                     for (i, a) in kinds.iter().enumerate() {
                         for b in &kinds[..i] {
-                            let [a, b] = [a, b].map(|&(off, on)| seen(blind, colours.mix(off, on)));
+                            let [a, b] =
+                                [a, b].map(|&(off, on)| perceived(blind, colours.mix(off, on)));
                             let distance: f64 = a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum();
-                            // Faint colours have a tenth of the light.
+                            // The faintest colours have a tenth of the light, so they differ less.
                             let least = if level == 1 { 0.02 } else { 0.2 };
                             assert!(
                                 distance.sqrt() > least,
@@ -209,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn more_events_are_never_fainter_and_one_is_seen() {
+    fn levels_never_decrease_and_one_event_is_visible() {
         for top in [1, 2, 3, 11, 12, 300, u32::MAX] {
             assert_eq!(level(0, top), 0);
             assert!(level(1, top) >= 1, "{top}");
@@ -227,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn every_index_has_its_colour() {
+    fn palette_maps_each_index_to_its_colour() {
         for background in BACKGROUNDS {
             for scheme in [Scheme::Accessible, Scheme::SpikingJelly] {
                 let colours = Colours::new(background, scheme);

@@ -230,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_short() {
+    fn short_number_limits_and_groups_digits() {
         for (number, text) in [
             (0.0, "0"),
             (27_000.0, "27,000"),
@@ -246,7 +246,7 @@ mod tests {
         }
     }
 
-    /// Number of pixels of `colour` in the plot.
+    /// Counts the pixels of `colour` in the plot.
     fn area_of(colour: [u8; 3], events: &[[u64; 2]], timing: &Timing) -> usize {
         let colours = Colours::new(Background::White, Scheme::Accessible);
         let plot = plot(&["a".to_owned()], events, timing, &colours).unwrap();
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn bars_are_as_high_as_the_counts() {
+    fn bar_areas_are_proportional_to_event_counts() {
         let Colours { on, off, .. } = Colours::new(Background::White, Scheme::Accessible);
         let events = [[100, 300], [200, 200], [0, 0]];
         let (off, on) = (
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_a_plot_too() {
+    fn plots_without_events_have_no_bars() {
         let Colours { on, off, .. } = Colours::new(Background::White, Scheme::Accessible);
         for timing in [
             Timing::Unknown,

@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_sensor_fits() {
+    fn scaled_sensors_fit_the_requested_size() {
         for (width, height, side, expected) in [
             (128, 128, 384, Scale::Up(3)),
             (34, 34, 384, Scale::Up(11)),
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn scales_are_read_as_they_are_written() {
+    fn scales_round_trip_through_text() {
         for scale in [Scale::Up(1), Scale::Up(64), Scale::Down(2), Scale::Down(64)] {
             assert_eq!(scale.to_string().parse(), Ok(scale));
         }

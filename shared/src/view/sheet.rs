@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn grids_are_about_square_and_whole() {
+    fn grids_are_nearly_square_and_full_if_possible() {
         for (tiles, columns) in [
             (0, 1),
             (1, 1),
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_is_refused_before_it_is_drawn() {
+    fn refuses_oversized_and_empty_sheets() {
         let counts = vec![0_u8; 2 * 128 * 128];
         let size = SensorSize {
             width: 128,
@@ -172,9 +172,9 @@ mod tests {
             scale: Some(scale),
         };
         assert!(contact_sheet(std::slice::from_ref(&clip), &style(Scale::Up(64))).is_ok());
-        let tall = vec![clip; 9];
+        let many = vec![clip; 9];
         for scale in [Scale::Up(64), Scale::Up(u32::MAX)] {
-            let error = contact_sheet(&tall, &style(scale)).unwrap_err();
+            let error = contact_sheet(&many, &style(scale)).unwrap_err();
             assert!(matches!(error, ViewError::TooLarge { .. }), "{error}");
         }
         assert!(contact_sheet::<u8>(&[], &style(Scale::Up(1))).is_err());

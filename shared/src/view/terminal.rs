@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn dots_are_pixels_with_events() {
+    fn dots_mark_pixels_with_events() {
         let mut counts = [0; 2 * 3 * 5];
         counts[0] = 1; // OFF at (0, 0)
         counts[3 * 5 + 3 * 3 + 1] = 2; // ON at (1, 3)
@@ -293,14 +293,14 @@ mod tests {
     }
 
     #[test]
-    fn colours_of_the_cube_are_the_nearest() {
+    fn palette_code_is_the_nearest_cube_colour() {
         const STEPS: [i32; 6] = [0, 95, 135, 175, 215, 255];
         for c in 0..=255_u8 {
             let nearest = (0..6)
                 .min_by_key(|&i| (STEPS[i] - i32::from(c)).abs())
                 .unwrap();
             let expected = format!("5;{}", 16 + nearest);
-            // Halfway between two steps, both are right.
+            // A value halfway between two steps has two nearest steps.
             if STEPS
                 .iter()
                 .filter(|s| (**s - i32::from(c)).abs() == (STEPS[nearest] - i32::from(c)).abs())
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn bars_end_at_eighths() {
+    fn bars_resolve_eighths_of_a_character() {
         assert_eq!(bar(0.0), "");
         assert_eq!(bar(1.0).chars().count(), BAR);
         assert_eq!(bar(1.5 / BAR as f64), "\u{2588}\u{258c}");

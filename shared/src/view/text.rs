@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_too_wide_goes_to_the_next_line_or_is_cut() {
+    fn wide_text_is_wrapped_or_shortened() {
         let text = Text::new(14);
         let parts = ["one".to_owned(), "two".to_owned(), "three".to_owned()];
         let whole = format!("one{BETWEEN}two{BETWEEN}three");

@@ -87,13 +87,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_known_is_not_said() {
-        let said = |timing: &Timing| caption(1, 3, 1, timing).join(", ");
+    fn captions_omit_unknown_times() {
+        let caption_text = |timing: &Timing| caption(1, 3, 1, timing).join(", ");
         let spans = Timing::Spans(vec![Some((0, 5)), Some((1_500, 22_000))]);
-        assert_eq!(said(&spans), "2/3, 1 event, 0.002-0.022 s");
-        assert_eq!(said(&Timing::Fixed(100_000)), "2/3, 1 event, 0.100-0.200 s");
+        assert_eq!(caption_text(&spans), "2/3, 1 event, 0.002-0.022 s");
+        assert_eq!(
+            caption_text(&Timing::Fixed(100_000)),
+            "2/3, 1 event, 0.100-0.200 s"
+        );
         for timing in [Timing::Unknown, Timing::AtMost(10.0), Timing::Spans(vec![])] {
-            assert_eq!(said(&timing), "2/3, 1 event");
+            assert_eq!(caption_text(&timing), "2/3, 1 event");
         }
         assert_eq!(Timing::AtMost(10.0).duration_us(7), Some(10.0));
         assert_eq!(Timing::Fixed(u64::MAX).span_us(1), None);

@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_are_evenly_spaced_from_the_first_to_the_last() {
+    fn chosen_frames_are_evenly_spaced() {
         assert_eq!(evenly(16, 4), [0, 5, 10, 15]);
         assert_eq!(evenly(3, 4), [0, 1, 2]);
         assert_eq!(evenly(16, 1), [8]);

@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exp_is_e_to_the_x() {
+    fn exp_matches_the_standard_library() {
         for i in -86_999..88_000 {
             let x = i as f32 * 1e-3;
             let exact = f64::from(x).exp();
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_the_parts_of_every_row() {
+    fn columns_hold_the_same_part_of_every_row() {
         let mut matrix: Vec<f32> = (0..10).map(|i| i as f32).collect();
         let columns = columns(&mut matrix, 5, 2);
         assert_eq!(
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_take_every_value() {
+    fn sums_include_every_value() {
         for n in [0, 1, 31, 32, 33, 100] {
             let a: Vec<f32> = (0..n).map(|i| i as f32).collect();
             assert_eq!(sum(&a, |a| 2.0 * a), (n * n - n) as f64);

@@ -22,7 +22,7 @@ fn layer(gamma: [f32; 2], beta: [f32; 2]) -> BatchNorm<B> {
 }
 
 #[test]
-fn output_and_gradients_are_what_burn_derives() {
+fn output_and_gradients_match_burn() {
     let device = Default::default();
     let ours = layer([1.5, 0.3], [0.2, -1.0]);
     let mut theirs = BatchNormConfig::new(2).init::<B>(&device);
@@ -49,18 +49,19 @@ fn output_and_gradients_are_what_burn_derives() {
         theirs.beta.val(),
     );
     for (a, b) in a.iter().zip(&b) {
-        // Sums of 24 values below 4, in a different order.
+        // Both sum 24 values below 4, but in different orders, so their rounding differs.
         assert!(distance(a, b) < 1e-5, "{a:?} {b:?}");
     }
 }
 
 #[test]
-fn gradients_are_the_slopes_of_the_loss() {
+fn gradients_match_finite_differences() {
     let device = Default::default();
     let weight = wave::<B, 4>(SHAPE, 0.7, &device);
     let x = wave::<B, 4>(SHAPE, 0.9, &device);
     let loss = |x: Tensor<B, 4>, gamma, beta| {
-        let y = layer(gamma, beta).forward(x); // squared, so that the loss is not linear in the parameters
+        // The loss squares y, so that it is not linear in the parameters.
+        let y = layer(gamma, beta).forward(x);
         (y.clone() * y * weight.clone()).sum()
     };
     let (gamma, beta) = ([1.5, 0.3], [0.2, -1.0]);
@@ -71,7 +72,8 @@ fn gradients_are_the_slopes_of_the_loss() {
 
     let step = 1e-2_f32;
     let slope = |a: Tensor<B, 1>, b: Tensor<B, 1>| (values(a)[0] - values(b)[0]) / (2.0 * step);
-    // A central difference is off by step^2 times a third derivative of about 10, and by rounding.
+    // The error of a central difference is about step^2 times the third derivative, which is about
+    // 10. Rounding adds to it.
     let close = |a: f32, b: f32| assert!((a - b).abs() < 5e-3 * (1.0 + a.abs()), "{a} {b}");
     let grad = values(x.grad(&grads).unwrap());
     for at in 0..grad.len() {
@@ -102,13 +104,14 @@ fn gradients_are_the_slopes_of_the_loss() {
 }
 
 #[test]
-fn running_statistics_are_pytorchs() {
+fn running_statistics_match_pytorch() {
     let device = Default::default();
     let layer = BatchNorm::<B>::new(1, &device);
     let x = Tensor::<B, 1>::from_floats([1., 2., 3., 6.], &device).reshape([2, 1, 1, 2]);
     layer.forward(x.clone());
     layer.forward(x.clone());
-    // Mean 3, unbiased variance 14/3; momentum 0.1, twice.
+    // The batch has the mean 3 and the unbiased variance 14/3. Two updates with momentum 0.1 give
+    // it the weight 0.19 and leave 0.81 to the initial values 0 and 1.
     let (mean, variance) = (3.0 * 0.19, 0.81 + 0.19 * 14.0 / 3.0);
     let layer = layer.valid();
     assert!(distance(&values(layer.running_mean.value()), &[mean]) < 1e-6);
@@ -119,7 +122,7 @@ fn running_statistics_are_pytorchs() {
 }
 
 #[test]
-fn the_kernel_is_the_plain_form() {
+fn kernel_matches_reference() {
     for shape in [
         [1, 1, 1, 2],
         [3, 2, 7, 1],
@@ -127,12 +130,12 @@ fn the_kernel_is_the_plain_form() {
         [5, 3, 17, 241],
         [2, 2, 100, 100],
     ] {
-        is_the_plain_form::<Flex>(shape, &Default::default());
+        assert_kernel_matches_reference::<Flex>(shape, &Default::default());
     }
 }
 
 #[test]
-fn the_kernel_on_vulkan_is_the_plain_form() {
+fn vulkan_kernel_matches_reference() {
     let Some(device) = vulkan() else { return };
     for shape in [
         [1, 1, 1, 2],
@@ -143,11 +146,11 @@ fn the_kernel_on_vulkan_is_the_plain_form() {
         [2, 136, 9, 8],
         [1, 24, 100, 100],
     ] {
-        is_the_plain_form::<Vulkan>(shape, &device);
+        assert_kernel_matches_reference::<Vulkan>(shape, &device);
     }
 }
 
-fn is_the_plain_form<K: BatchNormBackend>(shape: [usize; 4], device: &K::Device) {
+fn assert_kernel_matches_reference<K: BatchNormBackend>(shape: [usize; 4], device: &K::Device) {
     let cpu = Default::default();
     let c = shape[1];
     let x = wave::<Flex, 4>(shape, 0.9, &cpu) * 3.0 + 1.0;
@@ -183,20 +186,21 @@ fn is_the_plain_form<K: BatchNormBackend>(shape: [usize; 4], device: &K::Device)
     let (dy, x) = (there::<K, 4>(&dy, device), there::<K, 4>(&x, device));
     let [a, b, c] = K::batch_norm_backward(dy, x, saved);
     assert!(distance(&back::<K, 4>(a), &values(dx)) < 1e-5);
-    // The reference sums about 20 000 values in single precision.
+    // The tolerance is larger here, because the reference sums about 20,000 values in single
+    // precision.
     assert!(distance(&back::<K, 1>(b), &values(dgamma)) < 1e-2);
     assert!(distance(&back::<K, 1>(c), &values(dbeta)) < 1e-2);
 }
 
 #[test]
-fn moments_far_from_zero_keep_their_digits() {
-    keep_their_digits::<Flex>(&Default::default());
+fn moments_far_from_zero_stay_precise() {
+    assert_moments_are_precise::<Flex>(&Default::default());
     if let Some(device) = vulkan() {
-        keep_their_digits::<Vulkan>(&device);
+        assert_moments_are_precise::<Vulkan>(&device);
     }
 }
 
-fn keep_their_digits<K: BatchNormBackend>(device: &K::Device) {
+fn assert_moments_are_precise<K: BatchNormBackend>(device: &K::Device) {
     let x = wave::<Flex, 4>([3, 1, 9001, 1], 0.9, &Default::default()) + 1000.0;
     let all: Vec<f64> = values(x.clone()).into_iter().map(f64::from).collect();
     let mean = all.iter().sum::<f64>() / all.len() as f64;
@@ -207,7 +211,7 @@ fn keep_their_digits<K: BatchNormBackend>(device: &K::Device) {
 }
 
 #[test]
-fn the_number_of_threads_changes_no_bit() {
+fn results_are_bitwise_identical_for_any_thread_count() {
     let device = Default::default();
     let run = |threads| {
         let pool = ThreadPoolBuilder::new()

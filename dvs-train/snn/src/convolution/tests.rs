@@ -10,8 +10,8 @@ use rayon::ThreadPoolBuilder;
 use super::{Weights, convolve, cpu, options, weight_gradient};
 use crate::testing::{distance, values};
 
-/// Inputs, weights and gradient of the outputs of a layer.
-struct Given {
+/// The inputs and weights of a layer, and the gradient of its outputs.
+struct Case {
     x: Vec<f32>,
     w: Vec<f32>,
     grad: Vec<f32>,
@@ -19,8 +19,8 @@ struct Given {
     images: [usize; 3],
 }
 
-impl Given {
-    /// A share `density` of the inputs has a nonzero `value`.
+impl Case {
+    /// Creates random data. An input is `value` with probability `density`, and otherwise 0.
     fn new(
         channels: [usize; 2],
         images: [usize; 3],
@@ -30,7 +30,7 @@ impl Given {
         let [outputs, inputs] = channels;
         let cells: usize = images.iter().product();
         let mut random = Pcg32::seed_from_u64(1);
-        let mut some = |n, density: f64, value: fn(&mut Pcg32) -> f32| -> Vec<f32> {
+        let mut sparse_values = |n, density: f64, value: fn(&mut Pcg32) -> f32| -> Vec<f32> {
             (0..n)
                 .map(|_| match random.random_bool(density) {
                     true => value(&mut random),
@@ -39,15 +39,15 @@ impl Given {
                 .collect()
         };
         Self {
-            x: some(inputs * cells, density, value),
-            w: some(outputs * inputs * 9, 1.0, real),
-            grad: some(outputs * cells, 1.0, real),
+            x: sparse_values(inputs * cells, density, value),
+            w: sparse_values(outputs * inputs * 9, 1.0, real),
+            grad: sparse_values(outputs * cells, 1.0, real),
             channels,
             images,
         }
     }
 
-    /// Returns the outputs and the gradients of the inputs and the weights, from the kernels.
+    /// Computes the outputs and the gradients of the inputs and the weights with the kernels.
     fn by_kernels(&self, arch: Arch) -> [Vec<f32>; 3] {
         let Self { x, w, grad, .. } = self;
         let [outputs, inputs] = self.channels;
@@ -60,7 +60,7 @@ impl Given {
         ]
     }
 
-    /// Returns the same, from the definition.
+    /// Computes the same from the definition of a convolution, in double precision.
     fn by_definition(&self) -> [Vec<f32>; 3] {
         let ([outputs, inputs], [n, height, width]) = (self.channels, self.images);
         let mut out = vec![0.0_f64; self.grad.len()];
@@ -102,8 +102,9 @@ fn real(random: &mut Pcg32) -> f32 {
     random.random_range(-1.0..1.0)
 }
 
-/// This processor with its widest vectors, with narrower vectors, and without vectors.
-fn processors() -> Vec<Arch> {
+/// Returns the instruction sets to test: the widest vectors of this processor, no vectors, and, if
+/// the processor has them, narrower vectors.
+fn instruction_sets() -> Vec<Arch> {
     #[cfg(target_arch = "x86_64")]
     let narrower = pulp::x86::V3::try_new().map(Arch::V3);
     #[cfg(not(target_arch = "x86_64"))]
@@ -132,7 +133,7 @@ const SIZES: [([usize; 2], [usize; 3]); 14] = [
 ];
 
 #[test]
-fn outputs_and_gradients_are_as_defined() {
+fn outputs_and_gradients_match_the_definition() {
     for (channels, images) in SIZES {
         let densities = [0.0, 0.02, 0.2, 0.5, 1.0];
         let kinds = densities.map(|density| (density, spike as fn(&mut Pcg32) -> f32));
@@ -142,10 +143,10 @@ fn outputs_and_gradients_are_as_defined() {
             (1.0, real),
         ];
         for (density, value) in kinds.into_iter().chain(others) {
-            let given = Given::new(channels, images, density, value);
-            let plain = given.by_definition();
-            for arch in processors() {
-                let fast = given.by_kernels(arch);
+            let case = Case::new(channels, images, density, value);
+            let plain = case.by_definition();
+            for arch in instruction_sets() {
+                let fast = case.by_kernels(arch);
                 let names = ["outputs", "x", "w"];
                 for (name, (fast, plain)) in names.iter().zip(fast.iter().zip(&plain)) {
                     let largest = plain.iter().fold(1e-3_f32, |max, x| max.max(x.abs()));
@@ -161,31 +162,31 @@ fn outputs_and_gradients_are_as_defined() {
 }
 
 #[test]
-fn a_block_that_has_zeros_alone_stands_beside_a_full_one() {
-    let mut given = Given::new([5, 18], [6, 30, 40], 1.0, real);
-    let half = given.x.len() / 2;
-    given.x[..half - 700].fill(0.0);
-    let plain = given.by_definition();
-    for arch in processors() {
-        let [out, _, dw] = given.by_kernels(arch);
+fn mixed_zero_and_dense_blocks_match_the_definition() {
+    let mut case = Case::new([5, 18], [6, 30, 40], 1.0, real);
+    let half = case.x.len() / 2;
+    case.x[..half - 700].fill(0.0);
+    let plain = case.by_definition();
+    for arch in instruction_sets() {
+        let [out, _, dw] = case.by_kernels(arch);
         assert!(distance(&out, &plain[0]) < 3e-5);
         assert!(distance(&dw, &plain[2]) < 1e-3);
     }
 }
 
 #[test]
-fn burn_computes_the_same() {
+fn outputs_and_gradients_match_burn() {
     type B = Autodiff<Flex>;
     let device = Default::default();
-    let given = Given::new([6, 3], [4, 9, 12], 0.3, count);
-    let ([outputs, inputs], [n, height, width]) = (given.channels, given.images);
+    let case = Case::new([6, 3], [4, 9, 12], 0.3, count);
+    let ([outputs, inputs], [n, height, width]) = (case.channels, case.images);
     let tensor = |values: &[f32], shape: [usize; 4]| {
         Tensor::<B, 4>::from_data(TensorData::new(values.to_vec(), shape), &device)
     };
-    let grad = tensor(&given.grad, [n, outputs, height, width]);
+    let grad = tensor(&case.grad, [n, outputs, height, width]);
     let run = |f: fn(Tensor<B, 4>, Tensor<B, 4>) -> Tensor<B, 4>| {
-        let x = tensor(&given.x, [n, inputs, height, width]).require_grad();
-        let w = tensor(&given.w, [outputs, inputs, 3, 3]).require_grad();
+        let x = tensor(&case.x, [n, inputs, height, width]).require_grad();
+        let w = tensor(&case.w, [outputs, inputs, 3, 3]).require_grad();
         let out = f(x.clone(), w.clone());
         let grads = (out.clone() * grad.clone()).sum().backward();
         [
@@ -195,24 +196,24 @@ fn burn_computes_the_same() {
         ]
     };
     let ours = run(convolve);
-    let burns = run(|x, w| burn::tensor::module::conv2d(x, w, None, options()));
-    for (a, b) in ours.iter().zip(&burns) {
+    let expected = run(|x, w| burn::tensor::module::conv2d(x, w, None, options()));
+    for (a, b) in ours.iter().zip(&expected) {
         let largest = b.iter().fold(0.0_f32, |max, x| max.max(x.abs()));
         assert!(distance(a, b) < 1e-5 * largest);
     }
 }
 
 #[test]
-fn the_number_of_threads_changes_no_bit() {
+fn results_are_bitwise_identical_for_any_thread_count() {
     let run = |threads| {
         let pool = ThreadPoolBuilder::new().num_threads(threads).build();
         pool.unwrap().install(|| {
             let sizes = [[7, 19, 31], [5, 20, 64]];
-            let given =
-                |images| [0.1, 1.0].map(|density| Given::new([20, 18], images, density, real));
-            let given = sizes.into_iter().flat_map(given);
-            given
-                .map(|given| given.by_kernels(Arch::new()))
+            let cases =
+                |images| [0.1, 1.0].map(|density| Case::new([20, 18], images, density, real));
+            let cases = sizes.into_iter().flat_map(cases);
+            cases
+                .map(|case| case.by_kernels(Arch::new()))
                 .collect::<Vec<_>>()
         })
     };
@@ -222,11 +223,11 @@ fn the_number_of_threads_changes_no_bit() {
 }
 
 #[test]
-fn nothing_comes_of_nothing() {
+fn empty_inputs_give_empty_outputs_and_zero_gradients() {
     for images in [[0, 4, 4], [2, 0, 4], [2, 4, 0]] {
-        let given = Given::new([3, 2], images, 1.0, real);
-        for arch in processors() {
-            let [out, dx, dw] = given.by_kernels(arch);
+        let case = Case::new([3, 2], images, 1.0, real);
+        for arch in instruction_sets() {
+            let [out, dx, dw] = case.by_kernels(arch);
             assert!(out.is_empty() && dx.is_empty());
             assert_eq!(dw, vec![0.0; 3 * 2 * 9]);
         }

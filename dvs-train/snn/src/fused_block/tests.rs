@@ -17,25 +17,25 @@ use crate::neuron::surrogate::{Surrogate, SurrogateShape};
 use crate::neuron::{Neuron, Neurons};
 use crate::testing::{back, distance, values, vulkan, wave};
 
-fn lift(tensor: FlexTensor) -> Vec<f32> {
+fn flat_values(tensor: FlexTensor) -> Vec<f32> {
     let n = tensor.layout().num_elements();
     back::<Flex, 1>(tensor.reshape([n].into()))
 }
 
 type V = Vulkan;
 
-/// Arguments of the fused operations.
-struct Given {
+/// The arguments of the fused operations.
+struct Arguments {
     inputs: BlockInputs<FlexTensor>,
     grad: FlexTensor,
     saved: Saved<FlexTensor>,
     block: FusedBlock,
 }
 
-fn given(neuron: Neuron, steps: usize, shape: [usize; 4]) -> Given {
+fn arguments(neuron: Neuron, steps: usize, shape: [usize; 4]) -> Arguments {
     let device = Default::default();
     let [n, c, height, width] = shape;
-    // A slow wave, so that many windows have several spikes and many have none.
+    // The wave is slow, so that many pooling windows have several spikes and many have none.
     let x = wave::<Flex, 4>(shape, 0.37, &device) * 2.0;
     let grad = wave::<Flex, 4>([n, c, height / 2, width / 2], 0.11, &device);
     let parameters = Parameters {
@@ -48,7 +48,7 @@ fn given(neuron: Neuron, steps: usize, shape: [usize; 4]) -> Given {
     let (affine, saved) = affine::<Flex>(&parameters, &moments);
     let learns = matches!(neuron.charge, Charge::Learnt { .. });
     let w = learns.then(|| primitive(Tensor::<Flex, 1>::from_floats([0.4], &device)));
-    Given {
+    Arguments {
         inputs: BlockInputs { x, affine, w },
         grad: primitive(grad),
         saved,
@@ -93,7 +93,7 @@ fn kinds() -> [Neuron; 4] {
 }
 
 #[test]
-fn the_kernel_is_one_after_the_other() {
+fn fused_kernel_equals_separate_operations() {
     let shapes = [
         (1, [1, 1, 2, 2]),
         (4, [8, 3, 2, 6]),
@@ -105,28 +105,28 @@ fn the_kernel_is_one_after_the_other() {
     for neuron in kinds() {
         for (steps, shape) in shapes {
             let name = format!("{neuron}, T={steps}, {shape:?}");
-            let g = given(neuron, steps, shape);
-            assert!(g.block.is_whole());
-            let fast = lift(cpu::forward(&g.inputs, &g.block));
-            let plain = unfused::fire_pool::<Flex>(g.inputs.clone(), &g.block);
-            assert_eq!(fast, lift(plain), "{name}");
+            let args = arguments(neuron, steps, shape);
+            assert!(args.block.is_whole());
+            let fast = flat_values(cpu::forward(&args.inputs, &args.block));
+            let plain = unfused::fire_pool::<Flex>(args.inputs.clone(), &args.block);
+            assert_eq!(fast, flat_values(plain), "{name}");
 
-            let counted = cpu::forward_count(&g.inputs, &g.block);
-            let plain = unfused::fire_pool_count::<Flex>(g.inputs.clone(), &g.block);
-            assert_eq!(lift(counted.0), fast, "{name}");
-            let (counts, plain) = (lift(counted.1), lift(plain.1));
+            let counted = cpu::forward_count(&args.inputs, &args.block);
+            let plain = unfused::fire_pool_count::<Flex>(args.inputs.clone(), &args.block);
+            assert_eq!(flat_values(counted.0), fast, "{name}");
+            let (counts, plain) = (flat_values(counted.1), flat_values(plain.1));
             assert!(plain.iter().sum::<f32>() > 0.0, "{name}");
             assert_eq!(counts, plain, "{name}");
 
-            let fast = cpu::backward(&g.grad, &g.inputs, &g.saved, &g.block);
-            let plain = unfused::backward::<Flex>(g.grad, g.inputs, g.saved, &g.block);
+            let fast = cpu::backward(&args.grad, &args.inputs, &args.saved, &args.block);
+            let plain = unfused::backward::<Flex>(args.grad, args.inputs, args.saved, &args.block);
             for (what, (a, b)) in ["x", "gamma", "beta", "w"]
                 .iter()
                 .zip(fast.into_iter().zip(plain))
             {
                 assert_eq!(a.is_some(), b.is_some(), "{name}: {what}");
                 if let (Some(a), Some(b)) = (a, b) {
-                    let (a, b) = (lift(a), lift(b));
+                    let (a, b) = (flat_values(a), flat_values(b));
                     let largest = b.iter().fold(1e-3_f32, |max, x| max.max(x.abs()));
                     let off = distance(&a, &b) / largest;
                     assert!(off < 1e-5, "{name}: {what} off by {off:e}");
@@ -136,8 +136,8 @@ fn the_kernel_is_one_after_the_other() {
     }
 }
 
-/// Copies an argument to another backend.
-fn moved<K: BlockBackend>(tensor: &FlexTensor, device: &K::Device) -> FloatTensor<K> {
+/// Copies a tensor to another backend.
+fn to_backend<K: BlockBackend>(tensor: &FlexTensor, device: &K::Device) -> FloatTensor<K> {
     let data = Tensor::<Flex, 1>::from_primitive(TensorPrimitive::Float(
         tensor.reshape([tensor.layout().num_elements()].into()),
     ));
@@ -148,7 +148,7 @@ fn moved<K: BlockBackend>(tensor: &FlexTensor, device: &K::Device) -> FloatTenso
 }
 
 #[test]
-fn the_kernel_on_vulkan_is_one_after_the_other() {
+fn vulkan_fused_kernel_equals_separate_operations() {
     let Some(device) = vulkan() else { return };
     let shapes = [
         (1, [1, 1, 2, 2]),
@@ -156,41 +156,42 @@ fn the_kernel_on_vulkan_is_one_after_the_other() {
         (5, [10, 34, 10, 14]),
         (16, [32, 6, 4, 6]),
         (2, [6, 8, 36, 66]),
-        // Odd sizes, and more time steps than the kernels unroll.
+        // This height and width are odd.
         (2, [4, 2, 5, 7]),
+        // These are more time steps than the kernels unroll.
         (40, [40, 2, 4, 4]),
     ];
     for neuron in kinds() {
         for (steps, shape) in shapes {
             let name = format!("{neuron}, T={steps}, {shape:?}");
-            let g = given(neuron, steps, shape);
-            let there = |tensor: &FlexTensor| moved::<V>(tensor, &device);
+            let args = arguments(neuron, steps, shape);
+            let to_vulkan = |tensor: &FlexTensor| to_backend::<V>(tensor, &device);
             let inputs = BlockInputs {
-                x: there(&g.inputs.x),
+                x: to_vulkan(&args.inputs.x),
                 affine: Affine {
-                    scale: there(&g.inputs.affine.scale),
-                    shift: there(&g.inputs.affine.shift),
+                    scale: to_vulkan(&args.inputs.affine.scale),
+                    shift: to_vulkan(&args.inputs.affine.shift),
                 },
-                w: g.inputs.w.as_ref().map(there),
+                w: args.inputs.w.as_ref().map(to_vulkan),
             };
             let saved = Saved {
-                gamma: there(&g.saved.gamma),
-                mean: there(&g.saved.mean),
-                inverse: there(&g.saved.inverse),
+                gamma: to_vulkan(&args.saved.gamma),
+                mean: to_vulkan(&args.saved.mean),
+                inverse: to_vulkan(&args.saved.inverse),
             };
-            let fast = V::fire_pool(inputs.clone(), &g.block);
-            let plain = unfused::fire_pool::<Flex>(g.inputs.clone(), &g.block);
-            let plain = lift(plain);
+            let fast = V::fire_pool(inputs.clone(), &args.block);
+            let plain = unfused::fire_pool::<Flex>(args.inputs.clone(), &args.block);
+            let plain = flat_values(plain);
             assert_eq!(back::<V, 4>(fast), plain, "{name}");
             assert!(plain.contains(&1.0), "{name} is silent");
-            let (counted, counts) = V::fire_pool_count(inputs.clone(), &g.block);
+            let (counted, counts) = V::fire_pool_count(inputs.clone(), &args.block);
             assert_eq!(back::<V, 4>(counted), plain, "{name}");
-            let (_, plain) = unfused::fire_pool_count::<Flex>(g.inputs.clone(), &g.block);
-            assert_eq!(back::<V, 1>(counts), lift(plain), "{name}");
+            let (_, plain) = unfused::fire_pool_count::<Flex>(args.inputs.clone(), &args.block);
+            assert_eq!(back::<V, 1>(counts), flat_values(plain), "{name}");
 
-            let grad = there(&g.grad);
-            let fast = V::norm_fire_pool_backward(grad, inputs, saved, &g.block);
-            let plain = unfused::backward::<Flex>(g.grad, g.inputs, g.saved, &g.block);
+            let grad = to_vulkan(&args.grad);
+            let fast = V::norm_fire_pool_backward(grad, inputs, saved, &args.block);
+            let plain = unfused::backward::<Flex>(args.grad, args.inputs, args.saved, &args.block);
             let [dx, dgamma, dbeta, dw] = fast;
             let fast = [
                 dx.map(back::<V, 4>),
@@ -204,7 +205,7 @@ fn the_kernel_on_vulkan_is_one_after_the_other() {
             {
                 assert_eq!(a.is_some(), b.is_some(), "{name}: {what}");
                 if let (Some(a), Some(b)) = (a, b) {
-                    let b = lift(b);
+                    let b = flat_values(b);
                     let largest = b.iter().fold(1e-3_f32, |max, x| max.max(x.abs()));
                     let off = distance(&a, &b) / largest;
                     assert!(off < 2e-5, "{name}: {what} off by {off:e}");
@@ -214,9 +215,9 @@ fn the_kernel_on_vulkan_is_one_after_the_other() {
     }
 }
 
-/// Tensors of 16 bits are rounded. Intermediate values have 32 bits.
+/// The kernels round only their results to 16 bits. Intermediate values have 32 bits.
 #[test]
-fn blocks_of_16_bits_are_those_of_32_rounded() {
+fn half_precision_block_matches_single_precision() {
     let Some(device) = vulkan() else { return };
     if !V::supports_dtype(&device, DType::F16) {
         eprintln!("SKIPPED: 16 bits, which this Vulkan device lacks");
@@ -226,21 +227,21 @@ fn blocks_of_16_bits_are_those_of_32_rounded() {
         (kinds()[0], 16, [32, 8, 4, 6]),
         (kinds()[1], 3, [6, 6, 8, 4]),
     ] {
-        let g = given(neuron, steps, shape);
-        let there = |tensor: &FlexTensor| moved::<V>(tensor, &device);
-        let halved = |tensor: &FlexTensor| V::float_cast(there(tensor), FloatDType::F16);
-        let single = |tensor| V::float_cast(tensor, FloatDType::F32);
+        let args = arguments(neuron, steps, shape);
+        let to_vulkan = |tensor: &FlexTensor| to_backend::<V>(tensor, &device);
+        let to_half = |tensor: &FlexTensor| V::float_cast(to_vulkan(tensor), FloatDType::F16);
+        let to_single = |tensor| V::float_cast(tensor, FloatDType::F32);
         let affine = Affine {
-            scale: there(&g.inputs.affine.scale),
-            shift: there(&g.inputs.affine.shift),
+            scale: to_vulkan(&args.inputs.affine.scale),
+            shift: to_vulkan(&args.inputs.affine.shift),
         };
         let saved = Saved {
-            gamma: there(&g.saved.gamma),
-            mean: there(&g.saved.mean),
-            inverse: there(&g.saved.inverse),
+            gamma: to_vulkan(&args.saved.gamma),
+            mean: to_vulkan(&args.saved.mean),
+            inverse: to_vulkan(&args.saved.inverse),
         };
-        let (x, grad) = (halved(&g.inputs.x), halved(&g.grad));
-        let w = g.inputs.w.as_ref().map(there);
+        let (x, grad) = (to_half(&args.inputs.x), to_half(&args.grad));
+        let w = args.inputs.w.as_ref().map(to_vulkan);
         let run = |x: FloatTensor<V>, grad| {
             let moments = V::moments(x.clone());
             let inputs = BlockInputs {
@@ -248,25 +249,25 @@ fn blocks_of_16_bits_are_those_of_32_rounded() {
                 affine: affine.clone(),
                 w: w.clone(),
             };
-            let spikes = V::fire_pool(inputs.clone(), &g.block);
+            let spikes = V::fire_pool(inputs.clone(), &args.block);
             let dtype = spikes.dtype;
             let [dx, dgamma, ..] =
-                V::norm_fire_pool_backward(grad, inputs, saved.clone(), &g.block);
+                V::norm_fire_pool_backward(grad, inputs, saved.clone(), &args.block);
             let all = [spikes, dx.unwrap(), dgamma.unwrap(), moments.variance];
             (
                 dtype,
                 all.map(|tensor| {
                     let n = tensor.meta.num_elements();
-                    back::<V, 1>(V::float_reshape(single(tensor), [n].into()))
+                    back::<V, 1>(V::float_reshape(to_single(tensor), [n].into()))
                 }),
             )
         };
         let (dtype, half) = run(x.clone(), grad.clone());
         assert_eq!(dtype, DType::F16);
-        let (_, whole) = run(single(x), single(grad));
-        assert_eq!(half[0], whole[0]);
+        let (_, single) = run(to_single(x), to_single(grad));
+        assert_eq!(half[0], single[0]);
         assert!(half[0].contains(&1.0));
-        for (a, b) in half.iter().zip(&whole).skip(1) {
+        for (a, b) in half.iter().zip(&single).skip(1) {
             let largest = b.iter().fold(1e-3_f32, |max, x| max.max(x.abs()));
             let off = distance(a, b) / largest;
             assert!(off < 5e-4, "off by {off:e}");
@@ -274,10 +275,10 @@ fn blocks_of_16_bits_are_those_of_32_rounded() {
     }
 }
 
-/// The channels are last already, as a convolution leaves them. Also tests the graph around the
-/// kernels.
+/// A convolution puts the channels last, so the block gets its input in this layout. The test also
+/// covers the autodiff graph around the kernels.
 #[test]
-fn a_block_after_a_convolution_is_the_same_on_vulkan() {
+fn block_after_convolution_matches_cpu_on_vulkan() {
     let Some(device) = vulkan() else { return };
     fn run<K: BlockBackend>(device: &K::Device) -> [Vec<f32>; 3] {
         let x = (wave::<Autodiff<K>, 4>([8, 2, 8, 12], 0.37, device) * 2.0).require_grad();
@@ -298,9 +299,9 @@ fn a_block_after_a_convolution_is_the_same_on_vulkan() {
         ]
     }
     let [spikes, dx, dw] = run::<Flex>(&Default::default());
-    let there = run::<V>(&device);
-    assert_eq!(spikes, there[0]);
-    for (a, b) in [(&dx, &there[1]), (&dw, &there[2])] {
+    let on_vulkan = run::<V>(&device);
+    assert_eq!(spikes, on_vulkan[0]);
+    for (a, b) in [(&dx, &on_vulkan[1]), (&dw, &on_vulkan[2])] {
         let largest = a.iter().fold(1e-3_f32, |max, x| max.max(x.abs()));
         let off = distance(a, b) / largest;
         assert!(off < 2e-5, "off by {off:e}");
@@ -308,25 +309,29 @@ fn a_block_after_a_convolution_is_the_same_on_vulkan() {
 }
 
 #[test]
-fn odd_sizes_go_one_by_one() {
-    let g = given(Neuron::LIF, 2, [4, 2, 5, 7]);
-    assert!(!g.block.is_whole());
-    let pooled = Flex::fire_pool(g.inputs.clone(), &g.block);
-    assert_eq!(lift(pooled).len(), 4 * 2 * 2 * 3);
+fn odd_sizes_use_separate_operations() {
+    let args = arguments(Neuron::LIF, 2, [4, 2, 5, 7]);
+    assert!(!args.block.is_whole());
+    let pooled = Flex::fire_pool(args.inputs.clone(), &args.block);
+    assert_eq!(flat_values(pooled).len(), 4 * 2 * 2 * 3);
 }
 
 #[test]
-fn the_number_of_threads_changes_no_bit() {
+fn results_are_bitwise_identical_for_any_thread_count() {
     let run = |threads| {
         let pool = ThreadPoolBuilder::new()
             .num_threads(threads)
             .build()
             .unwrap();
         pool.install(|| {
-            let g = given(kinds()[1], 4, [12, 5, 20, 24]);
-            let spikes = Flex::fire_pool(g.inputs.clone(), &g.block);
-            let grads = Flex::norm_fire_pool_backward(g.grad, g.inputs, g.saved, &g.block);
-            (lift(spikes), grads.map(|grad| lift(grad.unwrap())))
+            let args = arguments(kinds()[1], 4, [12, 5, 20, 24]);
+            let spikes = Flex::fire_pool(args.inputs.clone(), &args.block);
+            let grads =
+                Flex::norm_fire_pool_backward(args.grad, args.inputs, args.saved, &args.block);
+            (
+                flat_values(spikes),
+                grads.map(|grad| flat_values(grad.unwrap())),
+            )
         })
     };
     let one = run(1);

@@ -15,8 +15,8 @@ type B = Autodiff<Flex>;
 
 const TUTORIAL: Neuron = Neuron::LIF;
 
-/// All combinations of charge, reset and detached reset. Each surrogate gradient occurs at least
-/// once.
+/// Returns all combinations of charge, reset and detached reset. Each surrogate gradient occurs at
+/// least once.
 fn all_kinds() -> Vec<Neuron> {
     let mut all = Vec::new();
     let charges = [
@@ -79,18 +79,18 @@ fn run<B: AutodiffBackend + NeuronBackend>(
 }
 
 #[test]
-fn spikes_and_gradients_are_spikingjellys() {
-    are_spikingjellys::<Flex>(&Default::default());
+fn spikes_and_gradients_match_spikingjelly() {
+    assert_matches_spikingjelly::<Flex>(&Default::default());
 }
 
 #[test]
-fn spikes_and_gradients_on_vulkan_are_spikingjellys() {
+fn spikes_and_gradients_match_spikingjelly_on_vulkan() {
     if let Some(device) = vulkan() {
-        are_spikingjellys::<Vulkan>(&device);
+        assert_matches_spikingjelly::<Vulkan>(&device);
     }
 }
 
-fn are_spikingjellys<K: NeuronBackend>(device: &K::Device) {
+fn assert_matches_spikingjelly<K: NeuronBackend>(device: &K::Device) {
     type B<K> = Autodiff<K>;
     let mut npz = Npz::open("neurons.npz");
     let leaky = |decay_input| Charge::Leaky {
@@ -161,8 +161,8 @@ fn are_spikingjellys<K: NeuronBackend>(device: &K::Device) {
         let expected = npz.values(&format!("{key}|spikes"));
         let expected_x = npz.values(&format!("{key}|grad_x"));
         assert_eq!(spikes, expected, "{key}");
-        // Both sum about T products of size 1 in single precision, in different orders: about T
-        // rounding steps.
+        // Both sum about T products of size 1 in single precision, but in different orders. This
+        // causes about T rounding errors.
         let off = distance(&grad_x, &expected_x);
         assert!(off < 16.0 * f32::EPSILON, "{key}: {off:e}");
 
@@ -188,26 +188,30 @@ fn are_spikingjellys<K: NeuronBackend>(device: &K::Device) {
 }
 
 #[test]
-fn the_kernel_is_the_reference() {
+fn kernel_matches_reference() {
     for neuron in all_kinds() {
         for shape in [[1, 1], [2, 7], [16, 33], [33, 1000], [3, 1025], [5, 2048]] {
-            is_the_reference::<Flex>(neuron, shape, &Default::default());
+            assert_kernel_matches_reference::<Flex>(neuron, shape, &Default::default());
         }
     }
 }
 
 #[test]
-fn the_kernel_on_vulkan_is_the_reference() {
+fn vulkan_kernel_matches_reference() {
     let Some(device) = vulkan() else { return };
     for (at, neuron) in all_kinds().into_iter().enumerate() {
-        is_the_reference::<Vulkan>(neuron, [3, 1000], &device);
-        // Each size needs another kernel, which is slow to compile on a CPU.
+        assert_kernel_matches_reference::<Vulkan>(neuron, [3, 1000], &device);
+        // Each size needs its own kernel, and compiling one for a CPU is slow.
         let shape = [[1, 7], [16, 8], [40, 12], [32, 5]][at % 4];
-        is_the_reference::<Vulkan>(neuron, shape, &device);
+        assert_kernel_matches_reference::<Vulkan>(neuron, shape, &device);
     }
 }
 
-fn is_the_reference<K: NeuronBackend>(neuron: Neuron, [steps, n]: [usize; 2], device: &K::Device) {
+fn assert_kernel_matches_reference<K: NeuronBackend>(
+    neuron: Neuron,
+    [steps, n]: [usize; 2],
+    device: &K::Device,
+) {
     let cpu = Default::default();
     let x = wave::<Flex, 2>([steps, n], 0.37, &cpu).mul_scalar(2.0);
     let grad = wave::<Flex, 2>([steps + 1, n], 0.11, &cpu);
@@ -225,14 +229,14 @@ fn is_the_reference<K: NeuronBackend>(neuron: Neuron, [steps, n]: [usize; 2], de
             .clone()
             .narrow(0, 0, steps + usize::from(keep_potential));
         let name = format!("{neuron}, T={steps}, N={n}, {keep_potential}");
-        let lower = |t: &Tensor<Flex, 2>| there::<K, 2>(t, device);
+        let to_backend = |t: &Tensor<Flex, 2>| there::<K, 2>(t, device);
         let (v0, w0) = (
-            v.as_ref().map(lower),
+            v.as_ref().map(to_backend),
             w.as_ref().map(|w| there::<K, 1>(w, device)),
         );
 
         let inputs = NeuronInputs {
-            x: lower(&x),
+            x: to_backend(&x),
             v: v0,
             w: w0,
         };
@@ -243,13 +247,13 @@ fn is_the_reference<K: NeuronBackend>(neuron: Neuron, [steps, n]: [usize; 2], de
         assert_eq!(spikes, plain_spikes, "{name}");
         assert!(distance(last, plain_last) < 1e-6, "{name}");
 
-        let fast = K::neurons_backward(lower(&grad), inputs, &layer);
+        let fast = K::neurons_backward(to_backend(&grad), inputs, &layer);
         let plain = reference::backward(grad, x.clone(), v, w.clone(), &layer);
         let [dx, dv, dw] = fast;
         let close = |a: &[f32], b: &[f32], what| {
             let largest = b.iter().fold(1.0_f32, |max, x| max.max(x.abs()));
             let off = distance(a, b) / largest;
-            // About T rounding steps, and the last two bits of exp.
+            // The tolerance allows about T rounding errors, and errors in the last two bits of exp.
             assert!(
                 off < 1e-6 * (steps as f32 + 4.0),
                 "{name}: {what} off by {off:e}"
@@ -268,7 +272,7 @@ fn is_the_reference<K: NeuronBackend>(neuron: Neuron, [steps, n]: [usize; 2], de
 }
 
 #[test]
-fn the_gradient_is_what_autodiff_derives_from_the_equations() {
+fn gradient_matches_autodiff_of_the_equations() {
     let device = Default::default();
     for neuron in all_kinds() {
         let layer = Neurons::<B>::new(neuron, &device);
@@ -276,7 +280,8 @@ fn the_gradient_is_what_autodiff_derives_from_the_equations() {
         let grad = wave::<B, 2>([9, 50], 0.11, &device);
         let (spikes, grad_x, grad_w) = run(&layer, x.clone(), grad.clone());
 
-        // Step by step, with a spike that has the exact value and the surrogate gradient.
+        // This computes the equations step by step. A spike has its exact value and the surrogate
+        // gradient.
         let x = x.require_grad();
         let rest = neuron.rest();
         let mut v = Tensor::<B, 2>::full([1, 50], rest, &device);
@@ -334,7 +339,7 @@ fn the_gradient_is_what_autodiff_derives_from_the_equations() {
 }
 
 #[test]
-fn steps_are_the_whole_cut_into_pieces() {
+fn stepwise_forward_equals_whole_sequence() {
     let device = Default::default();
     for neuron in all_kinds() {
         let layer = Neurons::<B>::new(neuron, &device);
@@ -362,7 +367,7 @@ fn steps_are_the_whole_cut_into_pieces() {
 }
 
 #[test]
-fn the_number_of_threads_changes_no_bit() {
+fn results_are_bitwise_identical_for_any_thread_count() {
     let device = Default::default();
     let charge = Charge::Learnt {
         initial_tau: 2.0,
@@ -386,7 +391,7 @@ fn the_number_of_threads_changes_no_bit() {
 }
 
 #[test]
-fn spikes_without_autodiff_are_the_same() {
+fn autodiff_does_not_change_spikes() {
     let device = Default::default();
     let x = wave::<B, 5>([7, 2, 3, 4, 5], 0.3, &device).mul_scalar(3.0);
     let layer = Neurons::<B>::new(TUTORIAL, &device);
@@ -398,16 +403,16 @@ fn spikes_without_autodiff_are_the_same() {
 }
 
 #[test]
-fn the_potential_reaches_the_threshold_and_resets() {
+fn neuron_fires_at_threshold_and_resets() {
     let device = Default::default();
     let x = Tensor::<Flex, 2>::from_floats([[2.0], [1.5], [1.5], [0.0], [-9.0], [11.0]], &device);
-    // h: 1 (spike), 0.75, 1.125 (spike), 0, -4.5, 3.25 (spike)
+    // The potentials before the resets are 1 (spike), 0.75, 1.125 (spike), 0, -4.5, 3.25 (spike).
     let layer = Neurons::<Flex>::new(TUTORIAL, &device);
     assert_eq!(values(layer.forward(x)), [1., 0., 1., 0., 0., 1.]);
 }
 
 #[test]
-fn plif_begins_with_the_time_constant_it_is_given() {
+fn plif_starts_with_the_given_time_constant() {
     let charge = Charge::Learnt {
         initial_tau: 3.0,
         decay_input: true,

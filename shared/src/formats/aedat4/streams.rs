@@ -156,23 +156,26 @@ mod tests {
     }
 
     #[test]
-    fn the_stream_of_events_is_found_among_others() {
+    fn finds_event_stream_among_other_streams() {
         let text = description(&(stream(0, "FRME") + &stream(2, "EVTS") + &stream(3, "IMUS")));
         let streams = Streams::read(&(text + "\0")).unwrap();
-        let found = streams.choose(None).unwrap();
-        assert_eq!((found.id, found.sensor), (2, SensorSize::checked(346, 260)));
+        let event_stream = streams.choose(None).unwrap();
+        assert_eq!(
+            (event_stream.id, event_stream.sensor),
+            (2, SensorSize::checked(346, 260))
+        );
         assert!(streams.has(3) && !streams.has(4));
     }
 
     #[test]
-    fn none_or_several_or_no_xml_are_refused() {
-        let said = |text: &str| match Streams::read(text) {
+    fn refuses_missing_or_ambiguous_streams_and_invalid_xml() {
+        let message = |text: &str| match Streams::read(text) {
             Ok(streams) => streams.choose(None).unwrap_err().to_string(),
             Err(error) => error.to_string(),
         };
-        assert!(said(&description(&stream(0, "FRME"))).contains("no stream of events"));
+        assert!(message(&description(&stream(0, "FRME"))).contains("no stream of events"));
         let two = description(&(stream(1, "EVTS") + &stream(4, "EVTS")));
-        assert!(said(&two).contains("1 (346 x 260 pixels), 4 (346 x 260 pixels)"));
+        assert!(message(&two).contains("1 (346 x 260 pixels), 4 (346 x 260 pixels)"));
         let two = Streams::read(&two).unwrap();
         assert_eq!(two.choose(Some(4)).unwrap().id, 4);
         assert!(
@@ -181,10 +184,10 @@ mod tests {
                 .to_string()
                 .contains("it holds 1 (")
         );
-        assert!(said("<dv").contains("XML"));
-        assert!(said(&"<a>".repeat(300_000)).contains("XML"));
-        assert!(said(&("<a>".repeat(9000) + &"</a>".repeat(9000))).contains("no stream"));
+        assert!(message("<dv").contains("XML"));
+        assert!(message(&"<a>".repeat(300_000)).contains("XML"));
+        assert!(message(&("<a>".repeat(9000) + &"</a>".repeat(9000))).contains("no stream"));
         let many = format!("<a>{}</a>", "<b/>".repeat(30_000));
-        assert!(said(&many).contains("XML"));
+        assert!(message(&many).contains("XML"));
     }
 }
