@@ -88,11 +88,11 @@ pub struct SplitArgs {
 impl SplitArgs {
     /// Whether any of these options is given.
     pub fn given(&self) -> bool {
-        self.frames.is_some() || self.say_how()
+        self.frames.is_some() || self.selects_split_mode()
     }
 
     /// Whether an option selects how events are divided. The number of frames alone does not.
-    pub fn say_how(&self) -> bool {
+    pub fn selects_split_mode(&self) -> bool {
         self.split.is_some() || self.duration.is_some()
     }
 }

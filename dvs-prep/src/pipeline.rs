@@ -32,7 +32,9 @@ use crate::input::error::{InputProblem, InputProblems, RecordingProblem};
 use crate::input::fingerprint::Fingerprint;
 use crate::pipeline::chunk_store::ChunkStore;
 use crate::pipeline::collect::{CollectLimits, Collector, WorkItem};
-use crate::pipeline::input_check::{may_have_begun_earlier, missing, not_reached, skippable};
+use crate::pipeline::input_check::{
+    earlier_data_may_be_damaged, missing, recordings_to_skip, unread_recordings,
+};
 use crate::pipeline::memory_budget::{BufferPool, MemoryBudget};
 use crate::pipeline::step_times::{Step, StepTimes};
 
@@ -157,12 +159,12 @@ fn run(
     // Missing files are known only after everything has been read or the rest is given up.
     if read.is_ok() || settings.skip_damaged {
         problems.extend(missing(&intake));
-        let beyond = intake.beyond_classes().into_iter();
+        let beyond = intake.labels_out_of_range().into_iter();
         problems.extend(beyond.filter(|(r, _)| r.as_ref().is_none_or(|r| intake.is_listed(r))));
         problems.extend(sensors(&intake, &lock(&work.finished)));
     }
     if let Err(error) = read {
-        let suspect = may_have_begun_earlier(archive, &error)
+        let suspect = earlier_data_may_be_damaged(archive, &error)
             .then(|| intake.latest().filter(|r| intake.is_listed(r)))
             .flatten();
         problems.extend(suspect.filter(|_| settings.skip_damaged).map(|recording| {
@@ -174,13 +176,13 @@ fn run(
     }
     if settings.skip_damaged {
         let finished = lock(&work.finished);
-        problems.extend(not_reached(&intake, &finished, &problems));
+        problems.extend(unread_recordings(&intake, &finished, &problems));
     }
     problems.sort_by_cached_key(|(_, problem)| problem.to_string());
     let skipped = if problems.is_empty() {
         Vec::new()
     } else {
-        skippable(&intake, &mut problems, settings.skip_damaged)?
+        recordings_to_skip(&intake, &mut problems, settings.skip_damaged)?
     };
     let left_out = problems.iter().map(|(recording, problem)| match recording {
         Some(_) => format!("left out: {problem}"),

@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_in_the_help_are_those_of_the_configuration() {
+    fn defaults_in_the_help_match_the_configuration() {
         let usual = TrainConfig::default();
         let mut checked = 0;
         for flag in TrainArgs::augment_args(clap::Command::new("train")).get_arguments() {
@@ -300,7 +300,7 @@ mod tests {
             let default = help
                 .split_once("[default: ")
                 .and_then(|(_, rest)| rest.split_once(']'));
-            // Longer texts explain how the default comes about.
+            // A text with spaces explains how the default is computed.
             let Some((default, _)) = default.filter(|(default, _)| !default.contains(' ')) else {
                 continue;
             };
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_command_line_knows_clap() {
+    fn only_cli_and_commands_use_clap() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         let mut folders = vec![root.clone()];
         let mut searched = 0;
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn two_places_for_the_cache_are_misuse() {
+    fn refuses_data_dir_together_with_cache() {
         let error = Cli::try_parse_from(["dvs-train", "--data-dir", "a", "--cache", "b"]);
         assert_eq!(error.unwrap_err().exit_code(), 2);
     }

@@ -97,7 +97,7 @@ mod tests {
     use burn::backend::Flex;
 
     #[test]
-    fn batches_weigh_by_their_samples() {
+    fn batches_are_weighted_by_their_size() {
         let device = Default::default();
         let rate = |rows: &[[f32; 3]]| {
             let flat: Vec<f32> = rows.concat();
@@ -106,7 +106,7 @@ mod tests {
         let metrics = Running::<Flex>::from(Sums::default(), &device)
             .add(
                 Tensor::from_floats([0.5], &device),
-                rate(&[[0., 1., 0.], [0.2, 0.1, 0.], [0., 0., 0.]]), // a tie gives the first class
+                rate(&[[0., 1., 0.], [0.2, 0.1, 0.], [0., 0., 0.]]), // the first class wins a tie
                 Tensor::from_ints([1, 2, 0], &device),
             )
             .add(

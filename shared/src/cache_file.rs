@@ -202,7 +202,7 @@ impl CacheFile {
         for (place, at) in places.zip(sample.chunks.clone()) {
             self.read_chunk(set, index, at, codec, chunk, place)?;
         }
-        self.hold_checksum(set, index, crc32fast::hash(&frames.raw))
+        self.check_checksum(set, index, crc32fast::hash(&frames.raw))
     }
 
     /// Verifies the checksum and the number of events of sample `index` of `set`, with one chunk in
@@ -267,7 +267,7 @@ impl CacheFile {
             checksum.update(raw);
             each(scratch);
         }
-        self.hold_checksum(set, index, checksum.finalize())
+        self.check_checksum(set, index, checksum.finalize())
     }
 
     fn read_chunk(
@@ -297,7 +297,7 @@ impl CacheFile {
         })
     }
 
-    fn hold_checksum(&self, set: Set, index: usize, checksum: u32) -> Result<(), CacheError> {
+    fn check_checksum(&self, set: Set, index: usize, checksum: u32) -> Result<(), CacheError> {
         let expected = self.set(set).samples[index].checksum;
         if checksum == expected {
             return Ok(());

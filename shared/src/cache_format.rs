@@ -42,7 +42,7 @@ pub mod attr {
     /// Number of omitted events outside the sensor; absent if such events were an error.
     pub const EVENTS_OUTSIDE: &str = "events_outside";
     /// 1 if the user specified the sensor size; otherwise absent.
-    pub const SENSOR_SAID: &str = "sensor_said";
+    pub const SENSOR_GIVEN: &str = "sensor_said";
     /// How AEDAT 2's addresses were read, if the user specified it; otherwise absent.
     pub const ADDRESS_LAYOUT: &str = "address_layout";
     /// The event stream or camera that was read of each recording, if the user specified it;
@@ -165,7 +165,10 @@ impl CacheHeader {
                 attr::EVENTS_OUTSIDE,
                 self.events_outside.map(|n| n.to_string()),
             ),
-            (attr::SENSOR_SAID, self.sensor_given.then(|| "1".to_owned())),
+            (
+                attr::SENSOR_GIVEN,
+                self.sensor_given.then(|| "1".to_owned()),
+            ),
             (
                 attr::ADDRESS_LAYOUT,
                 self.layout.map(|l| l.name().to_owned()),

@@ -1,8 +1,8 @@
-//! What `--help` prints, for the program and for each command that it lists.
+//! Reads the `--help` of a program and of each command that it lists.
 
 use std::process::Command;
 
-/// The name and the text of every page of help.
+/// Returns the name and the text of each help page.
 pub fn pages(program: &str) -> Vec<(String, String)> {
     let whole = page(program, &[]);
     let listed = whole
@@ -10,7 +10,7 @@ pub fn pages(program: &str) -> Vec<(String, String)> {
         .skip_while(|line| *line != "Commands:")
         .skip(1);
     let listed = listed.take_while(|line| !line.is_empty());
-    // A description that goes on in the next line is indented further.
+    // The second line of a description has a deeper indent, so its name is empty.
     let names = listed.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
     let names = names.filter(|name| !name.is_empty() && *name != "help");
     let pages = names.map(|name| (name.to_owned(), page(program, &[name])));

@@ -1,4 +1,4 @@
-//! What the tests of networks taken over and given away share.
+//! Helpers of the tests that import and export networks.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::support::{Place, run};
 
-/// A file of `tests/data`.
+/// Returns the path of a file in `tests/data`.
 pub fn data(name: &str) -> String {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data");
     data.join(name).to_str().unwrap().to_owned()
@@ -20,7 +20,7 @@ pub fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
-/// Imports a network of `tests/data`; returns the checkpoint.
+/// Imports a network of `tests/data`. Returns the path of the checkpoint.
 pub fn import(place: &Place, network: &str, flags: &[&str]) -> String {
     let output = place.at(&format!("{network}.safetensors"));
     let file = data(&format!("{network}.pth"));
@@ -28,7 +28,7 @@ pub fn import(place: &Place, network: &str, flags: &[&str]) -> String {
     output
 }
 
-/// The tensors of a checkpoint, without what it says of itself.
+/// Returns the name, shape and bytes of each tensor in a checkpoint, without the metadata.
 pub fn tensors(checkpoint: &str) -> Vec<(String, Vec<usize>, Vec<u8>)> {
     let bytes = fs::read(checkpoint).unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();

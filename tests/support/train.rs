@@ -1,4 +1,4 @@
-//! What the whole-program tests of dvs-train share: both programs and a small cache.
+//! Helpers of the whole-program tests of dvs-train: they run both programs and make a small cache.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -8,8 +8,9 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-/// Flags of a network that is small, and lively enough that its weights move from the first steps on; on the CPU, where
-/// runs are the same bit for bit, unless a test asks for another device.
+/// Flags of a small network on the CPU, where training is bitwise reproducible. A later `--device`
+/// overrides that. The low threshold makes neurons fire, so the weights change from the first
+/// steps on.
 pub const SMALL: [&str; 10] = [
     "--device",
     "cpu",
@@ -23,7 +24,7 @@ pub const SMALL: [&str; 10] = [
     "0.4",
 ];
 
-/// A folder with a small archive and its cache of 2 frames a sample; gone when dropped.
+/// A temporary folder with a cache of the small archive, 2 frames per sample.
 pub struct Place(TempDir);
 
 impl Place {
@@ -45,12 +46,12 @@ impl Place {
         self.at("cache.h5")
     }
 
-    /// A path in the folder.
+    /// Returns a path in the folder.
     pub fn at(&self, name: &str) -> String {
         self.0.path().join(name).to_str().unwrap().to_owned()
     }
 
-    /// Trains a small network on the cache in a run folder below `out`, and returns that folder.
+    /// Trains a small network on the cache. Returns its run folder, the only entry of `out`.
     pub fn train(&self, out: &str, args: &[&str]) -> PathBuf {
         let (cache, out) = (self.cache(), self.at(out));
         let place = ["--cache", &cache, "--out-dir", &out];
@@ -59,7 +60,7 @@ impl Place {
     }
 }
 
-/// The other program, built into the same folder.
+/// Returns the path of dvs-prep, which cargo builds into the same folder.
 pub fn dvs_prep() -> PathBuf {
     let path = Path::new(env!("CARGO_BIN_EXE_dvs-train")).with_file_name("dvs-prep");
     assert!(
@@ -98,7 +99,7 @@ pub fn run(args: &[&str]) -> String {
     text(&output.stdout)
 }
 
-/// Runs dvs-train, expects exit status 1, and returns what it says: one line.
+/// Runs dvs-train, expects exit status 1, and returns its error message of one line.
 pub fn fail(args: &[&str]) -> String {
     let output = output(args);
     let error = text(&output.stderr);
@@ -120,7 +121,7 @@ pub fn only_entry(folder: &Path) -> PathBuf {
     entries.into_iter().next().unwrap()
 }
 
-/// Rows of `metrics.csv`, without the columns that tell how long things took.
+/// Returns the header and the rows of `metrics.csv` without the columns of times and speeds.
 pub fn rows(folder: &Path) -> Vec<Vec<String>> {
     let text = fs::read_to_string(folder.join("metrics.csv")).unwrap();
     let table: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();

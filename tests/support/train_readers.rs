@@ -1,22 +1,23 @@
-//! The readers of networks' files, with what must hold whatever the bytes are. The property tests and the fuzz targets share
-//! these.
+//! Properties that the readers of checkpoints and `.pth` files must have for any bytes. The
+//! property tests and the fuzz targets share them.
 
 #![allow(dead_code, clippy::unwrap_used, clippy::panic)]
 
 use dvs_train::fuzzing;
 
-/// A checkpoint: what is accepted is written, and read again, as the same.
+/// Reads the bytes as a checkpoint. Returns whether the reader accepts them.
 pub fn checkpoint(bytes: &[u8]) -> bool {
-    settles(bytes, fuzzing::checkpoint)
+    accepts(bytes, fuzzing::checkpoint)
 }
 
-/// A `.pth`: likewise.
+/// Reads the bytes as a `.pth`. Returns whether the reader accepts them.
 pub fn pth(bytes: &[u8]) -> bool {
-    settles(bytes, fuzzing::pth)
+    accepts(bytes, fuzzing::pth)
 }
 
-/// Whether `read` accepts the bytes; if it does, it must accept what it makes of them, and change it no more.
-fn settles<E: std::fmt::Debug>(bytes: &[u8], read: impl Fn(&[u8]) -> Result<Vec<u8>, E>) -> bool {
+/// Returns whether `read` accepts the bytes. If so, it must accept the bytes that it writes, and
+/// write them again unchanged.
+fn accepts<E: std::fmt::Debug>(bytes: &[u8], read: impl Fn(&[u8]) -> Result<Vec<u8>, E>) -> bool {
     let Ok(once) = read(bytes) else {
         return false;
     };

@@ -1,4 +1,5 @@
-//! Training samples altered: off unless asked for, the same wherever frames are, shown by `preview`.
+//! Augmentation is off by default and does not depend on where frames are stored. `preview` shows
+//! it.
 
 use std::fs;
 
@@ -6,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::{Place, fail, output, rows, run};
 
-/// Everything at once.
+/// Flags that turn on every transform.
 const ALL: [&str; 12] = [
     "--flip",
     "0.5",
@@ -23,7 +24,7 @@ const ALL: [&str; 12] = [
 ];
 
 #[test]
-fn flags_that_ask_for_nothing_change_nothing() {
+fn augmentation_flags_of_zero_change_nothing() {
     let place = Place::new();
     let plain = place.train("plain", &["--epochs", "2"]);
     let off = "--epochs 2 --flip 0 --rotate 0 --shift 0 --flip-polarity 0 --drop-events 0";
@@ -36,7 +37,7 @@ fn flags_that_ask_for_nothing_change_nothing() {
 }
 
 #[test]
-fn samples_are_altered_alike_wherever_frames_are() {
+fn augmentation_does_not_depend_on_frame_storage() {
     let place = Place::new();
     let train = |out: &str, flags: &[&str]| {
         place.train(out, &[&ALL[..], flags, &["--epochs", "2"]].concat())
@@ -65,7 +66,8 @@ fn samples_are_altered_alike_wherever_frames_are() {
     let settings: Value = serde_json::from_str(&settings).unwrap();
     assert_eq!(settings["config"]["augmentation"]["flip_polarity"], 0.5);
 
-    // Only training is altered: the best network is judged on the samples as they are, all their frames.
+    // Augmentation applies only to training. The best network is evaluated on unaltered samples
+    // with all frames.
     let summary = fs::read_to_string(streamed.join("summary.json")).unwrap();
     let summary: Value = serde_json::from_str(&summary).unwrap();
     let folder = streamed.to_str().unwrap();
@@ -89,7 +91,7 @@ fn samples_are_altered_alike_wherever_frames_are() {
 }
 
 #[test]
-fn values_out_of_their_limits_are_refused() {
+fn refuses_augmentation_values_outside_their_limits() {
     let place = Place::new();
     let cache = place.cache();
     for (flag, value, reason) in [
@@ -113,7 +115,7 @@ fn values_out_of_their_limits_are_refused() {
 }
 
 #[test]
-fn preview_shows_what_augmentation_does() {
+fn preview_shows_augmented_samples() {
     let place = Place::new();
     let cache = place.cache();
     let preview = |name: &str, flags: &[&str]| {

@@ -1,4 +1,5 @@
-//! Classes that are not the eleven gestures: as many outputs as there are, under their own names everywhere.
+//! Datasets with classes other than the eleven gestures: the network has one output per class, and
+//! the commands show the names of the classes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,8 +11,8 @@ use crate::support::{Place, SMALL, fail, only_entry, prepare, rows, run};
 
 const NAMES: [&str; 4] = ["swipe", "tap", "hold", "a \u{1f44b} wave"];
 
-/// The small archive's recordings with the first gestures only, under the names [`NAMES`]; and their cache.
-fn own(place: &Place) -> String {
+/// Makes a cache of the first gestures in the small archive and calls them [`NAMES`].
+fn cache_of_named_classes(place: &Place) -> String {
     let folder = PathBuf::from(place.at("own"));
     fs::create_dir(&folder).unwrap();
     let mut tar = Command::new("tar");
@@ -42,7 +43,7 @@ fn write_classes(path: &Path, names: &[&str]) {
     fs::write(path, lines).unwrap();
 }
 
-/// Trains a small network on `cache` for two epochs; its folder.
+/// Trains a small network on `cache` for two epochs. Returns its run folder.
 fn train(place: &Place, cache: &str, out: &str, more: &[&str]) -> PathBuf {
     let out = place.at(out);
     let line = ["--cache", cache, "--out-dir", &out, "--epochs", "2"];
@@ -51,12 +52,12 @@ fn train(place: &Place, cache: &str, out: &str, more: &[&str]) -> PathBuf {
     only_entry(Path::new(&out))
 }
 
-/// A place with a cache of its own classes, that cache, and the folder of a run on it.
-fn trained() -> (Place, String, PathBuf) {
+/// Returns a place, and the folder of a run in it on a cache whose classes are [`NAMES`].
+fn trained() -> (Place, PathBuf) {
     let place = Place::new();
-    let cache = own(&place);
+    let cache = cache_of_named_classes(&place);
     let folder = train(&place, &cache, "logs", &[]);
-    (place, cache, folder)
+    (place, folder)
 }
 
 fn json(text: &str) -> Value {
@@ -64,8 +65,8 @@ fn json(text: &str) -> Value {
 }
 
 #[test]
-fn a_network_has_as_many_outputs_as_there_are_classes() {
-    let (place, _, folder) = trained();
+fn commands_use_the_classes_of_the_dataset() {
+    let (place, folder) = trained();
     let run_folder = folder.to_str().unwrap();
 
     let summary = json(&fs::read_to_string(folder.join("summary.json")).unwrap());
@@ -115,8 +116,8 @@ fn a_network_has_as_many_outputs_as_there_are_classes() {
 }
 
 #[test]
-fn other_classes_are_refused_by_name() {
-    let (place, cache, folder) = trained();
+fn eval_and_resume_refuse_a_cache_of_other_classes() {
+    let (place, folder) = trained();
     let run_folder = folder.to_str().unwrap();
     let said = fail(&["eval", run_folder, "--cache", &place.cache()]);
     assert!(
@@ -139,7 +140,12 @@ fn other_classes_are_refused_by_name() {
     );
     run(&["--resume", run_folder, "--epochs", "3"]);
     assert_eq!(rows(&folder).len(), 4);
+}
 
+#[test]
+fn refuses_to_flip_samples_of_other_classes() {
+    let place = Place::new();
+    let cache = cache_of_named_classes(&place);
     let out = place.at("flipped");
     let line = ["--cache", &cache, "--out-dir", &out, "--flip", "0.5"];
     let said = fail(&[&SMALL[..], &line].concat());
@@ -151,7 +157,7 @@ fn other_classes_are_refused_by_name() {
 }
 
 #[test]
-fn two_hundred_classes_are_trained_and_shown() {
+fn trains_and_evaluates_200_classes() {
     let place = Place::new();
     let names: Vec<String> = (0..200).map(|label| format!("word {label}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();

@@ -1,4 +1,4 @@
-//! What a network costs: `dvs-train profile`.
+//! `dvs-train profile` counts the operations, the energy and the memory of a network.
 
 use std::fs;
 
@@ -13,9 +13,9 @@ fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
-/// Synapses of the first convolution that the test set's cells with events reach, and each as often as the cell has
-/// events; for all samples. Counted output by output.
-fn first_layer(cache: &str) -> (u64, u64) {
+/// Counts the operations of the first convolution over all test samples, output by output. The
+/// first number counts each synapse of a cell with events once, the second once per event.
+fn first_layer_operations(cache: &str) -> (u64, u64) {
     let cache = CacheFile::open(cache.as_ref()).unwrap();
     let set = cache.set(Set::Test);
     let (mut codec, mut frames) = (ChunkCodec::default(), Frames::default());
@@ -64,7 +64,7 @@ fn profile_counts_every_operation() {
         ["conv1", "conv2", "conv3", "conv4", "conv5", "fc1", "fc2"]
     );
 
-    let (reached, by_events) = first_layer(&place.cache());
+    let (reached, by_events) = first_layer_operations(&place.cache());
     assert_eq!(number(&layers[0]["macs"]), reached as f64 / samples);
     assert_eq!(number(&found["event_acs"]), by_events as f64 / samples);
     let dense: Vec<f64> = layers
@@ -82,7 +82,8 @@ fn profile_counts_every_operation() {
         assert!(operations <= active * dense * 2.0 * (1.0 + 1e-9), "{layer}");
         assert_eq!(operations > 0.0, active > 0.0, "{layer}");
     }
-    // Every input of a linear layer has the same synapses, and fc2's inputs are fc1's spikes.
+    // Every input of a linear layer has the same number of synapses, and the inputs of fc2 are the
+    // spikes of fc1.
     let (last, before) = (&layers[6], &layers[5]);
     assert_eq!(last["active_inputs"], before["firing_rate"]);
     let spikes = number(&before["firing_rate"]) * 24.0 * 2.0;
@@ -106,7 +107,8 @@ fn profile_counts_every_operation() {
     assert_eq!(number(&found["statistics_bytes"]), 4.0 * 2.0 * 6.0 * 5.0);
     assert_eq!(number(&found["potential_bytes"]), 4.0 * total("neurons"));
 
-    // The run says the same of its firing rates, and one that goes on no longer has this cost.
+    // `eval` reports the same firing rate. Resuming the run removes the profile, because the
+    // network changes.
     let eval = json(&run(&["eval", path, "--json"]));
     assert_eq!(eval["firing_rates"]["conv1"], layers[0]["firing_rate"]);
     run(&["--resume", path, "--epochs", "3", "--device", "cpu"]);
@@ -114,7 +116,7 @@ fn profile_counts_every_operation() {
 }
 
 #[test]
-fn profile_is_told_in_words_with_its_assumptions() {
+fn profile_prints_a_table_with_its_assumptions() {
     let place = Place::new();
     let folder = place.train("logs", &["--epochs", "1"]);
     let line = ["profile", folder.to_str().unwrap(), "--device", "cpu"];

@@ -1,4 +1,4 @@
-//! Training where there is a GPU, or what stands in for one: Mesa's Vulkan driver for the CPU.
+//! Training on a GPU, or on Mesa's software driver for Vulkan.
 
 use std::env;
 use std::io::{self, Write};
@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use crate::support::{Place, SMALL, output, rows, run, text};
 
-/// Whether vulkan:0 can be used. Where it cannot, says so, or fails where $DVS_REQUIRE_VULKAN is 1.
+/// Returns whether vulkan:0 can be used. If not, it prints that the test is skipped, or panics if
+/// $DVS_REQUIRE_VULKAN is 1.
 fn vulkan() -> bool {
     let table = run(&["devices"]);
     let line = table.lines().find(|line| line.starts_with("vulkan:0 "));
@@ -19,7 +20,7 @@ fn vulkan() -> bool {
             !required,
             "vulkan:0 cannot be used, and DVS_REQUIRE_VULKAN is 1:\n{table}"
         );
-        // Not through eprintln, which the test harness hides.
+        // The test harness would hide a line from eprintln.
         let _ = writeln!(
             io::stderr(),
             "SKIPPED: training on vulkan:0, which cannot be used"
@@ -28,12 +29,12 @@ fn vulkan() -> bool {
     usable
 }
 
-fn judged(folder: &str, device: &str) -> Value {
+fn evaluate(folder: &str, device: &str) -> Value {
     let said = run(&["eval", folder, "--device", device, "--json"]);
     serde_json::from_str(&said).unwrap()
 }
 
-/// The training loss in a row of a run's `metrics.csv`.
+/// Returns the training loss in a row of a run's `metrics.csv`.
 fn loss(folder: &Path, row: usize) -> f64 {
     let rows = rows(folder);
     let at = rows[0].iter().position(|name| name == "train_loss");
@@ -41,7 +42,7 @@ fn loss(folder: &Path, row: usize) -> f64 {
 }
 
 #[test]
-fn devices_are_listed_with_what_they_lack() {
+fn lists_devices_and_explains_unusable_ones() {
     let table = run(&["devices"]);
     assert!(table.starts_with("cpu "), "{table}");
     for kind in ["\ncuda", "\nvulkan", "\n--device auto means "] {
@@ -50,7 +51,7 @@ fn devices_are_listed_with_what_they_lack() {
     for device in ["cuda:900", "vulkan:900"] {
         let output = output(&["--device", device]);
         assert_eq!(output.status.code(), Some(1));
-        // Vulkan drivers may say something of their own before.
+        // Vulkan drivers may print lines of their own first.
         let error = text(&output.stderr);
         let last = error.lines().last().unwrap_or_default();
         let start = format!("dvs-train: --device {device} cannot be used: ");
@@ -59,7 +60,7 @@ fn devices_are_listed_with_what_they_lack() {
 }
 
 #[test]
-fn what_is_trained_on_vulkan_goes_on_and_is_judged_on_the_cpu() {
+fn vulkan_run_evaluates_and_resumes_on_the_cpu() {
     if !vulkan() {
         return;
     }
@@ -73,13 +74,14 @@ fn what_is_trained_on_vulkan_goes_on_and_is_judged_on_the_cpu() {
         "frames are the same wherever they are"
     );
     let cpu = place.train("cpu", &["--epochs", "1", "--device", "cpu"]);
-    // Other weights, from other random numbers, but as many of them and distributed alike.
+    // The devices draw different random numbers, so the initial weights differ. Their distribution
+    // is the same, so the losses are similar.
     let (here, there) = (loss(&cpu, 1), loss(&folder, 1));
     println!("first epoch's loss: {here} on the CPU, {there} on vulkan:0");
     assert!((0.5..2.0).contains(&(there / here)), "{here} {there}");
 
     let path = folder.to_str().unwrap();
-    let (a, b) = (judged(path, "cpu"), judged(path, "vulkan:0"));
+    let (a, b) = (evaluate(path, "cpu"), evaluate(path, "vulkan:0"));
     let number = |json: &Value, key: &str| json[key].as_f64().unwrap();
     let off = (number(&a, "loss") - number(&b, "loss")).abs();
     println!("the same network's loss is off by {off:e} between devices");
@@ -101,7 +103,7 @@ fn half_precision_scales_the_loss() {
     let (cache, out) = (place.cache(), place.at("logs"));
     let line = ["--cache", &cache, "--out-dir", &out, "--epochs", "1"];
     let line = [&SMALL[..], &line, &["--device", "vulkan:0", "--amp"]].concat();
-    // Software drivers have no bfloat16; a GPU that has it trains.
+    // Software drivers do not support bfloat16. A GPU that supports it trains.
     let bf16 = output(&[&line[..], &["bf16"]].concat());
     let reason = text(&bf16.stderr);
     let refused =

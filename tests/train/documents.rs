@@ -1,4 +1,5 @@
-//! The commands that the READMEs show run as printed, and the options that they name exist.
+//! The READMEs agree with the programs: their commands run, and the options and the fields that
+//! they name exist.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,7 +17,7 @@ fn read(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name)).unwrap()
 }
 
-/// The command lines of both programs in a document's blocks of shell, without comments.
+/// Returns the command lines of both programs in a document's shell blocks, without comments.
 fn commands(document: &str) -> Vec<String> {
     let mut language = None;
     let mut found = Vec::new();
@@ -38,20 +39,20 @@ fn commands(document: &str) -> Vec<String> {
     found
 }
 
-/// A folder as the READMEs assume it: the dataset, one recording beside it, a folder of recordings,
-/// and a checkpoint of SpikingJelly. Gone when dropped.
-struct Reader {
+/// A temporary folder with the files that the READMEs assume: the dataset, one recording beside it,
+/// a folder of recordings, and a checkpoint of SpikingJelly.
+struct ReadmeFolder {
     place: Place,
-    /// Folder in which programs are found by their names.
+    /// The folder of both programs, for `PATH`.
     programs: PathBuf,
 }
 
-impl Reader {
+impl ReadmeFolder {
     fn new() -> Self {
         let place = Place::new();
         let at = |name: &str| place.at(name);
         let archive = at("DvsGesture.tar.gz");
-        // Users and lights that the READMEs name.
+        // The READMEs name some of these users and lights.
         let size =
             "--users 12 --test-users 2 --lights lab,led --event-rate 1000 --gesture-seconds 0.3";
         let synth: Vec<&str> = ["synth", "-o", &archive]
@@ -105,45 +106,45 @@ impl Reader {
     }
 }
 
-/// Fills in the names that a README leaves to its reader.
+/// Replaces the placeholders in a README's command, and shortens training.
 fn filled_in(line: &str) -> String {
     let cache = "DVS128Gesture/frames_number_16_split_by_number.h5";
     let line = line.replace("CACHE", cache);
     match line.as_str() {
-        // This would train the whole network.
+        // The printed command trains the whole network, which takes too long.
         "dvs-train -T 16" => format!("{line} --epochs 1 --channels 2 --device cpu"),
         _ => line,
     }
 }
 
 #[test]
-fn commands_in_the_readmes_run_as_printed() {
-    let reader = Reader::new();
-    reader.run("mkdir -p .local/share/bash-completion/completions");
-    // scripts/demo makes this one.
-    reader.run("dvs-prep -T 4");
+fn readme_commands_run_as_printed() {
+    let folder = ReadmeFolder::new();
+    folder.run("mkdir -p .local/share/bash-completion/completions");
+    // Some commands need the cache of 4 frames that scripts/demo makes.
+    folder.run("dvs-prep -T 4");
     let mut ran = 0;
     for document in [README, PREP_README, TRAIN_README] {
         for line in commands(document) {
-            reader.run(&filled_in(&line));
+            folder.run(&filled_in(&line));
             ran += 1;
         }
     }
     assert!(ran > 15, "only {ran} commands were found");
     for made in ["arm.png", "x.gif", "x.png", "augmented.png", "gesture.nir"] {
-        assert!(Path::new(&reader.place.at(made)).is_file(), "{made}");
+        assert!(Path::new(&folder.place.at(made)).is_file(), "{made}");
     }
 }
 
 #[test]
-fn options_in_the_readmes_exist() {
+fn readme_options_exist() {
     let own = |program: &Path| -> BTreeSet<String> {
         let pages = pages(program.to_str().unwrap());
         pages.iter().flat_map(|(_, page)| options(page)).collect()
     };
     let train = own(Path::new(env!("CARGO_BIN_EXE_dvs-train")));
     let prep = own(&dvs_prep());
-    // Of cargo, the scripts and other programs.
+    // These are options of cargo, the scripts and other programs.
     let foreign = [
         "--release",
         "--logdir",
@@ -167,7 +168,7 @@ fn options_in_the_readmes_exist() {
     }
 }
 
-/// The long options in a text.
+/// Returns the long options in a text.
 fn options(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || "-_".contains(c)));
     words
@@ -178,7 +179,7 @@ fn options(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_settings_file_has_the_parts_that_the_readme_names() {
+fn readme_names_every_part_of_the_settings_file() {
     let place = Place::new();
     let folder = place.train("logs", &["--epochs", "1"]);
     let settings = fs::read_to_string(folder.join("settings.json")).unwrap();
@@ -189,8 +190,8 @@ fn the_settings_file_has_the_parts_that_the_readme_names() {
     }
 }
 
-/// The fields that the table of the README names for a command: the words in backquotes outside
-/// parentheses.
+/// Returns the JSON fields that the README's table lists for a command: the words in backquotes
+/// outside parentheses.
 fn fields(command: &str) -> BTreeSet<String> {
     let readme = read(TRAIN_README);
     let row = readme
@@ -214,7 +215,7 @@ fn fields(command: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn json_has_the_fields_that_the_readme_names() {
+fn json_output_has_the_fields_that_the_readme_lists() {
     let place = Place::new();
     let run = place.train("logs", &["--epochs", "1"]);
     let run = run.to_str().unwrap();
@@ -253,7 +254,7 @@ fn json_has_the_fields_that_the_readme_names() {
         let object: serde_json::Value = serde_json::from_slice(&printed.stdout).unwrap();
         let object: BTreeSet<String> = object.as_object().unwrap().keys().cloned().collect();
         let mut expected = fields(command[0]);
-        // The network that this test trains has no PLIF neurons.
+        // Only networks of PLIF neurons have this field, and this test trains another one.
         expected.remove("tau");
         assert_eq!(object, expected, "{command:?}");
     }

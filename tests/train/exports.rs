@@ -1,4 +1,5 @@
-//! Networks given to other programs: the same bytes, and what is said where it cannot be.
+//! Exported networks import again without a change, and `export` explains what it cannot write or
+//! has to add.
 
 use std::fs;
 use std::path::Path;
@@ -11,44 +12,62 @@ use safetensors::SafeTensors;
 use crate::networks::{import, json, tensors};
 use crate::support::{Place, fail, run};
 
+/// Exports a checkpoint to a format. Returns the path of the file.
+fn export(place: &Place, checkpoint: &str, to: &str, flags: &[&str]) -> String {
+    let output = place.at(&format!("exported.{to}"));
+    run(&[
+        &["export", checkpoint, "--to", to, "-o", &output, "--force"],
+        flags,
+    ]
+    .concat());
+    output
+}
+
+/// Imports an exported file. Returns its tensors.
+fn import_again(place: &Place, file: &str, flags: &[&str]) -> Vec<(String, Vec<usize>, Vec<u8>)> {
+    let output = place.at("back");
+    run(&[&["import", file, "-o", &output, "--force"], flags].concat());
+    tensors(&output)
+}
+
 #[test]
-fn weights_come_back_byte_for_byte() {
+fn exported_weights_import_bitwise_identically() {
     let place = Place::new();
-    let export = |checkpoint: &str, to: &str, flags: &[&str]| {
-        let output = place.at(&format!("exported.{to}"));
-        run(&[
-            &["export", checkpoint, "--to", to, "-o", &output, "--force"],
-            flags,
-        ]
-        .concat());
-        output
-    };
-    let back = |file: &str, flags: &[&str]| {
-        let output = place.at("back");
-        run(&[&["import", file, "-o", &output, "--force"], flags].concat());
-        tensors(&output)
-    };
+    let export = |checkpoint: &str, flags: &[&str]| export(&place, checkpoint, "pytorch", flags);
+    let back = |file: &str, flags: &[&str]| import_again(&place, file, flags);
     let example = import(&place, "spikingjelly_checkpoint", &[]);
     let plif = import(&place, "plif", &[]);
     for checkpoint in [&example, &plif] {
         let whole = tensors(checkpoint);
-        assert_eq!(back(&export(checkpoint, "pytorch", &[]), &[]), whole);
-        let plain = export(checkpoint, "pytorch", &["--label-order", "plain"]);
+        assert_eq!(back(&export(checkpoint, &[]), &[]), whole);
+        let plain = export(checkpoint, &["--label-order", "plain"]);
         assert_eq!(back(&plain, &["--label-order", "plain"]), whole);
         assert_ne!(back(&plain, &[]), whole);
     }
     let layers = import(&place, "layers", &[]);
-    let tutorial = export(&layers, "pytorch", &["--names", "tutorial"]);
+    let tutorial = export(&layers, &["--names", "tutorial"]);
     assert_eq!(back(&tutorial, &[]), tensors(&layers));
-    // Nothing of the clock or of a hash table's order is in the files.
+}
+
+#[test]
+fn exported_files_are_reproducible() {
+    let place = Place::new();
+    let plif = import(&place, "plif", &[]);
+    // The files must not depend on the clock or on the order of a hash table.
     let formats = ["pytorch", "safetensors", "nir"];
-    let files = || formats.map(|format| fs::read(export(&plif, format, &[])).unwrap());
+    let files = || formats.map(|format| fs::read(export(&place, &plif, format, &[])).unwrap());
     let once = files();
-    // HDF5 counts seconds.
+    // HDF5 stores times in seconds, so a stored time would differ after this pause.
     thread::sleep(Duration::from_millis(1100));
     for (format, (once, again)) in formats.iter().zip(once.iter().zip(&files())) {
         assert!(once == again, "{format}");
     }
+}
+
+#[test]
+fn tutorial_names_refuse_a_linear_bias() {
+    let place = Place::new();
+    let plif = import(&place, "plif", &[]);
     let bias = fail(&[
         "export",
         &plif,
@@ -63,8 +82,11 @@ fn weights_come_back_byte_for_byte() {
         bias.contains("the linear layers have a bias, which the tutorial's"),
         "{bias}"
     );
+}
 
-    // What was trained here, without a bias: the peer's network has one, of zeros.
+#[test]
+fn pytorch_export_sets_missing_linear_biases_to_zero() {
+    let place = Place::new();
     let folder = place.train("logs", &["--epochs", "1"]);
     let folder = folder.to_str().unwrap();
     let output = place.at("run.pth");
@@ -82,7 +104,7 @@ fn weights_come_back_byte_for_byte() {
         .into_iter()
         .filter(|(name, ..)| name.starts_with("network."))
         .collect();
-    let (zeros, same): (Vec<_>, Vec<_>) = back(&output, &[])
+    let (zeros, same): (Vec<_>, Vec<_>) = import_again(&place, &output, &[])
         .into_iter()
         .partition(|(name, ..)| name.ends_with("hidden.bias") || name.ends_with("output.bias"));
     trained.sort();
@@ -96,7 +118,7 @@ fn weights_come_back_byte_for_byte() {
 }
 
 #[test]
-fn safetensors_have_pytorchs_names_and_say_what_they_are() {
+fn safetensors_export_has_pytorch_names_and_metadata() {
     let place = Place::new();
     let (checkpoint, output) = (import(&place, "plif", &[]), place.at("plif.export"));
     run(&[
@@ -133,7 +155,7 @@ fn safetensors_have_pytorchs_names_and_say_what_they_are() {
 }
 
 #[test]
-fn nir_graphs_hold_the_network() {
+fn nir_graph_matches_the_network() {
     let place = Place::new();
     let (checkpoint, output) = (import(&place, "plif", &[]), place.at("plif.nir"));
     run(&[
@@ -183,7 +205,7 @@ fn nir_graphs_hold_the_network() {
         .collect();
     assert_eq!(names[..4], ["input", "conv1", "conv1", "conv1_neurons"]);
     assert_eq!(names[52..], ["vote", "output"]);
-    // tau as learnt, in seconds.
+    // tau is the learnt time constant, in seconds.
     let weights = fs::read(&checkpoint).unwrap();
     let weights = SafeTensors::deserialize(&weights).unwrap();
     let w = weights
@@ -196,8 +218,12 @@ fn nir_graphs_hold_the_network() {
         numbers("fc1_neurons/tau"),
         vec![0.001 * (1.0 + (-w).exp()); 6]
     );
-    drop(file);
+}
 
+#[test]
+fn nir_export_refuses_soft_reset_and_missing_folders() {
+    let place = Place::new();
+    let checkpoint = import(&place, "plif", &[]);
     let soft = import(&place, "tutorial", &["--v-reset", "none"]);
     let refused = fail(&["export", &soft, "--to", "nir", "-o", &place.at("soft.nir")]);
     assert!(

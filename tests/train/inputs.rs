@@ -1,4 +1,5 @@
-//! What `predict` reads, which is what `dvs-prep prepare` reads, and whose samples `--validation` holds out.
+//! The inputs of `predict`, which are those of `dvs-prep prepare`, and the samples that
+//! `--validation` holds out.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use crate::support::{Place, SMALL, fail, only_entry, output, prepare, run, text}
 const DVS128: (u32, u32) = (128, 128);
 const SOURCE: &str = "#Source 1: DVS128\r\n#!END-HEADER\r\n";
 
-/// A trained network, and a folder for what it is asked about.
+/// A trained network, and a folder for its inputs.
 struct Trained {
     place: Place,
     run: PathBuf,
@@ -48,13 +49,13 @@ impl Trained {
     }
 }
 
-/// A recording of a DVS128.
+/// Returns a recording of a DVS128.
 fn recording(events: &[Event]) -> Vec<u8> {
     aedat3("3.1", SOURCE, 1, events)
 }
 
 #[test]
-fn predict_takes_one_sample_in_every_form() {
+fn predict_gives_the_same_rates_for_every_input_format() {
     let network = Trained::new(&[]);
     let events = events_on(900, DVS128);
     let path = network.write("own.aedat", &recording(&events));
@@ -96,12 +97,12 @@ fn predict_takes_one_sample_in_every_form() {
         said.contains("holds several samples; name one with --sample: anna_0@4"),
         "{said}"
     );
-    // The cache that prepare makes of the folder gives the same.
+    // The cache that dvs-prep makes from the folder gives the same rates.
     let cache = network.place.at("made.h5");
     prepare(&["-T", "2", "-i", &folder, "-o", &cache]);
     let cached = network.json(&cache, &["--sample", "anna_0"]);
     assert_eq!(&cached["firing_rates_by_step"], rates);
-    // Frames that are ready, made as the network takes them or otherwise.
+    // Exported frames are accepted only if they are split as the network expects.
     let exported = network.place.at("exported");
     prepare(&["export", &cache, "--to", "npz", "-o", &exported]);
     let frames = format!("{exported}/frames_number_2_split_by_number");
@@ -122,7 +123,7 @@ fn predict_takes_one_sample_in_every_form() {
 }
 
 #[test]
-fn predict_refuses_what_is_of_another_size_or_of_other_classes_once() {
+fn predict_refuses_inputs_that_do_not_fit_the_network() {
     let network = Trained::new(&[]);
     for (size, name) in [((346, 260), "346 x 260"), ((100, 90), "100 x 90")] {
         let bytes = aedat4(&[(0, size, &events_on(500, size))]);
@@ -134,7 +135,8 @@ fn predict_refuses_what_is_of_another_size_or_of_other_classes_once() {
         );
         assert_eq!(said.matches(name).count(), 1, "{said}");
     }
-    // The user may say that the frames are to be larger than the camera, and what to do with events outside.
+    // --sensor can make the frames larger than the camera, and --ignore-outside drops events
+    // outside the frames.
     let small = aedat4(&[(0, (100, 90), &events_on(500, (100, 90)))]);
     let small = network.write("small.aedat4", &small);
     assert_eq!(
@@ -149,7 +151,7 @@ fn predict_refuses_what_is_of_another_size_or_of_other_classes_once() {
     let inside = events_on(500, (346, 260));
     let inside = inside.iter().filter(|e| e.x < 128 && e.y < 128).count();
     assert_eq!(ignored["events"], inside);
-    // Classes that the network does not tell apart.
+    // The network was not trained on these classes.
     let own = network.write("own/a.aedat", &recording(&events_on(50, DVS128)));
     network.write("own/gesture_mapping.csv", b"rock,1\npaper,2\n");
     let said = network.fail(&own, &[]);
@@ -174,7 +176,7 @@ fn predict_refuses_what_is_of_another_size_or_of_other_classes_once() {
 }
 
 #[test]
-fn a_network_of_which_no_output_neuron_fires_has_no_answer() {
+fn predict_gives_no_answer_if_no_output_neuron_fires() {
     let network = Trained::new(&["--v-threshold", "1000"]);
     let cache = network.place.cache();
     let sample = ["--sample", "user02_led_0@7"];
@@ -194,7 +196,8 @@ fn a_network_of_which_no_output_neuron_fires_has_no_answer() {
     );
 }
 
-/// A cache of recordings with these names, each with `samples` samples of one class or another.
+/// Makes a cache of recordings with these names. Each recording has `samples` samples of different
+/// classes.
 fn cache_of(place: &Place, names: &[&str], samples: i64) -> String {
     let folder = place.at("own");
     let _ = fs::remove_dir_all(&folder);
@@ -217,36 +220,38 @@ fn cache_of(place: &Place, names: &[&str], samples: i64) -> String {
     cache
 }
 
-#[test]
-fn validation_holds_out_users_by_name_or_whole_recordings() {
-    let place = Place::new();
-    let train = |cache: &str, out: &str, how: &str| {
-        let out = place.at(out);
-        let line = [
-            "--cache",
-            cache,
-            "--out-dir",
-            &out,
-            "--epochs",
-            "1",
-            "--validation",
-            how,
-        ];
-        let line = [&SMALL[..], &line].concat();
-        let result = output(&line);
-        match result.status.success() {
-            true => {
-                let summary = only_entry(Path::new(&out)).join("summary.json");
-                let summary = fs::read_to_string(summary).unwrap();
-                let summary: Value = serde_json::from_str(&summary).unwrap();
-                Ok((text(&result.stdout), summary))
-            }
-            false => Err(text(&result.stderr)),
+/// Trains a network with `--validation how`. Returns what it prints and its summary, or the error.
+fn validate(place: &Place, cache: &str, out: &str, how: &str) -> Result<(String, Value), String> {
+    let out = place.at(out);
+    let line = [
+        "--cache",
+        cache,
+        "--out-dir",
+        &out,
+        "--epochs",
+        "1",
+        "--validation",
+        how,
+    ];
+    let line = [&SMALL[..], &line].concat();
+    let result = output(&line);
+    match result.status.success() {
+        true => {
+            let summary = only_entry(Path::new(&out)).join("summary.json");
+            let summary = fs::read_to_string(summary).unwrap();
+            let summary: Value = serde_json::from_str(&summary).unwrap();
+            Ok((text(&result.stdout), summary))
         }
-    };
+        false => Err(text(&result.stderr)),
+    }
+}
+
+#[test]
+fn validation_holds_out_users_or_recordings() {
+    let place = Place::new();
     let names = ["anna_day", "anna_night", "ben_day", "carl", "dora_x_y"];
     let cache = cache_of(&place, &names, 4);
-    let (said, summary) = train(&cache, "named", "users:carl,anna").unwrap();
+    let (said, summary) = validate(&place, &cache, "named", "users:carl,anna").unwrap();
     assert!(
         said.contains("train: 8 samples, validation: 12 samples of anna, carl"),
         "{said}"
@@ -255,10 +260,10 @@ fn validation_holds_out_users_by_name_or_whole_recordings() {
         summary["validation_users"],
         serde_json::json!(["anna", "carl"])
     );
-    let (said, summary) = train(&cache, "drawn", "users:3").unwrap();
+    let (said, summary) = validate(&place, &cache, "drawn", "users:3").unwrap();
     assert_eq!(summary["validation_users"].as_array().unwrap().len(), 3);
     assert!(said.contains("accuracy-B"), "{said}");
-    let (_, summary) = train(&cache, "recordings", "recordings:0.4").unwrap();
+    let (_, summary) = validate(&place, &cache, "recordings", "recordings:0.4").unwrap();
     let held_out = summary["validation_users"].as_array().unwrap();
     assert_eq!(held_out.len(), 2);
     assert!(
@@ -274,24 +279,29 @@ fn validation_holds_out_users_by_name_or_whole_recordings() {
         ("users:4", "hold out at most 3"),
         ("users:anna,ben,carl,dora", "leave nothing to train on"),
     ] {
-        let said = train(&cache, "refused", how).unwrap_err();
+        let said = validate(&place, &cache, "refused", how).unwrap_err();
         assert!(said.contains(reason), "{said}");
     }
-    // One user alone: some of the recordings, but never windows of one.
+}
+
+#[test]
+fn validation_never_splits_a_recording() {
+    let place = Place::new();
+    // With a single user, only whole recordings can be held out.
     let cache = cache_of(&place, &["anna_1", "anna_2", "anna_3"], 4);
-    let said = train(&cache, "one", "users:1").unwrap_err();
+    let said = validate(&place, &cache, "one", "users:1").unwrap_err();
     assert!(
         said.contains("all training samples are of one, \"anna\""),
         "{said}"
     );
     assert!(said.contains("--validation recordings:0.2"), "{said}");
-    let (said, _) = train(&cache, "some", "recordings:0.2").unwrap();
+    let (said, _) = validate(&place, &cache, "some", "recordings:0.2").unwrap();
     assert!(
         said.contains("train: 8 samples, validation: 4 samples of anna_"),
         "{said}"
     );
     let cache = cache_of(&place, &["anna_1"], 9);
-    let said = train(&cache, "windows", "recordings:0.2").unwrap_err();
+    let said = validate(&place, &cache, "windows", "recordings:0.2").unwrap_err();
     assert!(
         said.contains("windows of one recording resemble each other"),
         "{said}"
@@ -299,7 +309,7 @@ fn validation_holds_out_users_by_name_or_whole_recordings() {
 }
 
 #[test]
-fn a_run_notices_a_cache_that_was_read_otherwise() {
+fn resume_reports_a_cache_of_another_stream() {
     let place = Place::new();
     let folder = place.at("own");
     let size = (346, 260);

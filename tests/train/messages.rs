@@ -1,4 +1,4 @@
-//! The words of every kind of error, as a user reads them. If a change is meant, accept it:
+//! Snapshots of the error messages that a user reads. To accept an intended change, run
 //! `INSTA_UPDATE=always cargo test messages`.
 
 use std::fmt::Write;
@@ -15,7 +15,7 @@ struct Transcript<'a> {
 }
 
 impl Transcript<'_> {
-    /// Runs a command line that has to fail.
+    /// Runs a command line that must fail.
     fn failing(&mut self, line: &str) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dvs-train"));
         let command = command.args(line.split(' ')).current_dir(self.folder);
@@ -31,7 +31,8 @@ impl Transcript<'_> {
     }
 }
 
-/// Keeps a transcript in a folder with a small cache and a checkpoint of three epochs.
+/// Compares the errors of commands with a snapshot. The commands run in a folder with a small cache
+/// and a checkpoint of three epochs.
 fn transcript(name: &str, record: impl FnOnce(&mut Transcript<'_>)) {
     let folder = tempfile::tempdir().unwrap();
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data");
@@ -57,7 +58,7 @@ fn transcript(name: &str, record: impl FnOnce(&mut Transcript<'_>)) {
 }
 
 #[test]
-fn messages_about_options() {
+fn option_errors_match_their_snapshot() {
     transcript("options", |t| {
         for wrong in [
             "-T 2000",
@@ -99,7 +100,7 @@ fn messages_about_options() {
 }
 
 #[test]
-fn messages_about_caches() {
+fn cache_errors_match_their_snapshot() {
     transcript("caches", |t| {
         t.failing("--device cpu --cache none.h5");
         t.failing("--device cpu --data-dir nowhere");
@@ -113,7 +114,7 @@ fn messages_about_caches() {
 }
 
 #[test]
-fn messages_about_checkpoints() {
+fn checkpoint_errors_match_their_snapshot() {
     transcript("checkpoints", |t| {
         t.failing("eval none");
         t.failing("eval .");
@@ -139,7 +140,7 @@ fn messages_about_checkpoints() {
 }
 
 #[test]
-fn messages_about_files_of_other_programs() {
+fn import_and_export_errors_match_their_snapshot() {
     transcript("other_programs", |t| {
         t.failing("import run.safetensors -o new.safetensors");
         t.failing("import none.pth -o new.safetensors");

@@ -1,4 +1,5 @@
-//! Networks taken over from SpikingJelly: the same rates, and what is said where it cannot be.
+//! Imported networks have the firing rates of SpikingJelly, and `import` explains why it refuses a
+//! file.
 
 use std::fs;
 use std::path::Path;
@@ -6,12 +7,13 @@ use std::path::Path;
 use crate::networks::{data, import, json};
 use crate::support::{Place, fail, prepare, run};
 
-/// The label that each output of SpikingJelly's networks stands for.
+/// The label of each output of SpikingJelly's networks, which sort the class folders as text.
 const FOLDERS: [usize; 11] = [0, 1, 10, 2, 3, 4, 5, 6, 7, 8, 9];
-/// Networks of `tests/data` whose rates are in `models.json`.
+/// Networks of `tests/data` whose firing rates are in `models.json`.
 const NETWORKS: [&str; 3] = ["plif", "tutorial", "layers"];
 
-/// A cache of 16 frames a sample, as those that the rates of `models.npz` are of.
+/// Makes a cache of 16 frames per sample, like the frames from which SpikingJelly computed the
+/// rates in `models.json`.
 fn cache(place: &Place) -> String {
     let cache = place.at("cache16.h5");
     prepare(&[
@@ -26,7 +28,7 @@ fn cache(place: &Place) -> String {
     cache
 }
 
-/// SpikingJelly's rates of the test samples by label, and the samples' names.
+/// Returns the name of each test sample and SpikingJelly's firing rate of each label for it.
 fn rates(network: &str) -> Vec<(String, [f64; 11])> {
     let all = json(&fs::read_to_string(data("models.json")).unwrap());
     let samples = all["samples"].as_array().unwrap().iter();
@@ -43,7 +45,7 @@ fn rates(network: &str) -> Vec<(String, [f64; 11])> {
 }
 
 #[test]
-fn imported_networks_have_the_peers_rates() {
+fn imported_networks_match_spikingjelly_firing_rates() {
     let place = Place::new();
     let cache = cache(&place);
     for network in NETWORKS {
@@ -78,7 +80,7 @@ fn imported_networks_have_the_peers_rates() {
             (judged["loss"].as_f64().unwrap() - loss).abs() < 1e-6,
             "{network}: {judged} {loss}"
         );
-        // One by one, which would tell what the mean hides.
+        // Accuracy and mean loss could hide differences between single samples.
         for (sample, rates) in rates.iter().step_by(7) {
             let predict = [
                 "predict",
@@ -103,7 +105,7 @@ fn imported_networks_have_the_peers_rates() {
 }
 
 #[test]
-fn what_was_imported_is_said() {
+fn import_describes_the_network() {
     let place = Place::new();
     let said = |network: &str, flags: &[&str]| {
         let (file, output) = (
@@ -145,7 +147,7 @@ fn what_was_imported_is_said() {
         "{tutorial}"
     );
     assert!(said("layers", &[]).contains("the tutorial's layer-by-layer network"));
-    // The peer's own example, whose hidden layer has 512 neurons whatever its channels are.
+    // SpikingJelly's example has 512 hidden neurons for any number of channels.
     let example = said("spikingjelly_checkpoint", &[]);
     assert!(
         example.contains("8 channels, 512 hidden neurons"),
@@ -154,7 +156,7 @@ fn what_was_imported_is_said() {
 }
 
 #[test]
-fn training_goes_on_from_an_imported_network() {
+fn training_continues_from_an_imported_network() {
     let place = Place::new();
     let (cache, out) = (place.cache(), place.at("logs"));
     let output = import(&place, "tutorial", &["-T", "2"]);
@@ -169,7 +171,8 @@ fn training_goes_on_from_an_imported_network() {
         "4",
     ];
     let said = run(&[&["--resume", &output, "--epochs", "2"], &flags[..]].concat());
-    // The hidden layer is as usual, so the folder is named as any other.
+    // The hidden layer has the default size for 2 channels, so the name of the folder does not
+    // mention it.
     assert!(
         said.contains("/T_2_b_4_c_2_Adam_lr_0.001_CosALR_32\n"),
         "{said}"
@@ -178,7 +181,7 @@ fn training_goes_on_from_an_imported_network() {
 }
 
 #[test]
-fn files_that_are_no_such_network_are_told_why() {
+fn import_explains_why_it_refuses_a_file() {
     let place = Place::new();
     let error = |bytes: &[u8], flags: &[&str]| {
         let (file, output) = (place.at("x.pth"), place.at("x.out"));

@@ -1,5 +1,5 @@
-//! Checkpoints of commit 18365cc still work: `tests/data/commit_18365cc` has two of them, and what
-//! that commit's programs made of them.
+//! Checkpoints of commit 18365cc still work. `tests/data/commit_18365cc` has two of them, and the
+//! outputs that the programs of that commit made from them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,8 +21,8 @@ fn json(path: impl AsRef<Path>) -> Value {
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// Compares every member that `old` has, numbers to within 1e-6 (another processor may round
-/// otherwise). Paths differ, and are left out.
+/// Compares every member of `old`. Numbers may differ by 1e-6, because processors round
+/// differently. Paths are not compared.
 fn same(old: &Value, new: &Value, what: &str) {
     match (old, new) {
         (Value::Object(old), Value::Object(_)) => {
@@ -77,7 +77,7 @@ fn same_tensors(old: &Path, new: &Path) {
 }
 
 #[test]
-fn older_checkpoints_are_evaluated_alike() {
+fn older_checkpoints_give_the_same_evaluation() {
     for name in RUNS {
         let checkpoint = data(&format!("{name}.safetensors"));
         let now = run(&[
@@ -95,7 +95,7 @@ fn older_checkpoints_are_evaluated_alike() {
 }
 
 #[test]
-fn older_checkpoints_predict_alike() {
+fn older_checkpoints_give_the_same_prediction() {
     for name in RUNS {
         let checkpoint = data(&format!("{name}.safetensors"));
         let now = run(&[
@@ -114,7 +114,7 @@ fn older_checkpoints_predict_alike() {
 }
 
 #[test]
-fn older_checkpoints_are_exported_alike() {
+fn older_checkpoints_export_the_same_tensors() {
     let folder = tempfile::tempdir().unwrap();
     for name in RUNS {
         let exported = folder.path().join(name);
@@ -133,7 +133,8 @@ fn older_checkpoints_are_exported_alike() {
     }
 }
 
-/// Makes the folder of an older run below `place`, with its name and its files, and returns it.
+/// Makes the folder of an older run below `place` with its original name and files. Returns its
+/// path.
 fn run_folder(name: &str, place: &Path) -> PathBuf {
     let folder = fs::read_to_string(data(&format!("{name}.folder"))).unwrap();
     let folder = place.join(name).join(folder.trim());
@@ -149,7 +150,7 @@ fn run_folder(name: &str, place: &Path) -> PathBuf {
 }
 
 #[test]
-fn older_runs_resume_in_their_folder_to_the_same_weights() {
+fn older_runs_resume_to_the_same_weights() {
     let place = tempfile::tempdir().unwrap();
     for name in RUNS {
         let folder = run_folder(name, place.path());
@@ -173,7 +174,7 @@ fn older_runs_resume_in_their_folder_to_the_same_weights() {
 }
 
 #[test]
-fn a_new_run_with_the_options_of_an_older_one_has_the_name_of_its_folder() {
+fn resuming_an_older_run_elsewhere_keeps_its_folder_name() {
     let place = tempfile::tempdir().unwrap();
     for name in RUNS {
         let folder = run_folder(name, place.path());
@@ -196,7 +197,7 @@ fn a_new_run_with_the_options_of_an_older_one_has_the_name_of_its_folder() {
 }
 
 #[test]
-fn older_runs_are_reported() {
+fn report_shows_the_options_of_older_runs() {
     let place = tempfile::tempdir().unwrap();
     let folder = run_folder("options", place.path());
     run(&[
@@ -212,7 +213,7 @@ fn older_runs_are_reported() {
 }
 
 #[test]
-fn an_older_run_refuses_another_network() {
+fn older_checkpoints_refuse_another_network() {
     let error = fail(&[
         "--resume",
         &data("options.safetensors"),

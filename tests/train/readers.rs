@@ -1,5 +1,5 @@
-//! The readers of networks' files, given bytes that are nearly right: altered, cut, or with a part there twice. Fuzzing
-//! (`tests/fuzz`) gives the same readers whatever it can think of.
+//! The readers of checkpoints and `.pth` files never panic on files that were altered, truncated or
+//! partly duplicated. The fuzz targets (`tests/fuzz`) test the same readers.
 
 use std::fs;
 use std::path::Path;
@@ -15,9 +15,9 @@ fn data(name: &str) -> Vec<u8> {
     fs::read(data.join(name)).unwrap()
 }
 
-/// The file without the sums that would refuse every change: a zip archive whose CRC-32s are 0, as torch can be told to
-/// write them.
-fn unsummed(mut bytes: Vec<u8>) -> Vec<u8> {
+/// Sets the CRC-32s of a zip archive to 0, as torch can write them. With correct CRC-32s, the
+/// reader would refuse every altered file.
+fn without_checksums(mut bytes: Vec<u8>) -> Vec<u8> {
     for (signature, at) in [(b"PK\x03\x04", 14), (b"PK\x01\x02", 16)] {
         let places: Vec<usize> = (0..bytes.len())
             .filter(|i| bytes[*i..].starts_with(signature))
@@ -30,9 +30,9 @@ fn unsummed(mut bytes: Vec<u8>) -> Vec<u8> {
 }
 
 static TUTORIAL: LazyLock<Vec<u8>> = LazyLock::new(|| data("tutorial.pth"));
-static LAYERS: LazyLock<Vec<u8>> = LazyLock::new(|| unsummed(data("layers.pth")));
-/// As [`LAYERS`], with the state of an optimizer and the arguments of a script.
-static PLIF: LazyLock<Vec<u8>> = LazyLock::new(|| unsummed(data("plif.pth")));
+static LAYERS: LazyLock<Vec<u8>> = LazyLock::new(|| without_checksums(data("layers.pth")));
+/// Like [`LAYERS`], but with the state of an optimizer and the arguments of a script.
+static PLIF: LazyLock<Vec<u8>> = LazyLock::new(|| without_checksums(data("plif.pth")));
 static CHECKPOINT: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("checkpoint");
@@ -46,7 +46,8 @@ static CHECKPOINT: LazyLock<Vec<u8>> = LazyLock::new(|| {
     fs::read(output).unwrap()
 });
 
-/// Bytes with some changed among the first `head` or anywhere, and then perhaps the end missing, or a part there twice.
+/// Alters a file: up to three bytes change, most of them among the first `head`. Sometimes a part
+/// is duplicated or the end is missing.
 fn altered(whole: &'static [u8], head: usize) -> impl Strategy<Value = Vec<u8>> {
     let length = whole.len();
     let at = prop_oneof![3 => 0..head.min(length), 1 => 0..length];
@@ -72,7 +73,7 @@ fn altered(whole: &'static [u8], head: usize) -> impl Strategy<Value = Vec<u8>> 
 }
 
 #[test]
-fn whole_files_are_accepted() {
+fn readers_accept_unaltered_files() {
     for file in [&*TUTORIAL, &*LAYERS, &*PLIF] {
         assert!(train_readers::pth(file));
     }
@@ -84,27 +85,27 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1500) })]
 
     #[test]
-    fn the_earlier_format_never_panics(bytes in altered(&TUTORIAL, 3000)) {
+    fn pth_reader_never_panics_on_altered_legacy_files(bytes in altered(&TUTORIAL, 3000)) {
         train_readers::pth(&bytes);
     }
 
     #[test]
-    fn zip_archives_never_panic(bytes in altered(&LAYERS, 3500)) {
+    fn pth_reader_never_panics_on_altered_zip_archives(bytes in altered(&LAYERS, 3500)) {
         train_readers::pth(&bytes);
     }
 
     #[test]
-    fn whole_checkpoints_of_the_peer_never_panic(bytes in altered(&PLIF, 12_000)) {
+    fn pth_reader_never_panics_on_altered_training_checkpoints(bytes in altered(&PLIF, 12_000)) {
         train_readers::pth(&bytes);
     }
 
     #[test]
-    fn checkpoints_never_panic(bytes in altered(&CHECKPOINT, 8000)) {
+    fn checkpoint_reader_never_panics_on_altered_files(bytes in altered(&CHECKPOINT, 8000)) {
         train_readers::checkpoint(&bytes);
     }
 
     #[test]
-    fn anything_may_come(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+    fn readers_never_panic_on_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         for start in [&b""[..], b"PK\x03\x04", b"\x80\x02", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}."] {
             let bytes = [start, &bytes].concat();
             train_readers::pth(&bytes);

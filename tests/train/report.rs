@@ -1,4 +1,5 @@
-//! One page of a run: whole in itself, nothing taken at its word.
+//! The report of a run is one self-contained page, and it escapes the text that it takes from
+//! files.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +8,7 @@ use serde_json::Value;
 
 use crate::support::{Place, fail, output, prepare, run, text};
 
-/// Elements without an end.
+/// Elements without an end tag.
 const VOID: [&str; 3] = ["meta", "img", "!DOCTYPE"];
 
 fn report(folder: &Path) -> String {
@@ -15,13 +16,13 @@ fn report(folder: &Path) -> String {
     let said = run(&["report", folder.to_str().unwrap()]);
     assert_eq!(said, format!("{}\n", path.display()));
     let page = fs::read_to_string(path).unwrap();
-    is_well_formed(&page);
-    is_self_contained(&page);
+    assert_well_formed(&page);
+    assert_self_contained(&page);
     page
 }
 
-/// Sees that what is opened is closed, in order.
-fn is_well_formed(page: &str) {
+/// Asserts that every element is closed, in order.
+fn assert_well_formed(page: &str) {
     let mut open = Vec::new();
     let mut rest = page;
     while let Some(at) = rest.find('<') {
@@ -39,7 +40,7 @@ fn is_well_formed(page: &str) {
     assert!(open.is_empty(), "{open:?}");
 }
 
-fn is_self_contained(page: &str) {
+fn assert_self_contained(page: &str) {
     for asks in [
         "<script", "<link", "<iframe", "http:", "https:", "@import", "url(", "href",
     ] {
@@ -52,7 +53,7 @@ fn is_self_contained(page: &str) {
 }
 
 #[test]
-fn a_report_says_what_the_run_came_to() {
+fn report_shows_results_and_settings_of_the_run() {
     let place = Place::new();
     let folder = place.train("logs", &["--epochs", "3", "--neuron", "plif"]);
     let page = report(&folder);
@@ -89,19 +90,19 @@ fn a_report_says_what_the_run_came_to() {
     assert_eq!(page.matches("class=\"cell").count(), 121);
     assert_eq!(page.matches("aria-label=\"0\"").count(), 121 - counts);
 
-    // What it costs is in it once it is known.
+    // The report shows the costs after `profile` has run.
     run(&["profile", folder.to_str().unwrap(), "--device", "cpu"]);
     let page = report(&folder);
     assert!(page.contains("MAC if dense") && page.contains("Horowitz"));
     assert!(page == report(&folder), "the same twice");
-    // A run that goes on outdates both.
+    // Resuming the run removes the outdated report and profile.
     let folder_path = folder.to_str().unwrap();
     run(&["--resume", folder_path, "--epochs", "4", "--device", "cpu"]);
     assert!(!folder.join("report.html").exists() && !folder.join("profile.json").exists());
 }
 
 #[test]
-fn what_is_missing_is_said() {
+fn report_explains_missing_files() {
     let place = Place::new();
     let folder = place.train("logs", &["--epochs", "1"]);
     fs::remove_file(folder.join("summary.json")).unwrap();
@@ -167,7 +168,7 @@ fn what_is_missing_is_said() {
 }
 
 #[test]
-fn nothing_of_a_file_becomes_part_of_the_page() {
+fn report_escapes_text_from_files() {
     let place = Place::new();
     let folder = place.train("logs", &["--epochs", "1"]);
     let evil = "<img src=x onerror=alert(1)>&\"'";
@@ -185,7 +186,7 @@ fn nothing_of_a_file_becomes_part_of_the_page() {
     fs::rename(&folder, &named).unwrap();
     let page = report(&named);
     assert!(!page.contains("<img src=x"), "it is taken at its word");
-    // Title, heading, legend, marks, columns, settings, program, cache.
+    // The text is in the title, heading, legend, marks, columns, settings, program and cache.
     assert!(
         page.matches("&lt;img src=x onerror=alert(1)&gt;&amp;")
             .count()

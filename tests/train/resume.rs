@@ -1,4 +1,5 @@
-//! Runs that stop and go on: bit for bit as if they had not stopped, or not at all.
+//! A resumed run is bitwise identical to a run that was not stopped. If that is impossible, the
+//! program refuses to resume.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -14,7 +15,7 @@ const LATEST: &str = "checkpoint_latest.safetensors";
 const MAX: &str = "checkpoint_max.safetensors";
 
 #[test]
-fn four_epochs_are_two_and_two() {
+fn resume_is_bitwise_identical() {
     let place = Place::new();
     let flags = [
         "--opt",
@@ -51,11 +52,12 @@ fn four_epochs_are_two_and_two() {
 }
 
 #[test]
-fn the_default_optimizer_goes_on_bit_for_bit_too() {
+fn resume_with_adam_is_bitwise_identical() {
     let place = Place::new();
     let whole = place.train("whole", &["--epochs", "4"]);
     let halves = place.train("halves", &["--epochs", "2"]);
-    // Python's spelling, and the file itself.
+    // The flags have one dash, as in the tutorial, and --resume names the file instead of the
+    // folder.
     let file = halves.join(LATEST);
     run(&["-resume", file.to_str().unwrap(), "-epochs", "4"]);
     assert_eq!(
@@ -66,7 +68,7 @@ fn the_default_optimizer_goes_on_bit_for_bit_too() {
 }
 
 #[test]
-fn other_settings_are_taken_up_or_refused_and_named() {
+fn resume_refuses_or_lists_changed_settings() {
     let place = Place::new();
     let run = place.train("logs", &["--epochs", "1"]);
     let run = run.to_str().unwrap();
@@ -106,7 +108,7 @@ fn other_settings_are_taken_up_or_refused_and_named() {
 }
 
 #[test]
-fn a_run_is_replaced_only_by_force() {
+fn run_is_replaced_only_with_force() {
     let place = Place::new();
     let folder = place.train("logs", &["--epochs", "2"]);
     fs::write(folder.join("notes.txt"), "mine").unwrap();
@@ -128,10 +130,11 @@ fn a_run_is_replaced_only_by_force() {
         fs::read_to_string(folder.join("notes.txt")).unwrap(),
         "mine"
     );
-    // Its own place is no other place.
+    // An --out-dir that holds the run's own folder does not start another run.
     let own = ["--resume", folder.to_str().unwrap(), "--out-dir", &out];
     assert!(fail(&own).contains("has all 1 of --epochs 1; ask for more"));
-    // Elsewhere, the rows and the best checkpoint begin anew and the old run stays.
+    // In another --out-dir, the rows and the best checkpoint start afresh, and the old run stays as
+    // it is.
     let elsewhere = place.at("elsewhere");
     run(&[
         "--resume",
@@ -147,7 +150,7 @@ fn a_run_is_replaced_only_by_force() {
 }
 
 #[test]
-fn damaged_and_foreign_checkpoints_are_told_apart() {
+fn resume_distinguishes_damaged_and_foreign_checkpoints() {
     let place = Place::new();
     let whole = fs::read(place.train("logs", &["--epochs", "1"]).join(LATEST)).unwrap();
     let bad = place.at("bad.safetensors");
@@ -166,10 +169,10 @@ fn damaged_and_foreign_checkpoints_are_told_apart() {
     assert!(fail(&["--resume", &place.at("none")]).contains("there is no checkpoint"));
 }
 
-/// Epochs of the runs that are stopped: a second or more of work.
+/// Enough epochs that a run takes a second or more, and can be stopped.
 const LONG: [&str; 2] = ["--epochs", "40"];
 
-/// Starts the run in `out`, or goes on with it where it has a checkpoint.
+/// Starts a run in `out`, or resumes the run there if it has a checkpoint.
 fn start(place: &Place, out: &str, flags: &[&str]) -> Child {
     let (cache, out) = (place.cache(), place.at(out));
     let folder = fs::read_dir(&out)
@@ -188,9 +191,9 @@ fn start(place: &Place, out: &str, flags: &[&str]) -> Child {
     command.spawn().unwrap()
 }
 
-/// Waits until a run says which folder it is in, the last thing before it trains. Keep what is returned as long as it
-/// runs: it cannot say more to nobody.
-fn training(child: &mut Child) -> BufReader<ChildStdout> {
+/// Waits until a run prints its folder, which it does just before it trains. Returns its standard
+/// output; dropping that would close the pipe.
+fn wait_until_it_trains(child: &mut Child) -> BufReader<ChildStdout> {
     let mut out = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
     while !line.starts_with("  folder: ") {
@@ -208,8 +211,9 @@ fn send(signal: &str, child: &Child) {
     assert!(status.unwrap().success());
 }
 
-/// Whether a run has its last epoch and its summary, as `whole` has them, and nothing half-written besides.
-fn is_whole(folder: &Path, whole: &Path) {
+/// Asserts that a run has the same weights and metrics as `whole`, a summary, and no unfinished
+/// file.
+fn assert_same_run(folder: &Path, whole: &Path) {
     let read = |folder: &Path| fs::read(folder.join(LATEST)).unwrap();
     assert!(read(folder) == read(whole), "weights, optimizer and state");
     assert_eq!(rows(folder), rows(whole), "every number of every epoch");
@@ -221,25 +225,25 @@ fn is_whole(folder: &Path, whole: &Path) {
 }
 
 #[test]
-fn an_interrupted_run_goes_on_bit_for_bit_from_its_batch() {
-    is_interrupted_and_goes_on(&LONG);
+fn interrupted_run_resumes_bitwise_identically() {
+    assert_interrupted_run_resumes_identically(&LONG);
 }
 
 #[test]
-fn so_does_one_whose_samples_are_altered() {
+fn interrupted_run_with_augmentation_resumes_bitwise_identically() {
     let flags =
         "--flip 0.5 --rotate 15 --shift 6 --flip-polarity 0.5 --drop-events 0.3 --keep-frames 1";
     let flags: Vec<&str> = flags.split(' ').collect();
-    is_interrupted_and_goes_on(&[&["--epochs", "20"], &flags[..]].concat());
+    assert_interrupted_run_resumes_identically(&[&["--epochs", "20"], &flags[..]].concat());
 }
 
-fn is_interrupted_and_goes_on(flags: &[&str]) {
+fn assert_interrupted_run_resumes_identically(flags: &[&str]) {
     let place = Place::new();
     let whole = place.train("whole", flags);
     let (mut stops, mut within) = (0, 0);
     for (at, signal) in ["-INT", "-TERM"].iter().cycle().enumerate() {
         let mut child = start(&place, "stopped", flags);
-        let _out = training(&mut child);
+        let _out = wait_until_it_trains(&mut child);
         sleep(Duration::from_millis(37 * (at as u64 % 8)));
         if child.try_wait().unwrap().is_none() {
             send(signal, &child);
@@ -265,14 +269,14 @@ fn is_interrupted_and_goes_on(flags: &[&str]) {
         stops >= 2 && within >= 1,
         "{stops} stops, {within} within an epoch"
     );
-    is_whole(
+    assert_same_run(
         &support::only_entry(Path::new(&place.at("stopped"))),
         &whole,
     );
 }
 
 #[test]
-fn runs_that_are_killed_at_any_moment_lose_an_epoch_at_most() {
+fn killed_runs_resume_bitwise_identically() {
     const KILLS: usize = 100;
     let place = Place::new();
     let whole = place.train("whole", &LONG);
@@ -282,7 +286,7 @@ fn runs_that_are_killed_at_any_moment_lose_an_epoch_at_most() {
         let out = format!("killed-{runs}");
         loop {
             let mut child = start(&place, &out, &LONG);
-            // Marsaglia's xorshift; any numbers would do.
+            // This is Marsaglia's xorshift. Any other random numbers would do.
             random ^= random << 13;
             random ^= random >> 7;
             random ^= random << 17;
@@ -301,7 +305,7 @@ fn runs_that_are_killed_at_any_moment_lose_an_epoch_at_most() {
                 text(&stderr)
             );
             kills += 1;
-            // Killed on its way out: there is nothing left to go on with.
+            // The run was killed after it wrote its summary, so there is nothing to resume.
             let out = place.at(&out);
             let folder = fs::read_dir(out)
                 .ok()
@@ -310,7 +314,7 @@ fn runs_that_are_killed_at_any_moment_lose_an_epoch_at_most() {
                 break;
             }
         }
-        is_whole(&support::only_entry(Path::new(&place.at(&out))), &whole);
+        assert_same_run(&support::only_entry(Path::new(&place.at(&out))), &whole);
     }
     println!("{kills} kills of {runs} runs");
 }
@@ -319,7 +323,7 @@ fn runs_that_are_killed_at_any_moment_lose_an_epoch_at_most() {
 fn two_runs_never_share_a_folder() {
     let place = Place::new();
     let mut first = start(&place, "logs", &["--epochs", "100000"]);
-    let _out = training(&mut first);
+    let _out = wait_until_it_trains(&mut first);
     let (cache, out) = (place.cache(), place.at("logs"));
     let line = ["--cache", &cache, "--out-dir", &out, "--force"];
     let error = fail(&[&SMALL[..], &line].concat());

@@ -116,7 +116,7 @@ impl Writer<'_> {
             self.attribute(&root, attr::EVENTS_OUTSIDE, outside)?;
         }
         if self.header.sensor_given {
-            self.attribute(&root, attr::SENSOR_SAID, &1u32)?;
+            self.attribute(&root, attr::SENSOR_GIVEN, &1u32)?;
         }
         if let Some(layout) = self.header.layout {
             self.text(&root, attr::ADDRESS_LAYOUT, layout.name())?;

@@ -214,7 +214,7 @@ pub fn resolve(args: &PrepareArgs) -> Result<Options> {
         settings: Settings {
             split,
             read: args.read.options(),
-            split_given: args.split.say_how() || named.is_some(),
+            split_given: args.split.selects_split_mode() || named.is_some(),
             skip_damaged: args.skip_damaged,
             jobs,
             memory,

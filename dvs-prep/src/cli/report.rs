@@ -98,7 +98,7 @@ struct LeftOut {
 
 impl LeftOut {
     /// The rare reasons for leaving events out, as a continuation of a sentence.
-    fn seldom(&self) -> String {
+    fn rare_reasons(&self) -> String {
         let parts = [
             (self.outside_sensor, "outside the sensor"),
             (self.unexplained, "that nothing explains"),
@@ -255,7 +255,7 @@ impl Contents {
 
 impl Summary {
     /// For a cache that already existed.
-    pub fn already_there(archive: &Archive, cache: &CacheFile) -> Self {
+    pub fn for_existing_cache(archive: &Archive, cache: &CacheFile) -> Self {
         Self {
             status: "already there",
             input: archive.path.to_string_lossy().into_owned(),
@@ -344,7 +344,7 @@ impl Summary {
                 grouped(run.events_left_out.valid_bit_clear),
                 grouped(run.events_left_out.outside_windows),
                 grouped(run.events_left_out.other_types),
-                run.events_left_out.seldom()
+                run.events_left_out.rare_reasons()
             ),
         )?;
         self.contents.write(out, false)?;

@@ -39,7 +39,7 @@ pub fn prepare(options: &Options) -> Result<Summary> {
     lookup::may_be_replaced(output)?;
     if !force && let Some(cache) = lookup::find_noted(output, &input, settings) {
         stale_files::clear_up_unlocked(output, &[&note]);
-        return Ok(Summary::already_there(archive, &cache));
+        return Ok(Summary::for_existing_cache(archive, &cache));
     }
     let lock = OutputLock::acquire(output, || Waiting::announce(output));
     if let Ok(lock) = &lock {
@@ -51,7 +51,7 @@ pub fn prepare(options: &Options) -> Result<Summary> {
         let held = lock.as_ref().ok();
         let found = lookup::find(output, archive, &input, settings, held, &progress.bytes)?;
         if let Some(cache) = found {
-            return Ok(Summary::already_there(archive, &cache));
+            return Ok(Summary::for_existing_cache(archive, &cache));
         }
     }
     let lock = lock.context("no cache can be made there")?;

@@ -136,7 +136,7 @@ pub enum InputProblem {
         file: String,
     },
     /// The archive lacks a listed recording.
-    #[error("{recording}.aedat is missing; {list} lists it{}", no_list_names(.unlisted))]
+    #[error("{recording}.aedat is missing; {list} lists it{}", unlisted_hint(.unlisted))]
     RecordingMissing {
         recording: String,
         /// The list that names the recording.
@@ -251,7 +251,7 @@ impl InputProblem {
     /// the machine, or make the whole input unusable.
     pub fn is_damage(&self) -> bool {
         match self {
-            Self::Archive(error) => error.spares_what_was_read(),
+            Self::Archive(error) => error.keeps_earlier_data_valid(),
             Self::Format { .. }
             | Self::Stray { .. }
             | Self::Label { .. }
@@ -283,7 +283,7 @@ impl InputProblem {
     }
 }
 
-fn no_list_names(unlisted: &str) -> String {
+fn unlisted_hint(unlisted: &str) -> String {
     match unlisted {
         "" => String::new(),
         names => format!(". Is it one of those that no list names? {names}"),

@@ -44,7 +44,7 @@ pub struct ChunkBuilder {
     frames: usize,
     raw: Vec<u8>,
     /// Bytes of a chunk with counts wider than a byte, if there is no room for it.
-    overfull: Option<usize>,
+    excess_bytes: Option<usize>,
 }
 
 impl Default for ChunkBuilder {
@@ -53,7 +53,7 @@ impl Default for ChunkBuilder {
             counts: CountType::U8,
             frames: 0,
             raw: Vec::new(),
-            overfull: None,
+            excess_bytes: None,
         }
     }
 }
@@ -64,15 +64,15 @@ impl ChunkBuilder {
         self.counts = counts;
         self.frames = 0;
         self.raw.clear();
-        self.overfull = None;
+        self.excess_bytes = None;
     }
 
     /// Appends one frame to a chunk of `frames` frames. Counts may be wider than a byte if the
     /// chunk then has at most `room` bytes. If it has more, no frames are kept: see
-    /// [`ChunkBuilder::overfull`].
+    /// [`ChunkBuilder::excess_bytes`].
     pub fn push(&mut self, frame: &Frame, frames: usize, room: usize) {
         match frame.bytes() {
-            Some(bytes) if self.counts == CountType::U8 && self.overfull.is_none() => {
+            Some(bytes) if self.counts == CountType::U8 && self.excess_bytes.is_none() => {
                 self.frames += 1;
                 self.raw.extend_from_slice(bytes);
             }
@@ -82,7 +82,7 @@ impl ChunkBuilder {
 
     /// Like [`ChunkBuilder::push`], for a frame that was counted elsewhere.
     pub fn push_counts(&mut self, counts: &[u32], frames: usize, room: usize) {
-        if self.overfull.is_some() {
+        if self.excess_bytes.is_some() {
             return;
         }
         self.frames += 1;
@@ -90,7 +90,7 @@ impl ChunkBuilder {
         let widest = needed.max(self.counts);
         let bytes = frames * counts.len() * widest.bytes();
         if widest > CountType::U8 && bytes > room {
-            self.overfull = Some(bytes);
+            self.excess_bytes = Some(bytes);
             return;
         }
         if needed > self.counts {
@@ -101,8 +101,8 @@ impl ChunkBuilder {
     }
 
     /// Bytes that the chunk would have, if that exceeds its room.
-    pub fn overfull(&self) -> Option<usize> {
-        self.overfull
+    pub fn excess_bytes(&self) -> Option<usize> {
+        self.excess_bytes
     }
 
     /// Type of the counts so far.

@@ -158,12 +158,12 @@ impl<'a> Chunks<'a> {
         frames: usize,
     ) -> Result<(Vec<EncodedChunk>, CountType, Duration), InputProblem> {
         let builder = &self.tools.builder;
-        let (counts, overfull) = (builder.counts(), builder.overfull());
+        let (counts, excess_bytes) = (builder.counts(), builder.excess_bytes());
         if self.wide.is_some() || self._large.is_some() {
             // Frees the buffers, because the loan that covers them ends.
             *self.tools = Tools::default();
         }
-        match overfull {
+        match excess_bytes {
             Some(bytes) => Err(InputProblem::TooWide {
                 sample: sample.to_owned(),
                 frames,

@@ -16,7 +16,7 @@ pub const SHOWN: usize = 10;
 /// Whether damage may have begun before the place where it was noticed. A flipped bit in a deflate
 /// stream changes the output long before it violates the format. If the stream is only truncated,
 /// everything before its end is intact.
-pub fn may_have_begun_earlier(archive: &Archive, error: &ArchiveError) -> bool {
+pub fn earlier_data_may_be_damaged(archive: &Archive, error: &ArchiveError) -> bool {
     archive
         .parts
         .iter()
@@ -29,7 +29,7 @@ pub fn may_have_begun_earlier(archive: &Archive, error: &ArchiveError) -> bool {
 /// # Errors
 /// Returns all problems if some do not concern single recordings, if damaged recordings must not be
 /// left out, if too many are damaged, or if none remains.
-pub fn skippable(
+pub fn recordings_to_skip(
     intake: &Collector<'_>,
     problems: &mut Vec<RecordingProblem>,
     skip_damaged: bool,
@@ -65,7 +65,7 @@ pub fn skippable(
 
 /// Listed recordings that were neither finished nor found damaged: they follow the damage in the
 /// container.
-pub fn not_reached<T>(
+pub fn unread_recordings<T>(
     intake: &Collector<'_>,
     finished: &HashMap<String, T>,
     problems: &[RecordingProblem],

@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tutorials_flags_get_a_second_dash_and_others_stay() {
+    fn adds_a_second_dash_to_flags_of_the_tutorial() {
         assert_eq!(
             translated(
                 "dvs-train -data_dir d -amp -opt Adam -T_max=64 -T 4 -b8 -cupy --lr 0.1 -j 2"
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_named_by_checkpoint_is_moved_behind_the_command() {
+    fn checkpoint_flag_becomes_a_positional_argument() {
         for (old, new) in [
             (
                 "dvs-train eval --checkpoint r --json",

@@ -131,12 +131,12 @@ mod tests {
     }
 
     #[test]
-    fn the_tutorials_neuron_is_the_default() {
+    fn default_neuron_matches_the_tutorial() {
         assert_eq!(resolve(&[]).unwrap(), Neuron::LIF);
     }
 
     #[test]
-    fn every_flag_counts() {
+    fn every_neuron_flag_takes_effect() {
         let args = "--neuron plif --tau 3.5 --v-threshold 0.5 --v-reset none --decay-input false \
                     --detach-reset false --surrogate Sigmoid";
         let neuron = resolve(&args.split_whitespace().collect::<Vec<_>>()).unwrap();
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused_with_the_reason() {
+    fn refuses_invalid_neuron_flags_with_the_reason() {
         for (args, reason) in [
             (
                 &["--tau", "1"][..],
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_survive_json() {
+    fn neuron_configuration_round_trips_through_json() {
         let neurons = config(&["--v-reset", "none", "--surrogate", "soft-sign"]);
         let json = serde_json::to_string(&neurons).unwrap();
         let again: NeuronConfig = serde_json::from_str(&json).unwrap();

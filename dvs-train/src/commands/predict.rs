@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rates_are_cumulative_and_tell_when_the_answer_led() {
+    fn computes_cumulative_rates_and_when_the_answer_led() {
         const CLASSES: usize = 11;
         let mut votes = vec![0.0; 4 * CLASSES];
         votes[2] = 0.4; // step 1: class 2

@@ -248,7 +248,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_have_three_digits_and_a_unit() {
+    fn formats_numbers_with_three_digits_and_a_unit() {
         for (count, text) in [
             (0.0, "0"),
             (7.0, "7"),

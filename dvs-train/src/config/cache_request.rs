@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_data_directory_is_the_flag_then_the_variable_then_the_default() {
+    fn data_directory_prefers_flag_then_variable_then_default() {
         let (flag, variable) = (Path::new("a"), Some(PathBuf::from("b")));
         assert_eq!(data_dir(Some(flag), variable.clone()), flag);
         assert_eq!(data_dir(None, variable), Path::new("b"));

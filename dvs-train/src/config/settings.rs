@@ -220,13 +220,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_that_are_alike_are_no_change() {
+    fn equal_configurations_have_no_changes() {
         let config = TrainConfig::default();
         assert!(changes(&config, &config).unwrap().is_empty());
     }
 
     #[test]
-    fn changed_options_are_listed_with_both_values() {
+    fn lists_changed_options_with_both_values() {
         let saved = TrainConfig::default();
         let mut resumed = saved.clone();
         resumed.schedule.epochs = 100;
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn another_network_is_refused_with_both_values() {
+    fn refuses_another_network_and_names_both_values() {
         let saved = TrainConfig::default();
         let mut resumed = saved.clone();
         resumed.network.channels = 16;
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_with_neither_config_nor_flags_or_with_both_are_refused() {
+    fn settings_refuse_config_beside_flags_and_unknown_flags() {
         let mut settings =
             serde_json::to_value(Settings::of_import(TrainConfig::default(), [128, 128])).unwrap();
         serde_json::from_value::<Settings>(settings.clone()).unwrap();

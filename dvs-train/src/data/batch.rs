@@ -198,7 +198,7 @@ mod tests {
     use super::*;
     use burn::backend::Flex;
 
-    /// Sample k has 2 x 2 x 1 x 2 cells with the counts `k * 100 + cell`.
+    /// Makes sample k. Its 2 x 2 x 1 x 2 cells have the counts `k * 100 + cell`.
     fn sample(k: u16, stored: CountType) -> Frames {
         let counts: Vec<u32> = (0..8).map(|cell| u32::from(k) * 100 + cell).collect();
         let mut frames = Frames::default();
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn time_stands_first_and_labels_become_one_hot() {
+    fn upload_puts_time_first_and_labels_one_hot() {
         for stored in [CountType::U8, CountType::U16, CountType::U32] {
             let mut host = HostBatch::new(stored, 2, 3, 1, 2);
             for (place, label) in [(2, 10), (0, 3), (1, 0)] {
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn samples_gathered_on_the_device_are_those_uploaded() {
+    fn samples_selected_on_the_device_match_uploaded_samples() {
         for stored in [CountType::U8, CountType::U16] {
             let upload = |samples: &[u16]| {
                 let mut host = HostBatch::new(stored, 2, samples.len(), 1, 2);
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn another_number_of_frames_is_refused() {
+    fn refuses_samples_with_another_number_of_frames() {
         let mut host = HostBatch::new(CountType::U8, 3, 1, 1, 2);
         let error = host.put(0, &sample(0, CountType::U8), 0).unwrap_err();
         assert_eq!(error.to_string(), "it has 2 frames where the batch has 3");

@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn batches_come_in_order_and_waiting_for_them_is_measured() {
+    fn batches_arrive_in_order_and_waiting_is_measured() {
         let slow = Duration::from_millis(2);
         let mut uploads = uploads(5, move |_| {
             thread::sleep(slow);
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_or_a_panic_ends_them_and_is_told() {
+    fn error_or_panic_ends_the_uploads_with_a_reason() {
         let failing = |k| match k {
             2 => Err(anyhow!("sample 2 is damaged")),
             _ => Ok(()),
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_one_is_ahead_and_none_is_begun_once_they_are_dropped() {
+    fn uploads_stay_one_batch_ahead_and_stop_when_dropped() {
         let begun = Arc::new(());
         let each = Arc::clone(&begun);
         let mut uploads = uploads(100, move |k| {

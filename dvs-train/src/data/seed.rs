@@ -42,7 +42,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn seeds_differ_by_seed_purpose_and_epoch() {
+    fn derived_seeds_differ_by_seed_purpose_and_epoch() {
         let mut seen = HashSet::new();
         for seed in [0, 1, 1 << 32, u64::MAX] {
             for purpose in [

@@ -240,7 +240,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn amounts_and_names_are_parsed() {
+    fn parses_amounts_and_user_names() {
         let parse = |text: &str| text.parse::<Validation>();
         assert_eq!(parse("users:4").unwrap(), Validation::Users(4));
         assert_eq!(parse("0.1").unwrap(), Validation::Share(0.1));
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_stands_before_the_first_underscore_and_a_recording_before_the_last() {
+    fn reads_user_and_recording_from_sample_names() {
         assert_eq!(user("user01_fluorescent_led_0"), "user01");
         assert_eq!(
             recording("user01_fluorescent_led_0"),
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_users_or_recordings_are_held_out() {
+    fn holds_out_whole_users_or_explains_why_not() {
         let all = ["a_x", "a_y", "b_x", "c_x"];
         let how = |text: &str| text.parse::<Validation>().unwrap();
         let drawn = |text: &str| how(text).drawn(2, all.to_vec(), 3).unwrap().len();

@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn devices_are_parsed() {
+    fn parses_device_names() {
         for (text, device) in [
             ("auto", DeviceName::Auto),
             ("cpu", DeviceName::Cpu),

@@ -4,7 +4,7 @@ use super::*;
 use burn_snn::testing;
 
 #[test]
-fn a_device_that_is_not_there_is_refused_with_the_reason() {
+fn missing_device_error_suggests_a_remedy() {
     for name in [DeviceName::Cuda(900), DeviceName::Vulkan(900)] {
         let error = format!("{:#}", resolve(name).unwrap_err());
         let remedy = [
@@ -26,7 +26,7 @@ fn a_device_that_is_not_there_is_refused_with_the_reason() {
 }
 
 #[test]
-fn what_a_backend_fails_at_is_one_error_and_short_memory_has_a_remedy() {
+fn backend_panics_become_errors_with_advice_on_memory() {
     let device = Device::Vulkan(WgpuDevice::DefaultDevice, 0);
     let failing = |reason: &'static str, batch_size| {
         let error = guard(&device, batch_size, || -> Result<()> { panic!("{reason}") });
@@ -58,7 +58,7 @@ fn what_a_backend_fails_at_is_one_error_and_short_memory_has_a_remedy() {
 }
 
 #[test]
-fn what_is_there_is_listed_and_can_be_used() {
+fn lists_devices_and_resolves_usable_ones() {
     let table = list().to_string();
     assert!(table.starts_with("cpu "), "{table}");
     assert!(table.contains("\ncuda"), "{table}");
@@ -74,7 +74,7 @@ fn what_is_there_is_listed_and_can_be_used() {
 }
 
 #[test]
-fn panics_anywhere_become_reasons() {
+fn catches_panics_of_all_threads() {
     let (result, panics) = catching_panics(|| {
         let thread = std::thread::spawn(|| panic!("{} is missing", "all"));
         thread.join().unwrap_err();

@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn folders_are_sorted_as_text_and_back() {
+    fn folder_order_sorts_labels_as_text_and_round_trips() {
         let order = LabelOrder::Folder;
         assert_eq!(order.labels(11), [0, 1, 10, 2, 3, 4, 5, 6, 7, 8, 9]);
         let weights: Vec<f32> = (0..22u8).map(f32::from).collect();

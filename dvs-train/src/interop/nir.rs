@@ -246,7 +246,7 @@ mod tests {
     use super::*;
     use crate::run_dir::weight_layout::Architecture;
 
-    const FORM: Architecture = Architecture {
+    const ARCHITECTURE: Architecture = Architecture {
         channels: 1,
         hidden: 2,
         classes: 11,
@@ -256,8 +256,8 @@ mod tests {
     };
 
     fn weights() -> Weights {
-        let parts = FORM.parts().into_iter().map(|part| {
-            let count = part.shape(&FORM).iter().product();
+        let parts = ARCHITECTURE.parts().into_iter().map(|part| {
+            let count = part.shape(&ARCHITECTURE).iter().product();
             (
                 part,
                 vec![
@@ -271,7 +271,7 @@ mod tests {
             )
         });
         Weights {
-            architecture: FORM,
+            architecture: ARCHITECTURE,
             parts: parts.collect::<BTreeMap<_, _>>(),
         }
     }
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn batch_norm_is_in_the_convolutions() {
+    fn batch_norm_is_folded_into_the_convolutions() {
         let (weight, bias) = folded(&weights(), 0);
         let scale = 2.0 / (4.0 + 1e-5_f64).sqrt();
         assert_eq!(weight.values, vec![(2.0 * scale) as f32; 18]);
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn neurons_keep_their_step() {
+    fn nir_neurons_reproduce_the_discrete_neurons() {
         let tau = 1.0 + (-2.0_f64).exp();
         let learnt = |decay_input| Neuron {
             charge: Charge::Learnt {
@@ -313,7 +313,8 @@ mod tests {
             panic!("no LIF");
         };
         assert_eq!((shape, seconds, parameters.r), (vec![2], tau * 1e-3, 1.0));
-        // Just below 1, so that NIR's neurons, which spike above it, spike at 1.
+        // NIR's neurons spike only above the threshold. A threshold just below 1 makes them spike
+        // at 1.
         assert_eq!(parameters.v_threshold as f32, 1.0 - f32::EPSILON / 2.0);
         let Node::Lif(_, _, parameters) = neurons_of(&graph(learnt(false), 1e-3).unwrap()).clone()
         else {
@@ -331,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nir_has_not_is_refused_with_its_layer() {
+    fn refuses_soft_reset_and_invalid_dt() {
         let error = graph(
             Neuron {
                 reset: None,

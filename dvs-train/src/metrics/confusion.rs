@@ -102,7 +102,7 @@ mod tests {
     use dvs_shared::labels::gestures;
 
     #[test]
-    fn recall_is_by_row() {
+    fn recall_is_computed_per_label() {
         let mut confusion = Confusion::new(11);
         for (label, guess) in [(0, 0), (0, 1), (0, 0), (0, 10), (10, 10), (11, 0)] {
             confusion.add(label, guess);
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn many_classes_have_their_mistakes_named() {
+    fn table_of_many_classes_lists_the_commonest_mistakes() {
         let mut confusion = Confusion::new(200);
         let names: Vec<String> = (0..200).map(|label| format!("word{label}")).collect();
         for guess in [7, 3, 150, 150, 3, 3, 9, 8] {

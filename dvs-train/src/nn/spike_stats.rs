@@ -142,7 +142,7 @@ mod tests {
     use burn::backend::Flex;
 
     #[test]
-    fn rates_are_means_over_steps_and_silent_is_who_never_fired() {
+    fn computes_mean_firing_rates_and_share_of_silent_neurons() {
         let device = Default::default();
         let spikes =
             |values: [f32; 4]| Tensor::<Flex, 1>::from_floats(values, &device).reshape([2, 1, 2]);

@@ -73,7 +73,7 @@ mod tests {
     use burn::backend::Flex;
 
     #[test]
-    fn the_first_step_beyond_numbers_is_named() {
+    fn error_names_first_step_with_non_finite_gradients() {
         let squares = |values: &[f32]| {
             let device = Default::default();
             let one = |&value| Tensor::<Flex, 1>::from_floats([value], &device);

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_factor_falls_at_once_and_grows_slowly() {
+    fn overflow_halves_loss_scale_and_2000_steps_double_it() {
         let mut scale = LossScale::default();
         for _ in 0..3 {
             scale.note(false);

@@ -49,20 +49,20 @@ impl fmt::Display for Schedule {
 mod tests {
     use super::*;
 
-    fn follows(schedule: Schedule, expected: &[f64]) {
+    fn assert_rates(schedule: Schedule, expected: &[f64]) {
         for (epoch, expected) in (0..).zip(expected) {
             let rate = schedule.rate(0.1, epoch);
             assert!((rate - expected).abs() < 1e-15, "epoch {epoch}: {rate}");
         }
     }
 
-    // Expected values are from torch 2.11 with lr 0.1, read from the optimizer before each epoch.
+    // The expected rates are those of torch 2.11 before each epoch, with lr 0.1.
 
     #[test]
-    fn steps_are_those_of_pytorch() {
+    fn step_schedule_matches_pytorch() {
         #[rustfmt::skip]
         let expected = [0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.025, 0.025, 0.025, 0.0125, 0.0125, 0.0125, 0.00625];
-        follows(
+        assert_rates(
             Schedule::Step {
                 size: 3,
                 gamma: 0.5,
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cosine_is_that_of_pytorch_beyond_its_first_wave_too() {
+    fn cosine_schedule_matches_pytorch_beyond_t_max() {
         #[rustfmt::skip]
         let expected = [
             0.1, 0.09619397662556434, 0.08535533905932738, 0.0691341716182545, 0.05, 0.030865828381745515,
@@ -80,6 +80,6 @@ mod tests {
             0.030865828381745536, 0.050000000000000065, 0.06913417161825461, 0.0853553390593275,
             0.09619397662556446, 0.10000000000000014, 0.09619397662556448, 0.0853553390593275, 0.06913417161825462,
         ];
-        follows(Schedule::Cosine { t_max: 8 }, &expected);
+        assert_rates(Schedule::Cosine { t_max: 8 }, &expected);
     }
 }

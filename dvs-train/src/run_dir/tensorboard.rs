@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_take_as_many_bytes_as_they_need() {
+    fn varints_use_the_fewest_bytes() {
         for (number, expected) in [
             (0, &[0][..]),
             (127, &[127]),
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_a_chain_of_records() {
+    fn event_file_holds_version_session_and_summary_records() {
         let folder = tempfile::tempdir().unwrap();
         let mut events = EventFile::create(folder.path(), 3).unwrap();
         events.add(3, &[("loss".to_owned(), 0.5)]).unwrap();
@@ -150,9 +150,9 @@ mod tests {
         }
         assert_eq!(records.len(), 3);
         assert!(records[0].ends_with(b"brain.Event:2"));
-        // Event.session_log (7) has 2 bytes: status (1) is START (1).
+        // Event.session_log (field 7) has 2 bytes: its status (field 1) is START (1).
         assert!(records[1].ends_with(&[16, 3, 58, 2, 8, 1]));
-        // Event.summary (5) has value (1) with tag (1) and simple_value (2).
+        // Event.summary (field 5) has a value (1) with a tag (1) and a simple_value (2).
         assert!(records[2].ends_with(b"\x2a\x0d\x0a\x0b\x0a\x04loss\x15\x00\x00\x00\x3f"));
     }
 }

@@ -239,7 +239,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_checkpoint_holds_every_part_and_gives_it_back() {
+    fn weights_round_trip_through_a_checkpoint() {
         let architecture = Architecture {
             channels: 2,
             hidden: 3,

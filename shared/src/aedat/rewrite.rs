@@ -16,7 +16,7 @@ const Y_MASK: u32 = 0x7fff << Y_SHIFT;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rewrite {
     /// Flips y on a camera of this size.
-    pub turn_y: Option<SensorSize>,
+    pub flip_y: Option<SensorSize>,
     /// Keeps only the events of this camera.
     pub source: Option<u16>,
     /// Leaves out events outside this sensor, unless their valid bit is clear and `keep_invalid` is
@@ -32,11 +32,11 @@ struct LeftOut {
     /// Events outside the sensor.
     outside: u64,
     /// Events of other cameras.
-    of_others: u64,
+    other_cameras: u64,
     /// Events whose y cannot be flipped because the camera has fewer rows.
-    not_turned: u64,
+    unflippable: u64,
     /// Byte, column and row of the first of these.
-    first_not_turned: Option<(usize, u16, u16)>,
+    first_unflippable: Option<(usize, u16, u16)>,
     /// Events that were examined and count.
     seen: u64,
 }
@@ -61,7 +61,7 @@ pub fn rewrite(recording: &[u8], rewrite: Rewrite) -> Result<(Vec<u8>, EventCoun
             let other = rewrite.source.is_some_and(|source| source != header.source);
             let packet = &mut bytes[at..][..PACKET_HEADER + events * size];
             let kept = if other {
-                left_out.of_others += events as u64;
+                left_out.other_cameras += events as u64;
                 0
             } else {
                 let offset = at + PACKET_HEADER;
@@ -76,19 +76,19 @@ pub fn rewrite(recording: &[u8], rewrite: Rewrite) -> Result<(Vec<u8>, EventCoun
         }
         at += PACKET_HEADER + header.bytes() as usize;
     }
-    if let (Some((offset, x, y)), Some(camera)) = (left_out.first_not_turned, rewrite.turn_y) {
+    if let (Some((offset, x, y)), Some(camera)) = (left_out.first_unflippable, rewrite.flip_y) {
         return Err(AedatError::OutsideCamera {
             offset,
             x,
             y,
             camera,
-            number: left_out.not_turned,
+            number: left_out.unflippable,
             of: left_out.seen,
         });
     }
     let counts = EventCounts {
         outside: left_out.outside,
-        other_types: left_out.of_others,
+        other_types: left_out.other_cameras,
         ..EventCounts::default()
     };
     Ok((bytes, counts))
@@ -111,15 +111,17 @@ impl Rewrite {
             let counts = self.keep_invalid || word & 1 != 0;
             left_out.seen += u64::from(counts);
             let mut outside = false;
-            if let Some(camera) = self.turn_y {
+            if let Some(camera) = self.flip_y {
                 match camera.height.checked_sub(1 + u32::from(y)) {
                     Some(turned) => word = word & !Y_MASK | turned << Y_SHIFT,
                     None => outside = true,
                 }
             }
             if outside && counts && self.inside.is_none() {
-                left_out.not_turned += 1;
-                left_out.first_not_turned.get_or_insert((offset + at, x, y));
+                left_out.unflippable += 1;
+                left_out
+                    .first_unflippable
+                    .get_or_insert((offset + at, x, y));
             }
             let y = ((word & Y_MASK) >> Y_SHIFT) as u16;
             outside |= self.inside.is_some_and(|sensor| !sensor.contains(x, y));

@@ -17,7 +17,7 @@ pub(super) fn survey(
     previous: &mut i64,
 ) -> (EventSummary, EventCounts) {
     let mut seen = EventCounts::default();
-    if let Some((t_first, t_last)) = orderly(packet, recording, sensor) {
+    if let Some((t_first, t_last)) = time_span_if_valid_and_sorted(packet, recording, sensor) {
         seen.backwards = u64::from(t_first < *previous);
         seen.kept = packet.number.into();
         let events = EventSummary {
@@ -63,7 +63,11 @@ pub(super) fn survey(
 /// before the previous event. The loop has neither branches nor comparisons, so that it handles
 /// several events at a time: values that must not be negative are combined in `signs`, whose
 /// highest bit is checked at the end.
-fn orderly(packet: &Packet, recording: &[u8], sensor: SensorSize) -> Option<(i64, i64)> {
+fn time_span_if_valid_and_sorted(
+    packet: &Packet,
+    recording: &[u8],
+    sensor: SensorSize,
+) -> Option<(i64, i64)> {
     if packet.stride as usize != EVENT_BYTES || packet.ts_offset != 4 {
         return None;
     }

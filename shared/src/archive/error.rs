@@ -19,7 +19,7 @@ pub enum ArchiveError {
     #[error(
         "no DVS128 Gesture archive in {folder}, which holds {}: looked for {}, ibmGestureTrain.tar.gz, a single .zip or \
          .tar.gz, recordings with trials_to_train.txt, and folders train and test. Name the archive itself, or get \
-         DvsGesture.tar.gz as the README says", names_in(.lies_there), .names.join(", ")
+         DvsGesture.tar.gz as the README says", names_in(.folder_contents), .names.join(", ")
     )]
     NotFound {
         /// The folder that was searched.
@@ -27,7 +27,7 @@ pub enum ArchiveError {
         /// The names that were searched for.
         names: &'static [&'static str],
         /// What the folder holds instead.
-        lies_there: Vec<String>,
+        folder_contents: Vec<String>,
     },
     /// The search reached its limit of folders.
     #[error(
@@ -144,7 +144,7 @@ impl ArchiveError {
     /// Whether the data read before this error may still be used. It may if the container is
     /// truncated or becomes unreadable. It may not if a checksum over the whole container fails,
     /// because the fault may be anywhere, or if the visitor stopped.
-    pub fn spares_what_was_read(&self) -> bool {
+    pub fn keeps_earlier_data_valid(&self) -> bool {
         let Self::Read { source, .. } = self else {
             return false;
         };

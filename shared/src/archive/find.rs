@@ -41,7 +41,7 @@ impl Archive {
     /// Returns an error if nothing is found, or if its kind is unknown.
     pub fn find(path: &Path) -> Result<Self, ArchiveError> {
         let metadata = fs::metadata(path).map_err(|source| read_error(path, "", source))?;
-        if let Some(folder) = path.parent().filter(|_| is_figshares(path)) {
+        if let Some(folder) = path.parent().filter(|_| is_figshare_archive(path)) {
             // The other archive is in the same folder.
             return match Self::figshare(folder)? {
                 Some(archive) => Ok(Self {
@@ -57,7 +57,7 @@ impl Archive {
         match Self::in_folder(path)? {
             Some(archive) if archive.path != path => Ok(archive.with_mapping_beside()),
             Some(archive) => Ok(archive),
-            None => Self::further_down(path),
+            None => Self::find_in_subfolders(path),
         }
     }
 
@@ -111,7 +111,7 @@ impl Archive {
 
     /// Finds the only dataset in the subfolders of `path`, for example if an archive was unpacked
     /// into a new folder.
-    fn further_down(path: &Path) -> Result<Self, ArchiveError> {
+    fn find_in_subfolders(path: &Path) -> Result<Self, ArchiveError> {
         let mut level = vec![path.to_owned()];
         let mut looked_into = 0;
         let mut broken = None;
@@ -153,7 +153,7 @@ impl Archive {
         if let Some(error) = broken {
             return Err(error);
         }
-        let mut lies_there: Vec<String> = entries(path)?
+        let mut folder_contents: Vec<String> = entries(path)?
             .filter(|path| !is_hidden(path))
             .filter_map(|path| {
                 Some(
@@ -164,11 +164,11 @@ impl Archive {
                 )
             })
             .collect();
-        lies_there.sort();
+        folder_contents.sort();
         Err(ArchiveError::NotFound {
             folder: path.to_owned(),
             names: &CONVENTIONS,
-            lies_there,
+            folder_contents,
         })
     }
 
@@ -203,7 +203,7 @@ impl Archive {
             [None, None] => return Ok(None),
             [Some(train), Some(test)] => [train, test],
             [Some(found), None] | [None, Some(found)] => {
-                let missing = FIGSHARE.into_iter().find(|name| !is_called(&found, name));
+                let missing = FIGSHARE.into_iter().find(|name| !has_name(&found, name));
                 return Err(ArchiveError::HalfMissing {
                     found,
                     missing: missing.unwrap_or_default(),
@@ -293,12 +293,12 @@ fn holds_samples(folder: &Path) -> bool {
 }
 
 /// Whether a file or folder has the name of one of figshare's archives.
-fn is_figshares(path: &Path) -> bool {
-    FIGSHARE.iter().any(|name| is_called(path, name))
+fn is_figshare_archive(path: &Path) -> bool {
+    FIGSHARE.iter().any(|name| has_name(path, name))
 }
 
 /// Whether a file or folder is named `name`, apart from its ending.
-fn is_called(path: &Path, name: &str) -> bool {
+fn has_name(path: &Path, name: &str) -> bool {
     let file = path
         .file_name()
         .and_then(|f| f.to_str())

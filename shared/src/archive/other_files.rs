@@ -53,7 +53,7 @@ impl OtherFiles {
     }
 
     /// Returns an error if the archive holds nothing of the dataset.
-    pub(super) fn refuse_if_alone(&self) -> io::Result<()> {
+    pub(super) fn require_dataset_members(&self) -> io::Result<()> {
         if self.members {
             return Ok(());
         }

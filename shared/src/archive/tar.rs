@@ -58,7 +58,7 @@ pub(super) fn visit(
     }
     // Read past the end mark as well, because gzip's checksum is at the end.
     io::copy(&mut archive.into_inner(), &mut io::sink())?;
-    others.refuse_if_alone()
+    others.require_dataset_members()
 }
 
 /// Refuses impossible sizes before that many bytes are skipped.

@@ -61,7 +61,7 @@ pub(super) fn visit(
     if !has_dataset && !nested.is_empty() {
         return visit_nested(&mut archive, &members, &nested, visitor);
     }
-    others.refuse_if_alone()?;
+    others.require_dataset_members()?;
     members.sort();
     let mut claimed = 0u64;
     for (member, i) in members {
@@ -98,7 +98,7 @@ fn visit_nested(
         visitor,
         mapping: false,
     };
-    let result = the_archives(nested)?
+    let result = choose_nested_archives(nested)?
         .into_iter()
         .try_for_each(|(path, i)| visit_archive(zip.by_index(i)?, path, &mut named));
     // This also applies to a truncated archive, whose first part may still be used.
@@ -134,15 +134,15 @@ fn visit_archive(entry: impl Read, path: &Path, visitor: &mut dyn Visitor) -> io
 }
 
 /// Chooses among the archives inside the archive: IBM's, or figshare's two.
-fn the_archives(nested: &[(PathBuf, usize)]) -> io::Result<Vec<(&Path, usize)>> {
+fn choose_nested_archives(nested: &[(PathBuf, usize)]) -> io::Result<Vec<(&Path, usize)>> {
     let called = |stem: &str| -> Vec<(&Path, usize)> {
-        let is_called = |path: &Path| {
+        let has_name = |path: &Path| {
             let name = file_name(path).to_ascii_lowercase();
             ARCHIVES
                 .iter()
                 .any(|ending| name == stem.to_ascii_lowercase() + ending)
         };
-        let found = nested.iter().filter(|(path, _)| is_called(path));
+        let found = nested.iter().filter(|(path, _)| has_name(path));
         found.map(|(path, i)| (path.as_path(), *i)).collect()
     };
     let refuse = |which: &str| {

@@ -76,7 +76,7 @@ impl Reader<'_> {
     }
 
     /// Compares a CRC-32 with the attribute that stores it, if there is one.
-    fn hold_crc32(
+    fn check_crc32(
         &self,
         group: &Group,
         name: &str,
@@ -183,7 +183,7 @@ impl Reader<'_> {
             split,
             sensor,
             keep_invalid: keep_invalid == 1,
-            sensor_given: self.optional::<u32>(root, attr::SENSOR_SAID)? == Some(1),
+            sensor_given: self.optional::<u32>(root, attr::SENSOR_GIVEN)? == Some(1),
             events_outside: self.optional(root, attr::EVENTS_OUTSIDE)?,
             layout,
             stream: self.optional(root, attr::STREAM)?,
@@ -202,7 +202,7 @@ impl Reader<'_> {
             let reason = format!("it is {dataset:?}, not {expected:?}, as /label_names says");
             return Err(self.damaged("attribute `dataset`", reason));
         }
-        self.hold_crc32(
+        self.check_crc32(
             root,
             attr::HEADER_CRC32,
             "the root attributes",
@@ -292,7 +292,7 @@ impl Reader<'_> {
         let key = format!("{prefix}/{name}");
         let data = self.open_dataset(group, prefix, name)?;
         self.rows(&data, &key, Some(expected))?;
-        self.stored_plainly(&data, &key, NAME_BYTES)?;
+        self.check_contiguous_storage(&data, &key, NAME_BYTES)?;
         self.fixed_names(&data, &key)
     }
 
@@ -322,7 +322,12 @@ impl Reader<'_> {
     /// Checks that a column of values of `width` bytes is stored contiguously and uncompressed in
     /// the file, and needs no more memory than the file has bytes. Chunks could use any filter and
     /// inflate to any size, and external storage could be any other file.
-    fn stored_plainly(&self, data: &Dataset, key: &str, width: usize) -> Result<(), CacheError> {
+    fn check_contiguous_storage(
+        &self,
+        data: &Dataset,
+        key: &str,
+        width: usize,
+    ) -> Result<(), CacheError> {
         if data.size() == 0 {
             return Ok(());
         }
@@ -358,7 +363,7 @@ impl Reader<'_> {
         let key = format!("{prefix}/{name}");
         let data = self.open_dataset(group, prefix, name)?;
         self.rows(&data, &key, expected)?;
-        self.stored_plainly(&data, &key, size_of::<T>())?;
+        self.check_contiguous_storage(&data, &key, size_of::<T>())?;
         data.read_raw()
             .map_err(|e| self.damaged(&key, e.to_string()))
     }
@@ -389,7 +394,7 @@ impl Reader<'_> {
             },
             labels,
         };
-        self.hold_crc32(&group, ROWS_CRC32, &prefix, rows.crc32())?;
+        self.check_crc32(&group, ROWS_CRC32, &prefix, rows.crc32())?;
         let classes = header.label_names.len();
         if let Some(row) = rows.labels.iter().position(|&l| usize::from(l) >= classes) {
             return Err(self.damaged(

@@ -152,12 +152,12 @@ struct Header {
 /// How to read a recording's addresses, and why.
 struct Reading {
     layout: AddressLayout,
-    layout_by: String,
+    layout_reason: String,
     /// Size of the camera, on which coordinates are flipped.
     camera: SensorSize,
     /// Size of the frames.
     sensor: SensorSize,
-    sensor_by: String,
+    sensor_reason: String,
 }
 
 /// Reads a recording of at most `limit` events.
@@ -180,7 +180,7 @@ pub(super) fn decode(
     let mut first_unexplained = None;
     for (i, event) in events.iter().enumerate() {
         let offset = start + i * EVENT;
-        let (address, time) = parts(event);
+        let (address, time) = address_and_time(event);
         let t = clock.time(time);
         match layout.read(address) {
             Address::Special => seen.other_types += 1,
@@ -189,7 +189,10 @@ pub(super) fn decode(
                 first_unexplained.get_or_insert((offset, address));
             }
             Address::Polarity { x, y, on } => {
-                let place = (turned(x, camera.width), turned(y, camera.height));
+                let place = (
+                    flip_coordinate(x, camera.width),
+                    flip_coordinate(y, camera.height),
+                );
                 packets
                     .push(offset as u64, t, place, on)
                     .map_err(|reason| Aedat2Error::Event {
@@ -247,7 +250,7 @@ fn outside(offset: u64, reason: EventError, camera: SensorSize) -> Aedat2Error {
 }
 
 /// Address and time of an event.
-fn parts(&[a, b, c, d, e, f, g, h]: &[u8; EVENT]) -> (u32, u32) {
+fn address_and_time(&[a, b, c, d, e, f, g, h]: &[u8; EVENT]) -> (u32, u32) {
     (
         u32::from_be_bytes([a, b, c, d]),
         u32::from_be_bytes([e, f, g, h]),
@@ -255,7 +258,7 @@ fn parts(&[a, b, c, d, e, f, g, h]: &[u8; EVENT]) -> (u32, u32) {
 }
 
 /// Counts a coordinate from the other side of a camera with `pixels` pixels.
-fn turned(pixel: u32, pixels: u32) -> i64 {
+fn flip_coordinate(pixel: u32, pixels: u32) -> i64 {
     i64::from(pixels) - 1 - i64::from(pixel)
 }
 
@@ -338,7 +341,7 @@ fn find(text: &[u8], part: &[u8]) -> Option<usize> {
 
 /// How well a layout explains a recording's addresses.
 #[derive(Clone, Copy, Default)]
-struct Explained {
+struct AddressStatistics {
     /// Brightness changes.
     polarity: u64,
     /// Frames, measurements and pulses.
@@ -353,11 +356,11 @@ struct Explained {
     y: u32,
 }
 
-impl Explained {
+impl AddressStatistics {
     fn by(layout: AddressLayout, size: Option<SensorSize>, events: &[[u8; EVENT]]) -> Self {
         let mut all = Self::default();
         for event in events {
-            match layout.read(parts(event).0) {
+            match layout.read(address_and_time(event).0) {
                 Address::Polarity { x, y, .. } => {
                     all.polarity += 1;
                     let inside = |size: SensorSize| x < size.width && y < size.height;
@@ -383,14 +386,14 @@ impl Reading {
         options: &ReadOptions,
     ) -> Result<Self, Aedat2Error> {
         let named = header.chip.as_deref().map(camera::named);
-        let (layout, layout_by) = match (options.layout, named, &header.chip) {
+        let (layout, layout_reason) = match (options.layout, named, &header.chip) {
             (Some(layout), ..) => (layout, "as --layout says".to_owned()),
             (None, Some(Some(camera)), Some(chip)) => {
                 let name = chip.rsplit('.').next().unwrap_or_default();
                 (camera.layout, format!("as its AEChip {name} has"))
             }
             (None, Some(None), Some(chip)) => return Err(Aedat2Error::Camera(chip.clone())),
-            _ => by_addresses(header, events, options)?,
+            _ => layout_from_addresses(header, events, options)?,
         };
         if layout == AddressLayout::Dvs640 && header.noise_labels {
             return Err(Aedat2Error::NoiseLabels);
@@ -402,18 +405,18 @@ impl Reading {
             (None, Some(sensor)) => Some((sensor, format!("as a {layout} has"))),
             (None, None) if header.v2e => {
                 let [_, larger] = V2E_SIZES;
-                let found = Explained::by(layout, None, events);
+                let found = AddressStatistics::by(layout, None, events);
                 // v2e writes two sizes. The larger is certain if the smaller has no room.
                 let certain = !found.fits(V2E_SIZES[0]) && found.fits(larger);
                 certain.then(|| (larger, "the size of v2e that has room for them".to_owned()))
             }
             (None, None) => None,
         };
-        let (sensor, sensor_by) = match (options.sensor, &known) {
+        let (sensor, sensor_reason) = match (options.sensor, &known) {
             (Some(sensor), _) => (sensor, "as --sensor says".to_owned()),
             (None, Some(known)) => known.clone(),
             (None, None) => {
-                let Explained { x, y, .. } = Explained::by(layout, None, events);
+                let AddressStatistics { x, y, .. } = AddressStatistics::by(layout, None, events);
                 let example = match (x, y) {
                     (..240, ..180) => Some("240x180"),
                     (..346, ..260) => Some("346x260"),
@@ -425,16 +428,16 @@ impl Reading {
         };
         Ok(Self {
             layout,
-            layout_by,
+            layout_reason,
             camera: known.map_or(sensor, |(camera, _)| camera),
             sensor,
-            sensor_by,
+            sensor_reason,
         })
     }
 }
 
 /// Chooses the layout that the addresses allow.
-fn by_addresses(
+fn layout_from_addresses(
     header: &Header,
     events: &[[u8; EVENT]],
     options: &ReadOptions,
@@ -443,7 +446,7 @@ fn by_addresses(
     let possible = |layout: &AddressLayout| {
         // The size that is asked for, or the only size that the camera has.
         let size = options.sensor.or(layout.sensor());
-        let found = Explained::by(*layout, size, events);
+        let found = AddressStatistics::by(*layout, size, events);
         let outside = if options.ignore_outside {
             0
         } else {
@@ -480,10 +483,10 @@ impl std::fmt::Display for Reading {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self {
             layout,
-            layout_by,
+            layout_reason,
             camera,
             sensor,
-            sensor_by,
+            sensor_reason,
         } = self;
         let on = match camera == sensor {
             true => String::new(),
@@ -491,8 +494,8 @@ impl std::fmt::Display for Reading {
         };
         write!(
             f,
-            "AEDAT 2.0: addresses of a {layout}, {layout_by}; {sensor} pixels, {sensor_by}{on}; x and y count from the lower \
-             right and are turned; {}",
+            "AEDAT 2.0: addresses of a {layout}, {layout_reason}; {sensor} pixels, {sensor_reason}{on}; x and y count from the lower \
+             right and are flip_coordinate; {}",
             layout.polarity()
         )
     }

@@ -34,14 +34,14 @@ pub(super) fn decode<'a>(
     // Rows are flipped on the camera that recorded them, whatever the size of the frames.
     let size = camera.map_or(sensor, |(_, size)| size);
     let changes = Rewrite {
-        turn_y: (header.version == Version::V30).then_some(size),
+        flip_y: (header.version == Version::V30).then_some(size),
         source,
         inside: options.ignore_outside.then_some(sensor),
         keep_invalid: options.keep_invalid,
     };
     let (packets, seen) = match changes {
         Rewrite {
-            turn_y: None,
+            flip_y: None,
             source: None,
             inside: None,
             ..

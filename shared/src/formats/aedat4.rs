@@ -214,8 +214,8 @@ pub(super) fn decode(
         unnamed.of += 1;
         at += PACKET_HEADER + size;
     }
-    unnamed.hold("packets are of streams that its header does not name")?;
-    neither.hold("events have a polarity that is neither 0 nor 1")?;
+    unnamed.check_limit("packets are of streams that its header does not name")?;
+    neither.check_limit("events have a polarity that is neither 0 nor 1")?;
     seen.unexplained = unnamed.number + neither.number;
     let packed = packets
         .finish(options.ignore_outside)
@@ -257,7 +257,7 @@ impl Unexplained {
 
     /// Returns an error if there are more than may be left out; `what` says what is wrong with
     /// them.
-    fn hold(&self, what: &'static str) -> Result<(), Aedat4Error> {
+    fn check_limit(&self, what: &'static str) -> Result<(), Aedat4Error> {
         let Self { number, of, .. } = *self;
         match self.first {
             Some(offset) if too_many_unexplained(number, of) => Err(Aedat4Error::Unexplained {

@@ -86,7 +86,7 @@ impl Header {
             let part = (all - done).min(PIECE as u64) as usize;
             let bytes = &mut bytes[..part * self.width];
             file.read_exact(bytes)
-                .map_err(|e| said_short(e, done, all))?;
+                .map_err(|e| truncation_error(e, done, all))?;
             if self.kind == ElementType::Float {
                 floats.clear();
                 floats.extend(bytes.chunks_exact(self.width).map(|b| self.float(b)));
@@ -142,7 +142,7 @@ impl Header {
     }
 }
 
-fn said_short(error: io::Error, done: u64, all: u64) -> NpyError {
+fn truncation_error(error: io::Error, done: u64, all: u64) -> NpyError {
     if error.kind() != io::ErrorKind::UnexpectedEof {
         return error.into();
     }

@@ -214,7 +214,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join(".a.h5.abcdef.unfinished");
         File::create(&file).unwrap();
-        let lock = OutputLock::of_nothing(&folder.path().join("a.h5"));
+        let lock = OutputLock::without_locking(&folder.path().join("a.h5"));
         assert_eq!(remove_abandoned(&lock, &[]).unwrap(), [] as [PathBuf; 0]);
         assert!(file.exists());
     }

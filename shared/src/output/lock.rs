@@ -126,7 +126,7 @@ impl OutputLock {
 
     /// The lock on a file system without locks.
     #[cfg(test)]
-    pub(crate) fn of_nothing(output: &Path) -> Self {
+    pub(crate) fn without_locking(output: &Path) -> Self {
         let reason = io::ErrorKind::Unsupported.into();
         Self::of(output, Held::Nothing { reason })
     }
@@ -154,14 +154,14 @@ fn attempt(output: &Path) -> Result<Attempt, LockError> {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(Err(Attempt::Busy(file))),
             Err(TryLockError::Error(reason)) => {
-                if is_for_everyone(&reason) {
+                if locks_are_unsupported(&reason) {
                     // Nobody can lock it, so nobody needs it.
                     let _ = fs::remove_file(&path);
                 }
                 return Ok(Err(Attempt::Held(Held::Nothing { reason })));
             }
         }
-        if !leads_to(&path, &file)? {
+        if !refers_to_same_file(&path, &file)? {
             return Ok(Err(Attempt::Renamed));
         }
         Ok(Ok((TempPath::try_from_path(&path)?, file)))
@@ -177,7 +177,7 @@ fn attempt(output: &Path) -> Result<Attempt, LockError> {
 
 /// Whether the file system has no locks at all: it does not support them or, like NFS without its
 /// lock service, reports that none are available.
-fn is_for_everyone(reason: &io::Error) -> bool {
+fn locks_are_unsupported(reason: &io::Error) -> bool {
     reason.kind() == io::ErrorKind::Unsupported
         || Errno::from_io_error(reason) == Some(Errno::NOLCK)
 }
@@ -207,7 +207,7 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 /// Whether `path` still refers to the open `file`.
-fn leads_to(path: &Path, file: &File) -> io::Result<bool> {
+fn refers_to_same_file(path: &Path, file: &File) -> io::Result<bool> {
     let identity = |m: fs::Metadata| (m.dev(), m.ino());
     match fs::metadata(path) {
         Ok(named) => Ok(identity(named) == identity(file.metadata()?)),

@@ -84,12 +84,12 @@ impl SampleInput {
         take: &mut dyn FnMut(usize, SampleContent<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut notes = Vec::new();
-        let result = self.read_noting(places, read, &mut notes, take);
+        let result = self.read_and_collect_notes(places, read, &mut notes, take);
         self.notes.append(&mut notes);
         result
     }
 
-    fn read_noting<E: From<InputError>>(
+    fn read_and_collect_notes<E: From<InputError>>(
         &self,
         places: &[usize],
         read: &AtomicU64,

@@ -10,7 +10,7 @@ use crate::event::{POLARITIES, SensorSize};
 const FULL_PERCENT: u64 = 1;
 /// Number of distinct counts in the histogram that determines the full-strength count. No camera
 /// reaches it within a frame.
-const TOLD_APART: usize = 1 << 16;
+const HISTOGRAM_BINS: usize = 1 << 16;
 
 /// Frames of one sample, with a title and captions.
 #[derive(Clone, Debug)]
@@ -86,15 +86,15 @@ impl<'a, C: Copy + Into<u32>> Clip<'a, C> {
             top: 1,
         };
         // Histogram of counts; the last place is for all larger counts.
-        let mut cells = vec![0_u64; TOLD_APART];
+        let mut cells = vec![0_u64; HISTOGRAM_BINS];
         for frame in 0..self.frames() {
             for count in scaled.binned(frame) {
-                cells[(count as usize).min(TOLD_APART - 1)] += 1;
+                cells[(count as usize).min(HISTOGRAM_BINS - 1)] += 1;
             }
         }
         let with_events: u64 = cells[1..].iter().sum();
         let mut left = with_events * FULL_PERCENT / 100;
-        let top = (1..TOLD_APART).rev().find(|&count| {
+        let top = (1..HISTOGRAM_BINS).rev().find(|&count| {
             let here = cells[count];
             let found = here > left;
             left = left.saturating_sub(here);
@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(clip(&counts, 32, 32).scaled(Scale::Up(1)).top, 1);
         counts[..40].fill(100_000);
         let top = clip(&counts, 32, 32).scaled(Scale::Up(1)).top;
-        assert_eq!(top as usize, TOLD_APART - 1);
+        assert_eq!(top as usize, HISTOGRAM_BINS - 1);
         assert_eq!(clip(&[0_u8; 8], 2, 2).scaled(Scale::Up(1)).top, 1);
     }
 }

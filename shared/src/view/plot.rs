@@ -17,9 +17,9 @@ const FONT: &str = "sans-serif";
 const SIZE: (u32, u32) = (1000, 640);
 /// Factor of supersampling in each direction. The drawing library places letters at whole pixels,
 /// which looks ragged at this size.
-const FINER: u32 = 2;
+const SUPERSAMPLING: u32 = 2;
 /// Maximum number of frames for which there are gaps between bars.
-const APART: usize = 120;
+const MAX_FRAMES_WITH_GAPS: usize = 120;
 
 /// The built-in font for plots, so that they look the same on every machine.
 pub fn plot_font() -> &'static str {
@@ -112,7 +112,7 @@ pub fn plot(
             },
         },
     ];
-    let (width, height) = (SIZE.0 * FINER, SIZE.1 * FINER);
+    let (width, height) = (SIZE.0 * SUPERSAMPLING, SIZE.1 * SUPERSAMPLING);
     let mut pixels = vec![0; (width * height * 3) as usize];
     {
         let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
@@ -121,17 +121,17 @@ pub fn plot(
     Ok(RgbPicture {
         width: SIZE.0,
         height: SIZE.1,
-        rgb: coarser(&pixels),
+        rgb: downsample(&pixels),
     })
 }
 
-/// Averages squares of [`FINER`] pixels.
-fn coarser(fine: &[u8]) -> Vec<u8> {
+/// Averages squares of [`SUPERSAMPLING`] pixels.
+fn downsample(fine: &[u8]) -> Vec<u8> {
     let mut sums = vec![0_u32; (SIZE.0 * SIZE.1 * 3) as usize];
-    let wide = (SIZE.0 * FINER * 3) as usize;
+    let wide = (SIZE.0 * SUPERSAMPLING * 3) as usize;
     for (y, row) in fine.chunks_exact(wide).enumerate() {
         for (x, pixel) in row.chunks_exact(3).enumerate() {
-            let (x, y) = (x / FINER as usize, y / FINER as usize);
+            let (x, y) = (x / SUPERSAMPLING as usize, y / SUPERSAMPLING as usize);
             let sums = &mut sums[(y * SIZE.0 as usize + x) * 3..];
             for (sum, &value) in sums.iter_mut().zip(pixel) {
                 *sum += u32::from(value);
@@ -139,7 +139,7 @@ fn coarser(fine: &[u8]) -> Vec<u8> {
         }
     }
     sums.into_iter()
-        .map(|sum| (sum / FINER.pow(2)) as u8)
+        .map(|sum| (sum / SUPERSAMPLING.pow(2)) as u8)
         .collect()
 }
 
@@ -150,13 +150,13 @@ fn draw(
     colours: &Colours,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let ink = rgb(colours.ink);
-    let font = |size: u32| (plot_font(), size * FINER).into_font().color(&ink);
+    let font = |size: u32| (plot_font(), size * SUPERSAMPLING).into_font().color(&ink);
     // Converts pixels of the picture to supersampled pixels.
-    let pixels = |n: u32| (n * FINER) as i32;
+    let pixels = |n: u32| (n * SUPERSAMPLING) as i32;
     area.fill(&rgb(colours.background))?;
     let (heading, area) = area.split_vertically(pixels(44));
-    let room = heading.dim_in_pixel().0.saturating_sub(32 * FINER);
-    let line = super::text::Text::new(22 * FINER).lines(&[title.join("   ")], room);
+    let room = heading.dim_in_pixel().0.saturating_sub(32 * SUPERSAMPLING);
+    let line = super::text::Text::new(22 * SUPERSAMPLING).lines(&[title.join("   ")], room);
     let place = (pixels(16), pixels(16));
     heading.draw(&Text::new(line.concat(), place, font(22)))?;
     for (area, panel) in area.split_evenly((2, 1)).iter().zip(panels) {
@@ -192,16 +192,20 @@ fn draw(
             .y_desc(panel.unit)
             .axis_desc_style(font(16))
             .label_style(font(15))
-            .axis_style(ink.stroke_width(FINER))
+            .axis_style(ink.stroke_width(SUPERSAMPLING))
             .set_all_tick_mark_size(pixels(5))
             .x_labels(frames.min(16))
             .y_labels(5)
             .x_label_formatter(&whole)
             .y_label_formatter(&|y| short_number(*y))
             .light_line_style(TRANSPARENT)
-            .bold_line_style(rgb(colours.page).stroke_width(FINER))
+            .bold_line_style(rgb(colours.page).stroke_width(SUPERSAMPLING))
             .draw()?;
-        let half = if frames <= APART { 0.4 } else { 0.5 };
+        let half = if frames <= MAX_FRAMES_WITH_GAPS {
+            0.4
+        } else {
+            0.5
+        };
         for (at, bar) in panel.bars.iter().enumerate() {
             let x = (at + 1) as f64;
             let mut from = 0.0;

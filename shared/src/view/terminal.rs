@@ -51,8 +51,8 @@ pub fn look<C: Copy + Into<u32>>(
     if clips.is_empty() {
         return Err(ViewError::Nothing);
     }
-    let abreast = frames_in(columns);
-    let wide = ((columns + 1) / abreast).saturating_sub(1).max(1);
+    let frames_per_row = frames_in(columns);
+    let wide = ((columns + 1) / frames_per_row).saturating_sub(1).max(1);
     let mut tiles = Vec::new();
     for clip in clips {
         // A dot of braille is half a character wide.
@@ -68,7 +68,7 @@ pub fn look<C: Copy + Into<u32>>(
         }
     }
     let mut text = String::new();
-    for row in tiles.chunks(abreast) {
+    for row in tiles.chunks(frames_per_row) {
         let lines = row.iter().map(|tile| tile.lines.len()).max().unwrap_or(0);
         for line in 0..lines {
             let mut missing = 0;

@@ -40,7 +40,7 @@ pub fn read(args: &ViewArgs, max_frames: usize) -> Result<ShownInput> {
     let split = options::split_mode(&args.split);
     let path = match &args.input {
         Some(path) => path.clone(),
-        None => by_convention(split)?,
+        None => default_input(split)?,
     };
     let options = InputOptions {
         read: args.read.options(),
@@ -63,7 +63,7 @@ pub fn read(args: &ViewArgs, max_frames: usize) -> Result<ShownInput> {
     let label_names = input.label_names().to_vec();
     let mut viewing = Viewing {
         split,
-        split_given: args.split.say_how(),
+        split_given: args.split.selects_split_mode(),
         max_frames,
         samples: places.len(),
         codec: ChunkCodec::default(),
@@ -117,7 +117,7 @@ fn follow(what: &'static str, input: &SampleInput, progress: &Arc<Progress>) -> 
 }
 
 /// The default input in the data folder: the cache for this split if it exists, else the archive.
-fn by_convention(split: SplitMode) -> Result<PathBuf> {
+fn default_input(split: SplitMode) -> Result<PathBuf> {
     let folder = options::existing_data_folder()?;
     let cache = folder.join(split.file_name());
     Ok(if cache.is_file() { cache } else { folder })

@@ -44,7 +44,7 @@ impl FrameCollector {
     /// For one of `samples` samples; it has `frames` frames, and at most `max_frames` are shown.
     pub fn new(size: SensorSize, frames: usize, max_frames: usize, samples: usize) -> Self {
         let room = MAX_BYTES / samples.max(1) / (size.frame_cells() * size_of::<u32>()).max(1);
-        let shown = evenly(frames, max_frames.min(room.max(1)));
+        let shown = evenly_spaced_indices(frames, max_frames.min(room.max(1)));
         Self {
             size,
             shown,
@@ -92,7 +92,7 @@ impl FrameCollector {
 
 /// At most `most` of `frames` frames, evenly spaced, including the first and the last. If `most` is
 /// 1, only the middle frame.
-fn evenly(frames: usize, most: usize) -> Vec<usize> {
+fn evenly_spaced_indices(frames: usize, most: usize) -> Vec<usize> {
     match most {
         0 => Vec::new(),
         _ if frames <= most => (0..frames).collect(),
@@ -164,12 +164,12 @@ mod tests {
 
     #[test]
     fn chosen_frames_are_evenly_spaced() {
-        assert_eq!(evenly(16, 4), [0, 5, 10, 15]);
-        assert_eq!(evenly(3, 4), [0, 1, 2]);
-        assert_eq!(evenly(16, 1), [8]);
-        assert_eq!(evenly(0, 1), [0; 0]);
-        assert_eq!(evenly(16, 0), [0; 0]);
-        let many = evenly(16_384, 1000);
+        assert_eq!(evenly_spaced_indices(16, 4), [0, 5, 10, 15]);
+        assert_eq!(evenly_spaced_indices(3, 4), [0, 1, 2]);
+        assert_eq!(evenly_spaced_indices(16, 1), [8]);
+        assert_eq!(evenly_spaced_indices(0, 1), [0; 0]);
+        assert_eq!(evenly_spaced_indices(16, 0), [0; 0]);
+        let many = evenly_spaced_indices(16_384, 1000);
         assert_eq!((many.len(), many[0], many[999]), (1000, 0, 16_383));
         assert!(many.is_sorted());
     }

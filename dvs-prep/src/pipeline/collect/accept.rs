@@ -10,7 +10,7 @@ use dvs_shared::archive::{Content, Member, SampleId, SampleLayout, VisitorError}
 use dvs_shared::formats::{FIRST_BYTES, Format};
 use dvs_shared::samples::MAX_SAMPLE_NAME_BYTES;
 
-use super::file_bytes::{at_its_end, read_whole};
+use super::file_bytes::{check_end_of_stream, read_whole};
 use super::{CollectError, Collector, FileBytes, FileSamples, Waiting, WorkItem};
 use crate::input::error::InputProblem;
 use crate::pipeline::memory_budget::Loan;
@@ -186,7 +186,7 @@ impl<'a> Collector<'a> {
                 .map_err(in_spill_file)?;
             done += part as u64;
         }
-        at_its_end(stream, size)?;
+        check_end_of_stream(stream, size)?;
         self.spill = Some((Arc::clone(&file), at + size));
         Ok(FileBytes::Spilled(file, at, size))
     }

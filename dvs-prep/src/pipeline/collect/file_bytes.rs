@@ -70,12 +70,12 @@ pub(super) fn read_whole(
         let message = format!("it ends after {read} of its {length} bytes");
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
     }
-    at_its_end(stream, length)?;
+    check_end_of_stream(stream, length)?;
     Ok(bytes)
 }
 
 /// Checks that `stream` ends after the `length` bytes that have been read.
-pub(super) fn at_its_end(stream: &mut dyn Read, length: u64) -> io::Result<()> {
+pub(super) fn check_end_of_stream(stream: &mut dyn Read, length: u64) -> io::Result<()> {
     let mut more = [0];
     loop {
         match stream.read(&mut more) {

@@ -91,7 +91,7 @@ impl Collector<'_> {
 
     /// Labels that exceed the classes, each with the recording or sample that it belongs to. Call
     /// this after everything has been read.
-    pub fn beyond_classes(&self) -> Vec<RecordingProblem> {
+    pub fn labels_out_of_range(&self) -> Vec<RecordingProblem> {
         let classes = self.classes().len();
         let mut problems: Vec<RecordingProblem> = Vec::new();
         for (recording, windows) in &self.labels {

@@ -9,9 +9,8 @@ use dvs_shared::labels::CLASSES;
 use super::*;
 use crate::nn::network::Network;
 
-/// Imports a checkpoint of SpikingJelly's example and compares the firing rates.
 #[test]
-fn the_peers_example_has_the_peers_rates() {
+fn imported_example_matches_spikingjelly_firing_rates() {
     let file = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/../tests/data/spikingjelly_checkpoint.pth"

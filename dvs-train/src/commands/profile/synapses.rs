@@ -212,7 +212,7 @@ mod tests {
     /// SpikingJelly's `SynOpCounter` runs a convolution with weights of 1 over the spikes and sums
     /// its output.
     #[test]
-    fn operations_are_outputs_of_a_layer_of_ones() {
+    fn operations_match_a_convolution_with_weights_of_one() {
         let device = Default::default();
         for step_mode in [StepMode::M, StepMode::S] {
             let config = NetworkConfig {

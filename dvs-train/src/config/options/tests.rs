@@ -5,7 +5,7 @@ use clap::Parser;
 use super::*;
 use crate::cli::{Cli, Command};
 
-/// The error of a command line.
+/// Returns the error of a command line.
 fn refused(args: &[&str]) -> String {
     let cli = Cli::try_parse_from(std::iter::once(&"dvs-train").chain(args)).unwrap();
     let Command::Train(args) = cli.chosen() else {
@@ -18,7 +18,7 @@ fn refused(args: &[&str]) -> String {
 }
 
 #[test]
-fn values_out_of_their_limits_are_named_with_them() {
+fn errors_name_invalid_values_and_their_limits() {
     for (args, message) in [
         (["-b", "0"], "--batch-size 0 is not within 1 and 65536"),
         (
@@ -40,7 +40,7 @@ fn values_out_of_their_limits_are_named_with_them() {
 }
 
 #[test]
-fn frames_that_the_poolings_leave_nothing_of_are_refused() {
+fn refuses_frames_that_are_too_small_or_too_large() {
     let usual = TrainConfig::default();
     let refused = |size| network_config(&usual, size, 11).unwrap_err().to_string();
     assert!(network_config(&usual, [32, 2048], 11).is_ok());
@@ -52,7 +52,7 @@ fn frames_that_the_poolings_leave_nothing_of_are_refused() {
 }
 
 #[test]
-fn a_device_that_is_not_there_is_named() {
+fn error_names_the_missing_device() {
     let error = refused(&["--device", "cuda:900"]);
     assert!(
         error.starts_with("--device cuda:900 cannot be used: "),
@@ -61,7 +61,7 @@ fn a_device_that_is_not_there_is_named() {
 }
 
 #[test]
-fn a_missing_cache_comes_with_the_command_that_makes_it() {
+fn missing_cache_error_shows_the_command_that_makes_it() {
     let dir = env!("CARGO_MANIFEST_DIR");
     assert_eq!(
         refused(&["--data-dir", dir, "-T", "8", "--split", "time"]),
@@ -83,7 +83,7 @@ fn a_missing_cache_comes_with_the_command_that_makes_it() {
 }
 
 #[test]
-fn a_file_that_is_no_cache_is_refused() {
+fn refuses_a_file_that_is_not_a_cache() {
     let error = refused(&[
         "--cache",
         concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),

@@ -7,7 +7,7 @@
 
 /// If a cell has more events than this, it keeps the expected share of them, and there is no random
 /// decision for each event.
-pub const TOLD_APART: u32 = 4096;
+pub const MAX_SEPARATE_EVENTS: u32 = 4096;
 
 /// Hashes `x`: every bit of it affects all bits of the result.
 pub fn mix(x: u32) -> u32 {
@@ -18,7 +18,7 @@ pub fn mix(x: u32) -> u32 {
 
 /// Returns how many of `count` events of `cell` are kept.
 pub fn kept(count: f32, cell: u32, key: u32, threshold: u32) -> f32 {
-    if count > TOLD_APART as f32 {
+    if count > MAX_SEPARATE_EVENTS as f32 {
         let share = 1.0 - threshold as f32 / 4_294_967_296.0;
         return (count * share).round();
     }

@@ -8,7 +8,7 @@ use burn_snn::backend::gpu::{cubes, dims, empty, single};
 use cubecl::prelude::*;
 
 use super::backend::AugmentBackend;
-use super::event_drop::TOLD_APART;
+use super::event_drop::MAX_SEPARATE_EVENTS;
 use super::geometry::NOWHERE;
 use super::{NUMBERS, Plan};
 
@@ -109,7 +109,7 @@ fn alter_kernel(
 #[cube]
 fn keep(count: f32, cell: u32, key: u32, threshold: u32) -> f32 {
     let mut kept = 0.0f32;
-    if count > comptime![TOLD_APART as f32] {
+    if count > comptime![MAX_SEPARATE_EVENTS as f32] {
         let share = 1.0 - f32::cast_from(threshold) / 4_294_967_296.0;
         kept = f32::floor(count * share + 0.5);
     } else {

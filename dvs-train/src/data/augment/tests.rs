@@ -9,7 +9,7 @@ use dvs_shared::labels::gestures;
 
 use super::*;
 
-const NOTHING: SampleTransform = SampleTransform {
+const IDENTITY: SampleTransform = SampleTransform {
     flip: false,
     degrees: 0.0,
     shift: [0, 0],
@@ -18,7 +18,7 @@ const NOTHING: SampleTransform = SampleTransform {
     key: 0,
 };
 
-/// Frames whose cells count up from 1.
+/// Makes frames whose cells count up from 1.
 fn counting<B: AugmentBackend>(shape: [usize; 5], device: &B::Device) -> Tensor<B, 5> {
     let counts: Vec<f32> = (1..=shape.iter().product())
         .map(|i: usize| i as f32)
@@ -26,7 +26,7 @@ fn counting<B: AugmentBackend>(shape: [usize; 5], device: &B::Device) -> Tensor<
     Tensor::from_data(TensorData::new(counts, shape), device)
 }
 
-/// Alters one sample of one 3 x 4 frame.
+/// Transforms one sample of one 3 x 4 frame.
 fn small(transform: SampleTransform) -> Vec<f32> {
     let frames = counting::<Flex>([1, 1, 2, 3, 4], &Default::default());
     values(alter(frames, &Plan::new(vec![0], &[transform], [3, 4])))
@@ -34,14 +34,14 @@ fn small(transform: SampleTransform) -> Vec<f32> {
 
 #[test]
 #[rustfmt::skip]
-fn cells_move_as_they_should() {
-    assert_eq!(small(NOTHING), (1..=24).map(|i| i as f32).collect::<Vec<_>>());
-    assert_eq!(small(SampleTransform { flip: true, ..NOTHING })[..12], [
+fn flips_and_shifts_move_every_cell() {
+    assert_eq!(small(IDENTITY), (1..=24).map(|i| i as f32).collect::<Vec<_>>());
+    assert_eq!(small(SampleTransform { flip: true, ..IDENTITY })[..12], [
         4., 3., 2., 1.,
         8., 7., 6., 5.,
         12., 11., 10., 9.,
     ]);
-    assert_eq!(small(SampleTransform { shift: [1, -1], ..NOTHING }), [
+    assert_eq!(small(SampleTransform { shift: [1, -1], ..IDENTITY }), [
         0., 5., 6., 7.,
         0., 9., 10., 11.,
         0., 0., 0., 0.,
@@ -50,18 +50,21 @@ fn cells_move_as_they_should() {
         0., 21., 22., 23.,
         0., 0., 0., 0.,
     ]);
-    let swapped = small(SampleTransform { flip_polarity: true, ..NOTHING });
+    let swapped = small(SampleTransform { flip_polarity: true, ..IDENTITY });
     assert_eq!((swapped[0], swapped[11], swapped[12], swapped[23]), (13., 24., 1., 12.));
-    // The shift comes after the mirror.
-    assert_eq!(small(SampleTransform { flip: true, shift: [2, 0], ..NOTHING })[..4], [0., 0., 4., 3.]);
+    // The flip comes before the shift.
+    assert_eq!(small(SampleTransform { flip: true, shift: [2, 0], ..IDENTITY })[..4], [0., 0., 4., 3.]);
 }
 
 #[test]
-fn a_rotation_moves_every_event_to_one_cell_where_it_should_be() {
+fn rotation_moves_each_cell_to_its_rotated_position() {
     let size = [128, 96];
     let middle = size.map(|length| (length - 1) as f64 / 2.0);
     for degrees in [-45.0, -17.3, -0.4, 0.0, 3.0, 10.0, 30.0, 45.0] {
-        let transform = SampleTransform { degrees, ..NOTHING };
+        let transform = SampleTransform {
+            degrees,
+            ..IDENTITY
+        };
         let (sin, cos) = f64::sin_cos(f64::to_radians(degrees));
         let mut seen = HashSet::new();
         for (to, from) in geometry::sources(&transform, size).enumerate() {
@@ -74,7 +77,8 @@ fn a_rotation_moves_every_event_to_one_cell_where_it_should_be() {
                 (x as f64 - middle[1], y as f64 - middle[0])
             };
             let ((x, y), (to_x, to_y)) = (place(from as usize), place(to));
-            // Clockwise on the screen, with y pointing down; three shears round three times.
+            // y points down, so the rotation is clockwise on the screen. Each of the three shears
+            // rounds by up to half a pixel.
             let off = (cos * x - sin * y - to_x).hypot(sin * x + cos * y - to_y);
             assert!(off < 1.5, "{degrees}: {off} pixels off");
         }
@@ -93,20 +97,20 @@ fn a_rotation_moves_every_event_to_one_cell_where_it_should_be() {
 }
 
 #[test]
-fn frames_are_kept_the_same_of_all_samples() {
+fn keeps_the_same_time_steps_of_all_samples() {
     let frames = counting::<Flex>([4, 2, 2, 1, 1], &Default::default());
-    let plan = Plan::new(vec![1, 3], &[NOTHING, NOTHING], [1, 1]);
+    let plan = Plan::new(vec![1, 3], &[IDENTITY, IDENTITY], [1, 1]);
     let kept = alter(frames, &plan);
     assert_eq!(kept.dims(), [2, 2, 2, 1, 1]);
     assert_eq!(values(kept), [5., 6., 7., 8., 13., 14., 15., 16.]);
 }
 
 #[test]
-fn events_are_dropped_one_by_one_wherever_they_go() {
+fn drops_each_event_independently_of_other_transforms() {
     let dropped = SampleTransform {
         drop: 0.3,
         key: 0x1234_5678,
-        ..NOTHING
+        ..IDENTITY
     };
     let frames = Tensor::<Flex, 1>::full([2 * 3 * 2 * 32 * 32], 4.0, &Default::default());
     let frames = frames.reshape([2, 3, 2, 32, 32]);
@@ -116,12 +120,12 @@ fn events_are_dropped_one_by_one_wherever_they_go() {
         frames.clone(),
         &Plan::new(vec![0, 1], &transforms, [32, 32]),
     ));
-    // Binomial distribution of 4 events that are each kept with probability 0.7.
+    // The number of kept events is binomial: 4 events, each kept with probability 0.7.
     let shares = [0.0081, 0.0756, 0.2646, 0.4116, 0.2401];
     for (number, share) in shares.into_iter().enumerate() {
         let found = kept.iter().filter(|&&count| count == number as f32).count();
         let found = found as f64 / kept.len() as f64;
-        // Five standard deviations.
+        // The bound is five standard deviations.
         let bound = 5.0 * (share * (1.0 - share) / kept.len() as f64).sqrt();
         assert!((found - share).abs() < bound, "{number}: {found}");
     }
@@ -141,7 +145,7 @@ fn events_are_dropped_one_by_one_wherever_they_go() {
         .chunks(32)
         .flat_map(|row| row.iter().rev().copied());
     assert_eq!(straight.take(2048).collect::<Vec<_>>(), part(3));
-    // Above TOLD_APART the expected share is kept.
+    // Above MAX_SEPARATE_EVENTS the expected share is kept.
     let many = Tensor::<Flex, 1>::full([2], 100_000.0, &Default::default());
     let many = many.reshape([1, 1, 2, 1, 1]);
     let many = values(alter(many, &Plan::new(vec![0], &[dropped], [1, 1])));
@@ -167,7 +171,7 @@ fn epoch(config: &AugmentConfig, epoch: u32) -> EpochTransforms {
 }
 
 #[test]
-fn draws_are_the_samples_and_the_epochs() {
+fn random_transforms_depend_only_on_sample_and_epoch() {
     let transforms = epoch(&all(), 2);
     let drawn: Vec<SampleTransform> = (0..1000).map(|sample| transforms.sample(sample)).collect();
     assert_eq!(drawn[17], epoch(&all(), 2).sample(17));
@@ -202,7 +206,7 @@ fn draws_are_the_samples_and_the_epochs() {
         SampleTransform {
             degrees: alone.degrees,
             key: alone.key,
-            ..NOTHING
+            ..IDENTITY
         }
     );
 
@@ -217,7 +221,7 @@ fn draws_are_the_samples_and_the_epochs() {
 }
 
 #[test]
-fn mirrored_samples_have_mirrored_labels() {
+fn flipped_samples_have_mirrored_labels() {
     let flipped = AugmentConfig {
         flip: 1.0,
         ..AugmentConfig::default()
@@ -233,7 +237,7 @@ fn mirrored_samples_have_mirrored_labels() {
 }
 
 #[test]
-fn limits_are_said() {
+fn errors_name_the_limits_of_each_flag() {
     let refused = |config: AugmentConfig| {
         let error = Augmentation::new(&config, 8, [32, 64], &gestures()).unwrap_err();
         error.to_string()
@@ -258,7 +262,7 @@ fn limits_are_said() {
 }
 
 #[test]
-fn gpus_do_the_same_to_the_last_event() {
+fn vulkan_augmentation_matches_cpu_exactly() {
     let Some(device) = vulkan() else { return };
     let transforms = Augmentation::new(&all(), 5, [33, 47], &gestures())
         .unwrap()

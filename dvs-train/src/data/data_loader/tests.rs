@@ -10,7 +10,7 @@ use dvs_shared::{CountType, Frames};
 use super::*;
 use crate::data::batch::Counts;
 
-/// Sample k is `[2, 2, 1, 1]` with k in all cells and the label k % 11.
+/// A source whose sample k has the shape `[2, 2, 1, 1]`, k in all cells, and the label k % 11.
 struct Fake {
     samples: usize,
     fails_at: Option<usize>,
@@ -55,7 +55,7 @@ impl SampleSource for Fake {
     fn read<'a>(&'a self, index: usize, scratch: &'a mut Scratch) -> Result<&'a Frames> {
         self.read.fetch_add(1, Ordering::SeqCst);
         if self.slow {
-            // Uneven delays make workers overtake each other.
+            // Workers overtake each other if the delays are uneven.
             thread::sleep(Duration::from_micros(((index * 7919) % 13) as u64 * 100));
         }
         if self.fails_at == Some(index) {
@@ -90,7 +90,7 @@ fn read_all(source: Fake, batches: Batches, workers: usize) -> Result<Vec<Vec<u8
 }
 
 #[test]
-fn batches_come_in_one_order_whatever_the_number_of_workers() {
+fn batch_order_does_not_depend_on_worker_count() {
     for workers in [1, 2, 7, 100] {
         let batches = train_batches(50, 3, 42);
         let mut source = Fake::new(50);
@@ -121,7 +121,7 @@ fn training_shuffles_by_seed_and_drops_the_short_batch() {
 }
 
 #[test]
-fn every_place_is_as_likely_for_every_sample() {
+fn shuffling_is_uniform() {
     let mut places = [[0; 5]; 5];
     for seed in 0..5000 {
         for (place, sample) in train_batches(5, 1, seed).concat().into_iter().enumerate() {
@@ -151,7 +151,7 @@ fn testing_keeps_order_and_the_short_batch() {
 }
 
 #[test]
-fn an_error_ends_the_epoch_where_it_happened() {
+fn error_ends_the_epoch_at_its_batch() {
     for workers in [1, 2, 7] {
         let mut source = Fake::new(40);
         source.fails_at = Some(17);
@@ -167,7 +167,7 @@ fn an_error_ends_the_epoch_where_it_happened() {
 }
 
 #[test]
-fn a_worker_that_panics_is_an_error() {
+fn worker_panic_becomes_an_error() {
     let mut source = Fake::new(40);
     source.panics_at = Some(17);
     let error = read_all(source, test_batches(40, 4), 2).unwrap_err();
@@ -178,7 +178,7 @@ fn a_worker_that_panics_is_an_error() {
 }
 
 #[test]
-fn a_reader_that_is_dropped_early_ends_its_workers_and_reads_no_further() {
+fn dropping_the_reader_stops_its_workers() {
     for taken in [0, 1, 5] {
         let source = Arc::new(Fake::new(10_000));
         let mut reader =

@@ -14,7 +14,7 @@ fn tensor(shape: &[usize], strides: &[usize], kind: Kind, bytes: &[u8]) -> Vec<f
 }
 
 #[test]
-fn strides_and_types_are_heeded() {
+fn tensor_values_follow_strides_and_types() {
     let bytes: Vec<u8> = (0..6).flat_map(|i| (i as f32).to_le_bytes()).collect();
     let transposed = tensor(&[2, 3], &[1, 2], Kind::F32, &bytes);
     assert_eq!(transposed, [0.0, 2.0, 4.0, 1.0, 3.0, 5.0]);
@@ -30,14 +30,15 @@ fn strides_and_types_are_heeded() {
 }
 
 #[test]
-fn sizes_that_cannot_be_are_not_counted() {
+fn reach_detects_overflow() {
     assert_eq!(reach(&[2, 3], &[3, 1]), Some(6));
     assert_eq!(reach(&[0, usize::MAX], &[1, 1]), Some(0));
     assert_eq!(reach(&[usize::MAX, 2], &[usize::MAX, 1]), None);
 }
 
-/// Changes bytes of a state dict of one tensor, and gives its shape or the error.
-fn file(from: &[u8], to: &[u8]) -> String {
+/// Replaces bytes in the file of a state dict with one tensor. Returns the tensor's shape or the
+/// error.
+fn read_altered(from: &[u8], to: &[u8]) -> String {
     let named = Named {
         name: "w".to_owned(),
         shape: vec![2, 3],
@@ -51,7 +52,7 @@ fn file(from: &[u8], to: &[u8]) -> String {
         .position(|window| window == from)
         .unwrap();
     bytes[at..][..to.len()].copy_from_slice(to);
-    // Clears the checksums, which would fail first.
+    // The reader checks the CRC-32s first, unless they are 0.
     for (signature, sum) in [(b"PK\x03\x04", 14), (b"PK\x01\x02", 16)] {
         for place in 0..bytes.len() {
             if bytes[place..].starts_with(signature) {
@@ -66,20 +67,20 @@ fn file(from: &[u8], to: &[u8]) -> String {
 }
 
 #[test]
-fn no_shape_reaches_beyond_its_storage() {
+fn refuses_tensors_beyond_their_storage_and_unknown_types() {
     let shape = b"(J\x02\0\0\0J\x03\0\0\0t";
-    assert_eq!(file(shape, b"(J\x02\0\0\0J\x02\0\0\0t"), "[2, 2]");
-    let beyond = file(shape, b"(J\x02\0\0\0J\xff\xff\xff\x7ft");
+    assert_eq!(read_altered(shape, b"(J\x02\0\0\0J\x02\0\0\0t"), "[2, 2]");
+    let beyond = read_altered(shape, b"(J\x02\0\0\0J\xff\xff\xff\x7ft");
     assert!(
         beyond.contains("does not fit into its storage of 6 numbers"),
         "{beyond}"
     );
-    let negative = file(shape, b"(J\x02\0\0\0J\xff\xff\xff\xfft");
+    let negative = read_altered(shape, b"(J\x02\0\0\0J\xff\xff\xff\xfft");
     assert!(negative.contains("not a whole number"), "{negative}");
-    // With stride 0, every row is the same three numbers, which are in the storage.
+    // With stride 0, all rows are the same three numbers, so the tensor fits into the storage.
     let strides = b"(J\x03\0\0\0J\x01\0\0\0t";
-    assert_eq!(file(strides, b"(J\0\0\0\0J\x01\0\0\0t"), "[2, 3]");
-    let named = file(b"FloatStorage", b"EvilyStorage");
+    assert_eq!(read_altered(strides, b"(J\0\0\0\0J\x01\0\0\0t"), "[2, 3]");
+    let named = read_altered(b"FloatStorage", b"EvilyStorage");
     assert!(
         named.contains("torch.EvilyStorage holds numbers of a kind that is not read"),
         "{named}"

@@ -11,17 +11,16 @@ use crate::optim::gradients::square_sum;
 
 type B = Autodiff<Flex>;
 
-/// Three weights.
+/// A module with one parameter.
 #[derive(Module, Debug)]
 struct Weights<B: Backend> {
     weight: Param<Tensor<B, 1>>,
 }
 
-/// Weights of torch 2.11 after a number of steps, as `scripts/bench/optimizer_values.py` prints
-/// them.
+/// Weights of torch 2.11 after a number of steps. `scripts/bench/optimizer_values.py` prints them.
 type Expected = [(i32, [f32; 3])];
 
-fn follows(rule: Rule, expected: &Expected) {
+fn assert_matches_pytorch(rule: Rule, expected: &Expected) {
     let device = Default::default();
     let weight = Tensor::from_floats([0.5, -0.25, 1.0], &device);
     let mut weights = Weights::<B> {
@@ -47,7 +46,7 @@ fn follows(rule: Rule, expected: &Expected) {
 }
 
 #[test]
-fn adam_goes_the_way_of_pytorch_for_100_steps() {
+fn adam_matches_pytorch_for_100_steps() {
     let expected = [
         (1, [0.5, -0.26, 0.99]),
         (2, [0.492_559, -0.270_009, 0.980_77]),
@@ -56,11 +55,11 @@ fn adam_goes_the_way_of_pytorch_for_100_steps() {
         (50, [0.449_797, -0.300_475, 0.985_892]),
         (100, [0.454_12, -0.294_621, 0.987_948]),
     ];
-    follows(Rule::Adam, &expected);
+    assert_matches_pytorch(Rule::Adam, &expected);
 }
 
 #[test]
-fn sgd_goes_the_way_of_pytorch_for_100_steps() {
+fn sgd_matches_pytorch_for_100_steps() {
     let expected = [
         (1, [0.5, -0.250_841, 0.999_909]),
         (2, [0.493_558, -0.252_59, 0.999_784]),
@@ -69,11 +68,11 @@ fn sgd_goes_the_way_of_pytorch_for_100_steps() {
         (50, [0.351_469, -0.263_774, 0.999_996]),
         (100, [0.381_998, -0.259_62, 1.000_14]),
     ];
-    follows(Rule::Sgd { momentum: 0.9 }, &expected);
+    assert_matches_pytorch(Rule::Sgd { momentum: 0.9 }, &expected);
 }
 
 #[test]
-fn gradients_of_a_scaled_loss_are_scaled_back_or_left_out() {
+fn optimizer_unscales_gradients_and_skips_overflows() {
     let device = Default::default();
     let run = |loss_scale: Option<LossScale>, overflow: &[usize]| {
         let weight = Tensor::from_floats([0.5, -0.25, 1.0], &device);
@@ -116,7 +115,7 @@ fn gradients_of_a_scaled_loss_are_scaled_back_or_left_out() {
     assert_ne!(left_out, plain);
 }
 
-/// Returns weight, mean and square of a weight of `length` values after ten steps on a backend.
+/// Takes ten steps with `length` weights on a backend. Returns the weights and their two moments.
 fn ten_steps<K: AdamBackend>(
     length: usize,
     device: &K::Device,
@@ -136,7 +135,7 @@ fn ten_steps<K: AdamBackend>(
 const LENGTHS: [usize; 7] = [0, 1, 3, 8, 1000, 16_385, 40_001];
 
 #[test]
-fn the_kernel_of_adam_is_the_reference_to_the_bit() {
+fn adam_kernel_is_bitwise_identical_to_reference() {
     for length in LENGTHS {
         let device = Default::default();
         let plain = ten_steps::<Flex>(length, &device, adam::reference::<Flex>);
@@ -148,7 +147,7 @@ fn the_kernel_of_adam_is_the_reference_to_the_bit() {
 }
 
 #[test]
-fn the_kernel_of_adam_on_vulkan_is_the_reference() {
+fn vulkan_adam_kernel_matches_reference() {
     let Some(device) = vulkan() else { return };
     for length in LENGTHS {
         let plain = ten_steps::<Flex>(length, &Default::default(), adam::reference::<Flex>);

@@ -50,7 +50,7 @@ fn checkpoint() -> Checkpoint {
 }
 
 #[test]
-fn what_is_written_comes_back_and_the_same_bytes_are_written_again() {
+fn checkpoint_round_trips_through_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let (path, checkpoint) = (folder.path().join("c"), checkpoint());
     checkpoint.write(&path).unwrap();
@@ -60,7 +60,7 @@ fn what_is_written_comes_back_and_the_same_bytes_are_written_again() {
 }
 
 #[test]
-fn a_changed_or_missing_byte_anywhere_is_an_error() {
+fn detects_any_changed_or_missing_byte() {
     let whole = checkpoint().encode().unwrap();
     for at in 0..whole.len() {
         let mut bytes = whole.clone();
@@ -74,7 +74,7 @@ fn a_changed_or_missing_byte_anywhere_is_an_error() {
 }
 
 #[test]
-fn foreign_files_are_told_what_they_are() {
+fn errors_recognise_files_of_other_programs() {
     let error = |bytes: &[u8]| format!("{:#}", Checkpoint::decode(bytes).unwrap_err());
     assert!(error(b"PK\x03\x04 a file of PyTorch").contains("not a whole safetensors file"));
     let raw = 1.0_f32.to_le_bytes();

@@ -24,7 +24,8 @@ const CONFIG: NetworkConfig = NetworkConfig {
     half: None,
 };
 
-/// Four samples with different labels: vertical or horizontal stripes of OFF or ON events.
+/// Makes a batch of four samples with different labels. They have vertical or horizontal stripes of
+/// OFF or ON events.
 fn batch() -> Batch<B> {
     const STEPS: usize = 8;
     let mut host = HostBatch::new(CountType::U8, STEPS, 4, 32, 32);
@@ -60,7 +61,7 @@ fn train(seed: u64, steps: usize, dropout: f64) -> (Vec<f32>, Vec<f32>) {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_run() {
+fn same_seed_gives_identical_losses_and_weights() {
     let _own = own_random_numbers();
     let (losses, weights) = train(7, 5, 0.5);
     let (again, weights_again) = train(7, 5, 0.5);
@@ -70,11 +71,11 @@ fn the_same_seed_gives_the_same_run() {
 }
 
 #[test]
-fn the_loss_of_a_batch_falls() {
+fn training_reduces_the_loss_of_a_batch() {
     let _own = own_random_numbers();
     let (losses, ..) = train(1, 80, 0.0);
-    // The loss of a silent output is 1/11, and half of it if two of the four samples are learnt. A
-    // network that ends in a single cell needs longer for the others.
+    // A silent output has the loss 1/11. The loss is half of that if the network has learnt two of
+    // the four samples. The convolutions end in a single cell here, so the others take more steps.
     assert!((losses[0] - 1.0 / 11.0).abs() < 1e-3, "{losses:?}");
     assert!(losses[79] < 0.6 * losses[0], "{losses:?}");
 }
