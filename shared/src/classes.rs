@@ -157,7 +157,7 @@ mod tests {
         assert!(error("a,1\nb").contains("line 2 is \"b\""));
         assert!(error("a,1\nb,c").contains("line 2"));
         assert!(error("a,1\nb,1").contains("\"1\" appears a second time"));
-        assert!(error("a,1\na,2").contains("\"a\" stands"));
+        assert!(error("a,1\na,2").contains("\"a\" appears"));
         assert!(error("a,1\nb,3").contains("gap"));
         assert!(error("a,2\nb,3").contains("gap"));
         assert!(error("a,1\n,2").contains("not a name"));
