@@ -1,5 +1,5 @@
-//! Asked for the same cache at once, one run makes it and the others wait for it; and what a killed one leaves is no
-//! obstacle to the next.
+//! If several runs want the same cache, one makes it and the others wait for it. What a killed run
+//! leaves behind does not stop the next one.
 
 #![cfg(unix)]
 
@@ -22,7 +22,7 @@ fn status(run: &Running) -> String {
 const WAITING: &str = "another dvs-prep is making";
 
 #[test]
-fn one_of_many_makes_the_cache() {
+fn concurrent_runs_make_the_cache_once() {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("cache.h5");
     let input = data("DvsGesture-mini.tar.gz");
@@ -40,13 +40,13 @@ fn one_of_many_makes_the_cache() {
 }
 
 #[test]
-fn when_the_owner_is_killed_one_of_those_who_wait_takes_over() {
+fn waiting_run_takes_over_when_the_first_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("cache.h5");
     let input = large_archive();
     let mut owner = start(&input, &output, &[]);
     until_begun(folder.path());
-    // It holds the lock, however long those who wait take to get here.
+    // The stopped owner holds the lock until all others wait for it.
     owner.signal(Signal::STOP);
     let mut waiting: Vec<_> = (0..3)
         .map(|_| start(&input, &output, &["--json"]))
@@ -62,7 +62,7 @@ fn when_the_owner_is_killed_one_of_those_who_wait_takes_over() {
     }
     let made: Vec<_> = waiting.iter().filter(|run| status(run) == "made").collect();
     assert_eq!(made.len(), 1);
-    // The one who took over removed what the killed one had begun, and nobody else touched anything.
+    // Only the run that took over removed the unfinished file of the killed run.
     assert!(
         made[0]
             .stderr()
@@ -77,7 +77,7 @@ fn when_the_owner_is_killed_one_of_those_who_wait_takes_over() {
 }
 
 #[test]
-fn other_caches_are_not_waited_for_and_finished_ones_at_once_there() {
+fn runs_wait_only_to_make_the_same_cache() {
     let folder = tempfile::tempdir().unwrap();
     let (held, other) = (
         folder.path().join("held.h5"),
@@ -89,17 +89,17 @@ fn other_caches_are_not_waited_for_and_finished_ones_at_once_there() {
     lock.lock().unwrap();
     let begun = folder.path().join(".held.h5.AbC123.unfinished");
     File::create(&begun).unwrap();
-    let quiet = |output| {
+    let assert_did_not_wait = |output| {
         let said = stderr(&output);
         assert!(
             !said.contains(WAITING) && !said.contains("removed"),
             "{said}"
         );
     };
-    quiet(prepare(&input, &other, &[]));
-    quiet(prepare(&input, &held, &[]));
+    assert_did_not_wait(prepare(&input, &other, &[]));
+    assert_did_not_wait(prepare(&input, &held, &[]));
 
-    // To replace it is to make it, which has to wait.
+    // With --force the run makes the cache again, so it has to wait.
     let mut replacing = start(&input, &held, &["--force", "--json"]);
     until("it waited", || replacing.stderr().contains(WAITING));
     assert!(begun.exists(), "a live run's file was removed");
@@ -110,13 +110,13 @@ fn other_caches_are_not_waited_for_and_finished_ones_at_once_there() {
 }
 
 #[test]
-fn a_cache_is_found_where_nothing_can_be_written() {
+fn existing_cache_needs_no_lock_file() {
     let folder = tempfile::tempdir().unwrap();
     let input = archive(folder.path(), &dataset());
     let output = folder.path().join("cache.h5");
     prepare(&input, &output, &[]);
     fs::remove_file(folder.path().join("cache.h5.source.json")).unwrap();
-    // A folder in the lock file's place keeps even the superuser from making it.
+    // A folder with the lock file's name keeps even root from creating the lock file.
     fs::create_dir(folder.path().join(".cache.h5.lock")).unwrap();
     let said = prepare(&input, &output, &[]);
     assert!(String::from_utf8_lossy(&said.stdout).contains("already there"));
@@ -128,7 +128,7 @@ fn a_cache_is_found_where_nothing_can_be_written() {
 }
 
 #[test]
-fn the_next_run_clears_up_even_where_the_cache_is_there() {
+fn next_run_removes_leftovers_beside_an_existing_cache() {
     let folder = tempfile::tempdir().unwrap();
     let input = archive(folder.path(), &dataset());
     let output = folder.path().join("cache.h5");
@@ -138,7 +138,7 @@ fn the_next_run_clears_up_even_where_the_cache_is_there() {
         ".cache.h5.AbC123.unfinished",
         ".cache.h5.source.json.AbC123.unfinished",
     ];
-    // With its note the cache is found at once, without it by content.
+    // The program finds the cache by its note or, without the note, by its content.
     for noted in [true, false] {
         for name in left {
             File::create(folder.path().join(name)).unwrap();
@@ -156,7 +156,7 @@ fn the_next_run_clears_up_even_where_the_cache_is_there() {
                 .all(|line| line.contains("which a run that was killed left"))
         );
     }
-    // A lock file alone is nothing to speak of.
+    // The program removes a lock file alone without a message.
     File::create(folder.path().join(left[0])).unwrap();
     assert_eq!(stderr(&prepare(&input, &output, &[])), "");
     assert_eq!(hidden(folder.path()), [""; 0]);

@@ -1,5 +1,5 @@
-//! What pipelines lean on: the cache key, bytes that never differ, exit status and JSON that stay, and plain output
-//! where there is no terminal.
+//! CI pipelines rely on the cache key, on identical bytes, on the exit status, on the fields of the
+//! JSON output, and on plain output without a terminal.
 
 #![cfg(unix)]
 
@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::running::left_out;
+use crate::running::report_skipped;
 use crate::support::*;
 
 fn key(input: &Path, args: &[&str]) -> String {
@@ -18,12 +18,12 @@ fn key(input: &Path, args: &[&str]) -> String {
     let said = String::from_utf8(said).unwrap();
     let key = said.trim_end().to_owned();
     assert_eq!(said, format!("{key}\n"), "a key is one line");
-    // What GitHub, GitLab and file systems all take.
+    // GitHub, GitLab and all file systems accept such a key.
     assert!(key.len() < 200 && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'));
     key
 }
 
-/// The dataset in every container there is, each in a folder of its own.
+/// Writes the dataset in every supported container, each into its own folder.
 fn containers(folder: &Path, files: &Files) -> Vec<PathBuf> {
     let place = |name: &str| {
         let path = folder.join(name.replace('.', "_")).join(name);
@@ -53,10 +53,10 @@ fn containers(folder: &Path, files: &Files) -> Vec<PathBuf> {
 }
 
 #[test]
-fn the_key_is_the_same_exactly_where_the_bytes_are() {
+fn keys_and_cache_bytes_correspond_one_to_one() {
     let folder = tempfile::tempdir().unwrap();
     let (mut keys, mut bytes) = (BTreeSet::new(), BTreeSet::new());
-    let mut same = |inputs: &[PathBuf], args: &[&str]| {
+    let mut distinct_keys = |inputs: &[PathBuf], args: &[&str]| {
         let output = folder.path().join("cache.h5");
         let all: BTreeSet<_> = inputs
             .iter()
@@ -90,32 +90,32 @@ fn the_key_is_the_same_exactly_where_the_bytes_are() {
     ] {
         expected += 1;
         assert_eq!(
-            same(&inputs, args),
+            distinct_keys(&inputs, args),
             expected,
             "{args:?} are as other options"
         );
     }
-    // Another content, were it by a bit, is another.
+    // A single changed bit gives another key.
     let mut recording = content(&dataset(), "user01_led.aedat").to_vec();
     *recording.last_mut().unwrap() ^= 1;
     let other = containers(
         &folder.path().join("other"),
         &with(dataset(), "user01_led.aedat", &recording),
     );
-    assert_eq!(same(&other, &["-T", "4"]), expected + 1);
-    // What no list names is not read; neither the number of threads nor the memory changes anything.
+    assert_eq!(distinct_keys(&other, &["-T", "4"]), expected + 1);
+    // Unlisted files, the number of threads and the memory do not change the key.
     let mut more = dataset();
     more.push(("user29_led.aedat".to_owned(), b"anything".to_vec()));
     let more = containers(&folder.path().join("more"), &more);
-    assert_eq!(same(&more, &["-T", "4"]), expected + 1);
+    assert_eq!(distinct_keys(&more, &["-T", "4"]), expected + 1);
     assert_eq!(
-        same(&more, &["-T", "4", "-j", "1", "--memory", "64"]),
+        distinct_keys(&more, &["-T", "4", "-j", "1", "--memory", "64"]),
         expected + 1
     );
 }
 
 #[test]
-fn a_key_is_noted_and_not_read_for_again() {
+fn key_is_stored_and_reused_until_the_input_changes() {
     let folder = tempfile::tempdir().unwrap();
     let input = archive(folder.path(), &dataset());
     let first = key(&input, &[]);
@@ -127,7 +127,8 @@ fn a_key_is_noted_and_not_read_for_again() {
     let note = "frames_number_16_split_by_number.h5.source.json";
     assert_eq!(names, ["DvsGesture.tar.gz", note]);
 
-    // Other bytes of the same size and time are not looked at: that is what the note is for.
+    // If size and time are those in the note, the program does not read the input again. So it does
+    // not notice these other bytes.
     let was = fs::metadata(&input).unwrap();
     let times = fs::FileTimes::new().set_modified(was.modified().unwrap());
     let rubbish = [&[0x1f, 0x8b][..], &vec![0; was.len() as usize - 2]].concat();
@@ -142,17 +143,17 @@ fn a_key_is_noted_and_not_read_for_again() {
         "{said}"
     );
 
-    // What is no dataset has no key.
+    // An incomplete dataset has no key.
     archive(folder.path(), &without(dataset(), "trials_to_test.txt"));
     let said = fail(&["key", "-i", text(&input)]);
     assert!(said.contains("trials_to_test.txt is missing"), "{said}");
 
-    // A note that says nothing is none.
+    // A broken note is ignored.
     archive(folder.path(), &dataset());
     fs::write(folder.path().join(note), "{").unwrap();
     assert_eq!(key(&input, &[]), first);
 
-    // Where nothing can be noted, nothing is, and the key is told all the same.
+    // If no note can be written, the key is printed nevertheless.
     let nowhere = folder.path().join("nowhere/cache.h5");
     assert_eq!(key(&input, &["-o", text(&nowhere)]), first);
 }
@@ -164,7 +165,7 @@ fn a_restored_cache_is_used_without_reading_the_input() {
     let output = folder.path().join("cache.h5");
     prepare(&input, &output, &[]);
     let made = fs::read(&output).unwrap();
-    // Another job: the cache alone was kept, its times are new.
+    // The next job restores the cache alone, which has a new modification time.
     fs::remove_file(folder.path().join("cache.h5.source.json")).unwrap();
     fs::remove_file(&output).unwrap();
     run(&["key", "-i", text(&input), "-o", text(&output)]);
@@ -178,7 +179,7 @@ fn a_restored_cache_is_used_without_reading_the_input() {
     assert!(said.contains("already there"), "{said}");
 }
 
-/// The names of an object's fields, those of objects in it too.
+/// The names of an object's fields, including those of nested objects.
 fn fields(json: &Value) -> Vec<String> {
     let Value::Object(object) = json else {
         return Vec::new();
@@ -236,13 +237,14 @@ fn json_has_the_fields_the_readme_promises() {
 }
 
 #[test]
-fn the_same_bytes_come_whatever_surrounds_the_run() {
+fn cache_bytes_do_not_depend_on_the_environment() {
     let input = data("DvsGesture-mini.tar.gz");
     let mut first: Option<Vec<u8>> = None;
     for (i, jobs) in ["1", "2", "5", "2"].into_iter().enumerate() {
         let folder = tempfile::tempdir().unwrap();
         let output = folder.path().join(format!("cache-{i}.h5"));
-        // Another folder, name, locale, time zone, environment and, a second later, time.
+        // Every run has another folder and file name. Time zone, locale and user differ too, and
+        // all later runs start at least a second after the first.
         let done = dvs_prep([
             "-T",
             "8",
@@ -274,7 +276,7 @@ fn the_same_bytes_come_whatever_surrounds_the_run() {
 }
 
 #[test]
-fn without_a_terminal_there_is_neither_colour_nor_bar() {
+fn piped_output_has_no_colour_or_progress_bar() {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("cache.h5");
     let input = data("DvsGesture-mini.tar.gz");
@@ -300,7 +302,7 @@ fn without_a_terminal_there_is_neither_colour_nor_bar() {
     }
 }
 
-/// What the program prints on a terminal.
+/// The output of the program on a terminal, or `None` if `script` cannot be run to make one.
 fn on_a_terminal(args: &[&str], no_color: bool) -> Option<String> {
     let command = [&[env!("CARGO_BIN_EXE_dvs-prep")], args].concat().join(" ");
     let mut script = Command::new("script");
@@ -318,11 +320,11 @@ fn on_a_terminal(args: &[&str], no_color: bool) -> Option<String> {
 }
 
 #[test]
-fn on_a_terminal_there_is_a_bar_and_no_color_is_kept() {
+fn terminal_output_has_progress_and_respects_no_color() {
     let Some(coloured) = on_a_terminal(&["--frames", "x"], false) else {
-        return left_out("output on terminals", "there is no `script` to make one");
+        return report_skipped("output on terminals", "there is no `script` to make one");
     };
-    // Colours and weights are ESC [ numbers m.
+    // Colours and font weights are escape sequences of the form ESC [ numbers m.
     let is_coloured = |said: &str| {
         said.split("\x1b[").skip(1).any(|part| {
             part.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';')

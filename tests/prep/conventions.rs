@@ -1,5 +1,5 @@
-//! With no argument but the split, the dataset is found where the README says, and the cache is named and placed so
-//! that training finds it.
+//! If the arguments name only the split, the program finds the dataset in the places that the
+//! README lists. It gives the cache the name and the place where training looks for it.
 
 use std::fs;
 use std::path::Path;
@@ -7,15 +7,15 @@ use std::process::Command;
 
 use crate::support::*;
 
-/// Runs `dvs-prep` with the README's arguments in `folder`.
-fn readme(folder: &Path) -> Command {
+/// A command that runs `dvs-prep` in `folder` with the arguments of the README's quick start.
+fn quick_start(folder: &Path) -> Command {
     let mut command = dvs_prep(["--frames", "16", "--split", "number"]);
     command.current_dir(folder);
     command
 }
 
 #[test]
-fn every_place_of_the_archive_is_found() {
+fn finds_the_archive_in_every_documented_place() {
     let targz = gzip(&tar(&dataset()));
     let zipped: Vec<_> = dataset()
         .into_iter()
@@ -34,7 +34,7 @@ fn every_place_of_the_archive_is_found() {
         let path = folder.path().join("DVS128Gesture").join(place);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, bytes).unwrap();
-        let output = readme(folder.path()).output().unwrap();
+        let output = quick_start(folder.path()).output().unwrap();
         assert!(output.status.success(), "{place}: {}", stderr(&output));
         let cache = folder
             .path()
@@ -48,7 +48,7 @@ fn every_place_of_the_archive_is_found() {
 }
 
 #[test]
-fn the_extracted_folder_is_found_and_the_cache_lies_beside_it() {
+fn finds_the_extracted_folder_and_writes_outside_it() {
     for place in ["DvsGesture", "extract/DvsGesture"] {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("DVS128Gesture");
@@ -56,7 +56,7 @@ fn the_extracted_folder_is_found_and_the_cache_lies_beside_it() {
         for (name, content) in dataset() {
             fs::write(data.join(place).join(name), content).unwrap();
         }
-        let output = readme(folder.path()).output().unwrap();
+        let output = quick_start(folder.path()).output().unwrap();
         assert!(output.status.success(), "{place}: {}", stderr(&output));
         assert!(data.join("frames_number_16_split_by_number.h5").exists());
         assert_eq!(
@@ -68,7 +68,7 @@ fn the_extracted_folder_is_found_and_the_cache_lies_beside_it() {
 }
 
 #[test]
-fn the_variable_names_another_folder_and_names_follow_the_options() {
+fn dvs_data_sets_the_folder_and_options_name_the_cache() {
     let folder = tempfile::tempdir().unwrap();
     archive(folder.path(), &dataset());
     for (args, name) in [
@@ -88,9 +88,9 @@ fn the_variable_names_another_folder_and_names_follow_the_options() {
 }
 
 #[test]
-fn nothing_found_is_said_with_what_to_do() {
+fn missing_input_error_suggests_remedies() {
     let folder = tempfile::tempdir().unwrap();
-    let output = readme(folder.path()).output().unwrap();
+    let output = quick_start(folder.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let said = stderr(&output);
     for part in ["no input is named", "$DVS_DATA", "dvs-prep synth"] {

@@ -1,5 +1,5 @@
-//! Damage of every kind ends in a right result or in errors that name all of it; `--skip-damaged` goes on with what is
-//! whole and says what it left out.
+//! Damaged input gives either a correct cache or errors that name all the damage. `--skip-damaged`
+//! uses the undamaged recordings and reports what it left out.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use dvs_shared::{CacheFile, Event, Set};
 
 use crate::support::*;
 
-fn outside() -> Vec<u8> {
+fn recording_outside_sensor() -> Vec<u8> {
     let event = Event {
         t: 1000,
         x: 200,
@@ -20,8 +20,8 @@ fn outside() -> Vec<u8> {
     recording(&[event])
 }
 
-/// Runs over the file `bytes`, whose name ends with `ending`; expects exit status 0 and a cache that verifies, or 1
-/// and nothing.
+/// Runs the program on a file of these `bytes` whose name ends with `ending`. Expects exit status 0
+/// and a cache that passes `verify`, or exit status 1 and no cache.
 fn outcome(
     folder: &Path,
     ending: &str,
@@ -53,13 +53,13 @@ fn outcome(
     }
 }
 
-fn names(cache: &CacheFile) -> Vec<&str> {
+fn sample_names(cache: &CacheFile) -> Vec<&str> {
     let samples = Set::ALL.into_iter().flat_map(|set| &cache.set(set).samples);
     samples.map(|s| s.name.as_str()).collect()
 }
 
 #[test]
-fn padding_and_further_streams_behind_a_gzip_stream_are_no_damage() {
+fn accepts_padding_and_concatenated_gzip_streams() {
     let folder = tempfile::tempdir().unwrap();
     let tar = tar(&dataset());
     let whole = gzip(&tar);
@@ -85,7 +85,7 @@ fn padding_and_further_streams_behind_a_gzip_stream_are_no_damage() {
 }
 
 #[test]
-fn label_files_are_read_as_spreadsheets_leave_them() {
+fn reads_label_files_saved_by_spreadsheets() {
     let plain = dataset();
     let edited = b"\xef\xbb\xbfclass, startTime_usec ,endTime_usec,note\r\n\r\n 3,1000,2000,\"x\"\r\n11 ,\t2000,3000,,\r\n  \r\n";
     let edited = with(plain.clone(), "user01_led_labels.csv", edited);
@@ -97,10 +97,10 @@ fn label_files_are_read_as_spreadsheets_leave_them() {
 }
 
 #[test]
-fn everything_that_is_wrong_is_said_at_once() {
+fn reports_all_problems_at_once() {
     let mut files = without(seven(), "user02_led.aedat");
     files = without(files, "user03_led_labels.csv");
-    files = with(files, "user01_led.aedat", &outside());
+    files = with(files, "user01_led.aedat", &recording_outside_sensor());
     files = with(
         files,
         "user04_led_labels.csv",
@@ -131,7 +131,8 @@ fn everything_that_is_wrong_is_said_at_once() {
 fn every_damaged_member_of_a_zip_is_named() {
     let files = seven();
     let mut bytes = zip(&files);
-    // A byte in the middle of the deflated content of two members: found by their local headers' names.
+    // Change a byte of the deflated content of two members. The first place where a member's name
+    // occurs is its local header.
     for name in ["user02_led.aedat", "user05_led_labels.csv"] {
         let at = bytes
             .windows(name.len())
@@ -151,12 +152,12 @@ fn every_damaged_member_of_a_zip_is_named() {
     let (result, cache) = outcome(folder.path(), ".zip", &bytes, &["--skip-damaged"]);
     let cache = cache.unwrap_or_else(|| panic!("{}", stderr(&result)));
     assert_eq!(cache.header.skipped, ["user02_led", "user05_led"]);
-    assert_eq!(names(&cache).len(), 10);
+    assert_eq!(sample_names(&cache).len(), 10);
 }
 
 #[test]
-fn damaged_recordings_are_left_out_when_asked_and_noted() {
-    let mut files = with(seven(), "user03_led.aedat", &outside());
+fn skip_damaged_leaves_out_and_lists_damaged_recordings() {
+    let mut files = with(seven(), "user03_led.aedat", &recording_outside_sensor());
     files = without(files, "user06_led_labels.csv");
     let whole: Files = {
         let mut files = seven();
@@ -196,7 +197,8 @@ fn damaged_recordings_are_left_out_when_asked_and_noted() {
         serde_json::json!(["user03_led", "user06_led"])
     );
 
-    // Asked again with the same options it is there; without the option, or with another input, it is another cache.
+    // The same options find the cache again. Without --skip-damaged, or with another input, the
+    // program refuses the cache.
     let input = folder.path().join("input.tar.gz");
     let args = ["-i", text(&input), "-o", &output];
     let again = run(&[&args[..], &["--skip-damaged"]].concat());
@@ -215,7 +217,7 @@ fn damaged_recordings_are_left_out_when_asked_and_noted() {
 }
 
 #[test]
-fn nothing_changes_where_nothing_is_damaged() {
+fn skip_damaged_changes_nothing_for_undamaged_input() {
     let folder = tempfile::tempdir().unwrap();
     let bytes = tar(&seven());
     let (_, cache) = outcome(folder.path(), ".tar", &bytes, &[]);
@@ -225,7 +227,7 @@ fn nothing_changes_where_nothing_is_damaged() {
 }
 
 #[test]
-fn a_truncated_archive_gives_the_recordings_before_its_end() {
+fn skip_damaged_keeps_whole_recordings_of_a_truncated_archive() {
     let folder = tempfile::tempdir().unwrap();
     let whole = gzip(&tar(&seven()));
     let mut kept = Vec::new();
@@ -234,7 +236,7 @@ fn a_truncated_archive_gives_the_recordings_before_its_end() {
         assert!(outcome(folder.path(), ".tar.gz", part, &[]).1.is_none());
         let (result, cache) = outcome(folder.path(), ".tar.gz", part, &["--skip-damaged"]);
         let Some(cache) = cache else { continue };
-        let (names, skipped) = (names(&cache).len(), cache.header.skipped.len());
+        let (names, skipped) = (sample_names(&cache).len(), cache.header.skipped.len());
         assert_eq!(names + 2 * skipped, 14);
         assert!(
             stderr(&result).contains("unexpected end of file"),
@@ -250,10 +252,10 @@ fn a_truncated_archive_gives_the_recordings_before_its_end() {
 }
 
 #[test]
-fn what_cannot_be_trusted_is_not_used() {
+fn skip_damaged_refuses_input_without_trustworthy_recordings() {
     let folder = tempfile::tempdir().unwrap();
     let whole = gzip(&tar(&seven()));
-    // The checksum over everything: no recording is known to be whole.
+    // If the checksum of the whole stream is wrong, no recording is known to be whole.
     let mut bytes = whole.clone();
     let end = bytes.len();
     bytes[end - 6] ^= 1;
@@ -263,7 +265,7 @@ fn what_cannot_be_trusted_is_not_used() {
         "{}",
         stderr(&result)
     );
-    // Without both lists nothing tells which recordings there are.
+    // Without both trial lists, the program does not know which recordings there are.
     let files = without(seven(), "trials_to_test.txt");
     assert!(
         outcome(folder.path(), ".tar", &tar(&files), &["--skip-damaged"])
@@ -272,7 +274,11 @@ fn what_cannot_be_trusted_is_not_used() {
     );
     let mut files = seven();
     for i in 1..=7 {
-        files = with(files, &format!("user{i:02}_led.aedat"), &outside());
+        files = with(
+            files,
+            &format!("user{i:02}_led.aedat"),
+            &recording_outside_sensor(),
+        );
     }
     let (result, cache) = outcome(folder.path(), ".tar", &tar(&files), &["--skip-damaged"]);
     assert!(
@@ -281,10 +287,11 @@ fn what_cannot_be_trusted_is_not_used() {
 }
 
 #[test]
-fn a_recording_cut_short_keeps_what_is_whole() {
+fn truncated_recording_keeps_its_whole_events() {
     let folder = tempfile::tempdir().unwrap();
     let good = content(&dataset(), "user01_led.aedat").to_vec();
-    // The last packet holds events 2400 to 2499; 50 of them and a half are left, the 25th of which ends the window.
+    // The last packet holds the events 2400 to 2499. The cut leaves 50 and a half of them, all
+    // after the last window.
     let bytes = &good[..good.len() - 50 * 8 + 4];
     let files = with(dataset(), "user01_led.aedat", bytes);
     let (result, cache) = outcome(folder.path(), ".tar", &tar(&files), &["--json"]);
@@ -311,9 +318,9 @@ fn a_recording_cut_short_keeps_what_is_whole() {
     assert_eq!(events, [1000, 1000]);
 }
 
-/// What the last packet of a recording may claim for the recording to count as cut short, and one event more.
+/// The recording counts as cut short if its last packet claims at most `MOST` events.
 #[test]
-fn a_last_packet_that_claims_too_much_is_damage() {
+fn last_packet_claiming_too_many_events_is_damage() {
     let folder = tempfile::tempdir().unwrap();
     let good = content(&dataset(), "user01_led.aedat").to_vec();
     const MOST: u32 = 1 << 20;
@@ -321,7 +328,8 @@ fn a_last_packet_that_claims_too_much_is_damage() {
         (1, MOST, true),
         (1, MOST + 1, false),
         (1, u32::MAX, false),
-        // Packets of another type are passed over, however long: SpikingJelly reads them past the end.
+        // A packet of another type is skipped, whatever length it claims, because SpikingJelly
+        // skips it even if it claims to reach beyond the end.
         (2, MOST + 1, true),
         (2, u32::MAX, true),
     ] {
@@ -336,7 +344,7 @@ fn a_last_packet_that_claims_too_much_is_damage() {
 }
 
 #[test]
-fn a_flipped_bit_anywhere_in_an_archive_is_found_or_harmless() {
+fn flipped_bits_in_an_archive_are_detected_or_harmless() {
     let folder = tempfile::tempdir().unwrap();
     let files = seven();
     let containers = [
@@ -356,7 +364,7 @@ fn a_flipped_bit_anywhere_in_an_archive_is_found_or_harmless() {
             let (_, cache) = outcome(folder.path(), ending, &bytes, args);
             match cache {
                 None => refused += 1,
-                // A .tar has no checksum over its content, so that there a changed event is an event.
+                // A .tar has no checksum of its content, so a changed event is not detected.
                 Some(cache) if *ending != ".tar" && cache.header.skipped.is_empty() => {
                     assert!(
                         expected == fs::read(cache.path()).unwrap(),

@@ -1,5 +1,5 @@
-//! Whatever is wrong with the input is named, with its place, and leaves no cache; an existing file is never
-//! silently used or overwritten.
+//! Errors name every problem with the input and its place, and no cache is left. The program never
+//! uses or overwrites an existing file silently.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use dvs_shared::Event;
 
 use crate::support::*;
 
-/// Expects that `files` fail with every one of `said`, and leave nothing behind.
+/// Expects that `files` fail with a message that contains all of `said`, and leave nothing behind.
 fn refused(files: &Files, said: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
     let input = archive(folder.path(), files);
@@ -29,17 +29,17 @@ fn refused_at(input: &Path, said: &[&str]) {
     );
 }
 
-fn labels(rows: &str) -> Files {
+fn with_labels(rows: &str) -> Files {
     let text = format!("class,startTime_usec,endTime_usec\n{rows}");
     with(dataset(), "user02_lab_labels.csv", text.as_bytes())
 }
 
-fn aedat(bytes: &[u8]) -> Files {
+fn with_recording(bytes: &[u8]) -> Files {
     with(dataset(), "user01_led.aedat", bytes)
 }
 
 #[test]
-fn missing_files_are_named_all_at_once() {
+fn names_all_missing_files_at_once() {
     refused(
         &without(dataset(), "trials_to_test.txt"),
         &["trials_to_test.txt is missing"],
@@ -59,7 +59,7 @@ fn missing_files_are_named_all_at_once() {
 }
 
 #[test]
-fn doubled_files_and_recordings_in_both_sets_are_refused() {
+fn refuses_duplicate_files_and_list_entries() {
     let mut files = dataset();
     files.push(files[2].clone());
     refused(&files, &["the archive contains user01_led.aedat twice"]);
@@ -84,39 +84,43 @@ fn doubled_files_and_recordings_in_both_sets_are_refused() {
 }
 
 #[test]
-fn label_rows_are_checked() {
+fn refuses_invalid_label_rows() {
     refused(
-        &labels("12,1,2\n"),
+        &with_labels("12,1,2\n"),
         &[
             "user02_lab_labels.csv: line 2: class 12 is unknown",
             "1 to 11",
         ],
     );
     refused(
-        &labels("1,5,9\n2,2000,1000\n"),
+        &with_labels("1,5,9\n2,2000,1000\n"),
         &["line 3", "ends at 1000 us, before its start at 2000 us"],
     );
-    refused(&labels("1,abc,9\n"), &["line 2: startTime_usec is \"abc\""]);
-    refused(&labels("1,2\n"), &["line 2 has 2 fields"]);
+    refused(
+        &with_labels("1,abc,9\n"),
+        &["line 2: startTime_usec is \"abc\""],
+    );
+    refused(&with_labels("1,2\n"), &["line 2 has 2 fields"]);
 }
 
 #[test]
-fn recordings_are_checked_to_the_byte() {
+fn refuses_damaged_recordings_with_a_precise_error() {
     let good = content(&dataset(), "user01_led.aedat").to_vec();
     refused(
-        &aedat(b"#!AER-DAT1.0\r\n"),
+        &with_recording(b"#!AER-DAT1.0\r\n"),
         &["user01_led.aedat: not an AEDAT 3 recording", "#!AER-DAT1.0"],
     );
     refused(
-        &aedat(b"#!AER-DAT3.1\r\n#Format: RAW\r\n"),
+        &with_recording(b"#!AER-DAT3.1\r\n#Format: RAW\r\n"),
         &["does not end", "byte 28"],
     );
-    // A packet that claims to reach beyond the end, with others behind it, was not cut short.
+    // If other packets follow a packet that claims to reach beyond the end, the recording was not
+    // cut short.
     let end = END_HEADER.len();
     let mut bytes = good.clone();
     bytes[end + 16..end + 20].copy_from_slice(&4000u32.to_le_bytes());
     refused(
-        &aedat(&bytes),
+        &with_recording(&bytes),
         &[&format!(
             "packet at byte {end} claims 4000 events in 32000 bytes, and {} bytes are left; another packet begins at \
              byte {}",
@@ -135,7 +139,7 @@ fn recordings_are_checked_to_the_byte() {
     let bytes = [END_HEADER, &packet(&events(3, 900, 1)), &packet(&[outside])].concat();
     let at = END_HEADER.len() + 28 + 3 * 8 + 28;
     refused(
-        &aedat(&bytes),
+        &with_recording(&bytes),
         &[&format!(
             "event at byte {at} lies at x = 128, y = 5, beyond the sensor's 128 x 128"
         )],
@@ -143,14 +147,14 @@ fn recordings_are_checked_to_the_byte() {
 
     let bytes = [END_HEADER, &packet_of(1, 8, 0, 2, 3, &[0; 16])].concat();
     refused(
-        &aedat(&bytes),
+        &with_recording(&bytes),
         &["counts 3 events, beyond its capacity of 2"],
     );
     let bytes = [END_HEADER, &packet_of(1, 4, 0, 2, 2, &[0; 8])].concat();
-    refused(&aedat(&bytes), &["polarity events of 4 bytes"]);
+    refused(&with_recording(&bytes), &["polarity events of 4 bytes"]);
     let bytes = [END_HEADER, &packet_of(1, u32::MAX, 0, u32::MAX, 1, &[0; 8])].concat();
     refused(
-        &aedat(&bytes),
+        &with_recording(&bytes),
         &[
             "18446744065119617025 bytes, and 8 bytes are left",
             "header is damaged",
@@ -159,7 +163,7 @@ fn recordings_are_checked_to_the_byte() {
 }
 
 #[test]
-fn an_event_that_is_not_valid_may_lie_anywhere() {
+fn accepts_invalid_events_outside_the_sensor() {
     let outside = Event {
         t: 950,
         x: 9000,
@@ -174,7 +178,7 @@ fn an_event_that_is_not_valid_may_lie_anywhere() {
     ]
     .concat();
     let folder = tempfile::tempdir().unwrap();
-    let input = archive(folder.path(), &aedat(&bytes));
+    let input = archive(folder.path(), &with_recording(&bytes));
     let output = folder.path().join("cache.h5");
     let summary = String::from_utf8(prepare(&input, &output, &[]).stdout).unwrap();
     assert!(summary.contains("1 with a clear valid bit"), "{summary}");
@@ -190,7 +194,7 @@ fn an_event_that_is_not_valid_may_lie_anywhere() {
 }
 
 #[test]
-fn a_damaged_container_is_no_dataset() {
+fn refuses_damaged_or_missing_archives() {
     let folder = tempfile::tempdir().unwrap();
     let whole = gzip(&tar(&dataset()));
     let path = folder.path().join("x.tar.gz");
@@ -212,7 +216,7 @@ fn a_damaged_container_is_no_dataset() {
 }
 
 #[test]
-fn an_existing_file_is_used_only_if_it_is_the_one() {
+fn uses_an_existing_cache_only_if_it_matches() {
     let folder = tempfile::tempdir().unwrap();
     let input = archive(folder.path(), &dataset());
     let output = folder.path().join("cache.h5");
@@ -223,7 +227,8 @@ fn an_existing_file_is_used_only_if_it_is_the_one() {
 
     let said = String::from_utf8(again(&["--json"]).stdout).unwrap();
     assert!(said.contains("\"status\": \"already there\""), "{said}");
-    // Without the stamp it is told by content, from another container too.
+    // Without its note the program recognises the cache by its content, even if the input is in
+    // another container.
     fs::remove_file(folder.path().join("cache.h5.source.json")).unwrap();
     let tarred = folder.path().join("same.tar");
     fs::write(&tarred, tar(&dataset())).unwrap();
@@ -241,7 +246,7 @@ fn an_existing_file_is_used_only_if_it_is_the_one() {
         message.contains("without --keep-invalid, not with"),
         "{message}"
     );
-    archive(folder.path(), &labels("1,1000,1500\n"));
+    archive(folder.path(), &with_labels("1,1000,1500\n"));
     let message = stderr(&again(&[]));
     assert!(
         message.contains("made from an input with SHA-256"),
@@ -260,7 +265,7 @@ fn an_existing_file_is_used_only_if_it_is_the_one() {
 }
 
 #[test]
-fn what_is_no_hdf5_file_is_never_overwritten() {
+fn never_overwrites_a_file_that_is_not_hdf5() {
     let folder = tempfile::tempdir().unwrap();
     let input = archive(folder.path(), &dataset());
     let before = fs::read(&input).unwrap();
@@ -275,21 +280,21 @@ fn what_is_no_hdf5_file_is_never_overwritten() {
 }
 
 #[test]
-fn a_flipped_bit_in_a_zip_is_found() {
+fn flipped_bits_in_a_zip_are_detected_or_harmless() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("DvsGesture.zip");
     let whole = zip(&dataset());
     let output = folder.path().join("cache.h5");
     let args = ["-i", text(&path), "-o", text(&output)];
     let mut refused = 0;
-    // The members' content: the directory at the end is of other interest.
+    // Flip bits of the members only, not of the directory at the end.
     for at in (0..whole.len() * 3 / 4).step_by(whole.len() / 60) {
         let mut bytes = whole.clone();
         bytes[at] ^= 4;
         fs::write(&path, &bytes).unwrap();
         let result = dvs_prep(args).output().unwrap();
         if result.status.success() {
-            // A flip in a field that no reader needs must not change what is read.
+            // If no reader needs the changed field, the cache must be the same.
             let damaged = fs::read(&output).unwrap();
             fs::write(&path, &whole).unwrap();
             run(&["-i", text(&path), "-o", text(&output), "--force"]);
@@ -304,7 +309,7 @@ fn a_flipped_bit_in_a_zip_is_found() {
 }
 
 #[test]
-fn what_no_list_names_need_not_be_right() {
+fn ignores_unlisted_recordings() {
     let labels = b"class,startTime_usec,endTime_usec\n99,1,2\n".to_vec();
     let extras = [
         ("user08_led.aedat".to_owned(), b"rubbish".to_vec()),
@@ -336,13 +341,13 @@ fn what_no_list_names_need_not_be_right() {
 }
 
 #[test]
-fn empty_lists_are_refused_and_empty_label_files_said() {
+fn refuses_empty_trial_lists_but_accepts_empty_label_files() {
     refused(
         &with(dataset(), "trials_to_test.txt", b"\n"),
         &["trials_to_test.txt: it lists no recording"],
     );
     let folder = tempfile::tempdir().unwrap();
-    let input = archive(folder.path(), &labels(""));
+    let input = archive(folder.path(), &with_labels(""));
     let output = folder.path().join("cache.h5");
     let said = stderr(&prepare(&input, &output, &[]));
     assert!(
@@ -353,9 +358,9 @@ fn empty_lists_are_refused_and_empty_label_files_said() {
 }
 
 #[test]
-fn a_place_that_cannot_be_written_is_said_before_anything_is_read() {
+fn reports_unwritable_output_before_reading_input() {
     let folder = tempfile::tempdir().unwrap();
-    let input = archive(folder.path(), &aedat(b"rubbish"));
+    let input = archive(folder.path(), &with_recording(b"rubbish"));
     let output = folder.path().join("nowhere/cache.h5");
     let message = fail(&["-i", text(&input), "-o", text(&output)]);
     assert!(
@@ -365,7 +370,7 @@ fn a_place_that_cannot_be_written_is_said_before_anything_is_read() {
 }
 
 #[test]
-fn a_damaged_cache_is_refused_wherever_the_damage_lies() {
+fn info_and_verify_refuse_a_damaged_cache() {
     let folder = tempfile::tempdir().unwrap();
     let input = archive(folder.path(), &dataset());
     let output = folder.path().join("cache.h5");
@@ -399,7 +404,7 @@ fn a_damaged_cache_is_refused_wherever_the_damage_lies() {
 }
 
 #[test]
-fn misuse_has_its_own_exit_status() {
+fn usage_errors_exit_with_status_2() {
     for args in [
         &["--frames", "0"][..],
         &["--frames", "1025"],

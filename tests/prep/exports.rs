@@ -1,4 +1,5 @@
-//! What is exported is what other programs read, and what was exported comes back exactly.
+//! Other programs can read exported data. If exported data is prepared again, it gives the same
+//! samples.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -18,7 +19,7 @@ const SPLITS: [(&[&str], &str); 3] = [
     (&["--duration=20ms"], "duration_20000"),
 ];
 
-/// Names and arrays of a `.npz`, as integers.
+/// The names and the values of a `.npz`, converted to integers.
 fn arrays(path: &Path) -> Vec<(String, Vec<i64>)> {
     let mut npz = NpzReader::new(File::open(path).unwrap()).unwrap();
     let mut names = npz.names().unwrap();
@@ -42,7 +43,7 @@ fn arrays(path: &Path) -> Vec<(String, Vec<i64>)> {
 }
 
 #[test]
-fn frames_come_out_as_spikingjelly_writes_them_and_come_back_exactly() {
+fn exported_frames_match_spikingjelly_and_reimport_exactly() {
     let folder = unpacked();
     let at = |name: &str| folder.path().join(name);
     for (args, name) in SPLITS {
@@ -63,13 +64,13 @@ fn frames_come_out_as_spikingjelly_writes_them_and_come_back_exactly() {
             );
         }
         assert_eq!(prepared(&ours, &[]), without_windows(samples(&cache)));
-        // SpikingJelly makes no frames where it finds their folder, but it wants to see this one first.
+        // SpikingJelly looks for this folder first, even if it then finds the folder of frames.
         assert!(at("out/events_np").is_dir());
     }
 }
 
 #[test]
-fn events_come_out_as_spikingjelly_writes_them_whatever_they_were() {
+fn exported_events_match_spikingjelly_for_every_input_format() {
     let folder = unpacked();
     let at = |name: &str| folder.path().join(name);
     let theirs = at("sj/events_np");
@@ -90,7 +91,7 @@ fn events_come_out_as_spikingjelly_writes_them_whatever_they_were() {
             assert_eq!(arrays(&file), arrays(&same), "{input}, {file:?}");
         }
     }
-    // What was exported is imported as what it was exported from.
+    // Exported events give the same samples as SpikingJelly's events.
     assert_eq!(
         prepared(&at("a/events_np"), &["--frames=7"]),
         prepared(&theirs, &["--frames=7"])
@@ -111,7 +112,7 @@ fn events_come_out_as_spikingjelly_writes_them_whatever_they_were() {
 }
 
 #[test]
-fn whole_sets_come_out_as_arrays() {
+fn npy_export_matches_the_cache() {
     let folder = unpacked();
     let at = |name: &str| folder.path().join(name);
     for (args, name) in SPLITS {
@@ -145,7 +146,7 @@ fn whole_sets_come_out_as_arrays() {
 }
 
 #[test]
-fn nothing_is_replaced_and_nothing_is_left_half_done() {
+fn export_replaces_nothing_and_leaves_no_partial_folder() {
     let folder = unpacked();
     let at = |name: &str| folder.path().join(name);
     let (cache, out) = (at("cache.h5"), at("out"));
@@ -153,10 +154,10 @@ fn nothing_is_replaced_and_nothing_is_left_half_done() {
     run(&["export", text(&cache), "--to=npz", "-o", text(&out)]);
     let said = fail(&["export", text(&cache), "--to=npz", "-o", text(&out)]);
     assert!(said.contains("exists; it is not replaced"), "{said}");
-    // What killed runs left is removed, and said.
+    // The program removes what a killed run left, and reports it.
     let left = at("out/.events_np.abcdef.unfinished/train");
     fs::create_dir_all(&left).unwrap();
-    // The folder that SpikingJelly wants to see is empty, and may be filled.
+    // The export may fill the empty folder that was made for SpikingJelly.
     let output = run(&[
         "export",
         text(&at("recordings")),
@@ -165,7 +166,7 @@ fn nothing_is_replaced_and_nothing_is_left_half_done() {
         text(&out),
     ]);
     assert!(stderr(&output).contains("which a run that was killed left behind"));
-    // A damaged input leaves no folder.
+    // An export of damaged input leaves nothing in the output folder.
     fs::write(at("recordings/user01_led.aedat"), b"#!AER-DAT3.1\r\n").unwrap();
     let said = fail(&[
         "export",

@@ -1,5 +1,6 @@
-//! Full disks, missing rights, and folders and files that change under a running program: each ends in an error that
-//! names the file and the reason, and leaves nothing.
+//! A disk may be full, a permission may be missing, or a file or folder may change while the
+//! program runs. Each fault gives an error that names the file and the reason, and leaves nothing
+//! behind.
 
 #![cfg(unix)]
 
@@ -24,9 +25,10 @@ fn failed_with(output: &Output, parts: &[&str]) {
 }
 
 #[test]
-fn a_file_that_may_not_grow_is_a_failure_and_no_cache() {
+fn file_size_limit_gives_an_error_and_no_cache() {
     let input = data("DvsGesture-mini.tar.gz");
-    // In blocks of 512 or 1024 bytes: from nothing to nearly the whole cache.
+    // The limits count blocks of 512 or 1024 bytes. They reach from nothing to nearly the whole
+    // cache.
     for limit in [0, 1, 3, 20, 100, 200] {
         let folder = tempfile::tempdir().unwrap();
         let output = folder.path().join("cache.h5");
@@ -42,9 +44,9 @@ fn a_file_that_may_not_grow_is_a_failure_and_no_cache() {
 }
 
 #[test]
-fn a_full_disk_is_a_failure_and_no_cache() {
+fn full_disk_gives_an_error_and_no_cache() {
     let folder = tempfile::tempdir().unwrap();
-    // A file system of this test's own, which is gone when the shell that mounted it ends.
+    // The test mounts its own file system, which disappears when the shell that mounted it ends.
     let on_small_disk = |size: &str, args: &[&str]| {
         let script = "mount -t tmpfs -o size=\"$1\" none \"$2\" || exit 77
             disk=$2; shift 2
@@ -59,14 +61,15 @@ fn a_full_disk_is_a_failure_and_no_cache() {
     };
     match on_small_disk("1m", &["true"]) {
         Ok(done) if done.status.success() => {}
-        Ok(done) => return left_out("full disks", &stderr(&done)),
-        Err(error) => return left_out("full disks", &format!("unshare: {error}")),
+        Ok(done) => return report_skipped("full disks", &stderr(&done)),
+        Err(error) => return report_skipped("full disks", &format!("unshare: {error}")),
     }
     let output = folder.path().join("cache.h5");
     let output = text(&output);
     let input = large_archive();
     let args = [PROGRAM, "-i", text(&input), "-o", output];
-    // The first has no room for recordings that wait for their labels, the second none for the cache.
+    // The first disk is too small for the recordings that wait for their labels. The second is too
+    // small for the cache.
     for (size, memory, said) in [
         ("8m", "--memory=128", "the spill file"),
         ("1m", "--memory=384", "of the cache"),
@@ -81,7 +84,8 @@ fn a_full_disk_is_a_failure_and_no_cache() {
     }
 }
 
-/// The program in a folder that everyone may enter, to be run without the superuser's rights.
+/// A command that runs a copy of the program without root's permissions. The copy is in `folder`,
+/// which everyone may enter.
 fn without_privileges(folder: &Path, args: &[&str]) -> Command {
     let copy = folder.join("dvs-prep");
     if !copy.exists() {
@@ -100,7 +104,7 @@ fn set_mode(path: &Path, mode: u32) {
 }
 
 #[test]
-fn missing_rights_are_said() {
+fn reports_missing_permissions() {
     let folder = tempfile::tempdir().unwrap();
     set_mode(folder.path(), 0o755);
     let input = archive(folder.path(), &dataset());
@@ -117,7 +121,7 @@ fn missing_rights_are_said() {
     );
     assert_eq!(fs::read_dir(&closed).unwrap().count(), 0);
 
-    // A cache that is there may be used without the right to write beside it.
+    // The program can use an existing cache without the permission to write beside it.
     set_mode(&closed, 0o755);
     prepare(&input, &output, &[]);
     fs::remove_file(closed.join("cache.h5.source.json")).unwrap();
@@ -135,7 +139,7 @@ fn missing_rights_are_said() {
 }
 
 #[test]
-fn a_lock_file_of_another_user_stops_nobody() {
+fn lock_file_of_another_user_does_not_block() {
     let folder = tempfile::tempdir().unwrap();
     set_mode(folder.path(), 0o777);
     let input = archive(folder.path(), &dataset());
@@ -150,7 +154,7 @@ fn a_lock_file_of_another_user_stops_nobody() {
 }
 
 #[test]
-fn a_folder_that_vanishes_is_said() {
+fn reports_an_output_folder_that_disappears() {
     let input = large_archive();
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("target");
@@ -170,8 +174,9 @@ fn a_folder_that_vanishes_is_said() {
     assert!(!target.exists());
 }
 
-/// Starts a run that has looked at its input and waits to read it, does `change`, and lets it go on.
-fn changed_before_it_is_read(input: &Path, change: impl FnOnce()) -> (Option<i32>, String) {
+/// Starts a run, which looks at its input and then waits for the lock. Makes `change` and lets the
+/// run continue. Returns its exit status and its standard error.
+fn run_with_changing_input(input: &Path, change: impl FnOnce()) -> (Option<i32>, String) {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("cache.h5");
     let lock = File::create(folder.path().join(".cache.h5.lock")).unwrap();
@@ -186,7 +191,7 @@ fn changed_before_it_is_read(input: &Path, change: impl FnOnce()) -> (Option<i32
 }
 
 #[test]
-fn an_input_that_changes_while_it_is_read_gives_no_cache() {
+fn makes_no_cache_if_the_input_changes() {
     let folder = tempfile::tempdir().unwrap();
     let input = archive(folder.path(), &dataset());
     let same = fs::read(&input).unwrap();
@@ -208,7 +213,7 @@ fn an_input_that_changes_while_it_is_read_gives_no_cache() {
         fs::rename(&other, &input).unwrap();
     };
     let changes: [(&dyn Fn(), &str); 4] = [
-        // Of the same size and time, by its inode alone another.
+        // The other file has the same size and time. Only its inode differs.
         (&replace, "another file has taken the place of"),
         (&|| append(b"rubbish"), "bytes and has"),
         (
@@ -221,7 +226,7 @@ fn an_input_that_changes_while_it_is_read_gives_no_cache() {
         ),
     ];
     for (change, how) in changes {
-        let (code, said) = changed_before_it_is_read(&input, change);
+        let (code, said) = run_with_changing_input(&input, change);
         assert_eq!(code, Some(1), "{said}");
         assert!(
             said.contains("changed while it was read") && said.contains(how),
@@ -230,7 +235,7 @@ fn an_input_that_changes_while_it_is_read_gives_no_cache() {
         assert!(said.contains("no cache was made"), "{said}");
     }
     fs::write(&input, &same).unwrap();
-    let (_, said) = changed_before_it_is_read(&input, || {
+    let (_, said) = run_with_changing_input(&input, || {
         let mut rubbish = same.clone();
         rubbish[same.len() / 2] ^= 1;
         fs::write(&input, rubbish).unwrap();
@@ -239,7 +244,7 @@ fn an_input_that_changes_while_it_is_read_gives_no_cache() {
 }
 
 #[test]
-fn a_folder_of_recordings_that_changes_gives_no_cache() {
+fn makes_no_cache_if_the_input_folder_changes() {
     let folder = tempfile::tempdir().unwrap();
     for (name, content) in dataset() {
         fs::write(folder.path().join(name), content).unwrap();
@@ -256,7 +261,7 @@ fn a_folder_of_recordings_that_changes_gives_no_cache() {
         ),
     ];
     for (change, how) in changes {
-        let (code, said) = changed_before_it_is_read(folder.path(), change);
+        let (code, said) = run_with_changing_input(folder.path(), change);
         assert_eq!(code, Some(1), "{said}");
         assert!(said.contains(how), "{said}");
     }

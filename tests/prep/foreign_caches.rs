@@ -1,4 +1,5 @@
-//! Cache files made or altered by someone else: refused by what they say of themselves, before memory is taken for it.
+//! Another program may have made or altered a cache file. dvs-prep checks what such a file
+//! describes and refuses it before it allocates memory for it.
 
 #![cfg(target_os = "linux")]
 
@@ -11,10 +12,11 @@ use hdf5::{File, Group};
 
 use crate::support::*;
 
-/// MiB for a cache that is refused; a small one that is whole takes about 15.
+/// The memory limit in MiB for a refused cache. A small whole cache takes about 15 MiB.
 const BOUND: u64 = 100;
 
-/// Expects that a whole cache, once `alter` has been at it, is refused by every command that opens it, saying `said`.
+/// Makes a whole cache and changes it with `alter`. Expects that every command that opens it fails
+/// with a message that contains `said`.
 fn refused(said: &str, alter: impl FnOnce(&File)) {
     let folder = tempfile::tempdir().unwrap();
     let input = archive(folder.path(), &dataset());
@@ -38,42 +40,43 @@ fn refused(said: &str, alter: impl FnOnce(&File)) {
             run.seconds
         );
     }
-    // Nor does preparing take it for the cache that is asked for.
+    // `prepare` does not accept it as the requested cache either.
     let message = fail(&["-i", text(&input), "-o", text(&cache), "-T", "2"]);
     assert!(message.contains("--force"), "{message}");
 }
 
-fn replaced(file: &File, set: &str, name: &str) -> Group {
+/// The group `set` of `file`, after its member `name` was removed.
+fn group_without(file: &File, set: &str, name: &str) -> Group {
     let group = file.group(set).unwrap();
     group.unlink(name).unwrap();
     group
 }
 
 #[test]
-fn columns_of_huge_or_wrong_shape() {
+fn refuses_columns_of_huge_or_wrong_shape() {
     refused("its shape is [2, 1], not [N]", |file| {
-        replaced(file, "train", "labels")
+        group_without(file, "train", "labels")
             .new_dataset::<u8>()
             .shape([2, 1])
             .create("labels")
             .unwrap();
     });
     refused("its shape is [1099511627776], not [N]", |file| {
-        replaced(file, "train", "labels")
+        group_without(file, "train", "labels")
             .new_dataset::<u8>()
             .shape([1usize << 40])
             .create("labels")
             .unwrap();
     });
     refused("rows take 67108864 bytes, and the file has", |file| {
-        replaced(file, "train", "labels")
+        group_without(file, "train", "labels")
             .new_dataset::<u8>()
             .shape([1usize << 26])
             .create("labels")
             .unwrap();
     });
     refused("it is stored as Chunked", |file| {
-        let labels = replaced(file, "train", "labels")
+        let labels = group_without(file, "train", "labels")
             .new_dataset::<u8>()
             .chunk([2])
             .deflate(9);
@@ -85,33 +88,33 @@ fn columns_of_huge_or_wrong_shape() {
             .unwrap();
     });
     refused("/train/events: its shape is [3], not [2]", |file| {
-        replaced(file, "train", "events")
+        group_without(file, "train", "events")
             .new_dataset::<u64>()
             .shape([3])
             .create("events")
             .unwrap();
     });
     refused("not UTF-8 text of at most 128 bytes", |file| {
-        let names = replaced(file, "train", "names").new_dataset::<VarLenUnicode>();
+        let names = group_without(file, "train", "names").new_dataset::<VarLenUnicode>();
         names.shape([2]).create("names").unwrap();
     });
     refused("/train/checksums", |file| {
-        let wrong = replaced(file, "train", "checksums").new_dataset::<VarLenUnicode>();
+        let wrong = group_without(file, "train", "checksums").new_dataset::<VarLenUnicode>();
         wrong.shape([2]).create("checksums").unwrap();
     });
 }
 
 #[test]
-fn bytes_that_lie_in_another_file() {
+fn refuses_data_stored_in_another_file() {
     refused("not in one piece in this file", |file| {
-        let group = replaced(file, "train", "labels");
+        let group = group_without(file, "train", "labels");
         let labels = group.new_dataset::<u8>().external("/etc/passwd", 0, 2);
         labels.shape([2]).create("labels").unwrap();
     });
 }
 
 #[test]
-fn frames_of_wrong_shape_type_or_filter() {
+fn refuses_frames_of_wrong_shape_type_or_filter() {
     type Builder = fn(hdf5::DatasetBuilder) -> hdf5::Result<hdf5::Dataset>;
     const SHAPE: [usize; 5] = [2, 2, 2, 128, 128];
     const CHUNK: [usize; 5] = [1, 2, 2, 128, 128];
@@ -151,13 +154,13 @@ fn frames_of_wrong_shape_type_or_filter() {
     ];
     for (said, create) in cases {
         refused(said, |file| {
-            create(replaced(file, "train", "frames").new_dataset_builder()).unwrap();
+            create(group_without(file, "train", "frames").new_dataset_builder()).unwrap();
         });
     }
 }
 
 #[test]
-fn links_that_lead_elsewhere_or_to_themselves() {
+fn refuses_links_and_too_many_members() {
     refused("its member \"train\" is a link", |file| {
         file.unlink("train").unwrap();
         file.link_soft("/train", "train").unwrap();
@@ -167,7 +170,7 @@ fn links_that_lead_elsewhere_or_to_themselves() {
         file.link_hard("/", "train").unwrap();
     });
     refused("its member \"labels\" is a link", |file| {
-        replaced(file, "train", "labels")
+        group_without(file, "train", "labels")
             .link_soft("/test/labels", "labels")
             .unwrap();
     });
@@ -190,7 +193,7 @@ fn links_that_lead_elsewhere_or_to_themselves() {
 }
 
 #[test]
-fn attributes_that_are_none() {
+fn refuses_invalid_attributes() {
     let number = |name: &'static str, value: u32| {
         move |file: &File| {
             file.delete_attr(name).unwrap();
@@ -229,8 +232,9 @@ fn attributes_that_are_none() {
     });
 }
 
-/// Expects that a whole cache, once `alter` has been at its bytes, is refused saying `said`.
-fn refused_bytes(said: &str, alter: impl FnOnce(&mut Vec<u8>)) {
+/// Makes a whole cache and changes its bytes with `alter`. Expects that `info` fails with a message
+/// that contains `said`.
+fn refused_with_altered_bytes(said: &str, alter: impl FnOnce(&mut Vec<u8>)) {
     let folder = tempfile::tempdir().unwrap();
     let input = archive(folder.path(), &dataset());
     let cache = folder.path().join("cache.h5");
@@ -250,25 +254,26 @@ fn refused_bytes(said: &str, alter: impl FnOnce(&mut Vec<u8>)) {
     );
 }
 
-/// Where `what` stands in `bytes` from byte `from` on.
+/// The first position of `what` in `bytes` at or after byte `from`.
 fn find(bytes: &[u8], from: usize, what: &[u8]) -> usize {
     let found = bytes[from..].windows(what.len()).position(|w| w == what);
     from + found.unwrap()
 }
 
 #[test]
-fn a_text_that_claims_gigabytes() {
-    refused_bytes("claims a text of 4194304015 bytes", |bytes| {
-        // The attribute's name, type and shape, and then the length of its text.
+fn refuses_a_string_that_claims_gigabytes() {
+    refused_with_altered_bytes("claims a text of 4194304015 bytes", |bytes| {
+        // The length of the text follows the attribute's name, type and shape.
         let length = find(bytes, find(bytes, 0, b"format\0"), &15u32.to_le_bytes());
         bytes[length..length + 4].copy_from_slice(&0xfa00_000fu32.to_le_bytes());
     });
 }
 
-/// HDF5 reads beyond what it allocated for a text whose place is said to take fewer bytes than it does. Fuzzing found it.
+/// If the type of a variable-length string claims fewer bytes than its reference takes, HDF5 reads
+/// beyond the memory that it allocated. Fuzzing found this.
 #[test]
-fn a_text_whose_place_is_too_small() {
-    refused_bytes("the object header of its root group is broken", |bytes| {
+fn refuses_a_string_type_that_is_too_small() {
+    refused_with_altered_bytes("the object header of its root group is broken", |bytes| {
         let kind = find(bytes, 0, b"format\0") + 7;
         assert_eq!((bytes[kind] & 15, bytes[kind + 4]), (9, 16));
         bytes[kind + 4] = 9;
@@ -276,30 +281,31 @@ fn a_text_whose_place_is_too_small() {
 }
 
 #[test]
-fn a_superblock_of_the_newer_format() {
-    refused_bytes("`h5repack --low=0 OLD NEW` makes it so", |bytes| {
+fn superblock_version_2_error_suggests_h5repack() {
+    refused_with_altered_bytes("`h5repack --low=0 OLD NEW` makes it so", |bytes| {
         bytes[8] = 2;
     });
 }
 
-/// HDF5 looks for its superblock further on where a file does not begin with it, past all that is checked before.
+/// If a file does not begin with a superblock, HDF5 searches for one further on, beyond the bytes
+/// that the program checks.
 #[test]
-fn a_superblock_behind_something_else() {
-    refused_bytes("it does not begin with HDF5's signature", |bytes| {
+fn refuses_a_superblock_that_is_not_at_the_start() {
+    refused_with_altered_bytes("it does not begin with HDF5's signature", |bytes| {
         bytes.splice(0..0, [0; 512]);
     });
 }
 
-/// HDF5 goes round for ever in a heap of texts whose free block takes no bytes. Fuzzing found it.
+/// HDF5 loops forever in a heap of strings whose free block has size 0. Fuzzing found this.
 #[test]
-fn a_heap_that_does_not_end() {
-    refused_bytes("which holds the text of an attribute, is broken", |bytes| {
+fn refuses_a_heap_with_an_empty_free_block() {
+    refused_with_altered_bytes("which holds the text of an attribute, is broken", |bytes| {
         let heap = find(bytes, 0, b"GCOL");
         let size = |at: usize, bytes: &[u8]| {
             u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) as usize
         };
         let mut at = heap + 16;
-        // Texts have numbers from 1 on; what is free has number 0.
+        // Strings are numbered from 1. The free block has number 0.
         while bytes[at..at + 2] != [0, 0] {
             at += 16 + size(at + 8, bytes).next_multiple_of(8);
         }
@@ -309,7 +315,7 @@ fn a_heap_that_does_not_end() {
 }
 
 #[test]
-fn a_flipped_bit_anywhere_in_what_describes_a_cache_is_refused_or_harmless() {
+fn flipped_bits_in_a_cache_are_detected_or_harmless() {
     let folder = tempfile::tempdir().unwrap();
     let input = archive(folder.path(), &dataset());
     let (cache, altered) = (
@@ -318,7 +324,7 @@ fn a_flipped_bit_anywhere_in_what_describes_a_cache_is_refused_or_harmless() {
     );
     prepare(&input, &cache, &["-T", "1"]);
     let whole = fs::read(&cache).unwrap();
-    let expected = said(&cache);
+    let expected = info_json(&cache);
     let mut refused = 0;
     for i in 0..300 {
         let at = (i * 7919 + 13) * 104_729 % whole.len();
@@ -327,7 +333,7 @@ fn a_flipped_bit_anywhere_in_what_describes_a_cache_is_refused_or_harmless() {
         fs::write(&altered, &bytes).unwrap();
         let output = dvs_prep(["verify", text(&altered)]).output().unwrap();
         match output.status.code() {
-            Some(0) => assert_eq!(said(&altered), expected, "byte {at}"),
+            Some(0) => assert_eq!(info_json(&altered), expected, "byte {at}"),
             Some(1) => refused += 1,
             code => panic!("{code:?} at byte {at}: {}", stderr(&output)),
         }
@@ -335,8 +341,8 @@ fn a_flipped_bit_anywhere_in_what_describes_a_cache_is_refused_or_harmless() {
     assert!(refused > 30, "only {refused} flips were refused");
 }
 
-/// What `info` says of a cache, but for its path.
-fn said(cache: &Path) -> serde_json::Value {
+/// The output of `info --json` for a cache, without the path.
+fn info_json(cache: &Path) -> serde_json::Value {
     let output = run(&["info", text(cache), "--json"]);
     let mut json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     json["cache"].take();

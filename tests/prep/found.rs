@@ -1,5 +1,6 @@
-//! The program finds a dataset in archives within archives, in folders further down, and under names that Windows
-//! writes. It takes single samples and other classes, and it names web pages that were saved as data.
+//! The program finds a dataset in nested archives, in subfolders, and under path names with
+//! backslashes. It accepts single samples and custom classes, and it recognises web pages that were
+//! saved as data.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,8 +16,8 @@ use crate::support::{
     without, zip,
 };
 
-/// The cache of `dataset()`, by way of the input at this path.
-fn is_the_dataset(input: &Path) {
+/// Expects that `input` gives the same cache, key and view as an archive of `dataset()`.
+fn assert_gives_dataset(input: &Path) {
     let folder = tempfile::tempdir().unwrap();
     let (plain, found) = (
         folder.path().join("plain.h5"),
@@ -43,18 +44,21 @@ fn file(name: &str, content: &[u8]) -> (String, Vec<u8>) {
     (name.to_owned(), content.to_vec())
 }
 
-fn gestures() -> Vec<u8> {
+fn gesture_mapping() -> Vec<u8> {
     let names = (1..).zip(dvs_shared::labels::LABEL_NAMES);
     let rows: String = names.map(|(i, name)| format!("{name},{i}\n")).collect();
     format!("Action,Label\n{rows}").into_bytes()
 }
 
 #[test]
-fn the_archive_is_found_wherever_it_lies_in_a_zip() {
+fn finds_the_archive_anywhere_in_a_zip() {
     let folder = tempfile::tempdir().unwrap();
     let inner = gzip(&tar(&dataset()));
     let beside = [
-        file("DVS  Gesture dataset/gesture_mapping.csv", &gestures()),
+        file(
+            "DVS  Gesture dataset/gesture_mapping.csv",
+            &gesture_mapping(),
+        ),
         file("DVS  Gesture dataset/LICENSE.txt", b"CC"),
         file("DVS  Gesture dataset/README.txt", b"Read me"),
     ];
@@ -68,15 +72,15 @@ fn the_archive_is_found_wherever_it_lies_in_a_zip() {
         let box_zip = folder.path().join("box.zip");
         let files = [&beside[..], &[file(name, content)]].concat();
         fs::write(&box_zip, zip(&files)).unwrap();
-        is_the_dataset(&box_zip);
+        assert_gives_dataset(&box_zip);
         let alone = [file(name, content)];
         fs::write(&box_zip, zip(&alone)).unwrap();
-        is_the_dataset(&box_zip);
+        assert_gives_dataset(&box_zip);
     }
 }
 
 #[test]
-fn names_of_classes_beside_the_archive_are_used_if_it_has_none() {
+fn uses_class_names_beside_an_archive_without_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let names: String = (1..=11).map(|i| format!("own{i},{i}\n")).collect();
     let other: String = (1..=11).map(|i| format!("other{i},{i}\n")).collect();
@@ -101,7 +105,7 @@ fn names_of_classes_beside_the_archive_are_used_if_it_has_none() {
 }
 
 #[test]
-fn an_archive_within_an_archive_and_one_without_the_dataset_are_named() {
+fn errors_list_what_an_unusable_archive_holds() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let inner = zip(&dataset());
@@ -126,7 +130,7 @@ fn an_archive_within_an_archive_and_one_without_the_dataset_are_named() {
     fs::write(at("several.zip"), zip(&several)).unwrap();
     let said = fail(&["-i", text(&at("several.zip"))]);
     assert!(said.contains("a.tar.gz, b.tar.gz"), "{said}");
-    // Two of the right name: which one is meant, nothing tells.
+    // If two archives have the right name, the program does not choose one.
     let inner = gzip(&tar(&dataset()));
     let twice = [
         file("a/DvsGesture.tar.gz", &inner),
@@ -138,7 +142,7 @@ fn an_archive_within_an_archive_and_one_without_the_dataset_are_named() {
         said.contains("a/DvsGesture.tar.gz") && said.contains("b/DvsGesture.tar.gz"),
         "{said}"
     );
-    // What a browser saved under an archive's name is told from an archive.
+    // The program recognises a web page that was saved under the archive's name.
     let page = [file("x/DvsGesture.tar.gz", b"<!DOCTYPE html><title>Box")];
     fs::write(at("page.zip"), zip(&page)).unwrap();
     let said = fail(&["-i", text(&at("page.zip"))]);
@@ -157,16 +161,16 @@ fn backslashes_separate_folders_in_every_container() {
         .collect();
     let zipped = folder.path().join("windows.zip");
     fs::write(&zipped, zip(&files)).unwrap();
-    is_the_dataset(&zipped);
+    assert_gives_dataset(&zipped);
     let tarred = folder.path().join("windows.tar");
     fs::write(&tarred, tar(&files)).unwrap();
-    is_the_dataset(&tarred);
-    // Python unpacks such names as they are.
+    assert_gives_dataset(&tarred);
+    // When Python unpacks the archive, it keeps the backslashes in the names.
     let unpacked = folder.path().join("unpacked");
     for (name, content) in &files {
         write(&unpacked.join(name), content);
     }
-    is_the_dataset(&unpacked);
+    assert_gives_dataset(&unpacked);
 }
 
 /// Writes a dataset's files into a folder.
@@ -177,11 +181,11 @@ fn unpack(folder: &Path, files: &Files) {
 }
 
 #[test]
-fn the_only_dataset_further_down_is_meant() {
+fn finds_the_only_dataset_in_subfolders() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("place");
     unpack(&place.join("DvsGesture/DvsGesture"), &dataset());
-    is_the_dataset(&place);
+    assert_gives_dataset(&place);
     let other = folder.path().join("other");
     write(
         &other.join("downloads/IBM/DvsGesture.tar.gz"),
@@ -189,14 +193,14 @@ fn the_only_dataset_further_down_is_meant() {
     );
     write(
         &other.join("downloads/IBM/gesture_mapping.csv"),
-        &gestures(),
+        &gesture_mapping(),
     );
-    is_the_dataset(&other);
+    assert_gives_dataset(&other);
     let third = folder.path().join("third");
     write(&third.join("anything.tar.gz"), &gzip(&tar(&dataset())));
     write(&third.join("README"), b"");
-    is_the_dataset(&third);
-    // Which of several is meant, nothing tells.
+    assert_gives_dataset(&third);
+    // The program does not choose one of several datasets.
     write(&third.join("another.tar.gz"), &gzip(&tar(&dataset())));
     let said = fail(&["-i", text(&third)]);
     assert!(
@@ -216,7 +220,7 @@ fn the_only_dataset_further_down_is_meant() {
 }
 
 #[test]
-fn names_of_classes_beside_what_was_found_are_used_as_in_a_zip() {
+fn uses_class_names_beside_a_nested_dataset() {
     let folder = tempfile::tempdir().unwrap();
     let names: String = (1..=11).map(|i| format!("own{i},{i}\n")).collect();
     let inner = gzip(&tar(&dataset()));
@@ -242,24 +246,24 @@ fn names_of_classes_beside_what_was_found_are_used_as_in_a_zip() {
 }
 
 #[test]
-fn the_search_further_down_says_what_it_could_not_look_at() {
+fn folder_search_reports_broken_archives_and_skips_unrelated_folders() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("place");
     write(&place.join("a/DvsGesture.tar.gz"), b"\x1f\x8b broken");
     let said = fail(&["-i", text(&place)]);
     assert!(said.contains("a/DvsGesture.tar.gz"), "{said}");
-    // Folders named as sets or classes are no samples without files of samples.
+    // Folders named `train` and `test` count as samples only if they hold files of samples.
     let code = folder.path().join("code");
     write(&code.join("train/main.py"), b"import this");
     write(&code.join("test/main.py"), b"import this");
     let said = fail(&["-i", text(&code)]);
     assert!(said.contains("no DVS128 Gesture archive"), "{said}");
     unpack(&code.join("data"), &dataset());
-    is_the_dataset(&code);
+    assert_gives_dataset(&code);
 }
 
 #[test]
-fn a_sample_alone_has_the_names_of_the_classes_that_its_folder_has() {
+fn single_sample_uses_the_class_names_of_its_folder() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("events_np");
     let one = place.join("train/1/anna_0.npz");
@@ -272,7 +276,7 @@ fn a_sample_alone_has_the_names_of_the_classes_that_its_folder_has() {
         let shown = json(&["view", text(input)]);
         assert_eq!(shown["samples"][0]["label_name"], "paper");
     }
-    // A number is a label, whatever the classes are called, if both would differ.
+    // `--label 0` means the label 0, even if another class has the name `0`.
     write(
         &place.join("gesture_mapping.csv"),
         b"action,label\n1,1\n0,2\n",
@@ -282,7 +286,7 @@ fn a_sample_alone_has_the_names_of_the_classes_that_its_folder_has() {
 }
 
 #[test]
-fn a_dataset_that_lacks_its_lists_is_found_and_they_are_said_to_be_missing() {
+fn reports_missing_trial_lists_instead_of_a_missing_dataset() {
     let folder = tempfile::tempdir().unwrap();
     let half = folder.path().join("half");
     unpack(
@@ -309,7 +313,7 @@ fn a_dataset_that_lacks_its_lists_is_found_and_they_are_said_to_be_missing() {
 }
 
 #[test]
-fn what_was_saved_in_place_of_data_is_named() {
+fn errors_identify_web_pages_and_lfs_pointers() {
     let folder = tempfile::tempdir().unwrap();
     let page = b"\r\n<!DOCTYPE html>\n<html><head><title>Box | Login</title>";
     let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n";
@@ -330,7 +334,7 @@ fn what_was_saved_in_place_of_data_is_named() {
             assert!(said.contains(named), "{said}");
             assert_eq!(said.matches(named).count(), 1, "{said}");
         }
-        // In place of a recording, of its labels, and of a sample.
+        // Put the same bytes in the place of a recording and of a sample.
         let recordings = folder.path().join("recordings");
         unpack(&recordings, &with(dataset(), "user01_led.aedat", bytes));
         let one = recordings.join("user01_led.aedat");
@@ -365,18 +369,18 @@ fn what_was_saved_in_place_of_data_is_named() {
 }
 
 #[test]
-fn a_sample_alone_and_a_folder_of_samples_are_shown() {
+fn view_shows_single_samples_and_folders_of_samples() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("own/events_np");
-    let number = |set: &str, label: u8, name: &str, n: u64| {
+    let write_sample = |set: &str, label: u8, name: &str, n: u64| {
         let path = place.join(format!("{set}/{label}/{name}.npz"));
         write(&path, &events_npz(&events(n, 50, 3)));
         path
     };
-    let one = number("train", 2, "anna_0", 20);
-    number("train", 2, "anna_1", 21);
-    number("train", 3, "anna_0", 22);
-    number("test", 3, "ben_0", 23);
+    let one = write_sample("train", 2, "anna_0", 20);
+    write_sample("train", 2, "anna_1", 21);
+    write_sample("train", 3, "anna_0", 22);
+    write_sample("test", 3, "ben_0", 23);
     let shown = json(&["view", text(&one)]);
     let sample = &shown["samples"][0];
     assert_eq!(shown["input_kind"], "sample");
@@ -408,7 +412,7 @@ fn a_sample_alone_and_a_folder_of_samples_are_shown() {
     );
     let said = fail(&["-i", text(&alone)]);
     assert!(said.contains("is one sample. Name the folder"), "{said}");
-    // A folder and an archive of them have the same samples.
+    // The folder of the samples, the folder above it and an archive all give the same samples.
     let tarred = folder.path().join("own.tar");
     fs::write(&tarred, inputs::tar_of(&place)).unwrap();
     for input in [&place, &tarred, &folder.path().join("own")] {
@@ -427,7 +431,7 @@ fn a_sample_alone_and_a_folder_of_samples_are_shown() {
             );
         }
     }
-    // figshare's, too.
+    // `view` shows a sample of figshare's copy too.
     let mut bytes = Vec::new();
     for e in events(9, 1000, 1000) {
         for value in [
@@ -450,7 +454,7 @@ fn a_sample_alone_and_a_folder_of_samples_are_shown() {
 }
 
 #[test]
-fn ready_frames_are_shown_as_their_folder_says_they_were_made() {
+fn view_takes_split_of_ready_frames_from_folder_name() {
     let folder = tempfile::tempdir().unwrap();
     let mut counts = vec![0_u8; 3 * 2 * 128 * 128];
     counts[5] = 7;
@@ -473,8 +477,8 @@ fn ready_frames_are_shown_as_their_folder_says_they_were_made() {
     assert_eq!(told["samples"][0]["split_by"], "number");
 }
 
-/// A dataset with classes of one's own: as many as there are names.
-fn own(folder: &Path, names: &[&str]) -> PathBuf {
+/// Writes a dataset with one class for each of `names`.
+fn write_custom_classes(folder: &Path, names: &[&str]) -> PathBuf {
     let mut labels = "class,startTime_usec,endTime_usec\n".to_owned();
     for class in 1..=names.len() {
         labels += &format!("{class},{},{}\n", class * 100, class * 100 + 100);
@@ -498,12 +502,12 @@ fn own(folder: &Path, names: &[&str]) -> PathBuf {
 }
 
 #[test]
-fn classes_of_ones_own_have_their_own_names() {
+fn custom_classes_use_their_own_names() {
     let folder = tempfile::tempdir().unwrap();
-    let three = own(&folder.path().join("three"), &["rock", "paper", "scissors"]);
+    let three = write_custom_classes(&folder.path().join("three"), &["rock", "paper", "scissors"]);
     let names: Vec<String> = (1..=19).map(|i| format!("animal{i}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let many = own(&folder.path().join("many"), &names);
+    let many = write_custom_classes(&folder.path().join("many"), &names);
     let tarred = folder.path().join("many.tar");
     fs::write(&tarred, inputs::tar_of(&many)).unwrap();
     for (input, label, number, name) in [
@@ -524,7 +528,7 @@ fn classes_of_ones_own_have_their_own_names() {
     assert_eq!(all.as_array().unwrap().len(), 19);
     let said = fail(&["view", text(&three), "--label", "hand_clapping"]);
     assert!(said.contains("rock, paper, scissors"), "{said}");
-    // What the user names goes before what the input says, and errors are the same as those of prepare.
+    // --classes overrides the names in the input. `view` gives the same errors as `prepare`.
     let classes = folder.path().join("classes.csv");
     fs::write(&classes, "stone,1\npaper,2\nshears,3\n").unwrap();
     let given = ["--classes", text(&classes)];
@@ -554,7 +558,7 @@ fn classes_of_ones_own_have_their_own_names() {
 }
 
 #[test]
-fn what_view_is_asked_for_and_cannot_do_is_said_once() {
+fn view_refuses_options_that_do_not_fit_the_input() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("user01_led.aedat");
     fs::write(&path, content(&dataset(), "user01_led.aedat")).unwrap();

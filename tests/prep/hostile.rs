@@ -1,5 +1,6 @@
-//! Archives and folders made to harm: whatever they claim, memory and time stay bounded, nothing is written outside,
-//! and the answer is a right result or an error.
+//! These archives and folders were made to do harm. Whatever they claim, memory and time stay
+//! bounded, and the program writes nothing outside its output folder. It gives a correct result or
+//! an error.
 
 #![cfg(target_os = "linux")]
 
@@ -14,10 +15,11 @@ use flate2::write::GzEncoder;
 
 use crate::support::*;
 
-/// MiB the program may use at its peak, whatever it is given.
+/// The limit in MiB of the program's peak memory for any input.
 const BOUND: u64 = 400;
 
-/// Runs over `input`, expects a refusal that says every one of `said` within `seconds`, and leaves nothing.
+/// Runs the program on `input`. Expects an error within `seconds` that contains all of `said`, and
+/// that nothing is left behind.
 fn refused(input: &Path, said: &[&str], seconds: f64) {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("cache.h5");
@@ -33,10 +35,10 @@ fn refused(input: &Path, said: &[&str], seconds: f64) {
     }
     let left = fs::read_dir(folder.path()).unwrap().count();
     assert_eq!(left, 0, "something was left behind");
-    within(&run, seconds);
+    assert_within_limits(&run, seconds);
 }
 
-fn within(run: &Measured, seconds: f64) {
+fn assert_within_limits(run: &Measured, seconds: f64) {
     println!(
         "{:.2} s, {} MiB: {}",
         run.seconds,
@@ -51,7 +53,7 @@ fn within(run: &Measured, seconds: f64) {
     );
 }
 
-/// What a machine at work on other things may take for what takes no time.
+/// The limit in seconds for a run that takes almost no time. It allows for a busy machine.
 const AT_ONCE: f64 = 1.0;
 
 fn header(name: &str, kind: tar::EntryType, size: u64) -> tar::Header {
@@ -64,7 +66,7 @@ fn header(name: &str, kind: tar::EntryType, size: u64) -> tar::Header {
     header
 }
 
-/// A `.tar.gz` of the dataset with an entry before it, whose content is `size` zeros.
+/// Writes a `.tar.gz` of the dataset. Its first entry holds `size` zeros.
 fn bomb(path: &Path, name: &str, kind: tar::EntryType, size: u64) {
     let mut gz = GzEncoder::new(fs::File::create(path).unwrap(), Compression::fast());
     gz.write_all(header(name, kind, size).as_bytes()).unwrap();
@@ -74,7 +76,7 @@ fn bomb(path: &Path, name: &str, kind: tar::EntryType, size: u64) {
 }
 
 #[test]
-fn sizes_that_cannot_be_are_refused_before_they_are_read() {
+fn refuses_impossible_entry_sizes_before_reading() {
     let folder = tempfile::tempdir().unwrap();
     for size in [1 << 62, u64::MAX - 600, 1 << 41] {
         let entry = header("DvsGesture/user01_led.aedat", tar::EntryType::Regular, size);
@@ -104,7 +106,7 @@ fn sizes_that_cannot_be_are_refused_before_they_are_read() {
 }
 
 #[test]
-fn what_inflates_a_thousandfold_is_never_held() {
+fn refuses_entries_that_inflate_a_thousandfold() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.tar.gz");
     let big = 600 << 20;
@@ -157,13 +159,13 @@ fn what_inflates_a_thousandfold_is_never_held() {
 }
 
 #[test]
-fn a_member_is_as_long_as_it_says() {
+fn refuses_zip_members_with_a_false_length() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.zip");
     let size = content(&dataset(), "user01_led.aedat").len() as u32;
     for claimed in [size - 28, size + 28, 10] {
         let mut bytes = zip(&dataset());
-        // The claimed length stands in the local header and in the directory.
+        // The local header and the directory both give the length.
         let places: Vec<usize> = (0..bytes.len() - 4)
             .filter(|&at| bytes[at..at + 4] == size.to_le_bytes())
             .collect();
@@ -194,7 +196,7 @@ fn a_million_entries_take_bounded_memory() {
     ] {
         let mut gz = GzEncoder::new(fs::File::create(&path).unwrap(), Compression::fast());
         for i in 0..1_000_000 {
-            // Past what is refused, the names no longer matter.
+            // The program refuses more than 65,536 files of the dataset, so 100,000 are enough.
             if i < 100_000 || !of_dataset {
                 let name = name.replace('%', &(i % 100_000).to_string());
                 gz.write_all(header(&name, tar::EntryType::Regular, 0).as_bytes())
@@ -209,10 +211,10 @@ fn a_million_entries_take_bounded_memory() {
             let output = folder.path().join("cache.h5");
             let run = measured(&["-i", text(&path), "-o", text(&output)]);
             assert!(run.output.status.success(), "{}", stderr(&run.output));
-            within(&run, 20.0);
+            assert_within_limits(&run, 20.0);
         }
     }
-    // A directory of a million entries without content, by hand. Its own count of them says 65,535.
+    // This .zip is only a directory of many entries without content. It claims 65,535 entries.
     let path = folder.path().join("x.zip");
     for (length, said) in [
         (9u16, "is missing"),
@@ -238,7 +240,7 @@ fn a_million_entries_take_bounded_memory() {
 }
 
 #[test]
-fn links_devices_and_paths_lead_nowhere() {
+fn archive_links_devices_and_paths_are_not_followed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.tar");
     use tar::EntryType::{Block, Char, Directory, Fifo, Link, Symlink};
@@ -250,7 +252,8 @@ fn links_devices_and_paths_lead_nowhere() {
         fs::write(&path, [link.as_bytes().as_slice(), &tar(&files)].concat()).unwrap();
         refused(&path, &["user01_led.aedat is missing"], AT_ONCE);
     }
-    // Only names count: nothing is ever written where a path leads. A path may be longer than a header has room for.
+    // The program uses only file names and never writes to the paths of an archive. The last path
+    // is longer than a tar header has room for.
     let deep = "d/".repeat(5000);
     for prefix in ["../../../../tmp/", "/etc/", &deep] {
         let mut bytes = Vec::new();
@@ -272,7 +275,7 @@ fn links_devices_and_paths_lead_nowhere() {
 }
 
 #[test]
-fn archives_in_archives_are_not_followed() {
+fn deeply_nested_archives_are_not_unpacked() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.tar.gz");
     let mut bytes = gzip(&tar(&dataset()));
@@ -297,7 +300,7 @@ fn archives_in_archives_are_not_followed() {
 }
 
 #[test]
-fn pipes_devices_and_circular_links_are_not_waited_for() {
+fn refuses_pipes_devices_and_circular_links_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join("pipe.tar");
     let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
@@ -311,7 +314,7 @@ fn pipes_devices_and_circular_links_are_not_waited_for() {
     for command in ["info", "verify"] {
         let run = measured(&[command, text(&pipe)]);
         assert!(stderr(&run.output).contains("is not a frame cache: it is not a regular file"));
-        within(&run, AT_ONCE);
+        assert_within_limits(&run, AT_ONCE);
     }
     let extracted = folder.path().join("DvsGesture");
     fs::create_dir(&extracted).unwrap();
@@ -330,7 +333,7 @@ fn pipes_devices_and_circular_links_are_not_waited_for() {
     );
 }
 
-/// 190 MiB of packets of one event each, whose times go up and down.
+/// A recording of 190 MiB. Each packet holds one event, and the times go up and down.
 fn one_event_packets() -> Vec<u8> {
     let n = (190 << 20) / 36;
     let mut bytes = END_HEADER.to_vec();
@@ -363,15 +366,15 @@ fn the_worst_recording_takes_bounded_memory() {
         let args = [&["-i", text(&path), "-o", text(&output), "--force"], split].concat();
         let run = measured(&args);
         assert!(run.output.status.success(), "{}", stderr(&run.output));
-        within(&run, 60.0);
+        assert_within_limits(&run, 60.0);
     }
 }
 
 #[test]
 fn the_worst_archive_takes_bounded_memory() {
     let folder = tempfile::tempdir().unwrap();
-    // All events in one cell, so that counts take four bytes; as much waits for its labels as may, and then comes the
-    // largest recording there may be, in several frames.
+    // All events are in one cell, so counts take four bytes. As many recordings as possible wait
+    // for their labels. Then come recordings of the largest possible size, in several frames.
     let mut one_cell = events(100_000, 0, 0);
     one_cell
         .iter_mut()
@@ -382,7 +385,7 @@ fn the_worst_archive_takes_bounded_memory() {
     let labels = b"class,startTime_usec,endTime_usec\n1,0,9\n2,0,9\n".to_vec();
     let small: Vec<String> = (0..15).map(|i| format!("user{i:02}_led")).collect();
     let large: Vec<String> = (15..18).map(|i| format!("user{i:02}_led")).collect();
-    let of = |name: &String, mib| (format!("{name}.aedat"), recording(mib));
+    let recording_of = |name: &String, mib| (format!("{name}.aedat"), recording(mib));
     let labels_of = |name: &String| (format!("{name}_labels.csv"), labels.clone());
     let list = |names: &[String]| names.join(".aedat\n").into_bytes();
     let path = folder.path().join("x.tar");
@@ -396,10 +399,10 @@ fn the_worst_archive_takes_bounded_memory() {
         list(&[small.as_slice(), &large[1..]].concat()),
     ));
     add(("trials_to_test.txt".to_owned(), list(&large[..1])));
-    small.iter().for_each(|name| add(of(name, 5)));
+    small.iter().for_each(|name| add(recording_of(name, 5)));
     for name in &large {
         add(labels_of(name));
-        add(of(name, 190));
+        add(recording_of(name, 190));
     }
     small.iter().for_each(|name| add(labels_of(name)));
     file.write_all(&[0; 1024]).unwrap();
@@ -421,12 +424,12 @@ fn the_worst_archive_takes_bounded_memory() {
             frames != "1024" || said.contains("its 1024 frames take"),
             "{said}"
         );
-        within(&run, 60.0);
+        assert_within_limits(&run, 60.0);
     }
 }
 
 #[test]
-fn lists_beyond_reason_are_refused() {
+fn refuses_oversized_lists_and_invalid_names() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.tar");
     let refused_with = |name: &str, content: &[u8], said: &[&str]| {

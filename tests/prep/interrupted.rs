@@ -1,5 +1,5 @@
-//! Killed at random moments, the program never leaves a file under the cache's name that `verify` refuses, and nothing
-//! that stops a later run.
+//! If the program is killed at a random moment, it leaves either no cache or one that passes
+//! `verify`. It leaves nothing that stops a later run.
 
 #![cfg(unix)]
 
@@ -14,16 +14,18 @@ use crate::running::*;
 use crate::support::*;
 
 const KILLS: u32 = 120;
-/// On a machine that is busy with other things it is better to kill less often than to take minutes.
+/// After this time the test stops early, so that it does not take minutes on a busy machine.
 const TIME: Duration = Duration::from_secs(30);
+/// The test makes at least this many kills, however long they take.
 const FEWEST: u32 = 30;
 
-/// A moment within `span`.
-fn moment(random: &mut Pcg64, span: Duration) -> Duration {
+/// A random duration of at most `span`.
+fn random_duration(random: &mut Pcg64, span: Duration) -> Duration {
     span.mul_f64(f64::from(random.next_u32()) / f64::from(u32::MAX))
 }
 
-/// Whether the run has begun to write a cache, be it under its own name, as it must not, or has ended.
+/// Whether the run has ended or has begun to write a cache. The cache's own name counts too, in
+/// case a run writes to it directly.
 fn is_writing(output: &Path, before: Option<u64>, run: &mut Running) -> bool {
     let unfinished = || {
         fs::read_dir(output.parent().unwrap())
@@ -62,21 +64,22 @@ fn a_kill_leaves_a_whole_cache_or_none() {
     let (mut kills, mut killed, mut left_behind) = (0, 0, 0);
     let start = Instant::now();
     while kills < KILLS && (start.elapsed() < TIME || kills < FEWEST) {
-        // Every other run replaces a cache, which then has to be there whatever happens.
+        // Every other run replaces a cache. That cache must survive the kill.
         let replaces = kills % 2 == 0 && output.exists();
         if !replaces {
             let _ = fs::remove_file(&output);
         }
         let before = size(&output);
         let mut child = Running::start(&mut dvs_prep(args));
-        // A third at any moment, some past the end; the others while the cache is written and named.
+        // A third of the kills come at any moment, some of them after the run's end. The others
+        // come while the run writes and renames the cache.
         let span = if kills % 3 == 0 {
             whole_run.mul_f64(1.1)
         } else {
             until("it wrote", || is_writing(&output, before, &mut child));
             whole_run.mul_f64(0.15)
         };
-        std::thread::sleep(moment(&mut random, span));
+        std::thread::sleep(random_duration(&mut random, span));
         child.kill();
         kills += 1;
         if !child.end().success() {
@@ -100,7 +103,7 @@ fn a_kill_leaves_a_whole_cache_or_none() {
         killed > kills / 3 && left_behind > 0,
         "of {kills} runs {killed} were killed, {left_behind} of them at work: the test tests nothing"
     );
-    // A later run needs no cleaning by hand, and does it.
+    // A later run removes what the killed runs left.
     let _ = fs::remove_file(&output);
     prepare(&input, &output, &["-T", "8"]);
     run(&["verify", text(&output)]);
@@ -115,7 +118,7 @@ fn a_kill_leaves_a_whole_cache_or_none() {
         "{kills} kills in {seconds:.1} s, {killed} of a run that had not ended, {left_behind} while it worked"
     );
     if kills < KILLS {
-        left_out(
+        report_skipped(
             &format!("{} of {KILLS} kills", KILLS - kills),
             &format!("the first took {seconds:.1} s"),
         );

@@ -1,4 +1,5 @@
-//! Pipes, sockets, devices and folders where the program expects a file: refused at once, neither waited for nor replaced.
+//! If a pipe, a socket or a device is in the place of a file, the program neither waits for it nor
+//! replaces it.
 
 #![cfg(unix)]
 
@@ -16,7 +17,7 @@ fn pipe(at: PathBuf) -> PathBuf {
     at
 }
 
-/// Runs the program, which must fail within seconds, and returns what it says.
+/// Runs the program, which must fail within five seconds, and returns its standard error.
 fn refused(args: &[&str]) -> String {
     let run = measured(args);
     let said = stderr(&run.output);
@@ -30,7 +31,7 @@ fn is_pipe(path: &Path) -> bool {
 }
 
 #[test]
-fn as_the_output() {
+fn refuses_pipes_sockets_and_devices_as_output() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let input = archive(folder.path(), &dataset());
@@ -61,7 +62,7 @@ fn as_the_output() {
 }
 
 #[test]
-fn as_the_output_of_synth() {
+fn synth_refuses_a_pipe_as_output() {
     let folder = tempfile::tempdir().unwrap();
     let output = pipe(folder.path().join("a.tar.gz"));
     for force in [&[][..], &["--force"]] {
@@ -72,7 +73,7 @@ fn as_the_output_of_synth() {
 }
 
 #[test]
-fn as_the_lock_or_the_note() {
+fn refuses_a_pipe_as_lock_but_not_as_note() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let input = archive(folder.path(), &dataset());
@@ -85,7 +86,7 @@ fn as_the_lock_or_the_note() {
     );
     assert!(is_pipe(&lock));
     fs::remove_file(&lock).unwrap();
-    // A note that cannot be read is none.
+    // A note that cannot be read is ignored.
     prepare(&input, &cache, &[]);
     let note = at("cache.h5.source.json");
     fs::remove_file(&note).unwrap();
@@ -96,7 +97,7 @@ fn as_the_lock_or_the_note() {
 }
 
 #[test]
-fn as_what_is_to_be_read() {
+fn refuses_a_pipe_as_input() {
     let folder = tempfile::tempdir().unwrap();
     let fifo = pipe(folder.path().join("pipe"));
     for command in ["info", "verify"] {

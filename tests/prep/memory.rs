@@ -1,5 +1,6 @@
-//! An archive of the real dataset's 122 recordings, shuffled, with all labels at its end, is prepared within the
-//! memory bound, and into the same bytes as an orderly one.
+//! The archive has 122 recordings, as many as the real dataset. They are shuffled, and all labels
+//! come last. The program stays within its memory limit and makes the same cache as from an ordered
+//! archive.
 
 #![cfg(target_os = "linux")]
 
@@ -10,10 +11,10 @@ use std::path::Path;
 use crate::support::*;
 
 const RECORDINGS: usize = 122;
-/// MiB the program may use at its peak.
+/// The limit in MiB of the program's peak memory.
 const BOUND: u64 = 400;
 
-/// The peak of resident memory in MiB of a run over `input`.
+/// Runs the program on `input` and returns its peak of resident memory in MiB.
 fn peak(input: &Path, output: &Path) -> u64 {
     let run = measured(&["-i", text(input), "-o", text(output)]);
     assert!(run.output.status.success());
@@ -22,9 +23,9 @@ fn peak(input: &Path, output: &Path) -> u64 {
 }
 
 #[test]
-fn labels_at_the_end_of_the_archive_stay_within_the_memory_bound() {
+fn archive_with_labels_at_its_end_takes_bounded_memory() {
     let folder = tempfile::tempdir().unwrap();
-    // 5 MB each, 600 MB in all: more than may be held.
+    // Each recording has 5 MB. All of them have 600 MB, more than the program may hold at once.
     let aedat = recording(&events(600_000, 1000, 10));
     let labels = (0..12).map(|i| {
         format!(
@@ -56,7 +57,7 @@ fn labels_at_the_end_of_the_archive_stay_within_the_memory_bound() {
             tar.append_data(&mut header, format!("DvsGesture/{name}"), content)
                 .unwrap();
         };
-        // 37 and 122 have no common divisor: every recording once, in scattered order.
+        // 37 and 122 have no common divisor, so each recording comes once, in scattered order.
         let order: Vec<&String> = (0..RECORDINGS)
             .map(|i| &names[if labels_last { i * 37 % RECORDINGS } else { i }])
             .collect();

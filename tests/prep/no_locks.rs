@@ -1,5 +1,5 @@
-//! File systems without locks, as NFS without its lock service (ENOLCK): a warning, and everything else as ever. And
-//! locks of other programs on a cache, which stop nobody who reads it.
+//! On a file system without locks, such as NFS without its lock service (ENOLCK), the program warns
+//! and otherwise works as usual. If another program locks a cache, everyone can still read it.
 
 #![cfg(target_os = "linux")]
 
@@ -10,9 +10,9 @@ use std::process::{Command, Output};
 use crate::running::hidden;
 use crate::support::*;
 
-/// A library that takes the locks away from the program it is loaded into. HDF5 needs a C compiler to be built, so there
-/// is one.
-fn no_locks(folder: &Path) -> PathBuf {
+/// Builds a library that makes locking fail in the program that loads it. A C compiler is
+/// available, because building HDF5 needs one.
+fn build_no_locks_library(folder: &Path) -> PathBuf {
     let library = folder.join("no_locks.so");
     let source = data("../support/no_locks.c");
     let built = Command::new("cc")
@@ -26,7 +26,7 @@ fn no_locks(folder: &Path) -> PathBuf {
 #[test]
 fn a_cache_is_made_and_used_without_locks() {
     let folder = tempfile::tempdir().unwrap();
-    let library = no_locks(folder.path());
+    let library = build_no_locks_library(folder.path());
     let input = archive(folder.path(), &dataset());
     let caches = folder.path().join("caches");
     fs::create_dir(&caches).unwrap();
@@ -51,11 +51,11 @@ fn a_cache_is_made_and_used_without_locks() {
     assert_eq!(hidden(&caches), [""; 0]);
     run(&["verify", text(&cache)]);
     run(&["info", text(&cache)]);
-    // Nothing was left that would have to be cleared away under a lock, so there is nothing to warn of.
+    // This run has no leftovers to remove, so it needs no lock and gives no warning.
     let found = run(&args);
     assert!(String::from_utf8_lossy(&found.stdout).contains("already there"));
     assert_eq!(stderr(&found), "");
-    // The same bytes as with locks.
+    // The cache has the same bytes as one made with locks.
     let locked = folder.path().join("locked.h5");
     prepare(&input, &locked, &["-T", "2"]);
     assert!(fs::read(cache).unwrap() == fs::read(locked).unwrap());
@@ -67,7 +67,7 @@ fn a_cache_that_somebody_has_locked_can_be_read() {
     let input = archive(folder.path(), &dataset());
     let cache = folder.path().join("cache.h5");
     prepare(&input, &cache, &["-T", "2"]);
-    // As HDF5 does when a program opens it for writing.
+    // HDF5 locks a file in this way when a program opens it for writing.
     let file = File::open(&cache).unwrap();
     file.lock().unwrap();
     for args in [

@@ -1,4 +1,4 @@
-//! NumPy's files, as SpikingJelly keeps samples in them.
+//! Builds NumPy files like those in which SpikingJelly stores samples.
 
 #![allow(dead_code, clippy::unwrap_used)]
 
@@ -27,7 +27,7 @@ pub fn npz(arrays: &[(&str, Vec<u8>)]) -> Vec<u8> {
     writer.finish().unwrap().into_inner()
 }
 
-/// An `.npz` of events.
+/// A `.npz` of events, with the arrays that SpikingJelly uses.
 pub fn events_npz(events: &[Event]) -> Vec<u8> {
     let column = |value: fn(&Event) -> i64| {
         let bytes: Vec<u8> = events.iter().flat_map(|e| value(e).to_le_bytes()).collect();

@@ -1,4 +1,5 @@
-//! Recordings of every camera and program, written event by event from what their formats say.
+//! Builds recordings of every camera and program, event by event, from the specifications of their
+//! formats.
 
 #![allow(dead_code, clippy::unwrap_used)]
 
@@ -8,10 +9,11 @@ use std::path::Path;
 use dvs_shared::Event;
 use dvs_shared::aedat::{EVENT_BYTES, POLARITY_EVENT, encode};
 
-/// The comment that v2e begins a recording with, which names no camera.
+/// v2e begins a recording with this comment. It names no camera.
 pub const V2E: &str = "# This is a raw AE data file created by AEDat2Output in v2e (see https://github.com/SensorsINI/v2e) as specified at https://inivation.com/support/software/fileformat/#aedat-20\r\n";
 
-/// An AEDAT 2.0 recording: `header` are lines after the first, `events` addresses and times.
+/// An AEDAT 2.0 recording. `header` holds the lines after the first, `events` the addresses and
+/// times.
 pub fn aedat2(header: &str, events: &[(u32, u32)]) -> Vec<u8> {
     let mut bytes = format!("#!AER-DAT2.0\r\n{header}").into_bytes();
     for (address, time) in events {
@@ -21,24 +23,25 @@ pub fn aedat2(header: &str, events: &[(u32, u32)]) -> Vec<u8> {
     bytes
 }
 
-/// The AEDAT 2 address of an event in a DVS128's layout, turned as jAER turns it.
+/// The AEDAT 2 address of an event in a DVS128's layout. As in jAER, x and y count from the lower
+/// right.
 pub fn dvs128(e: &Event) -> u32 {
     (127 - u32::from(e.y)) << 8 | (127 - u32::from(e.x)) << 1 | u32::from(!e.polarity)
 }
 
-/// The same in a DAVIS's layout, on a camera of this size.
+/// The AEDAT 2 address of an event in a DAVIS's layout, for a camera of this size.
 pub fn davis(e: &Event, (width, height): (u32, u32)) -> u32 {
     (height - 1 - u32::from(e.y)) << 22
         | (width - 1 - u32::from(e.x)) << 12
         | u32::from(e.polarity) << 11
 }
 
-/// The same in a DVS640's layout.
+/// The AEDAT 2 address of an event in a DVS640's layout.
 pub fn dvs640(e: &Event) -> u32 {
     (479 - u32::from(e.y)) << 11 | (639 - u32::from(e.x)) << 1 | u32::from(e.polarity)
 }
 
-/// `n` events 10 us apart that reach every side of a camera of this size.
+/// `n` events, 10 us apart, that reach every edge of a camera of this size.
 pub fn events_on(n: u64, (width, height): (u32, u32)) -> Vec<Event> {
     let (width, height) = (u64::from(width), u64::from(height));
     (0..n)
@@ -52,13 +55,13 @@ pub fn events_on(n: u64, (width, height): (u32, u32)) -> Vec<Event> {
         .collect()
 }
 
-/// Addresses by `layout`, with the events' times.
+/// The address and the time of each event. `layout` computes the address.
 pub fn addressed(events: &[Event], layout: impl Fn(&Event) -> u32) -> Vec<(u32, u32)> {
     events.iter().map(|e| (layout(e), e.t as u32)).collect()
 }
 
-/// Writes a dataset of two recordings, `a` for training and `b` for testing, in files with this ending, each with one
-/// sample of class 1 that holds everything.
+/// Writes a dataset of two recordings: `a` for training and `b` for testing. The names of their
+/// files have this `ending`. Each recording is one sample of class 1 that holds all its events.
 pub fn dataset_of(folder: &Path, recording: &[u8], ending: &str) {
     fs::create_dir_all(folder).unwrap();
     for (name, set) in [("a", "train"), ("b", "test")] {
@@ -70,7 +73,8 @@ pub fn dataset_of(folder: &Path, recording: &[u8], ending: &str) {
     }
 }
 
-/// An AEDAT 3 recording with these header lines after the first, and `events` in packets of the camera numbered `source`.
+/// An AEDAT 3 recording. `first` is its version, `lines` are the header lines after the first, and
+/// `source` is the camera's number in every packet.
 pub fn aedat3(first: &str, lines: &str, source: u16, events: &[Event]) -> Vec<u8> {
     let mut bytes = format!("#!AER-DAT{first}\r\n{lines}").into_bytes();
     for events in events.chunks(100) {
@@ -86,25 +90,27 @@ pub fn aedat3(first: &str, lines: &str, source: u16, events: &[Event]) -> Vec<u8
     bytes
 }
 
-/// A FlatBuffer whose root table has one field, number `field`, which refers to `content`: a vector or a text, with its
-/// length before it.
+/// A FlatBuffer whose root table has one field with the number `field`. The field refers to
+/// `content`, which is a vector or a string and begins with its length.
 fn flatbuffer(field: u16, content: &[u8]) -> Vec<u8> {
-    let table_list = 4 + 2 * (field + 1);
-    let mut list = vec![0u8; usize::from(table_list)];
-    list[..2].copy_from_slice(&table_list.to_le_bytes());
-    list[2..4].copy_from_slice(&8u16.to_le_bytes());
-    let last = list.len() - 2;
-    list[last..].copy_from_slice(&4u16.to_le_bytes());
-    // Root offset, list of fields, then the table: how far back its list is, and how far on its content.
-    let table = 4 + list.len() as u32;
+    let vtable_size = 4 + 2 * (field + 1);
+    let mut vtable = vec![0u8; usize::from(vtable_size)];
+    vtable[..2].copy_from_slice(&vtable_size.to_le_bytes());
+    vtable[2..4].copy_from_slice(&8u16.to_le_bytes());
+    let last = vtable.len() - 2;
+    vtable[last..].copy_from_slice(&4u16.to_le_bytes());
+    // The root offset and the vtable come first. The table then gives the distance back to the
+    // vtable and the distance forward to the content.
+    let table = 4 + vtable.len() as u32;
     let mut bytes = table.to_le_bytes().to_vec();
-    bytes.extend(&list);
-    bytes.extend((list.len() as u32).to_le_bytes());
+    bytes.extend(&vtable);
+    bytes.extend((vtable.len() as u32).to_le_bytes());
     bytes.extend(4u32.to_le_bytes());
     bytes.extend(content);
     bytes
 }
 
+/// `content`, preceded by its length.
 fn with_size(content: Vec<u8>) -> Vec<u8> {
     [&(content.len() as u32).to_le_bytes()[..], &content].concat()
 }
@@ -112,7 +118,7 @@ fn with_size(content: Vec<u8>) -> Vec<u8> {
 /// An event stream of an AEDAT 4 recording: its number, its camera's size, and its events.
 pub type Stream<'a> = (i32, (u32, u32), &'a [Event]);
 
-/// An AEDAT 4.0 recording of these streams, whose packets are not compressed.
+/// An AEDAT 4.0 recording of these streams, without compression.
 pub fn aedat4(streams: &[Stream<'_>]) -> Vec<u8> {
     let node = |(id, (width, height), _): &Stream<'_>| {
         format!(

@@ -1,4 +1,5 @@
-//! What the whole-program tests of dvs-prep share: the program, the fixtures, and archives made by hand.
+//! The tests of the whole program dvs-prep use this module to run the program, to find the fixtures
+//! and to build archives.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -14,14 +15,14 @@ use dvs_shared::aedat;
 pub const END_HEADER: &[u8] =
     b"#!AER-DAT3.1\r\n#Format: RAW\r\n#Source 1: DVS128\r\n#!END-HEADER\r\n";
 
-/// A file of `tests/data`.
+/// The path of a file in `tests/data`.
 pub fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../tests/data")
         .join(name)
 }
 
-/// The program, about to be run with `args`.
+/// A command that runs the program with `args`.
 pub fn dvs_prep<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dvs-prep"));
     command.args(args).env_remove("DVS_DATA");
@@ -35,7 +36,7 @@ pub fn run(args: &[&str]) -> Output {
     output
 }
 
-/// Runs the program, expects exit status 1, and returns what it says.
+/// Runs the program, expects exit status 1, and returns its standard error.
 pub fn fail(args: &[&str]) -> String {
     let output = dvs_prep(args).output().unwrap();
     assert_eq!(
@@ -47,7 +48,7 @@ pub fn fail(args: &[&str]) -> String {
     stderr(&output)
 }
 
-/// What a run came to.
+/// The result of a run, with its memory and its duration.
 pub struct Measured {
     pub output: Output,
     /// The peak of resident memory in MiB.
@@ -55,18 +56,21 @@ pub struct Measured {
     pub seconds: f64,
 }
 
-/// Runs the program, watches its memory, and ends it after a minute: nothing it is given here takes so long.
+/// Runs the program and measures its memory. Kills it after a minute, because no test needs that
+/// long.
 pub fn measured(args: &[&str]) -> Measured {
     let start = Instant::now();
     let mut command = dvs_prep(args);
-    // Files, since a pipe that nobody empties stops the program.
-    let mut said = [(); 2].map(|()| tempfile::tempfile().unwrap());
-    let [out, err] = said.each_ref().map(|f| Stdio::from(f.try_clone().unwrap()));
+    // The output goes to files, because a full pipe would stop the program.
+    let mut captured = [(); 2].map(|()| tempfile::tempfile().unwrap());
+    let [out, err] = captured
+        .each_ref()
+        .map(|f| Stdio::from(f.try_clone().unwrap()));
     let mut child = command.stdout(out).stderr(err).spawn().unwrap();
     let status = format!("/proc/{}/status", child.id());
     let mut peak = 0;
     while child.try_wait().unwrap().is_none() {
-        // The kernel keeps the peak itself; the last look before the end is the one that counts.
+        // The kernel keeps the peak, so only the last reading before the end counts.
         let seen = fs::read_to_string(&status).unwrap_or_default();
         let line = seen.lines().find_map(|l| l.strip_prefix("VmHWM:"));
         peak = line.map_or(peak, |l| l.trim().trim_end_matches(" kB").parse().unwrap());
@@ -76,7 +80,7 @@ pub fn measured(args: &[&str]) -> Measured {
         std::thread::sleep(Duration::from_millis(1));
     }
     let seconds = start.elapsed().as_secs_f64();
-    let [stdout, stderr] = said.each_mut().map(|file| {
+    let [stdout, stderr] = captured.each_mut().map(|file| {
         let mut text = Vec::new();
         file.rewind().unwrap();
         file.read_to_end(&mut text).unwrap();
@@ -108,7 +112,7 @@ pub fn prepare(input: &Path, output: &Path, args: &[&str]) -> Output {
     run(&all)
 }
 
-/// A packet of polarity events, all with the overflow of the first.
+/// A packet of polarity events. Its overflow counter is that of the first event.
 pub fn packet(events: &[Event]) -> Vec<u8> {
     let overflow = events.first().map_or(0, |e| (e.t >> 31) as u32);
     let body: Vec<u8> = events.iter().flat_map(|&e| aedat::encode(e)).collect();
@@ -122,6 +126,7 @@ pub fn packet(events: &[Event]) -> Vec<u8> {
     )
 }
 
+/// A packet with these fields in its header. All of its `number` events are valid.
 pub fn packet_of(
     kind: u16,
     size: u32,
@@ -149,7 +154,8 @@ pub fn recording(events: &[Event]) -> Vec<u8> {
     bytes
 }
 
-/// `n` valid events, `step` us apart from `start`, spread over the sensor.
+/// `n` valid events, spread over the sensor. The first is at `start` us, and they are `step` us
+/// apart.
 pub fn events(n: u64, start: i64, step: i64) -> Vec<Event> {
     (0..n)
         .map(|i| Event {
@@ -162,7 +168,7 @@ pub fn events(n: u64, start: i64, step: i64) -> Vec<Event> {
         .collect()
 }
 
-/// Files of a dataset by name.
+/// The files of a dataset: names and contents.
 pub type Files = Vec<(String, Vec<u8>)>;
 
 /// A small whole dataset: one recording for training and one for testing, each with two samples.
@@ -185,7 +191,8 @@ pub fn dataset() -> Files {
     ]
 }
 
-/// A dataset of five training recordings and two for testing, each with two samples, lists first.
+/// A dataset of five training recordings and two test recordings, each with two samples. The trial
+/// lists come first.
 pub fn seven() -> Files {
     let names: Vec<String> = (1..=7).map(|i| format!("user{i:02}_led")).collect();
     let list = |names: &[String]| {

@@ -1,5 +1,5 @@
-//! Every reader of bytes that may come from anywhere, with what must hold whatever the bytes are. The property tests and
-//! the fuzz targets share these.
+//! Calls every reader of untrusted bytes and checks what must hold for any bytes. The property
+//! tests and the fuzz targets share these functions.
 
 #![allow(dead_code, clippy::unwrap_used, clippy::panic)]
 
@@ -24,7 +24,8 @@ use dvs_shared::recording::Recording;
 use dvs_shared::samples::{self, MAX_NAME_BYTES, MAX_WINDOWS};
 use dvs_shared::{CacheFile, ChunkCodec, Frames, SensorSize, Set, SplitMode};
 
-/// A recording: where it is accepted, windows and frames hold exactly the events that the index counts.
+/// If a recording is accepted, its windows and frames hold exactly the events that its index
+/// counts.
 pub fn aedat(bytes: &[u8], sensor: SensorSize) {
     for keep_invalid in [false, true] {
         let Ok(recording) = Recording::new(bytes, sensor, keep_invalid) else {
@@ -76,23 +77,24 @@ pub fn aedat(bytes: &[u8], sensor: SensorSize) {
     }
 }
 
-/// Room for what is compressed, in bytes.
+/// The limit in bytes for decompressed data.
 const INFLATED: u64 = 1 << 18;
 
-/// Bytes as a recording of every format and as every kind of sample: what is accepted is a recording of the sensor, of no
-/// more events than there was room for, or so many frames of one size.
+/// Reads the bytes as a recording of every format and as every kind of sample. An accepted
+/// recording fits the sensor and has no more events than the limit. Accepted frames have the
+/// announced number and size.
 pub fn formats(bytes: &[u8], sensor: SensorSize) {
-    let whole = |packets: &[u8], sensor, limit: usize| {
+    let check_recording = |packets: &[u8], sensor, limit: usize| {
         let recording = Recording::new(packets, sensor, true).unwrap();
         assert!(recording.counts().kept <= limit as u64);
-        // Of larger sensors, to fill frames takes a hundred times as long as to read.
+        // For larger sensors, filling frames takes a hundred times as long as reading.
         if sensor.frame_cells() <= 1 << 12 {
             aedat(packets, sensor);
         }
     };
     for format in [Format::of_recording(bytes), Format::Aedat2, Format::Aedat4] {
         let limit = format.max_events(bytes.len() as u64, INFLATED);
-        for options in every_way(sensor) {
+        for options in all_read_options(sensor) {
             let fits = format != Format::Aedat2 || bytes.starts_with(b"#!AER-DAT2.");
             let Some(Ok(decoded)) = fits.then(|| decode(bytes, format, &options, INFLATED)) else {
                 continue;
@@ -100,10 +102,10 @@ pub fn formats(bytes: &[u8], sensor: SensorSize) {
             assert!(options.sensor.is_none_or(|sensor| sensor == decoded.sensor));
             assert!(!decoded.recognised.chars().any(char::is_control));
             if options.ignore_outside {
-                outside_is_left_out(&decoded, &options);
+                assert_no_events_outside(&decoded, &options);
             }
             if !matches!(format, Format::Aedat3 | Format::Aedat30) {
-                whole(&decoded.packets, decoded.sensor, limit);
+                check_recording(&decoded.packets, decoded.sensor, limit);
             }
         }
     }
@@ -117,38 +119,38 @@ pub fn formats(bytes: &[u8], sensor: SensorSize) {
         events_npy(bytes, &options, limit),
     ];
     for events in read.into_iter().flatten() {
-        whole(&events.packets, sensor, limit);
+        check_recording(&events.packets, sensor, limit);
     }
     let expected = ReadyFrames {
         sensor: None,
         frames: None,
         limit: 64,
     };
-    let said = Cell::new((0, 0));
+    let announced = Cell::new((0, 0));
     let mut made = 0;
     let read = frames_npz::<SampleError>(
         bytes,
         expected,
         |frames, sensor| {
-            said.set((frames, sensor.frame_cells()));
+            announced.set((frames, sensor.frame_cells()));
             Ok(())
         },
         |counts| {
             made += 1;
-            assert_eq!(counts.len(), said.get().1);
+            assert_eq!(counts.len(), announced.get().1);
         },
     );
-    assert!(read.is_err() || made == said.get().0);
+    assert!(read.is_err() || made == announced.get().0);
 }
 
-/// The ways to read a recording that a user can ask for.
-fn every_way(sensor: SensorSize) -> Vec<ReadOptions> {
+/// Options with which a user can read a recording.
+fn all_read_options(sensor: SensorSize) -> Vec<ReadOptions> {
     let plain = ReadOptions::default();
     let sized = ReadOptions {
         sensor: Some(sensor),
         ..plain
     };
-    let mut ways = vec![
+    let mut options = vec![
         plain,
         sized,
         ReadOptions {
@@ -162,20 +164,20 @@ fn every_way(sensor: SensorSize) -> Vec<ReadOptions> {
             ..sized
         },
     ];
-    ways.extend(AddressLayout::ALL.map(|layout| ReadOptions {
+    options.extend(AddressLayout::ALL.map(|layout| ReadOptions {
         layout: Some(layout),
         ..sized
     }));
-    ways
+    options
 }
 
-/// A recording that was read without the events outside its sensor has none of them.
-fn outside_is_left_out(decoded: &Decoded<'_>, options: &ReadOptions) {
+/// If the reader ignored events outside the sensor, no such event is left.
+fn assert_no_events_outside(decoded: &Decoded<'_>, options: &ReadOptions) {
     let read = Recording::new(&decoded.packets, decoded.sensor, options.keep_invalid);
     assert!(!matches!(read, Err(AedatError::OutsideSensor { .. })));
 }
 
-/// Names of classes: where they are accepted, there are some, all different.
+/// If names of classes are accepted, there is at least one, and all are different.
 pub fn mapping(text: &[u8]) {
     let Ok(names) = read_mapping(text) else {
         return;
@@ -184,7 +186,7 @@ pub fn mapping(text: &[u8]) {
     assert!((1..=256).contains(&names.len()) && different.len() == names.len());
 }
 
-/// A label file: where it is accepted, its rows are samples that the dataset can have, each with a name of its own.
+/// If a label file is accepted, each of its rows is a valid sample with a unique name and label.
 pub fn labels(text: &[u8]) {
     let Ok(windows) = samples::read_labels(text) else {
         return;
@@ -197,7 +199,7 @@ pub fn labels(text: &[u8]) {
     }
 }
 
-/// A trial list: where it is accepted, it names recordings, each once.
+/// If a trial list is accepted, it names at least one recording, and each only once.
 pub fn trials(text: &[u8]) {
     let Ok(list) = samples::read_trials(text) else {
         return;
@@ -210,7 +212,7 @@ pub fn trials(text: &[u8]) {
     }
 }
 
-/// Hands members to an intake whose bounds are small, so that every way through it is taken.
+/// Hands members to a collector with small limits, so that every path through it is taken.
 struct Feed<'a, 'b>(&'a mut Collector<'b>);
 
 impl Visitor for Feed<'_, '_> {
@@ -228,9 +230,10 @@ impl Visitor for Feed<'_, '_> {
     }
 }
 
+/// The collector's limit in bytes for one recording.
 const RECORDING: u64 = 1 << 20;
 
-/// An archive of any container: its members are taken in or refused.
+/// Reads an archive in any container. The collector accepts or refuses each member.
 pub fn archive(bytes: &[u8]) {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(bytes).unwrap();
@@ -246,10 +249,10 @@ pub fn archive(bytes: &[u8]) {
         read: ReadOptions::default(),
     };
     let folder = std::env::temp_dir();
-    let mut intake = Collector::new(&budget, &buffers, &fingerprint, limits, &folder);
-    let read = archive.visit_all(&AtomicU64::new(0), &mut Feed(&mut intake));
-    intake.list_samples();
-    for (_, problem) in intake.take_problems(Vec::new()) {
+    let mut collector = Collector::new(&budget, &buffers, &fingerprint, limits, &folder);
+    let read = archive.visit_all(&AtomicU64::new(0), &mut Feed(&mut collector));
+    collector.list_samples();
+    for (_, problem) in collector.take_problems(Vec::new()) {
         assert!(!problem.to_string().is_empty());
     }
     if let Err(error) = read {
@@ -257,7 +260,7 @@ pub fn archive(bytes: &[u8]) {
     }
 }
 
-/// A cache: where it is opened, every sample is read or refused.
+/// If a cache can be opened, every sample that passes its check can be read.
 pub fn cache(bytes: &[u8]) {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(bytes).unwrap();

@@ -1,4 +1,4 @@
-//! Runs of dvs-prep that are watched, stopped and killed while they work.
+//! Runs dvs-prep in the background, so that tests can watch, stop and kill it while it works.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -13,10 +13,10 @@ pub use rustix::process::Signal;
 use rustix::process::{Pid, kill_process};
 use tempfile::TempDir;
 
-/// Longer than any run here takes, on however busy a machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Every wait in these tests is shorter than this, even on a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A run in the background; what it prints goes to files of a folder of its own.
+/// A run in the background. Its output goes to files in its own folder.
 pub struct Running {
     child: Child,
     folder: TempDir,
@@ -47,7 +47,7 @@ impl Running {
         fs::read_to_string(self.folder.path().join("err")).unwrap()
     }
 
-    /// Kills it, if it still runs.
+    /// Kills the run if it has not ended.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
     }
@@ -56,7 +56,7 @@ impl Running {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// Waits for its end.
+    /// Waits until the run ends.
     pub fn end(&mut self) -> ExitStatus {
         let mut status = None;
         until("a run ended", || {
@@ -69,7 +69,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // A test that failed leaves nothing running.
+        // A test that fails must not leave a process behind.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -80,16 +80,16 @@ pub fn signal_child(child: &Child, signal: Signal) {
     kill_process(pid, signal).unwrap();
 }
 
-/// Waits until something is so.
-pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+/// Waits until `condition` holds. `what` describes it if the wait takes too long.
+pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
-    while !is_so() {
-        assert!(start.elapsed() < PATIENCE, "waited too long until {what}");
+    while !condition() {
+        assert!(start.elapsed() < TIMEOUT, "waited too long until {what}");
         std::thread::sleep(Duration::from_micros(500));
     }
 }
 
-/// Names in `folder` that begin with a dot: what a run keeps there only while it works.
+/// The names in `folder` that begin with a dot. A run has such files only while it works.
 pub fn hidden(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(folder)
         .unwrap()
@@ -107,12 +107,13 @@ pub fn until_begun(folder: &Path) {
     });
 }
 
-/// Says that a part of a test was left out, past the harness, which hides what passing tests print.
-pub fn left_out(what: &str, why: &str) {
+/// Reports that a part of a test was skipped. The test harness hides what passing tests print, so
+/// this writes to standard error directly.
+pub fn report_skipped(what: &str, why: &str) {
     let _ = writeln!(std::io::stderr(), "\nLEFT OUT: {what}: {why}\n");
 }
 
-/// An archive that takes about a second to read: time to do something meanwhile.
+/// An archive that takes about a second to read, so that a test can act meanwhile.
 pub fn large_archive() -> PathBuf {
     static FOLDER: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
     let (_, path) = FOLDER.get_or_init(|| {

@@ -495,7 +495,7 @@ impl std::fmt::Display for Reading {
         write!(
             f,
             "AEDAT 2.0: addresses of a {layout}, {layout_reason}; {sensor} pixels, {sensor_reason}{on}; x and y count from the lower \
-             right and are flip_coordinate; {}",
+             right and are turned; {}",
             layout.polarity()
         )
     }
