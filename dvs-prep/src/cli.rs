@@ -38,7 +38,8 @@ pub struct Cli {
 pub enum Command {
     /// Make the frame cache (the default)
     Prepare(PrepareArgs),
-    /// Print a name for the cache that `prepare` would make, for stores that keep caches by name
+    /// Print a key that identifies the cache that `prepare` would make, to store the cache under
+    /// that key and find it again
     ///
     /// It takes the options of `prepare`. The key changes if the content of the input, the cache
     /// format or an option that affects the cache changes. It stays the same if only the container

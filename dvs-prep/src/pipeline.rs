@@ -38,7 +38,7 @@ use crate::pipeline::input_check::{
 use crate::pipeline::memory_budget::{BufferPool, MemoryBudget};
 use crate::pipeline::step_times::{Step, StepTimes};
 
-/// Receives the events of samples as they are found, instead of their frames.
+/// Receives the events of each sample as soon as the sample is found; no frames are made from them.
 pub trait EventSink: Sync {
     /// Takes the events of one sample.
     ///

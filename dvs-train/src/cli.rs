@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn clap_accepts_the_definition() {
+    fn command_line_definition_is_valid() {
         Cli::command().debug_assert();
     }
 

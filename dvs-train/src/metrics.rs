@@ -97,7 +97,7 @@ mod tests {
     use burn::backend::Flex;
 
     #[test]
-    fn batches_are_weighted_by_their_size() {
+    fn metrics_weight_batches_by_their_size() {
         let device = Default::default();
         let rate = |rows: &[[f32; 3]]| {
             let flat: Vec<f32> = rows.concat();

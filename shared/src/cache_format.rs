@@ -53,8 +53,8 @@ pub mod attr {
     /// Names of the recordings that were skipped because they are damaged, in trial-list order;
     /// absent if there are none.
     pub const SKIPPED: &str = "skipped";
-    /// SHA-256 of the input including those recordings; absent if there are none or something could
-    /// not be read.
+    /// SHA-256 of the whole input, including the recordings in [`SKIPPED`]; absent if none were
+    /// skipped or if part of the input could not be read.
     pub const INPUT_SHA256: &str = "input_sha256";
     /// CRC-32 of the other attributes: see [`super::CacheHeader::crc32`].
     pub const HEADER_CRC32: &str = "header_crc32";

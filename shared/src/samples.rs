@@ -53,8 +53,8 @@ pub const MAPPING_NAME: &str = "gesture_mapping.csv";
 pub const LABELS_SUFFIX: &str = "_labels.csv";
 /// Maximum size of a label file or trial list, in bytes; real ones have a few hundred.
 pub const MAX_LIST_BYTES: u64 = 1 << 20;
-/// Maximum number of rows in a label file; real ones have about a dozen. Each row is a sample with
-/// all its frames.
+/// Maximum number of rows in a label file; real ones have about a dozen. The number is limited
+/// because each row makes a sample, which has its own frames.
 pub const MAX_WINDOWS: usize = 4096;
 /// Limit on the average number of windows per event. Real windows overlap rarely and only slightly.
 pub const MAX_OVERLAP: u64 = 64;

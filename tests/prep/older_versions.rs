@@ -1,4 +1,5 @@
-//! A cache of commit 18365cc is still that of its input; `tests/data/commit_18365cc` has it.
+//! The program accepts and reuses a cache that an older version wrote. The cache of commit 18365cc
+//! lies in `tests/data/commit_18365cc`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,19 +13,19 @@ fn old(name: &str) -> PathBuf {
 }
 
 #[test]
-fn an_older_cache_is_whole() {
+fn verify_accepts_the_cache_of_an_older_version() {
     run(&["verify", text(&old("cache.h5"))]);
 }
 
 #[test]
-fn an_older_cache_has_the_same_description() {
-    let told: Value =
+fn info_describes_the_cache_of_an_older_version_unchanged() {
+    let before: Value =
         serde_json::from_str(&fs::read_to_string(old("cache.info.json")).unwrap()).unwrap();
     let output = run(&["info", text(&old("cache.h5")), "--json"]);
     let now: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let told = told.as_object().unwrap();
-    assert!(told.len() > 10, "only {} members", told.len());
-    for (name, value) in told {
+    let before = before.as_object().unwrap();
+    assert!(before.len() > 10, "only {} members", before.len());
+    for (name, value) in before {
         if name != "cache" {
             assert_eq!(&now[name], value, "{name}");
         }
@@ -32,14 +33,14 @@ fn an_older_cache_has_the_same_description() {
 }
 
 #[test]
-fn an_older_cache_is_not_made_again() {
+fn prepare_reuses_the_cache_of_an_older_version() {
     let folder = tempfile::tempdir().unwrap();
     let (input, cache) = (
         folder.path().join("DvsGesture.tar.gz"),
         folder.path().join("cache.h5"),
     );
     fs::copy(old("cache.h5"), &cache).unwrap();
-    // As in make.sh.
+    // `make.sh` made the old cache from an archive with these options.
     let size = "--users 3 --lights led --event-rate 3000 --gesture-seconds 0.5";
     let synth = ["synth", "-o", text(&input)];
     run(&synth.into_iter().chain(size.split(' ')).collect::<Vec<_>>());

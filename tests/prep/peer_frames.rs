@@ -1,5 +1,5 @@
-//! Every sample of both fixtures, by all three splits, equals what SpikingJelly 2.0 makes of it; whatever the
-//! container and the number of threads, the cache has the same bytes.
+//! The frames of both fixtures equal those of SpikingJelly 2.0, for every sample and all three
+//! splits. The cache has the same bytes for every container and every number of threads.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -10,7 +10,7 @@ use ndarray_npy::NpzReader;
 
 use crate::support::{data, gzip, prepare, tar, unpack, zip};
 
-/// Splits, as the program and as the fixtures name them.
+/// Each split as options of the program, and its name in the fixtures.
 const SPLITS: [(&[&str], &str); 3] = [
     (&["--frames", "16", "--split", "number"], "number16"),
     (&["--frames", "16", "--split", "time"], "time16"),
@@ -20,11 +20,11 @@ const SPLITS: [(&[&str], &str); 3] = [
     ),
 ];
 
-fn equals_the_peer(fixture: &str) {
+fn assert_frames_match_spikingjelly(fixture: &str) {
     let folder = tempfile::tempdir().unwrap();
-    let mut peer =
+    let mut peer_frames =
         NpzReader::new(File::open(data(&format!("frames-{fixture}.npz"))).unwrap()).unwrap();
-    let keys = peer.names().unwrap();
+    let keys = peer_frames.names().unwrap();
     for (args, split) in SPLITS {
         let path = folder.path().join("cache.h5");
         prepare(
@@ -36,7 +36,7 @@ fn equals_the_peer(fixture: &str) {
         let (mut codec, mut frames) = (ChunkCodec::default(), Frames::default());
         for set in Set::ALL {
             let rows = cache.set(set);
-            // The fixture's keys stand in the peer's order of recordings and rows.
+            // The fixture's keys have SpikingJelly's order of recordings and label rows.
             let expected: Vec<&String> = keys
                 .iter()
                 .filter(|k| {
@@ -47,7 +47,7 @@ fn equals_the_peer(fixture: &str) {
             for (row, (sample, key)) in rows.samples.iter().zip(expected).enumerate() {
                 let ours = format!("{}|{}@{}|{split}", set.name(), sample.name, sample.label);
                 assert_eq!(&ours, key);
-                let peer: ArrayD<u16> = peer.by_name(key).unwrap();
+                let peer: ArrayD<u16> = peer_frames.by_name(key).unwrap();
                 cache.read(set, row, &mut codec, &mut frames).unwrap();
                 assert_eq!(peer.shape(), [sample.frames, 2, 128, 128], "{key}");
                 assert!(
@@ -67,19 +67,19 @@ fn equals_the_peer(fixture: &str) {
 }
 
 #[test]
-fn frames_of_the_mini_archive_equal_the_peers() {
-    equals_the_peer("mini");
+fn frames_of_the_mini_archive_match_spikingjelly() {
+    assert_frames_match_spikingjelly("mini");
 }
 
 #[test]
-fn frames_of_the_edge_archive_equal_the_peers() {
-    equals_the_peer("edge");
+fn frames_of_the_edge_archive_match_spikingjelly() {
+    assert_frames_match_spikingjelly("edge");
 }
 
-/// The fixture in every container the program reads.
+/// Writes the fixture in every container that the program reads.
 fn containers(folder: &Path, fixture: &Path) -> Vec<std::path::PathBuf> {
     let mut files = unpack(fixture);
-    // Not the order of the archive, which must not matter.
+    // The order of the files must not matter.
     files.reverse();
     let zipped: Vec<_> = files
         .iter()
@@ -113,7 +113,7 @@ fn containers(folder: &Path, fixture: &Path) -> Vec<std::path::PathBuf> {
 }
 
 #[test]
-fn every_container_and_number_of_threads_gives_the_same_bytes() {
+fn cache_bytes_do_not_depend_on_container_or_threads() {
     let folder = tempfile::tempdir().unwrap();
     for fixture in ["mini", "edge"] {
         let inputs = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Properties of parsing and integrating that hold for any events.
+//! Checks the parsing of recordings and the integration of events with random input.
 
 use dvs_shared::event::DVS128;
 use dvs_shared::frames::{frame_count, integrate};
@@ -8,7 +8,8 @@ use proptest::prelude::*;
 
 use crate::support::{END_HEADER, packet, packet_of};
 
-/// Events of a recording within one overflow, so that they may be packed together; times may go backwards.
+/// Events whose times may go backwards. They share one overflow counter, so any of them fit into
+/// one packet.
 fn any_events() -> impl Strategy<Value = Vec<Event>> {
     let event = (
         0..5000i64,
@@ -40,7 +41,8 @@ fn any_split() -> impl Strategy<Value = SplitMode> {
     ]
 }
 
-/// `events` in packets that end after each of `cuts`, with packets of other types between them.
+/// A recording of `events` that begins a new packet at each of `cuts`. A packet of another event
+/// type follows each packet.
 fn packets(events: &[Event], cuts: &[usize]) -> Vec<u8> {
     let mut bytes = END_HEADER.to_vec();
     let mut cuts: Vec<usize> = cuts.iter().map(|c| c % (events.len() + 1)).collect();
@@ -63,7 +65,7 @@ fn frames(bytes: &[u8], window: (i64, i64), split: SplitMode, keep_invalid: bool
     frames
 }
 
-/// The same by the definition, event by event.
+/// Computes the same frames by the definition of the split, event by event.
 fn frames_by_definition(
     events: &[Event],
     window: (i64, i64),
@@ -106,10 +108,14 @@ fn frames_by_definition(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 300,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
-    fn frames_are_those_of_the_definition_however_events_are_packed(
+    fn frames_match_the_definition_for_any_packets(
         events in any_events(),
         cuts in prop::collection::vec(any::<usize>(), 0..20),
         split in any_split(),
@@ -121,12 +127,17 @@ proptest! {
         let made = frames(&packets(&events, &cuts), window, split, keep_invalid);
         prop_assert!(made == frames_by_definition(&events, window, split, keep_invalid));
         let counted: u64 = made.iter().flatten().map(|&c| u64::from(c)).sum();
-        let there = events.iter().filter(|e| (e.valid || keep_invalid) && (start..start + length).contains(&e.t));
-        prop_assert_eq!(counted, there.count() as u64);
+        let expected = events
+            .iter()
+            .filter(|e| (e.valid || keep_invalid) && (start..start + length).contains(&e.t));
+        prop_assert_eq!(counted, expected.count() as u64);
     }
 
     #[test]
-    fn no_bytes_make_it_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..400), header: bool) {
+    fn reader_does_not_panic_on_any_bytes(
+        mut bytes in prop::collection::vec(any::<u8>(), 0..400),
+        header: bool,
+    ) {
         if header {
             bytes = [END_HEADER, &bytes].concat();
         }

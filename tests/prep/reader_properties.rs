@@ -1,5 +1,5 @@
-//! The readers, given bytes that are nearly right: altered, cut, or put together from parts that do not belong
-//! together. Fuzzing (`tests/fuzz`) gives the same readers whatever it can think of.
+//! The readers read or refuse files that are nearly valid: altered, truncated, or built from parts
+//! that do not belong together. The fuzz targets in `tests/fuzz` call the same readers.
 
 use std::sync::LazyLock;
 
@@ -11,7 +11,7 @@ use crate::inputs;
 use crate::readers;
 use crate::support::*;
 
-/// Bytes with some of them changed, and then perhaps the end missing, or a part there twice.
+/// Changes up to three bytes of `whole`. Sometimes truncates it or inserts a copy of one part.
 fn altered(whole: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
     let change = (any::<prop::sample::Index>(), any::<u8>());
     let length = whole.len();
@@ -23,14 +23,14 @@ fn altered(whole: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
             (any::<prop::sample::Index>(), any::<prop::sample::Index>()),
         ),
     )
-        .prop_map(move |(changes, cut, twice)| {
+        .prop_map(move |(changes, length, copied)| {
             let mut bytes = whole.clone();
             for (at, value) in changes {
                 let at = at.index(bytes.len());
                 bytes[at] = value;
             }
-            bytes.truncate(cut);
-            if let Some((from, to)) = twice
+            bytes.truncate(length);
+            if let Some((from, to)) = copied
                 && !bytes.is_empty()
             {
                 let (from, to) = (from.index(bytes.len()), to.index(bytes.len()));
@@ -41,7 +41,7 @@ fn altered(whole: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
         })
 }
 
-/// Words as they stand in packet headers, and such as should not.
+/// Valid and invalid values of a field in a packet header.
 fn word() -> impl Strategy<Value = u32> {
     prop_oneof![
         select(vec![
@@ -105,7 +105,8 @@ fn csv() -> impl Strategy<Value = String> {
     })
 }
 
-/// Members of a dataset in any order, some twice, some missing, some that are none.
+/// Files of a dataset in any order. Some occur twice, some are missing, and some do not belong to
+/// it.
 fn members() -> impl Strategy<Value = Files> {
     let files = [
         dataset(),
@@ -120,8 +121,24 @@ fn members() -> impl Strategy<Value = Files> {
     prop::collection::vec(select(files), 0..9)
 }
 
-/// A small file of every format that is brought into AEDAT 3's.
-static OTHERS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+/// `members` as a `.tar`, a `.tar.gz` or a `.zip`.
+fn archive_bytes() -> impl Strategy<Value = Vec<u8>> {
+    (members(), 0..3).prop_map(|(files, kind)| match kind {
+        0 => tar(&files),
+        1 => gzip(&tar(&files)),
+        _ => zip(&unique(files)),
+    })
+}
+
+/// Removes all but one file of each name, because the writer of `.zip` files refuses duplicates.
+fn unique(mut files: Files) -> Files {
+    files.sort();
+    files.dedup_by(|a, b| a.0 == b.0);
+    files
+}
+
+/// Small files of every format other than AEDAT 3.
+static OTHER_FORMATS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let folder = inputs::unpacked();
     let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
     let two = b"#!AER-DAT2.0\r\n# AEChip: DVS128\r\n".to_vec();
@@ -159,24 +176,28 @@ proptest! {
     #![proptest_config(config(2000))]
 
     #[test]
-    fn recordings_altered(bytes in altered(recording(&events(1000, 0, 3)))) {
+    fn altered_recordings_are_read_or_refused(bytes in altered(recording(&events(1000, 0, 3)))) {
         readers::aedat(&bytes, DVS128);
     }
 
     #[test]
-    fn recordings_of_odd_packets(bytes in packets().prop_flat_map(altered)) {
+    fn recordings_with_invalid_packets_are_read_or_refused(
+        bytes in packets().prop_flat_map(altered),
+    ) {
         readers::aedat(&bytes, DVS128);
     }
 
     #[test]
-    fn label_files(text in csv()) {
+    fn csv_text_is_read_or_refused(text in csv()) {
         readers::labels(text.as_bytes());
         readers::trials(text.as_bytes());
         readers::mapping(text.as_bytes());
     }
 
     #[test]
-    fn label_files_altered(text in csv().prop_flat_map(|text| altered((text + "\n").into_bytes()))) {
+    fn altered_csv_text_is_read_or_refused(
+        text in csv().prop_flat_map(|text| altered((text + "\n").into_bytes())),
+    ) {
         readers::labels(&text);
         readers::trials(&text);
     }
@@ -186,38 +207,27 @@ proptest! {
     #![proptest_config(config(700))]
 
     #[test]
-    fn archives(files in members(), kind in 0..3) {
-        readers::archive(&match kind {
-            0 => tar(&files),
-            1 => gzip(&tar(&files)),
-            _ => zip(&unique(files)),
-        });
-    }
-
-    #[test]
-    fn archives_altered(bytes in (members(), 0..3).prop_flat_map(|(files, kind)| altered(match kind {
-        0 => tar(&files),
-        1 => gzip(&tar(&files)),
-        _ => zip(&unique(files)),
-    }))) {
+    fn archives_of_any_members_are_read_or_refused(bytes in archive_bytes()) {
         readers::archive(&bytes);
     }
 
     #[test]
-    fn other_formats_altered(bytes in (0..OTHERS.len()).prop_flat_map(|i| altered(OTHERS[i].clone()))) {
+    fn altered_archives_are_read_or_refused(
+        bytes in archive_bytes().prop_flat_map(altered),
+    ) {
+        readers::archive(&bytes);
+    }
+
+    #[test]
+    fn altered_files_of_other_formats_are_read_or_refused(
+        bytes in (0..OTHER_FORMATS.len()).prop_flat_map(|i| altered(OTHER_FORMATS[i].clone())),
+    ) {
         readers::formats(&bytes, DVS128);
         readers::mapping(&bytes);
     }
 
     #[test]
-    fn caches_altered(bytes in altered(CACHE.clone())) {
+    fn altered_caches_are_read_or_refused(bytes in altered(CACHE.clone())) {
         readers::cache(&bytes);
     }
-}
-
-/// The writer of `.zip` files allows no name twice.
-fn unique(mut files: Files) -> Files {
-    files.sort();
-    files.dedup_by(|a, b| a.0 == b.0);
-    files
 }

@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM end a run at once, whatever it is doing, and leave nothing behind.
+//! SIGINT and SIGTERM end a run at once, at any moment, and the run removes its unfinished files.
 
 #![cfg(unix)]
 
@@ -17,9 +17,9 @@ use crate::support::*;
 const SIGNALS: [(Signal, i32, &str); 2] =
     [(Signal::INT, 130, "SIGINT"), (Signal::TERM, 143, "SIGTERM")];
 
-/// Between the removal of what is unfinished and the end of the process, nothing must be made that would stay.
+/// A lock file that appears between the cleanup and the end of the process would stay behind.
 #[test]
-fn no_lock_file_is_made_while_a_run_is_ending() {
+fn creates_no_lock_file_after_cleanup_has_begun() {
     let folder = tempfile::tempdir().unwrap();
     let cache = folder.path().join("cache.h5");
     let files = || fs::read_dir(folder.path()).unwrap().count();
@@ -35,7 +35,7 @@ fn no_lock_file_is_made_while_a_run_is_ending() {
 }
 
 #[test]
-fn a_signal_cleans_up_and_says_so_at_any_moment() {
+fn signals_end_a_run_and_remove_its_files() {
     let input = large_archive();
     let mut fastest = Duration::MAX;
     for (signal, code, name) in SIGNALS {
@@ -60,13 +60,13 @@ fn a_signal_cleans_up_and_says_so_at_any_moment() {
             );
         }
     }
-    // One of six, for on a busy machine some wait for a processor.
+    // Only the fastest of the six runs counts, because on a busy machine some wait for a processor.
     assert!(fastest < Duration::from_millis(300), "{fastest:?} at best");
 }
 
 #[test]
-fn a_second_signal_ends_it_even_where_cleaning_up_cannot() {
-    // Nobody reads what it says: it stands still in saying it.
+fn second_signal_ends_a_blocked_run() {
+    // Nobody reads the standard error of the run, so the run blocks when it writes a message.
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("cache.h5");
     let pipe = folder.path().join("pipe");
@@ -74,7 +74,7 @@ fn a_second_signal_ends_it_even_where_cleaning_up_cannot() {
     assert!(made.success());
     let _reader = File::options().read(true).write(true).open(&pipe).unwrap();
     let mut full = File::options().write(true).open(&pipe).unwrap();
-    // As much as a pipe holds.
+    // A pipe holds 64 KiB.
     full.write_all(&[b'x'; 1 << 16]).unwrap();
     let lock = File::create(folder.path().join(".cache.h5.lock")).unwrap();
     lock.lock().unwrap();
@@ -83,21 +83,22 @@ fn a_second_signal_ends_it_even_where_cleaning_up_cannot() {
         .stderr(File::options().write(true).open(&pipe).unwrap())
         .spawn()
         .unwrap();
-    // Time to get there; before, it says nothing that could be waited for.
+    // The run needs time to reach its first message. The test cannot read that message, so it
+    // cannot wait for it.
     std::thread::sleep(Duration::from_secs(1));
     signal_child(&child, Signal::INT);
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(
         child.try_wait().unwrap(),
         None,
-        "it was not held up: the test tests nothing"
+        "the run was not blocked, so the test tests nothing"
     );
     signal_child(&child, Signal::TERM);
     assert_eq!(child.wait().unwrap().code(), Some(143));
 }
 
 #[test]
-fn who_waits_leaves_the_lock_to_its_owner() {
+fn interrupted_waiting_run_keeps_the_lock_file_of_another_run() {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("cache.h5");
     let file = folder.path().join(".cache.h5.lock");
@@ -112,7 +113,7 @@ fn who_waits_leaves_the_lock_to_its_owner() {
 }
 
 #[test]
-fn an_archive_that_is_being_made_up_is_cleaned_up_too() {
+fn interrupted_synth_removes_unfinished_files() {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("DvsGesture.tar.gz");
     let start = || Running::start(&mut dvs_prep(["synth", "--real-size", "-o", text(&output)]));

@@ -1,5 +1,5 @@
-//! Caches that lack damaged recordings, as a store hands them out: on another machine, at another time, without the note
-//! beside them.
+//! A cache made with `--skip-damaged` may come from a store, without the note beside it. The
+//! program still finds out whether the cache belongs to the input.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use dvs_shared::CacheFile;
 use crate::support::*;
 
 #[test]
-fn a_restored_cache_tells_its_input_by_itself() {
+fn restored_cache_needs_no_note_to_match_its_input() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let damaged = with(seven(), "user03_led.aedat", b"rubbish");
@@ -31,7 +31,8 @@ fn a_restored_cache_tells_its_input_by_itself() {
     let key = String::from_utf8(key(&input).stdout).unwrap();
     assert!(key.trim_end().ends_with(&whole.input_sha256.unwrap()));
 
-    // In another container, of other times, once with what `key` noted and once without any note.
+    // The input is in another container and has other file times. One round has the note that `key`
+    // writes, the other has none.
     let again = at("again.tar");
     fs::write(&again, tar(&damaged)).unwrap();
     for noted in [false, true] {
@@ -47,7 +48,8 @@ fn a_restored_cache_tells_its_input_by_itself() {
             assert_eq!(stderr(&found), "");
         }
     }
-    // Where the same recordings are whole now, damaged otherwise, or there twice, it is another cache.
+    // If the damaged recording is now whole, has other damage or occurs twice, the cache does not
+    // match.
     let mut twice = damaged.clone();
     twice.push((
         "user03_led.aedat".to_owned(),
@@ -69,7 +71,7 @@ fn a_restored_cache_tells_its_input_by_itself() {
 }
 
 #[test]
-fn where_not_everything_can_be_read_the_note_alone_tells() {
+fn cache_of_a_truncated_archive_needs_its_note() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let (input, cache) = (at("input.tar.gz"), at("cache.h5"));

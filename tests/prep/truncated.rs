@@ -1,4 +1,5 @@
-//! Recordings and archives cut off anywhere: what is whole is right, and the rest is said.
+//! A recording or an archive may be truncated at any byte. The program keeps what is whole and
+//! reports the rest.
 
 use std::fs;
 use std::path::Path;
@@ -9,8 +10,8 @@ use dvs_shared::{CacheFile, Event, Set};
 
 use crate::support::*;
 
-/// Scattered numbers below `below`, the same every time.
-fn scattered(n: usize, below: usize) -> impl Iterator<Item = usize> {
+/// `n` pseudo-random numbers less than `below`, the same in every run.
+fn pseudo_random(n: usize, below: usize) -> impl Iterator<Item = usize> {
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
     (0..n).map(move |_| {
         state ^= state << 13;
@@ -20,7 +21,8 @@ fn scattered(n: usize, below: usize) -> impl Iterator<Item = usize> {
     })
 }
 
-/// Packets of many sizes, and for each event the byte after it.
+/// A recording with packets of many sizes. Also returns the boundaries of the packets, and each
+/// event with the offset of the byte after it.
 fn uneven_recording() -> (Vec<u8>, Vec<usize>, Vec<(Event, usize)>) {
     let all = events(6000, 1000, 1);
     let (mut bytes, mut boundaries, mut ends) = (END_HEADER.to_vec(), Vec::new(), Vec::new());
@@ -41,12 +43,12 @@ fn uneven_recording() -> (Vec<u8>, Vec<usize>, Vec<(Event, usize)>) {
 }
 
 #[test]
-fn a_recording_cut_off_anywhere_keeps_exactly_its_whole_events() {
+fn recording_truncated_anywhere_keeps_exactly_its_whole_events() {
     let (bytes, boundaries, ends) = uneven_recording();
     let cuts = boundaries
         .iter()
         .copied()
-        .chain(scattered(500, bytes.len()));
+        .chain(pseudo_random(500, bytes.len()));
     let (mut accepted, mut refused) = (0, 0);
     for cut in cuts {
         let Ok(recording) = Recording::new(&bytes[..cut], DVS128, false) else {
@@ -76,8 +78,9 @@ fn a_recording_cut_off_anywhere_keeps_exactly_its_whole_events() {
     assert!(accepted > 500);
 }
 
-/// Runs over `input`; returns how many samples the cache has, `None` where there is none.
-fn samples(input: &Path, output: &Path, args: &[&str]) -> Option<usize> {
+/// Prepares `input`. Returns the number of samples in the cache, or `None` if the run fails without
+/// making a cache.
+fn number_of_samples(input: &Path, output: &Path, args: &[&str]) -> Option<usize> {
     let _ = fs::remove_file(output);
     let result = dvs_prep([&["-i", text(input), "-o", text(output)], args].concat())
         .output()
@@ -109,7 +112,7 @@ fn samples(input: &Path, output: &Path, args: &[&str]) -> Option<usize> {
 }
 
 #[test]
-fn an_archive_cut_off_anywhere_gives_what_is_whole_or_an_error() {
+fn archive_truncated_anywhere_gives_whole_samples_or_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("cache.h5");
     for (ending, whole, cuts) in [
@@ -119,15 +122,15 @@ fn an_archive_cut_off_anywhere_gives_what_is_whole_or_an_error() {
     ] {
         let input = folder.path().join(format!("x{ending}"));
         let mut used = 0;
-        for (i, cut) in scattered(cuts, whole.len()).enumerate() {
+        for (i, cut) in pseudo_random(cuts, whole.len()).enumerate() {
             fs::write(&input, &whole[..cut]).unwrap();
             let skipping = i % 2 == 1;
             let args: &[&str] = if skipping { &["--skip-damaged"] } else { &[] };
-            let Some(samples) = samples(&input, &output, args) else {
+            let Some(samples) = number_of_samples(&input, &output, args) else {
                 continue;
             };
             used += 1;
-            // The end marks of a .tar may be missing: all that counts is there then.
+            // If only the end marker of a .tar is missing, all samples are there.
             assert!(
                 samples == 4 || skipping && samples == 2,
                 "{samples} samples of {ending} cut at {cut}"

@@ -1,5 +1,6 @@
-//! Samples at the edges of what can be: empty, overlapping, shorter than T, running backwards, overflowing 8 and 16
-//! bits; and the formats' corners: events that are not valid, other event types, capacity beyond number.
+//! Unusual samples give the right frames: empty windows, overlapping windows, fewer events than
+//! frames, times that go backwards, counts beyond 8 and 16 bits. Other event types and events that
+//! are not valid are not counted.
 
 use std::path::Path;
 
@@ -7,7 +8,7 @@ use dvs_shared::{CacheFile, ChunkCodec, CountType, Event, Frames, Set};
 
 use crate::support::*;
 
-/// Prepares `files` and returns the cache and what was said on standard error.
+/// Prepares `files` and returns the cache and the standard error of the run.
 fn cache(folder: &Path, files: &Files, args: &[&str]) -> (CacheFile, String) {
     let input = archive(folder, files);
     let path = folder.join("cache.h5");
@@ -16,7 +17,7 @@ fn cache(folder: &Path, files: &Files, args: &[&str]) -> (CacheFile, String) {
     (CacheFile::open(&path).unwrap(), stderr(&output))
 }
 
-/// Events in each frame of training sample `row`.
+/// The number of events in each frame of training sample `row`.
 fn per_frame(cache: &CacheFile, row: usize) -> Vec<u64> {
     let rows = cache.set(Set::Train);
     let mut frames = Frames::default();
@@ -30,7 +31,8 @@ fn per_frame(cache: &CacheFile, row: usize) -> Vec<u64> {
         .collect()
 }
 
-fn train(recording: &[u8], rows: &str) -> Files {
+/// A dataset whose training recording is `recording`, with the label rows `rows`.
+fn dataset_with(recording: &[u8], rows: &str) -> Files {
     let labels = format!("class,startTime_usec,endTime_usec\n{rows}");
     with(
         with(dataset(), "user01_led.aedat", recording),
@@ -46,8 +48,8 @@ const SPLITS: [&[&str]; 3] = [
 ];
 
 #[test]
-fn a_window_without_events_gives_empty_frames_and_a_warning() {
-    let files = train(
+fn window_without_events_gives_empty_frames_and_a_warning() {
+    let files = dataset_with(
         &recording(&events(101, 1000, 1)),
         "1,5000,6000\n2,1000,1101\n3,1050,1050\n",
     );
@@ -65,8 +67,8 @@ fn a_window_without_events_gives_empty_frames_and_a_warning() {
 }
 
 #[test]
-fn fewer_events_than_frames_all_go_to_the_last() {
-    let files = train(&recording(&events(3, 1000, 1)), "1,0,9999\n");
+fn last_frame_gets_all_events_if_there_are_too_few() {
+    let files = dataset_with(&recording(&events(3, 1000, 1)), "1,0,9999\n");
     let folder = tempfile::tempdir().unwrap();
     let (by_number, _) = cache(folder.path(), &files, &["-T", "5"]);
     assert_eq!(per_frame(&by_number, 0), [0, 0, 0, 0, 3]);
@@ -76,23 +78,24 @@ fn fewer_events_than_frames_all_go_to_the_last() {
 }
 
 #[test]
-fn a_slice_of_time_may_be_empty() {
+fn frames_split_by_time_may_be_empty() {
     let two = [events(10, 1000, 1), events(10, 1390, 1)].concat();
-    let files = train(&recording(&two), "1,0,9999\n");
+    let files = dataset_with(&recording(&two), "1,0,9999\n");
     let folder = tempfile::tempdir().unwrap();
     let (by_time, _) = cache(folder.path(), &files, &["-T", "4", "--split", "time"]);
     assert_eq!(per_frame(&by_time, 0), [10, 0, 0, 10]);
     let folder = tempfile::tempdir().unwrap();
     let (by_duration, _) = cache(folder.path(), &files, &["--duration", "133us"]);
-    // The span of 399 us is 3 frames of 133 us to the microsecond; what is left goes to the last.
+    // The span of 399 us is exactly 3 frames of 133 us. The last event, at 399 us, goes into the
+    // last frame.
     assert_eq!(per_frame(&by_duration, 0), [10, 0, 10]);
 }
 
 #[test]
-fn times_going_backwards_lose_no_event() {
+fn keeps_all_events_if_times_go_backwards() {
     let mut shuffled = [events(50, 1000, 2), events(50, 1001, 2)].concat();
     shuffled.rotate_left(10);
-    let files = train(&recording(&shuffled), "1,1000,1100\n");
+    let files = dataset_with(&recording(&shuffled), "1,1000,1100\n");
     for args in SPLITS {
         let folder = tempfile::tempdir().unwrap();
         let (cache, said) = cache(folder.path(), &files, args);
@@ -102,8 +105,8 @@ fn times_going_backwards_lose_no_event() {
 }
 
 #[test]
-fn windows_that_overlap_share_their_events() {
-    let files = train(
+fn overlapping_windows_share_their_events() {
+    let files = dataset_with(
         &recording(&events(101, 1000, 1)),
         "1,1000,1060\n2,1040,1100\n",
     );
@@ -114,7 +117,7 @@ fn windows_that_overlap_share_their_events() {
 }
 
 #[test]
-fn counts_take_the_smallest_type_that_holds_them() {
+fn counts_have_the_smallest_sufficient_type() {
     let same = |n: i64| -> Vec<Event> {
         (0..n)
             .map(|i| Event {
@@ -132,8 +135,9 @@ fn counts_take_the_smallest_type_that_holds_them() {
         (65_535, CountType::U16),
         (65_536, CountType::U32),
     ] {
-        // A large sample after small ones: those before it are widened, whichever thread was first.
-        let files = train(
+        // The large sample comes after small ones. Their counts must get the wider type too,
+        // whichever thread finishes first.
+        let files = dataset_with(
             &recording(&same(n)),
             "1,1000,1010\n2,1010,1020\n3,1000,900000\n",
         );
@@ -157,7 +161,7 @@ fn counts_take_the_smallest_type_that_holds_them() {
 }
 
 #[test]
-fn a_set_without_samples_is_a_set() {
+fn accepts_a_set_without_samples() {
     let many: Vec<Event> = (0..300)
         .map(|i| Event {
             t: 1000 + i,
@@ -167,7 +171,7 @@ fn a_set_without_samples_is_a_set() {
             valid: true,
         })
         .collect();
-    let files = train(&recording(&many), "1,1000,2000\n");
+    let files = dataset_with(&recording(&many), "1,1000,2000\n");
     let files = with(
         files,
         "user02_lab_labels.csv",
@@ -182,7 +186,7 @@ fn a_set_without_samples_is_a_set() {
 }
 
 #[test]
-fn only_what_the_format_counts_is_counted() {
+fn counts_only_valid_polarity_events() {
     let valid = events(100, 1000, 1);
     let mut mixed = valid.clone();
     mixed.extend(
@@ -192,14 +196,15 @@ fn only_what_the_format_counts_is_counted() {
     );
     mixed.sort_by_key(|e| e.t);
     let mut bytes = recording(&mixed);
-    // Another event type of another size, and a packet whose capacity is larger than its number.
+    // The first packet has another event type and event size. The second has room for four events
+    // but says that it holds two.
     bytes.extend(packet_of(2, 12, 0, 5, 5, &[0xff; 60]));
     let body: Vec<u8> = events(4, 1100, 1)
         .into_iter()
         .flat_map(dvs_shared::aedat::encode)
         .collect();
     bytes.extend(packet_of(1, 8, 0, 4, 2, &body));
-    let files = train(&bytes, "1,1000,2000\n");
+    let files = dataset_with(&bytes, "1,1000,2000\n");
     let total = |args: &[&str]| {
         let folder = tempfile::tempdir().unwrap();
         let (cache, _) = cache(folder.path(), &files, args);
@@ -210,23 +215,23 @@ fn only_what_the_format_counts_is_counted() {
 }
 
 #[test]
-fn time_goes_on_past_31_bits() {
+fn times_continue_past_31_bits() {
     let before = events(100, (1 << 31) - 100, 1);
     let after = events(100, 1 << 31, 1);
     let bytes = [END_HEADER, &packet(&before), &packet(&after)].concat();
-    let files = train(
+    let files = dataset_with(
         &bytes,
         &format!("1,{},{}\n2,0,100\n", (1i64 << 31) - 100, (1i64 << 31) + 100),
     );
     let folder = tempfile::tempdir().unwrap();
     let (cache, _) = cache(folder.path(), &files, &["-T", "4", "--split", "time"]);
-    // 199 us in 4 frames of 49 us: the last takes the remainder.
+    // 199 us make 4 frames of 49 us, and the last frame takes the remainder.
     assert_eq!(per_frame(&cache, 0), [49, 49, 49, 53]);
     assert_eq!(cache.set(Set::Train).samples[1].events, 0);
 }
 
 #[test]
-fn recordings_no_list_names_are_left_out_and_said() {
+fn leaves_out_unlisted_recordings_with_a_warning() {
     let mut files = dataset();
     let extra = content(&files, "user01_led.aedat").to_vec();
     files.insert(0, ("user09_led.aedat".to_owned(), extra));

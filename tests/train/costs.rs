@@ -38,7 +38,7 @@ fn first_layer_operations(cache: &str) -> (u64, u64) {
 }
 
 #[test]
-fn profile_counts_every_operation() {
+fn profile_counts_operations_energy_and_memory() {
     let place = Place::new();
     let folder = place.train("logs", &["--epochs", "2"]);
     let path = folder.to_str().unwrap();

@@ -105,7 +105,7 @@ proptest! {
     }
 
     #[test]
-    fn readers_never_panic_on_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+    fn readers_never_panic_on_random_bytes(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         for start in [&b""[..], b"PK\x03\x04", b"\x80\x02", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}."] {
             let bytes = [start, &bytes].concat();
             train_readers::pth(&bytes);

@@ -150,7 +150,7 @@ fn run_is_replaced_only_with_force() {
 }
 
 #[test]
-fn resume_distinguishes_damaged_and_foreign_checkpoints() {
+fn resume_refuses_damaged_foreign_and_missing_checkpoints() {
     let place = Place::new();
     let whole = fs::read(place.train("logs", &["--epochs", "1"]).join(LATEST)).unwrap();
     let bad = place.at("bad.safetensors");
@@ -320,7 +320,7 @@ fn killed_runs_resume_bitwise_identically() {
 }
 
 #[test]
-fn two_runs_never_share_a_folder() {
+fn refuses_second_run_in_a_folder_in_use() {
     let place = Place::new();
     let mut first = start(&place, "logs", &["--epochs", "100000"]);
     let _out = wait_until_it_trains(&mut first);

@@ -87,7 +87,8 @@ fn held(settings: &Settings, sensor: SensorSize) -> u64 {
 }
 
 impl<'a> Chunks<'a> {
-    /// Starts a sample of `sensor` without frames, with counts of at least type `counts`.
+    /// Starts a sample that has no frames yet. `sensor` is their size; their counts get the type
+    /// `counts`, or a wider one if needed.
     pub(super) fn new(
         settings: &Settings,
         memory: &'a FrameMemory,

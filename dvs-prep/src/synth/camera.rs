@@ -115,8 +115,8 @@ impl Camera {
     }
 
     /// Draws the events of the step at `seconds`, in which the person moves from `before` to
-    /// `after`. Calls `emit` for each with the microseconds since the step began, in ascending
-    /// order, and AEDAT's data word.
+    /// `after`. Calls `emit` for each event, in order of time, with the microseconds since the step
+    /// began and with AEDAT's data word.
     pub(super) fn step(
         &mut self,
         seconds: f64,

@@ -125,7 +125,8 @@ impl ImportArgs {
     }
 }
 
-/// The two sides of a frame as they are typed.
+/// The two sides of a frame in the order in which they were typed; the option decides which one is
+/// the width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameSize([usize; 2]);
 

@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn computes_cumulative_rates_and_when_the_answer_led() {
+    fn computes_cumulative_firing_rates_and_leading_step() {
         const CLASSES: usize = 11;
         let mut votes = vec![0.0; 4 * CLASSES];
         votes[2] = 0.4; // step 1: class 2

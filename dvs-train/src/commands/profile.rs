@@ -39,8 +39,8 @@ pub struct Profile {
     pub cost: Cost,
 }
 
-/// Profiles as `args` ask and prints the result. For a run folder and the test set, the result is
-/// also saved there for the run's report.
+/// Profiles as `args` ask and prints the result. If the checkpoint is given as a run folder and the
+/// set is the test set, the result is also written to that folder, for the run's report.
 ///
 /// # Errors
 /// Returns an error if the checkpoint or the cache cannot be used, if they do not match, or if the

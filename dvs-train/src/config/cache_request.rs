@@ -10,7 +10,7 @@ use dvs_shared::{CacheFile, SplitMode};
 use crate::config::options::within;
 use crate::config::train_config::{DEFAULT_FRAMES, DataConfig};
 
-/// A frame cache, by its file or by its content. What is `None` was not asked for.
+/// A frame cache, by its file or by its content. A field is `None` if it was not asked for.
 #[derive(Clone, Debug, Default)]
 pub struct CacheRequest {
     /// Directory of a cache that has the file name that dvs-prep gives it.

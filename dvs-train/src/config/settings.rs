@@ -182,7 +182,8 @@ pub fn folder_name(config: &TrainConfig) -> String {
         config.schedule.schedule()
     );
     match optimizer.amp {
-        // bf16 is what --amp alone means, and the tutorial's suffix has no type.
+        // `--amp` without a type means bf16, so bf16 gets the tutorial's suffix, which names no
+        // type.
         Some(AmpDtype::Bf16) => name += "_amp",
         Some(AmpDtype::F16) => name += "_amp_f16",
         None => {}

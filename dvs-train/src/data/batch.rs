@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn upload_puts_time_first_and_labels_one_hot() {
+    fn upload_puts_time_first_and_encodes_labels_one_hot() {
         for stored in [CountType::U8, CountType::U16, CountType::U32] {
             let mut host = HostBatch::new(stored, 2, 3, 1, 2);
             for (place, label) in [(2, 10), (0, 3), (1, 0)] {

@@ -240,7 +240,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parses_amounts_and_user_names() {
+    fn validation_option_parses_users_shares_and_recordings() {
         let parse = |text: &str| text.parse::<Validation>();
         assert_eq!(parse("users:4").unwrap(), Validation::Users(4));
         assert_eq!(parse("0.1").unwrap(), Validation::Share(0.1));
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn holds_out_whole_users_or_explains_why_not() {
+    fn holds_out_users_and_refuses_impossible_choices() {
         let all = ["a_x", "a_y", "b_x", "c_x"];
         let how = |text: &str| text.parse::<Validation>().unwrap();
         let drawn = |text: &str| how(text).drawn(2, all.to_vec(), 3).unwrap().len();

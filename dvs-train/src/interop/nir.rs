@@ -10,10 +10,11 @@
 //! IF       v' = r I                 v + dt r I                         r = 1 / dt
 //! ```
 //!
-//! NIR's neurons spike above their threshold, those here at it, so each threshold is written as the
-//! next lower 32-bit number. Batch norm is folded into the convolutions. The maximum of binary
-//! spikes is 1 if their sum is above 0.5, so max pooling becomes sum pooling and integrate-and-fire
-//! neurons that spike above 0.5 and keep no potential.
+//! NIR's neurons spike only above their threshold; the neurons of this program also spike exactly
+//! at it. So each threshold is written as the next lower 32-bit floating-point number. Batch norm
+//! is folded into the convolutions. The maximum of binary spikes is 1 if their sum is above 0.5, so
+//! max pooling becomes sum pooling and integrate-and-fire neurons that spike above 0.5 and keep no
+//! potential.
 
 mod hdf5;
 
@@ -298,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn nir_neurons_reproduce_the_discrete_neurons() {
+    fn nir_parameters_match_the_discrete_neurons() {
         let tau = 1.0 + (-2.0_f64).exp();
         let learnt = |decay_input| Neuron {
             charge: Charge::Learnt {

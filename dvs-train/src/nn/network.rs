@@ -138,8 +138,8 @@ impl<B: SnnBackend> ConvBlock<B> {
         }
     }
 
-    /// Returns pooled spikes `[T * B, C, H / 2, W / 2]` at T = `steps`. `observer` sees the spikes
-    /// before pooling. The convolution computes in `half`, if given.
+    /// Returns the pooled spikes `[T * B, C, H / 2, W / 2]`. T is `steps`. `observer` sees the
+    /// spikes before pooling. The convolution computes in `half`, if given.
     ///
     /// Time and batch stay in one dimension: a convolution on a GPU leaves its channels last in
     /// memory, so merging the two again would cost a copy.

@@ -34,7 +34,8 @@ pub struct RemainingEpoch<'a, B: Backend> {
 pub struct EpochResult {
     /// Progress at the end, which is the whole epoch unless the run was asked to stop.
     pub progress: EpochProgress,
-    /// Samples trained on in this call, without those before an interruption.
+    /// Number of samples that this call trained on. If the epoch was resumed, the samples from
+    /// before the interruption are not counted.
     pub samples: usize,
     /// Duration.
     pub took: Duration,

@@ -95,8 +95,8 @@ pub fn rewrite(recording: &[u8], rewrite: Rewrite) -> Result<(Vec<u8>, EventCoun
 }
 
 impl Rewrite {
-    /// Changes events of `size` bytes each, which begin at byte `offset`, moves those that are kept
-    /// to the front, and returns their number.
+    /// Rewrites the events, closes the gaps of those that are left out, and returns how many are
+    /// kept. Each event has `size` bytes; the first begins at byte `offset` of the recording.
     fn events(
         &self,
         events: &mut [u8],

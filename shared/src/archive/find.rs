@@ -61,8 +61,9 @@ impl Archive {
         }
     }
 
-    /// Adds the file of class names beside the archive or folder, in case it has none itself. A
-    /// `.zip` of the same files would contain this file.
+    /// If a file of class names lies beside the archive or folder, notes its path, to be used if
+    /// the archive or folder has no such file itself. A `.zip` of the same files would contain this
+    /// file.
     fn with_mapping_beside(self) -> Self {
         let beside = self.path.with_file_name(MAPPING_NAME);
         Self {

@@ -59,8 +59,8 @@ impl SampleId {
         self.key() + suffix
     }
 
-    /// The name in SpikingJelly's scheme. figshare's samples are the first of their label in the
-    /// recording.
+    /// The name in SpikingJelly's scheme. The name in SpikingJelly's scheme. figshare has one
+    /// sample per recording and label, so its number is always 0.
     pub fn sample_name(&self) -> String {
         match self.layout {
             SampleLayout::SpikingJelly => self.name.clone(),

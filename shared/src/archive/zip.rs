@@ -86,8 +86,9 @@ pub(super) fn visit(
     Ok(())
 }
 
-/// Visits the dataset in an archive inside the `.zip`. Box adds a copy of the class names beside
-/// it, used only if the archive has none.
+/// Visits the dataset in an archive inside the `.zip`. In the `.zip`s that the file host Box makes,
+/// a copy of the file of class names lies beside this archive; it is used only if the archive has
+/// none.
 fn visit_nested(
     zip: &mut ZipArchive<impl Read + Seek>,
     members: &[(Member, usize)],

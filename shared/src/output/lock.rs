@@ -61,7 +61,8 @@ enum Attempt {
     Held(Held),
     /// Another run has the lock.
     Busy(File),
-    /// The owner removed the file's name; by now there is another file or none.
+    /// This run locked a file that its former owner had already removed; the name now refers to
+    /// another file or to none.
     Renamed,
 }
 
@@ -80,7 +81,9 @@ impl OutputLock {
                 Attempt::Renamed => {}
                 Attempt::Busy(file) => {
                     shown = shown.or_else(|| waiting.take().map(|waiting| waiting()));
-                    // The next attempt finds out how the wait ended, unless waiting is impossible.
+                    // After a successful or interrupted wait, the loop simply tries again. Any
+                    // other error means that waiting is impossible here, so the run goes on without
+                    // a lock.
                     if let Err(reason) = file.lock()
                         && reason.kind() != io::ErrorKind::Interrupted
                     {

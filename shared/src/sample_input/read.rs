@@ -20,9 +20,9 @@ use crate::frames::MAX_FRAMES_BY_DURATION;
 use crate::recording::{Recording, WindowEvents};
 use crate::split_mode::SplitMode;
 
-/// Divisors of the memory limit: for the size of a file, and for the amount that inflated data may
-/// take even if the file is small.
+/// A file, or the ready frames in it, may take at most the memory limit divided by this.
 const FILE_SHARE: u64 = 2;
+/// However small a compressed file is, its inflated data may take the memory limit divided by this.
 const INFLATED_SHARE: u64 = 8;
 
 /// A sample's content.

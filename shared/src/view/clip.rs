@@ -106,7 +106,7 @@ impl<'a, C: Copy + Into<u32>> Clip<'a, C> {
 }
 
 impl<C: Copy + Into<u32>> Scaled<'_, '_, C> {
-    /// Size of a frame before it is enlarged.
+    /// Size of a frame after its pixels are binned and before they are repeated.
     pub fn bins(&self) -> SensorSize {
         Scale::Down(self.scale.binned()).apply(self.clip.size)
     }

@@ -51,8 +51,8 @@ impl<B: NeuronBackend> Neurons<B> {
         self.w.as_ref().map(|w| primitive(w.val()))
     }
 
-    /// Returns the spikes `[T, ...]`, exactly 0 or 1, for the current `x` `[T, ...]`. The neurons
-    /// start at rest.
+    /// Returns the spikes `[T, ...]`, each exactly 0 or 1, for the input current `x`, `[T, ...]`.
+    /// The neurons start at rest.
     pub fn forward<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
         let shape = x.shape(); // [T, ...]
         let steps = shape[0];

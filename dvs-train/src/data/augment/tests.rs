@@ -171,7 +171,7 @@ fn epoch(config: &AugmentConfig, epoch: u32) -> EpochTransforms {
 }
 
 #[test]
-fn random_transforms_depend_only_on_sample_and_epoch() {
+fn random_transforms_are_reproducible_and_cover_their_ranges() {
     let transforms = epoch(&all(), 2);
     let drawn: Vec<SampleTransform> = (0..1000).map(|sample| transforms.sample(sample)).collect();
     assert_eq!(drawn[17], epoch(&all(), 2).sample(17));

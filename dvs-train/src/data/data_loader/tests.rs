@@ -139,7 +139,7 @@ fn shuffling_is_uniform() {
 }
 
 #[test]
-fn testing_keeps_order_and_the_short_batch() {
+fn test_batches_keep_order_and_the_short_batch() {
     let batches = test_batches(10, 4);
     assert_eq!(batches, [vec![0, 1, 2, 3], vec![4, 5, 6, 7], vec![8, 9]]);
     let read = read_all(Fake::new(10), batches, 3).unwrap();
@@ -151,7 +151,7 @@ fn testing_keeps_order_and_the_short_batch() {
 }
 
 #[test]
-fn error_ends_the_epoch_at_its_batch() {
+fn read_error_ends_the_epoch_at_its_batch() {
     for workers in [1, 2, 7] {
         let mut source = Fake::new(40);
         source.fails_at = Some(17);

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_values_that_python_wrote() {
+    fn reads_values_pickled_by_python() {
         // This is {"a": (1, -2, 2.5), "b": [True, None]}, as Python's pickle.dumps(..., 2) writes
         // it. A second value of "a" follows, and the last one counts.
         let bytes = b"\x80\x02}q\x00(X\x01\x00\x00\x00aq\x01K\x01J\xfe\xff\xff\xffG@\x04\x00\x00\x00\x00\x00\x00\x87q\x02\
@@ -180,14 +180,14 @@ mod tests {
     }
 
     #[test]
-    fn reading_calls_no_functions() {
+    fn pickle_reader_calls_no_functions() {
         // Python would call os.system("echo"). This reader only makes an object of that name.
         let pickle = Pickle::read(b"\x80\x02cos\nsystem\nU\x04echo\x85R.").unwrap();
         assert_eq!(pickle.kind(pickle.root), "an object of os.system");
     }
 
     #[test]
-    fn errors_name_the_damage() {
+    fn pickle_errors_describe_the_damage() {
         assert!(error(b"").contains("byte 0: it claims 1 bytes where 0 are left"));
         assert!(
             error(b"\x80\x02X\xff\xff\xff\xffa")

@@ -30,7 +30,7 @@ fn tensor_values_follow_strides_and_types() {
 }
 
 #[test]
-fn reach_detects_overflow() {
+fn reach_returns_none_on_overflow() {
     assert_eq!(reach(&[2, 3], &[3, 1]), Some(6));
     assert_eq!(reach(&[0, usize::MAX], &[1, 1]), Some(0));
     assert_eq!(reach(&[usize::MAX, 2], &[usize::MAX, 1]), None);

@@ -485,7 +485,7 @@ fn step_by_step_training_matches_spikingjelly() {
 }
 
 #[test]
-fn step_by_step_batch_norm_normalises_each_time_step() {
+fn step_by_step_mode_updates_batch_norm_every_frame() {
     let _own = own_random_numbers();
     let (network, frames) = small(Neuron::LIF, StepMode::S);
     let (other, _) = small(Neuron::LIF, StepMode::M);

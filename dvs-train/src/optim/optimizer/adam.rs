@@ -24,20 +24,21 @@ const BLOCK: usize = 1 << 14;
 /// Constants of one step, the same for every weight.
 ///
 /// ```text
-/// mean   = beta_1 mean + (1 - beta_1) g
-/// square = beta_2 square + (1 - beta_2) g^2
-/// lean   = 1 - beta^steps
-/// w      = w - (rate / lean_1) mean / (sqrt(square) / sqrt(lean_2) + epsilon)
+/// mean         = beta_1 mean + (1 - beta_1) g
+/// square       = beta_2 square + (1 - beta_2) g^2
+/// correction_1 = 1 - beta_1^steps
+/// correction_2 = 1 - beta_2^steps
+/// w            = w - (rate / correction_1) mean / (sqrt(square) / sqrt(correction_2) + epsilon)
 /// ```
 ///
-/// The means begin at zero, and `lean` corrects this bias (Kingma and Ba 2015, algorithm 1, in the
-/// order in which PyTorch computes it).
+/// The means begin at zero; dividing by the corrections removes this bias (Kingma and Ba 2015,
+/// algorithm 1, in the order in which PyTorch computes it).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamStep {
-    /// Learning rate / `lean_1`.
+    /// Learning rate / `correction_1`.
     pub rate: f32,
-    /// sqrt(`lean_2`).
-    pub root_lean: f32,
+    /// sqrt(`correction_2`).
+    pub root_correction: f32,
 }
 
 impl AdamStep {
@@ -50,10 +51,10 @@ impl AdamStep {
 
     /// Returns the constants of step number `steps`, from 1 on, at the learning rate `rate`.
     pub fn new(rate: f64, steps: u64) -> Self {
-        let lean = BETAS.map(|beta| 1.0 - beta.powf(steps as f64));
+        let correction = BETAS.map(|beta| 1.0 - beta.powf(steps as f64));
         Self {
-            rate: (rate / lean[0]) as f32,
-            root_lean: lean[1].sqrt() as f32,
+            rate: (rate / correction[0]) as f32,
+            root_correction: correction[1].sqrt() as f32,
         }
     }
 }
@@ -83,7 +84,7 @@ pub fn reference<B: Backend>(
     let ([beta_1, beta_2], [new_1, new_2]) = (AdamStep::KEPT, AdamStep::NEW);
     let mean = mean.mul_scalar(beta_1) + gradient.clone().mul_scalar(new_1);
     let square = square.mul_scalar(beta_2) + (gradient.clone() * gradient).mul_scalar(new_2);
-    let scale = square.clone().sqrt().div_scalar(step.root_lean);
+    let scale = square.clone().sqrt().div_scalar(step.root_correction);
     let towards = mean.clone() / scale.add_scalar(AdamStep::EPSILON);
     let weight: Tensor<B, 1> = weight - towards.mul_scalar(step.rate);
     [weight, mean, square].map(primitive)
@@ -128,6 +129,6 @@ fn block(old: [&[f32]; 3], gradient: &[f32], step: AdamStep, new: [&mut [f32]; 3
     for ((((w, m), s), &g), ((&old_w, &old_m), &old_s)) in new.zip(gradient).zip(old) {
         *m = old_m * beta_1 + g * new_1;
         *s = old_s * beta_2 + g * g * new_2;
-        *w = old_w - *m / (s.sqrt() / step.root_lean + AdamStep::EPSILON) * step.rate;
+        *w = old_w - *m / (s.sqrt() / step.root_correction + AdamStep::EPSILON) * step.rate;
     }
 }

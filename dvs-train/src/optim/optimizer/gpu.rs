@@ -54,7 +54,7 @@ where
                 s,
                 vectors,
                 step.rate,
-                step.root_lean,
+                step.root_correction,
             );
         }
         new
@@ -75,7 +75,7 @@ fn adam_kernel<N: Size>(
     s: &mut Array<Vector<f32, N>>,
     vectors: usize,
     rate: f32,
-    root_lean: f32,
+    root_correction: f32,
 ) {
     let at = ABSOLUTE_POS;
     if at >= vectors {
@@ -86,7 +86,8 @@ fn adam_kernel<N: Size>(
         + g * Vector::new(comptime![AdamStep::NEW[0]]);
     let square = square[at] * Vector::new(comptime![AdamStep::KEPT[1]])
         + g * g * Vector::new(comptime![AdamStep::NEW[1]]);
-    let scale = square.sqrt() / Vector::new(root_lean) + Vector::new(comptime![AdamStep::EPSILON]);
+    let scale =
+        square.sqrt() / Vector::new(root_correction) + Vector::new(comptime![AdamStep::EPSILON]);
     w[at] = weight[at] - mean / scale * Vector::new(rate);
     m[at] = mean;
     s[at] = square;

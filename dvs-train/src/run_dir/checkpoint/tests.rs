@@ -60,7 +60,7 @@ fn checkpoint_round_trips_through_a_file() {
 }
 
 #[test]
-fn detects_any_changed_or_missing_byte() {
+fn altered_checkpoint_never_decodes_to_other_content() {
     let whole = checkpoint().encode().unwrap();
     for at in 0..whole.len() {
         let mut bytes = whole.clone();
