@@ -247,7 +247,7 @@ impl SampleTransform {
     }
 
     /// Describes the changes to a sample with this label in words. Empty if nothing changes.
-    pub fn to_text(&self, label: u8) -> Vec<String> {
+    pub fn to_text(self, label: u8) -> Vec<String> {
         let [right, down] = self.shift;
         let mirrored = self.label(label);
         let name = LABEL_NAMES.get(usize::from(mirrored)).copied();
