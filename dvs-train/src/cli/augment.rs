@@ -40,11 +40,20 @@ pub struct AugmentArgs {
 impl AugmentArgs {
     /// Sets what was typed.
     pub fn apply(&self, augmentation: &mut AugmentConfig) {
-        set(&mut augmentation.flip, &self.flip);
-        set(&mut augmentation.rotate, &self.rotate);
-        set(&mut augmentation.shift, &self.shift);
-        set(&mut augmentation.flip_polarity, &self.flip_polarity);
-        set(&mut augmentation.drop_events, &self.drop_events);
-        set(&mut augmentation.keep_frames, &self.keep_frames);
+        // The pattern names every flag, so that a new one cannot be forgotten here.
+        let Self {
+            flip,
+            rotate,
+            shift,
+            flip_polarity,
+            drop_events,
+            keep_frames,
+        } = self;
+        set(&mut augmentation.flip, flip);
+        set(&mut augmentation.rotate, rotate);
+        set(&mut augmentation.shift, shift);
+        set(&mut augmentation.flip_polarity, flip_polarity);
+        set(&mut augmentation.drop_events, drop_events);
+        set(&mut augmentation.keep_frames, keep_frames);
     }
 }

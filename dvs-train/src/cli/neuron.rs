@@ -60,14 +60,25 @@ pub struct NeuronArgs {
 impl NeuronArgs {
     /// Sets what was typed.
     pub fn apply(&self, neurons: &mut NeuronConfig) {
-        set(&mut neurons.neuron, &self.neuron);
-        set(&mut neurons.tau, &self.tau);
-        set(&mut neurons.v_threshold, &self.v_threshold);
-        set(&mut neurons.v_reset, &self.v_reset);
-        set(&mut neurons.decay_input, &self.decay_input);
-        set(&mut neurons.detach_reset, &self.detach_reset);
-        set(&mut neurons.surrogate, &self.surrogate);
-        set(&mut neurons.alpha, &self.alpha);
+        // The pattern names every flag, so that a new one cannot be forgotten here.
+        let Self {
+            neuron,
+            tau,
+            v_threshold,
+            v_reset,
+            decay_input,
+            detach_reset,
+            surrogate,
+            alpha,
+        } = self;
+        set(&mut neurons.neuron, neuron);
+        set(&mut neurons.tau, tau);
+        set(&mut neurons.v_threshold, v_threshold);
+        set(&mut neurons.v_reset, v_reset);
+        set(&mut neurons.decay_input, decay_input);
+        set(&mut neurons.detach_reset, detach_reset);
+        set(&mut neurons.surrogate, surrogate);
+        set(&mut neurons.alpha, alpha);
     }
 }
 

@@ -167,6 +167,38 @@ pub struct TrainArgs {
 impl TrainArgs {
     /// Sets what was typed, except what concerns the cache: see [`TrainArgs::cache_request`].
     pub fn apply(&self, config: &mut TrainConfig) {
+        // The pattern names every flag, so that a new one cannot be forgotten here.
+        let Self {
+            data_dir: _,
+            cache: _,
+            frames: _,
+            split: _,
+            device: typed_device,
+            batch_size,
+            test_batch_size,
+            epochs,
+            jobs,
+            frames_in,
+            channels,
+            linear_bias,
+            hidden,
+            step_mode,
+            out_dir: _,
+            resume: _,
+            force: _,
+            amp,
+            opt,
+            lr,
+            momentum,
+            lr_scheduler,
+            step_size,
+            gamma,
+            t_max,
+            validation,
+            seed: typed_seed,
+            augment,
+            neuron,
+        } = self;
         let TrainConfig {
             data,
             network,
@@ -177,28 +209,28 @@ impl TrainArgs {
             seed,
             device,
         } = config;
-        set(&mut data.batch_size, &self.batch_size);
-        set(&mut data.test_batch_size, &self.test_batch_size);
-        set(&mut data.jobs, &self.jobs);
-        set(&mut data.frames_in, &self.frames_in);
-        set(&mut data.validation, &self.validation);
-        set(&mut network.channels, &self.channels);
-        set(&mut network.hidden, &self.hidden);
-        network.linear_bias |= self.linear_bias;
-        set(&mut network.step_mode, &self.step_mode);
-        self.neuron.apply(neurons);
-        set(&mut optimizer.opt, &self.opt);
-        set(&mut optimizer.lr, &self.lr);
-        set(&mut optimizer.momentum, &self.momentum);
-        set(&mut optimizer.amp, &self.amp);
-        set(&mut schedule.epochs, &self.epochs);
-        set(&mut schedule.lr_scheduler, &self.lr_scheduler);
-        set(&mut schedule.step_size, &self.step_size);
-        set(&mut schedule.gamma, &self.gamma);
-        set(&mut schedule.t_max, &self.t_max);
-        self.augment.apply(augmentation);
-        set(seed, &self.seed);
-        set(device, &self.device);
+        set(&mut data.batch_size, batch_size);
+        set(&mut data.test_batch_size, test_batch_size);
+        set(&mut data.jobs, jobs);
+        set(&mut data.frames_in, frames_in);
+        set(&mut data.validation, validation);
+        set(&mut network.channels, channels);
+        set(&mut network.hidden, hidden);
+        network.linear_bias |= *linear_bias;
+        set(&mut network.step_mode, step_mode);
+        neuron.apply(neurons);
+        set(&mut optimizer.opt, opt);
+        set(&mut optimizer.lr, lr);
+        set(&mut optimizer.momentum, momentum);
+        set(&mut optimizer.amp, amp);
+        set(&mut schedule.epochs, epochs);
+        set(&mut schedule.lr_scheduler, lr_scheduler);
+        set(&mut schedule.step_size, step_size);
+        set(&mut schedule.gamma, gamma);
+        set(&mut schedule.t_max, t_max);
+        augment.apply(augmentation);
+        set(seed, typed_seed);
+        set(device, typed_device);
     }
 
     /// The cache that was asked for.
