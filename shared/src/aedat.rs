@@ -6,8 +6,8 @@
 //! packet has a header of 28 bytes and room for `eventCapacity` events of `eventSize` bytes. Its
 //! first `eventNumber` events are used. Everything is little-endian.
 //!
-//! One pass checks every event that counts and records what each block of packets contains, so that
-//! selecting a sample's window later touches only the blocks that overlap it. Changes that few
+//! A single pass checks every event that is used. It also notes what each block of packets contains.
+//! To select a sample's window later, only the blocks that overlap it are read. Changes that few
 //! recordings need, such as flipping y, are made in a copy (`rewrite`) beforehand.
 //!
 //! If a recording ends inside its last packet, the whole events before the cut are kept and the cut
@@ -281,7 +281,7 @@ pub fn cameras(recording: &[u8]) -> Result<BTreeSet<u16>, AedatError> {
 }
 
 impl Index {
-    /// Stores `block` if it has events, and makes it the next, empty block.
+    /// Stores `block` if it has events, and resets it for the next block.
     fn end(&mut self, block: &mut Block) {
         if block.events.kept > 0 {
             self.blocks.push(*block);

@@ -123,8 +123,8 @@ pub struct CacheHeader {
     pub sensor: SensorSize,
     /// Whether events with a clear valid bit were counted.
     pub keep_invalid: bool,
-    /// Number of events omitted because they are outside the sensor; `None` if such events were an
-    /// error.
+    /// Number of events omitted because they are outside the sensor; `None` if such events were
+    /// refused.
     pub events_outside: Option<u64>,
     /// Whether the user specified the sensor size.
     pub sensor_given: bool,

@@ -1,5 +1,5 @@
-//! Command-line options for what recordings and samples leave open, shared by all commands that
-//! read them.
+//! Command-line options that say how to read a recording or sample if its file does not. All
+//! commands that read such files have these options.
 
 use std::path::PathBuf;
 

@@ -182,7 +182,7 @@ impl Camera {
                 speeds: [p, q],
                 hand_share,
             } => {
-                // The density of the swept area changes linearly along the arm with the speed.
+                // The speed changes linearly along the arm, and with it the area swept per length.
                 let w = fraction(bits);
                 let nearer_hand = fraction(bits >> 16) < hand_share;
                 let at = if nearer_hand { u.max(w) } else { u.min(w) };

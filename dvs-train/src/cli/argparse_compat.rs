@@ -1,5 +1,6 @@
-//! Accepts older command lines: the tutorial's, unchanged, as in
-//! `-data_dir /data -opt Adam -lr 0.001 -T_max 64 -amp`, and `eval --checkpoint RUN`.
+//! Accepts two older kinds of command line. The tutorial's work unchanged, such as
+//! `-data_dir /data -opt Adam -lr 0.001 -T_max 64 -amp`. So does `eval --checkpoint RUN`, which is
+//! now `eval RUN`.
 //!
 //! Python's argparse takes long flags with one dash. clap reads a word with one dash as several
 //! short flags, so the tutorial's flags get a second dash before clap sees them.

@@ -82,8 +82,8 @@ pub struct Plan {
     /// For each sample and cell `[B, H * W]`, the cell that its events come from, or
     /// [`geometry::NOWHERE`].
     pub sources: Vec<u32>,
-    /// Three [`NUMBERS`] per sample, `[B, 3]`: the key, the threshold below which an event's number
-    /// drops it, and whether the polarities are exchanged.
+    /// [`NUMBERS`] values per sample, `[B, 3]`: the key of the events' hashes; a threshold, below
+    /// which the hash of a dropped event is; and 1 if the polarities are exchanged.
     pub numbers: Vec<u32>,
 }
 

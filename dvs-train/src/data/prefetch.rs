@@ -177,7 +177,8 @@ mod tests {
         drop(uploads);
         // The thread has ended, because nobody else counts.
         assert_eq!(Arc::strong_count(&started), 1);
-        // One was asked for, one waited, and one may have been read when the uploads were dropped.
+        // One batch was asked for and one was ready. When the uploads were dropped, the thread may
+        // have been reading a third.
         let started = started.load(Ordering::SeqCst);
         assert!((1..=3).contains(&started), "{started} batches were started");
     }

@@ -12,9 +12,9 @@
 //!
 //! NIR's neurons spike only above their threshold; the neurons of this program also spike exactly
 //! at it. So each threshold is written as the next lower 32-bit floating-point number. Batch norm
-//! is folded into the convolutions. The maximum of binary spikes is 1 if their sum is above 0.5, so
-//! max pooling becomes sum pooling and integrate-and-fire neurons that spike above 0.5 and keep no
-//! potential.
+//! is folded into the convolutions. The maximum of binary spikes is 1 if their sum is above 0.5. So
+//! max pooling is written as two layers: sum pooling, and then integrate-and-fire neurons with the
+//! threshold 0.5 that keep no potential.
 
 mod hdf5;
 

@@ -7,8 +7,8 @@ use super::packet::Packet;
 use crate::event::SensorSize;
 
 /// Returns a summary and the counts of the events of `packet`. `previous` is the time of the last
-/// event that counts, across packets. Events outside the sensor are counted separately, because
-/// their recording is refused.
+/// event that was used, across packets. Events outside the sensor have a count of their own, so
+/// that the caller can refuse them or leave them out.
 pub(super) fn survey(
     packet: &Packet,
     recording: &[u8],

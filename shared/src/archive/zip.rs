@@ -1,5 +1,5 @@
-//! The members of a `.zip`, lists first, or those of the `.tar.gz` anywhere inside it, as Box
-//! serves it.
+//! Reads the members of a `.zip`, the trial lists before the recordings. If the `.zip` contains the
+//! dataset's `.tar.gz`, reads the members of that archive. IBM's download site makes such a `.zip`.
 
 use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Read, Seek};

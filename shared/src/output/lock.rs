@@ -18,7 +18,7 @@
 //! file, and otherwise starts again. A killed owner leaves the empty file; it blocks nobody, and
 //! the next owner removes it.
 //!
-//! The lock's owner may treat other unfinished files of the same output as left by killed runs.
+//! The lock's owner may remove other unfinished files of the same output: killed runs left them.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -127,7 +127,7 @@ impl OutputLock {
         }
     }
 
-    /// The lock on a file system without locks.
+    /// Returns what a run gets if the file system does not support locks.
     #[cfg(test)]
     pub(crate) fn without_locking(output: &Path) -> Self {
         let reason = io::ErrorKind::Unsupported.into();

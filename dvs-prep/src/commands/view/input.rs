@@ -250,7 +250,8 @@ impl Viewing {
     }
 }
 
-/// What is known about the times of frames that were made elsewhere, for a sample with this window.
+/// Returns what is known about the frames' times, if the input holds frames and not events. `window`
+/// is the sample's window in microseconds, or (0, 0) if it has none.
 fn timing(split: SplitMode, window: (i64, i64)) -> Timing {
     match split {
         SplitMode::Duration { us } => Timing::Fixed(us),

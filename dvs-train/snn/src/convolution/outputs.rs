@@ -14,11 +14,11 @@ pub struct Outputs<'a> {
 }
 
 impl Outputs<'_> {
-    /// Writes the next channels, at most those that are left. Each is `row` long and has cell (row,
-    /// column) at `row * stride + column`.
-    pub fn put(&mut self, block: &Block, values: &[f32], row: usize) {
+    /// Writes the next channels, at most those that are left. Each has `length`
+    /// values, with cell (y, x) at `y * stride + x`.
+    pub fn put(&mut self, block: &Block, values: &[f32], length: usize) {
         let channels = self.channels.end;
-        for (values, channel) in values.chunks_exact(row).zip(&mut self.channels) {
+        for (values, channel) in values.chunks_exact(length).zip(&mut self.channels) {
             block.store(values, channel, channels, &mut self.parts);
         }
     }

@@ -44,7 +44,8 @@ pub struct Synapses {
     pub active: u64,
     /// Synapses that the nonzero inputs reached.
     pub operations: u64,
-    /// The same, with each input weighted by its value: for event counts, once per event.
+    /// Like `operations`, but multiplied by the input's value: an input of 3 events counts three
+    /// times.
     pub by_events: u64,
     /// Multiply-accumulates of the dense network per time step.
     pub dense: u64,

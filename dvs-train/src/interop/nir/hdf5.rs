@@ -110,8 +110,8 @@ fn neurons(group: &Group, shape: &[usize], parameters: &Parameters) -> Result<()
     full(group, "v_reset", shape, parameters.v_reset)
 }
 
-/// Writes a parameter that all neurons share in full shape, because readers take the layer's shape
-/// from it. Deflate leaves almost nothing of it.
+/// Writes a parameter as an array of the layer's shape, because readers take the shape from it. All
+/// neurons have the same value, so the array takes almost no space once it is compressed.
 fn full(group: &Group, name: &str, shape: &[usize], value: f64) -> Result<()> {
     let mut chunk = shape.to_vec();
     let mut at = 0;

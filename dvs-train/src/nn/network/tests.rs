@@ -245,15 +245,17 @@ where
         let largest = gradient.iter().fold(0.0_f32, |max, g| max.max(g.abs()));
         // Adam's first step is the learning rate times the gradient's sign. The sign is not defined
         // if the gradient is smaller than the tolerance of the gradients.
-        let mut worst = 0.0_f32;
-        let mut left_out = 0;
-        for ((w, e), g) in weight.iter().zip(&expected).zip(&gradient) {
-            if *g != 0.0 && g.abs() < 1e-4 * largest {
-                left_out += 1;
-            } else {
-                worst = worst.max((w - e).abs());
-            }
-        }
+        assert_eq!(weight.len(), gradient.len(), "{name}");
+        let with_sign = |values: &[f32]| -> Vec<f32> {
+            let pairs = values.iter().zip(&gradient);
+            pairs
+                .filter(|(_, g)| **g == 0.0 || g.abs() >= 1e-4 * largest)
+                .map(|(value, _)| *value)
+                .collect()
+        };
+        let compared = with_sign(weight);
+        let left_out = weight.len() - compared.len();
+        let worst = distance(&compared, &with_sign(&expected));
         println!(
             "weight {name} off by {worst:e}, {left_out} of {} left out",
             weight.len()
