@@ -22,6 +22,7 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::ops::FloatTensor;
 
+use crate::backend::cpu::dims;
 use crate::backend::primitive::{primitive, tensor};
 
 /// Batch normalisation of `[N, C, H, W]` over all dimensions but the channels.
@@ -55,11 +56,10 @@ impl<B: BatchNormBackend> BatchNorm<B> {
     /// Normalises `x` `[N, C, H, W]`. On a backend with autodiff, it uses the batch's statistics
     /// and updates the running ones; otherwise it uses the running ones.
     pub fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
-        let [n, _, height, width] = x.dims();
         let x = primitive(x);
         tensor(if B::ad_enabled(&self.gamma.device()) {
-            let (y, moments) = B::batch_norm(x, self.parameters());
-            self.move_running(moments, n * height * width);
+            let (y, running) = B::batch_norm(x, self.parameters(), self.running());
+            self.set_running(running);
             y
         } else {
             B::scale(x, self.running_affine())
@@ -75,26 +75,26 @@ impl<B: BatchNormBackend> BatchNorm<B> {
         }
     }
 
-    /// Updates the running statistics with the moments of a batch that has `count` values per
-    /// channel: running = (1 - momentum) running + momentum batch. The variance becomes unbiased
-    /// first.
-    pub fn move_running(&self, batch: Moments<FloatTensor<B>>, count: usize) {
-        let count = count as f64;
-        let (mean, variance) = (tensor::<B, 1>(batch.mean), tensor::<B, 1>(batch.variance));
-        let unbiased = variance.mul_scalar(count / (count - 1.0).max(1.0));
-        for (running, batch) in [(&self.running_mean, mean), (&self.running_var, unbiased)] {
-            let kept = running.value_sync().mul_scalar(1.0 - self.momentum);
-            running.update((kept + batch.mul_scalar(self.momentum)).detach());
+    /// Returns the running statistics.
+    pub fn running(&self) -> Running<FloatTensor<B>> {
+        Running {
+            moments: Moments {
+                mean: primitive(self.running_mean.value_sync()),
+                variance: primitive(self.running_var.value_sync()),
+            },
+            momentum: self.momentum,
         }
+    }
+
+    /// Replaces the running statistics.
+    pub fn set_running(&self, moments: Moments<FloatTensor<B>>) {
+        self.running_mean.update(tensor(moments.mean));
+        self.running_var.update(tensor(moments.variance));
     }
 
     /// Returns the normalisation by the running statistics.
     pub fn running_affine(&self) -> Affine<FloatTensor<B>> {
-        let moments = Moments {
-            mean: primitive(self.running_mean.value_sync()),
-            variance: primitive(self.running_var.value_sync()),
-        };
-        affine::<B>(&self.parameters(), &moments).0
+        affine::<B>(&self.parameters(), &self.running().moments).0
     }
 }
 
@@ -109,11 +109,31 @@ pub struct Parameters<T> {
     pub epsilon: f64,
 }
 
-/// Mean and biased variance of each channel, `[C]`.
+/// Mean and variance of each channel, `[C]`. The variance of a batch is the biased one.
 #[derive(Clone, Debug)]
 pub struct Moments<T> {
     pub mean: T,
     pub variance: T,
+}
+
+/// Running statistics of a layer.
+#[derive(Clone, Debug)]
+pub struct Running<T> {
+    /// Mean and unbiased variance.
+    pub moments: Moments<T>,
+    /// Weight of a new batch.
+    pub momentum: f64,
+}
+
+/// Everything that training needs to know about the values of a batch.
+#[derive(Clone, Debug)]
+pub struct BatchStatistics<T> {
+    /// Normalisation by the moments of the batch.
+    pub affine: Affine<T>,
+    /// Values for the backward pass.
+    pub saved: Saved<T>,
+    /// New running statistics.
+    pub running: Moments<T>,
 }
 
 /// y = x scale + shift for each channel, `[C]`.
@@ -168,23 +188,63 @@ pub fn affine<B: Backend>(
     (affine, saved)
 }
 
+/// Returns the statistics of a batch with these moments and `count` values per channel. The running
+/// variance is unbiased, as in PyTorch.
+///
+/// ```text
+/// running = (1 - momentum) running + momentum batch
+/// ```
+pub fn statistics<B: Backend>(
+    moments: Moments<FloatTensor<B>>,
+    count: usize,
+    parameters: &Parameters<FloatTensor<B>>,
+    running: Running<FloatTensor<B>>,
+) -> BatchStatistics<FloatTensor<B>> {
+    let (affine, saved) = affine::<B>(parameters, &moments);
+    let Running {
+        moments: old,
+        momentum,
+    } = running;
+    let count = count as f64;
+    let variance = tensor::<B, 1>(moments.variance).mul_scalar(count / (count - 1.0).max(1.0));
+    let moved = |old: FloatTensor<B>, batch: Tensor<B, 1>| {
+        let kept = tensor::<B, 1>(old).mul_scalar(1.0 - momentum);
+        primitive(kept + batch.mul_scalar(momentum))
+    };
+    BatchStatistics {
+        affine,
+        saved,
+        running: Moments {
+            mean: moved(old.mean, tensor(moments.mean)),
+            variance: moved(old.variance, variance),
+        },
+    }
+}
+
 /// A backend that computes batch normalisation. The default methods are plain tensor operations.
 pub trait BatchNormBackend: Backend {
-    /// Normalises `x` `[N, C, H, W]` by its own moments. Also returns the moments, without
-    /// gradient.
+    /// Normalises `x` `[N, C, H, W]` by its own moments. Also returns the new running statistics,
+    /// without gradient.
     fn batch_norm(
         x: FloatTensor<Self>,
         parameters: Parameters<FloatTensor<Self>>,
+        running: Running<FloatTensor<Self>>,
     ) -> (FloatTensor<Self>, Moments<FloatTensor<Self>>) {
-        let moments = Self::moments(x.clone());
-        let (affine, _) = affine::<Self>(&parameters, &moments);
-        (Self::scale(x, affine), moments)
+        let batch = Self::statistics(x.clone(), &parameters, running);
+        (Self::scale(x, batch.affine), batch.running)
     }
 
-    /// Returns the moments of the channels of `x` `[N, C, H, W]`.
-    fn moments(x: FloatTensor<Self>) -> Moments<FloatTensor<Self>> {
-        let [mean, variance] = reference::moments(tensor::<Self, 4>(x)).map(primitive);
-        Moments { mean, variance }
+    /// Returns the statistics of `x` `[N, C, H, W]`.
+    fn statistics(
+        x: FloatTensor<Self>,
+        parameters: &Parameters<FloatTensor<Self>>,
+        running: Running<FloatTensor<Self>>,
+    ) -> BatchStatistics<FloatTensor<Self>> {
+        let x = tensor::<Self, 4>(x);
+        let [n, _, height, width] = x.dims();
+        let [mean, variance] = reference::moments(x).map(primitive);
+        let moments = Moments { mean, variance };
+        statistics::<Self>(moments, n * height * width, parameters, running)
     }
 
     /// Returns `x` `[N, C, H, W]` times each channel's scale, plus its shift.
@@ -206,8 +266,13 @@ pub trait BatchNormBackend: Backend {
 }
 
 impl BatchNormBackend for Flex {
-    fn moments(x: FloatTensor<Self>) -> Moments<FloatTensor<Self>> {
-        cpu::moments(&x)
+    fn statistics(
+        x: FloatTensor<Self>,
+        parameters: &Parameters<FloatTensor<Self>>,
+        running: Running<FloatTensor<Self>>,
+    ) -> BatchStatistics<FloatTensor<Self>> {
+        let [n, _, height, width] = dims(&x);
+        statistics::<Self>(cpu::moments(&x), n * height * width, parameters, running)
     }
 
     fn scale(x: FloatTensor<Self>, affine: Affine<FloatTensor<Self>>) -> FloatTensor<Self> {
@@ -227,31 +292,48 @@ impl<B: BatchNormBackend, C: CheckpointStrategy> BatchNormBackend for Autodiff<B
     fn batch_norm(
         x: FloatTensor<Self>,
         parameters: Parameters<FloatTensor<Self>>,
+        running: Running<FloatTensor<Self>>,
     ) -> (FloatTensor<Self>, Moments<FloatTensor<Self>>) {
-        let Parameters {
-            gamma,
-            beta,
-            epsilon,
-        } = parameters;
-        let nodes = [x.node.clone(), gamma.node.clone(), beta.node.clone()];
-        let parameters = Parameters {
-            gamma: gamma.primitive,
-            beta: beta.primitive,
-            epsilon,
-        };
-        let moments = B::moments(x.primitive.clone());
-        let (affine, saved) = affine::<B>(&parameters, &moments);
-        let y = B::scale(x.primitive.clone(), affine);
+        let nodes = [&x, &parameters.gamma, &parameters.beta].map(|tensor| tensor.node.clone());
+        let batch = inner_statistics::<B, C>(x.primitive.clone(), parameters, running);
+        let y = B::scale(x.primitive.clone(), batch.affine);
         let y = match BatchNormNode.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((x.primitive, saved), y),
+            OpsKind::Tracked(prep) => prep.finish((x.primitive, batch.saved), y),
             OpsKind::UnTracked(prep) => prep.finish(y),
         };
-        let untracked = <Self as AutodiffBackend>::from_inner;
-        let moments = Moments {
-            mean: untracked(moments.mean),
-            variance: untracked(moments.variance),
-        };
-        (y, moments)
+        (y, untracked::<B, C>(batch.running))
+    }
+}
+
+/// Returns the statistics of `x` on the inner backend, without gradient.
+pub fn inner_statistics<B: BatchNormBackend, C: CheckpointStrategy>(
+    x: FloatTensor<B>,
+    parameters: Parameters<FloatTensor<Autodiff<B, C>>>,
+    running: Running<FloatTensor<Autodiff<B, C>>>,
+) -> BatchStatistics<FloatTensor<B>> {
+    let parameters = Parameters {
+        gamma: parameters.gamma.primitive,
+        beta: parameters.beta.primitive,
+        epsilon: parameters.epsilon,
+    };
+    let running = Running {
+        moments: Moments {
+            mean: running.moments.mean.primitive,
+            variance: running.moments.variance.primitive,
+        },
+        momentum: running.momentum,
+    };
+    B::statistics(x, &parameters, running)
+}
+
+/// Returns moments of the inner backend as tensors without gradient.
+pub fn untracked<B: Backend, C: CheckpointStrategy>(
+    moments: Moments<FloatTensor<B>>,
+) -> Moments<FloatTensor<Autodiff<B, C>>> {
+    let untracked = <Autodiff<B, C> as AutodiffBackend>::from_inner;
+    Moments {
+        mean: untracked(moments.mean),
+        variance: untracked(moments.variance),
     }
 }
 

@@ -24,7 +24,10 @@ use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::FloatTensor;
 
 use crate::backend::primitive::{primitive, tensor};
-use crate::batch_norm::{Affine, BatchNorm, BatchNormBackend, Moments, Parameters, Saved, affine};
+use crate::batch_norm::{
+    Affine, BatchNorm, BatchNormBackend, BatchStatistics, Moments, Parameters, Running, Saved,
+    inner_statistics, untracked,
+};
 use crate::neuron::model::Layer;
 use crate::neuron::{Neuron, NeuronBackend, NeuronInputs, Neurons};
 
@@ -39,9 +42,10 @@ pub fn norm_fire_pool<B: BlockBackend>(
     let block = FusedBlock::new(neurons, steps, x.dims());
     let x = primitive(x);
     let spikes = if B::ad_enabled(&norm.gamma.device()) {
-        let (spikes, moments) = B::norm_fire_pool(x, norm.parameters(), neurons.weight(), &block);
-        let [n, _, height, width] = block.shape;
-        norm.move_running(moments, n * height * width);
+        let (parameters, running) = (norm.parameters(), norm.running());
+        let (spikes, running) =
+            B::norm_fire_pool(x, parameters, running, neurons.weight(), &block);
+        norm.set_running(running);
         spikes
     } else {
         B::fire_pool(inputs(x, norm, neurons), &block)
@@ -100,18 +104,20 @@ pub struct BlockInputs<T> {
 /// A backend that computes batch norm, neurons and pooling as one operation. The default methods
 /// compute them one after the other.
 pub trait BlockBackend: BatchNormBackend + NeuronBackend {
-    /// Returns the pooled spikes for `x`, normalised by its own moments. Also returns the moments,
-    /// without gradient.
+    /// Returns the pooled spikes for `x`, normalised by its own moments. Also returns the new
+    /// running statistics, without gradient.
     fn norm_fire_pool(
         x: FloatTensor<Self>,
         parameters: Parameters<FloatTensor<Self>>,
+        running: Running<FloatTensor<Self>>,
         w: Option<FloatTensor<Self>>,
         block: &FusedBlock,
     ) -> (FloatTensor<Self>, Moments<FloatTensor<Self>>) {
-        let moments = Self::moments(x.clone());
-        let (affine, _) = affine::<Self>(&parameters, &moments);
+        let BatchStatistics {
+            affine, running, ..
+        } = Self::statistics(x.clone(), &parameters, running);
         let inputs = BlockInputs { x, affine, w };
-        (Self::fire_pool(inputs, block), moments)
+        (Self::fire_pool(inputs, block), running)
     }
 
     /// Returns the pooled spikes of neurons whose current is the normalised x.
@@ -175,31 +181,23 @@ impl<B: BlockBackend, C: CheckpointStrategy> BlockBackend for Autodiff<B, C> {
     fn norm_fire_pool(
         x: FloatTensor<Self>,
         parameters: Parameters<FloatTensor<Self>>,
+        running: Running<FloatTensor<Self>>,
         w: Option<FloatTensor<Self>>,
         block: &FusedBlock,
     ) -> (FloatTensor<Self>, Moments<FloatTensor<Self>>) {
-        let Parameters {
-            gamma,
-            beta,
-            epsilon,
-        } = parameters;
-        let untracked = <Self as AutodiffBackend>::from_inner;
         let device = B::float_device(&x.primitive);
-        let nothing = || untracked(primitive(Tensor::<B, 1>::empty([1], &device)));
-        let w_node = w.clone().unwrap_or_else(nothing).node;
-        let nodes = [
-            x.node.clone(),
-            gamma.node.clone(),
-            beta.node.clone(),
-            w_node,
-        ];
-        let parameters = Parameters {
-            gamma: gamma.primitive,
-            beta: beta.primitive,
-            epsilon,
+        let nothing = || {
+            let nothing = primitive(Tensor::<B, 1>::empty([1], &device));
+            <Self as AutodiffBackend>::from_inner(nothing)
         };
-        let moments = B::moments(x.primitive.clone());
-        let (affine, saved) = affine::<B>(&parameters, &moments);
+        let w_node = w.clone().unwrap_or_else(nothing).node;
+        let [gamma, beta] = [&parameters.gamma, &parameters.beta].map(|p| p.node.clone());
+        let nodes = [x.node.clone(), gamma, beta, w_node];
+        let BatchStatistics {
+            affine,
+            saved,
+            running,
+        } = inner_statistics::<B, C>(x.primitive.clone(), parameters, running);
         let inputs = BlockInputs {
             x: x.primitive,
             affine,
@@ -215,11 +213,7 @@ impl<B: BlockBackend, C: CheckpointStrategy> BlockBackend for Autodiff<B, C> {
             OpsKind::Tracked(prep) => prep.finish(state, spikes),
             OpsKind::UnTracked(prep) => prep.finish(spikes),
         };
-        let moments = Moments {
-            mean: untracked(moments.mean),
-            variance: untracked(moments.variance),
-        };
-        (spikes, moments)
+        (spikes, untracked::<B, C>(running))
     }
 }
 

@@ -156,7 +156,7 @@ pub fn put_sum<N: Size>(
 /// Returns the sum of `value` over all threads of a cube with the same lane. It is complete in the
 /// first `lanes` threads.
 #[cube]
-fn sum_lanes<N: Size>(value: Vector<f32, N>, #[comptime] lanes: u32) -> Vector<f32, N> {
+pub fn sum_lanes<N: Size>(value: Vector<f32, N>, #[comptime] lanes: u32) -> Vector<f32, N> {
     let mut values = SharedMemory::<Vector<f32, N>>::new(comptime![UNITS as usize]);
     let unit = UNIT_POS as usize;
     values[unit] = value;

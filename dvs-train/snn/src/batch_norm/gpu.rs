@@ -2,20 +2,22 @@
 //! the moments and one to normalise; in the backward pass, one for the sums and one for the
 //! gradient.
 
-use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
-use burn::tensor::{DType, Tensor, TensorMetadata};
+use burn::tensor::{DType, TensorMetadata};
 use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
+use cubecl::{CubeCount, CubeDim};
 
 use super::gpu_kernels::{
-    deviations_kernel, gradient_sums_kernel, input_gradient_kernel, scale_kernel,
+    StatisticsParamsLaunch, deviations_kernel, gradient_sums_kernel, input_gradient_kernel,
+    scale_kernel, statistics_kernel, sums_kernel,
 };
-use super::{Affine, BatchNormBackend, Moments, Saved};
+use super::{
+    Affine, BatchNormBackend, BatchStatistics, Moments, Parameters, Running, Saved,
+};
 use crate::backend::gpu::{
-    ColumnSums, channels_last, channels_second, cubes, dims, empty, single, width,
+    ColumnSums, UNITS, channels_last, channels_second, cubes, dims, empty, single, width,
 };
-use crate::backend::primitive::{primitive, tensor};
 
 /// Fewest rows that a thread adds up, if there are enough.
 const ROWS_A_THREAD: usize = 16;
@@ -27,17 +29,14 @@ where
     I: IntElement,
     BT: BoolElement,
 {
-    fn moments(x: FloatTensor<Self>) -> Moments<FloatTensor<Self>> {
+    fn statistics(
+        x: FloatTensor<Self>,
+        parameters: &Parameters<FloatTensor<Self>>,
+        running: Running<FloatTensor<Self>>,
+    ) -> BatchStatistics<FloatTensor<Self>> {
         let [n, _, height, width] = dims(&x);
-        let count = (n * height * width) as f64;
-        let [shift, parts] = deviations(channels_last(x));
-        let shift = tensor::<Self, 1>(shift); // [C]
-        let [mean, squares] = sums::<Self, 2>(parts).map(|sum| sum.div_scalar(count)); // [C]
-        let variance = (squares - mean.clone() * mean.clone()).clamp_min(0.0);
-        Moments {
-            mean: primitive(shift + mean),
-            variance: primitive(variance),
-        }
+        let [near, parts] = deviations(channels_last(x));
+        finish_statistics(near, parts, n * height * width, parameters, running)
     }
 
     fn scale(x: FloatTensor<Self>, affine: Affine<FloatTensor<Self>>) -> FloatTensor<Self> {
@@ -55,35 +54,138 @@ where
             mean: single(saved.mean),
             inverse: single(saved.inverse),
         };
-        let sums = sums::<Self, 2>(gradient_sums(&dy, &x, &saved.mean));
-        let (sums, [dgamma, dbeta]) = parameter_gradients::<Self>(sums, &saved);
+        let Sums {
+            sums,
+            dgamma,
+            dbeta,
+            ..
+        } = finish_sums(gradient_sums(&dy, &x, &saved.mean), &saved);
         let dx = input_gradient(dy, x, saved, sums);
         [channels_second(dx), dgamma, dbeta]
     }
 }
 
-/// Adds up the cubes' sums, `[parts, K, C]`.
-pub fn sums<B: Backend, const K: usize>(parts: FloatTensor<B>) -> [Tensor<B, 1>; K] {
-    let whole = tensor::<B, 3>(parts).sum_dim(0); // [1, K, C]
-    let c = whole.dims()[2];
-    std::array::from_fn(|k| whole.clone().narrow(1, k, 1).reshape([c]))
+/// Columns per cube of the kernels that add up the sums of other cubes.
+const LANES: u32 = 8;
+
+/// Returns the cubes of a kernel that adds up other cubes' sums of `c` columns.
+fn finishing_cubes(c: usize) -> (CubeCount, CubeDim) {
+    let across = c.div_ceil(LANES as usize) as u32;
+    (CubeCount::Static(across, 1, 1), CubeDim::new_1d(UNITS))
 }
 
-/// Returns the sums of dy and of dy (x - mean) as one tensor `[2, C]`, for
-/// [`Slope`](super::gpu_kernels::Slope), and the gradients of gamma and beta.
-pub fn parameter_gradients<B: Backend>(
-    [dy, centred]: [Tensor<B, 1>; 2],
-    saved: &Saved<FloatTensor<B>>,
-) -> (FloatTensor<B>, [FloatTensor<B>; 2]) {
-    let inverse = tensor::<B, 1>(saved.inverse.clone());
-    let both = Tensor::stack::<2>(vec![dy.clone(), centred.clone()], 0); // [2, C]
-    (
-        primitive(both),
-        [primitive(centred * inverse), primitive(dy)],
-    )
+/// Adds up the sums of [`deviations`] for `count` values per channel, and returns the statistics.
+fn finish_statistics<R: CubeRuntime>(
+    near: CubeTensor<R>,
+    parts: CubeTensor<R>,
+    count: usize,
+    parameters: &Parameters<CubeTensor<R>>,
+    running: Running<CubeTensor<R>>,
+) -> BatchStatistics<CubeTensor<R>> {
+    let [rows, _, c] = dims(&parts);
+    let vector = || empty(&near, [c], DType::F32);
+    let affine = Affine {
+        scale: vector(),
+        shift: vector(),
+    };
+    let saved = Saved {
+        gamma: single(parameters.gamma.clone()),
+        mean: vector(),
+        inverse: vector(),
+    };
+    let moved = Moments {
+        mean: vector(),
+        variance: vector(),
+    };
+    let old = running.moments;
+    let (cubes, dim) = finishing_cubes(c);
+    let values = count as f64;
+    // SAFETY: a thread reads a column of parts only if it is below the number of columns, and all
+    // other arrays have a value for each column.
+    unsafe {
+        statistics_kernel::launch_unchecked(
+            &near.client,
+            cubes,
+            dim,
+            parts.required_address_type(),
+            1,
+            near.clone().into_array_arg(),
+            parts.into_array_arg(),
+            saved.gamma.clone().into_array_arg(),
+            single(parameters.beta.clone()).into_array_arg(),
+            single(old.mean).into_array_arg(),
+            single(old.variance).into_array_arg(),
+            affine.scale.clone().into_array_arg(),
+            affine.shift.clone().into_array_arg(),
+            saved.mean.clone().into_array_arg(),
+            saved.inverse.clone().into_array_arg(),
+            moved.mean.clone().into_array_arg(),
+            moved.variance.clone().into_array_arg(),
+            StatisticsParamsLaunch::new(
+                rows,
+                c,
+                (1.0 / values) as f32,
+                (values / (values - 1.0).max(1.0)) as f32,
+                running.momentum as f32,
+                parameters.epsilon as f32,
+            ),
+            LANES,
+        );
+    }
+    BatchStatistics {
+        affine,
+        saved,
+        running: moved,
+    }
 }
 
-/// Returns a value `[C]` near each channel's mean, and the sums of the deviations of `x`
+/// Sums over all values of a channel, for the backward pass.
+pub struct Sums<R: CubeRuntime> {
+    /// Sums of dy and of dy (x - mean), `[2, C]`, for [`Slope`](super::gpu_kernels::Slope).
+    pub sums: CubeTensor<R>,
+    /// Gradient of gamma, `[C]`.
+    pub dgamma: CubeTensor<R>,
+    /// Gradient of beta, `[C]`.
+    pub dbeta: CubeTensor<R>,
+    /// Third sum, `[C]`, if there are three.
+    pub third: CubeTensor<R>,
+}
+
+/// Adds up the cubes' sums, `[parts, K, C]`, of dy, of dy (x - mean) and perhaps of a third value.
+pub fn finish_sums<R: CubeRuntime>(parts: CubeTensor<R>, saved: &Saved<CubeTensor<R>>) -> Sums<R> {
+    let [rows, number, c] = dims(&parts);
+    let vector = || empty(&parts, [c], DType::F32);
+    let finished = Sums {
+        sums: empty(&parts, [2, c], DType::F32),
+        dgamma: vector(),
+        dbeta: vector(),
+        third: vector(),
+    };
+    let (cubes, dim) = finishing_cubes(c);
+    // SAFETY: as in `finish_statistics`. sums has two rows of columns.
+    unsafe {
+        sums_kernel::launch_unchecked(
+            &finished.sums.client,
+            cubes,
+            dim,
+            parts.required_address_type(),
+            1,
+            parts.clone().into_array_arg(),
+            single(saved.inverse.clone()).into_array_arg(),
+            finished.sums.clone().into_array_arg(),
+            finished.dgamma.clone().into_array_arg(),
+            finished.dbeta.clone().into_array_arg(),
+            finished.third.clone().into_array_arg(),
+            rows,
+            c,
+            number,
+            LANES,
+        );
+    }
+    finished
+}
+
+/// Returns a value `[C]` near each channel's mean, and the cubes' sums of the deviations of `x`
 /// `[N, H, W, C]` from it and of their squares, `[parts, 2, C]`.
 fn deviations<R: CubeRuntime>(x: CubeTensor<R>) -> [CubeTensor<R>; 2] {
     let [n, height, width_, c] = dims(&x);

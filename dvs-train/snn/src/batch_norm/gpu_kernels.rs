@@ -3,7 +3,7 @@
 
 use cubecl::prelude::*;
 
-use crate::backend::gpu::{place, put_sum};
+use crate::backend::gpu::{Place, place, put_sum, sum_lanes};
 
 /// Values of a channel whose mean is the shift of its moments.
 const PILOTS: usize = 16;
@@ -45,6 +45,122 @@ pub fn deviations_kernel<F: Float, N: Size>(
     if place.first && place.column < columns && CUBE_POS_Y == 0 {
         shift[place.column] = near;
     }
+}
+
+/// Numbers of [`statistics_kernel()`].
+#[derive(CubeType, CubeLaunch, Clone, Copy)]
+pub struct StatisticsParams {
+    /// Cubes whose sums are added up.
+    parts: usize,
+    /// Channels.
+    columns: usize,
+    /// 1 / the number of values per channel.
+    share: f32,
+    /// Unbiased variance / biased variance.
+    unbiased: f32,
+    /// Weight of the batch in the running statistics.
+    momentum: f32,
+    /// Added to the variance.
+    epsilon: f32,
+}
+
+/// Adds up the sums of [`deviations_kernel()`] and computes what [`super::statistics`] does.
+#[cube(launch_unchecked, address_type = "dynamic")]
+pub fn statistics_kernel<N: Size>(
+    near: &Array<Vector<f32, N>>,
+    parts: &Array<Vector<f32, N>>,
+    gamma: &Array<Vector<f32, N>>,
+    beta: &Array<Vector<f32, N>>,
+    old_mean: &Array<Vector<f32, N>>,
+    old_variance: &Array<Vector<f32, N>>,
+    scale: &mut Array<Vector<f32, N>>,
+    shift: &mut Array<Vector<f32, N>>,
+    mean: &mut Array<Vector<f32, N>>,
+    inverse: &mut Array<Vector<f32, N>>,
+    new_mean: &mut Array<Vector<f32, N>>,
+    new_variance: &mut Array<Vector<f32, N>>,
+    numbers: &StatisticsParams,
+    #[comptime] lanes: u32,
+) {
+    let (place, columns) = (place(lanes), numbers.columns);
+    let sum = part_sum::<N>(parts, &place, numbers.parts, columns, 0usize, 2usize, lanes);
+    let squares = part_sum::<N>(parts, &place, numbers.parts, columns, 1usize, 2usize, lanes);
+    if place.first && place.column < columns {
+        let at = place.column;
+        let share = Vector::<f32, N>::new(numbers.share);
+        let deviation = sum * share;
+        let centre = near[at] + deviation;
+        let zero = Vector::<f32, N>::new(0.0f32);
+        let variance = max(squares * share - deviation * deviation, zero);
+        let one = Vector::<f32, N>::new(1.0f32);
+        let spread = one / (variance + Vector::new(numbers.epsilon)).sqrt();
+        let slope = gamma[at] * spread;
+        scale[at] = slope;
+        shift[at] = beta[at] - centre * slope;
+        mean[at] = centre;
+        inverse[at] = spread;
+        let momentum = Vector::<f32, N>::new(numbers.momentum);
+        let kept = one - momentum;
+        new_mean[at] = kept * old_mean[at] + momentum * centre;
+        let unbiased = variance * Vector::new(numbers.unbiased);
+        new_variance[at] = kept * old_variance[at] + momentum * unbiased;
+    }
+}
+
+/// Adds up the sums of [`gradient_sums_kernel()`], or of another kernel with `number` sums of which
+/// these are the first two.
+#[cube(launch_unchecked, address_type = "dynamic")]
+pub fn sums_kernel<N: Size>(
+    parts: &Array<Vector<f32, N>>,
+    inverse: &Array<Vector<f32, N>>,
+    sums: &mut Array<Vector<f32, N>>,
+    dgamma: &mut Array<Vector<f32, N>>,
+    dbeta: &mut Array<Vector<f32, N>>,
+    third: &mut Array<Vector<f32, N>>,
+    rows: usize,
+    columns: usize,
+    #[comptime] number: usize,
+    #[comptime] lanes: u32,
+) {
+    let place = place(lanes);
+    let sum = part_sum::<N>(parts, &place, rows, columns, 0usize, number, lanes);
+    let centred = part_sum::<N>(parts, &place, rows, columns, 1usize, number, lanes);
+    let wanted = place.first && place.column < columns;
+    if wanted {
+        sums[place.column] = sum;
+        sums[columns + place.column] = centred;
+        dbeta[place.column] = sum;
+        dgamma[place.column] = centred * inverse[place.column];
+    }
+    if comptime![number > 2] {
+        let sum = part_sum::<N>(parts, &place, rows, columns, 2usize, number, lanes);
+        if wanted {
+            third[place.column] = sum;
+        }
+    }
+}
+
+/// Returns the sum of row `row` of the `number` rows in each of `parts`, `[parts, number, columns]`.
+/// It is complete in the first thread of each lane.
+#[cube]
+fn part_sum<N: Size>(
+    parts: &Array<Vector<f32, N>>,
+    place: &Place,
+    rows: usize,
+    columns: usize,
+    #[comptime] row: usize,
+    #[comptime] number: usize,
+    #[comptime] lanes: u32,
+) -> Vector<f32, N> {
+    let mut sum = Vector::<f32, N>::new(0.0f32);
+    if place.column < columns {
+        let mut part = place.row;
+        while part < rows {
+            sum += parts[(part * number + row) * columns + place.column];
+            part += place.step;
+        }
+    }
+    sum_lanes(sum, lanes)
 }
 
 /// Computes x times each column's scale, plus its shift.

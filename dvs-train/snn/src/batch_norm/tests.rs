@@ -6,7 +6,9 @@ use burn::nn::BatchNormConfig;
 use burn::tensor::Tensor;
 use rayon::ThreadPoolBuilder;
 
-use super::{Affine, BatchNorm, BatchNormBackend, Saved, reference};
+use super::{
+    Affine, BatchNorm, BatchNormBackend, Moments, Parameters, Running, Saved, reference,
+};
 use crate::testing::{back, distance, there, values, vulkan, wave};
 
 type B = Autodiff<Flex>;
@@ -159,10 +161,37 @@ fn assert_kernel_matches_reference<K: BatchNormBackend>(shape: [usize; 4], devic
     let beta = wave::<Flex, 1>([c], 0.3, &cpu);
     let vector = |t: &Tensor<Flex, 1>| there::<K, 1>(t, device);
     let [mean, variance] = reference::moments(x.clone());
-    let moments = K::moments(there::<K, 4>(&x, device));
-    assert!(distance(&back::<K, 1>(moments.mean), &values(mean.clone())) < 1e-6);
-    let off = distance(&back::<K, 1>(moments.variance), &values(variance.clone()));
-    assert!(off < 1e-5, "{shape:?}: {off:e}");
+    let count = (x.shape().num_elements() / c) as f64;
+    let parameters = Parameters {
+        gamma: vector(&gamma),
+        beta: vector(&beta),
+        epsilon: 1e-5,
+    };
+    let running = || Running {
+        moments: Moments {
+            mean: vector(&beta),
+            variance: vector(&gamma),
+        },
+        momentum: 0.1,
+    };
+    let batch = K::statistics(there::<K, 4>(&x, device), &parameters, running());
+    let inverse = variance.clone().add_scalar(1e-5).sqrt().recip();
+    let scale = gamma.clone() * inverse.clone();
+    let unbiased = variance.clone().mul_scalar(count / (count - 1.0));
+    for (ours, expected) in [
+        (batch.saved.mean, mean.clone()),
+        (batch.saved.inverse, inverse.clone()),
+        (batch.affine.scale, scale.clone()),
+        (batch.affine.shift, beta.clone() - mean.clone() * scale),
+        (
+            batch.running.mean,
+            beta.clone() * 0.9 + mean.clone() * 0.1,
+        ),
+        (batch.running.variance, gamma.clone() * 0.9 + unbiased * 0.1),
+    ] {
+        let off = distance(&back::<K, 1>(ours), &values(expected));
+        assert!(off < 1e-5, "{shape:?}: {off:e}");
+    }
 
     let affine = Affine {
         scale: vector(&gamma),
@@ -172,7 +201,6 @@ fn assert_kernel_matches_reference<K: BatchNormBackend>(shape: [usize; 4], devic
     let plain = reference::scale(x.clone(), gamma.clone(), beta);
     assert!(distance(&back::<K, 4>(y), &values(plain)) < 1e-5);
 
-    let inverse = variance.add_scalar(1e-5).sqrt().recip();
     let (dx, [dgamma, dbeta]) = reference::backward(
         dy.clone(),
         x.clone(),
@@ -205,9 +233,28 @@ fn assert_moments_are_precise<K: BatchNormBackend>(device: &K::Device) {
     let all: Vec<f64> = values(x.clone()).into_iter().map(f64::from).collect();
     let mean = all.iter().sum::<f64>() / all.len() as f64;
     let variance = all.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / all.len() as f64;
-    let moments = K::moments(there::<K, 4>(&x, device));
-    assert!((f64::from(back::<K, 1>(moments.mean)[0]) - mean).abs() < 1e-4);
-    assert!((f64::from(back::<K, 1>(moments.variance)[0]) - variance).abs() < 1e-6);
+    let vector = |value: f32| {
+        there::<K, 1>(
+            &Tensor::<Flex, 1>::from_floats([value], &Default::default()),
+            device,
+        )
+    };
+    let parameters = Parameters {
+        gamma: vector(1.0),
+        beta: vector(0.0),
+        epsilon: 1e-5,
+    };
+    let running = Running {
+        moments: Moments {
+            mean: vector(0.0),
+            variance: vector(1.0),
+        },
+        momentum: 1.0,
+    };
+    let batch = K::statistics(there::<K, 4>(&x, device), &parameters, running);
+    assert!((f64::from(back::<K, 1>(batch.saved.mean)[0]) - mean).abs() < 1e-4);
+    let unbiased = variance * all.len() as f64 / (all.len() - 1) as f64;
+    assert!((f64::from(back::<K, 1>(batch.running.variance)[0]) - unbiased).abs() < 1e-6);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::backend::gpu::{
     ColumnSums, channels_last, channels_second, cubes, empty, single, width,
 };
 use crate::backend::primitive::{primitive, tensor};
-use crate::batch_norm::gpu::{parameter_gradients, sums};
+use crate::batch_norm::gpu::{Sums, finish_sums};
 use crate::batch_norm::{Affine, Saved};
 use crate::neuron::gpu::{rate, weight_gradient};
 use crate::neuron::gpu_dynamics::{KernelConfig, kernel_params};
@@ -70,9 +70,12 @@ where
         let inputs = with_rate::<Self>(inputs);
         let rate = inputs.w.clone();
         let given = BackwardInputs::new(grad, inputs, saved, block);
-        let [dy, centred, drate] = sums::<Self, 3>(given.sums(block));
-        let (sums, [dgamma, dbeta]) = parameter_gradients::<Self>([dy, centred], &given.saved);
-        let drate = drate.into_primitive().tensor();
+        let Sums {
+            sums,
+            dgamma,
+            dbeta,
+            third: drate,
+        } = finish_sums(given.sums(block), &given.saved);
         [
             Some(given.input_gradient(sums, block)),
             Some(dgamma),

@@ -11,7 +11,9 @@ use rayon::ThreadPoolBuilder;
 
 use super::{BlockBackend, BlockInputs, FusedBlock, cpu, norm_fire_pool, unfused};
 use crate::backend::primitive::primitive;
-use crate::batch_norm::{Affine, BatchNorm, BatchNormBackend, Parameters, Saved, affine};
+use crate::batch_norm::{
+    Affine, BatchNorm, BatchNormBackend, BatchStatistics, Moments, Parameters, Running, Saved,
+};
 use crate::neuron::model::Charge;
 use crate::neuron::surrogate::{Surrogate, SurrogateShape};
 use crate::neuron::{Neuron, Neurons};
@@ -44,8 +46,15 @@ fn arguments(neuron: Neuron, steps: usize, shape: [usize; 4]) -> Arguments {
         epsilon: 1e-5,
     };
     let x = primitive(x);
-    let moments = Flex::moments(x.clone());
-    let (affine, saved) = affine::<Flex>(&parameters, &moments);
+    let running = Running {
+        moments: Moments {
+            mean: parameters.beta.clone(),
+            variance: parameters.gamma.clone(),
+        },
+        momentum: 0.1,
+    };
+    let BatchStatistics { affine, saved, .. } =
+        Flex::statistics(x.clone(), &parameters, running);
     let learns = matches!(neuron.charge, Charge::Learnt { .. });
     let w = learns.then(|| primitive(Tensor::<Flex, 1>::from_floats([0.4], &device)));
     Arguments {
@@ -243,7 +252,19 @@ fn half_precision_block_matches_single_precision() {
         let (x, grad) = (to_half(&args.inputs.x), to_half(&args.grad));
         let w = args.inputs.w.as_ref().map(to_vulkan);
         let run = |x: FloatTensor<V>, grad| {
-            let moments = V::moments(x.clone());
+            let parameters = Parameters {
+                gamma: saved.gamma.clone(),
+                beta: saved.mean.clone(),
+                epsilon: 1e-5,
+            };
+            let running = Running {
+                moments: Moments {
+                    mean: saved.mean.clone(),
+                    variance: saved.gamma.clone(),
+                },
+                momentum: 0.5,
+            };
+            let batch = V::statistics(x.clone(), &parameters, running);
             let inputs = BlockInputs {
                 x,
                 affine: affine.clone(),
@@ -253,7 +274,7 @@ fn half_precision_block_matches_single_precision() {
             let dtype = spikes.dtype;
             let [dx, dgamma, ..] =
                 V::norm_fire_pool_backward(grad, inputs, saved.clone(), &args.block);
-            let all = [spikes, dx.unwrap(), dgamma.unwrap(), moments.variance];
+            let all = [spikes, dx.unwrap(), dgamma.unwrap(), batch.running.variance];
             (
                 dtype,
                 all.map(|tensor| {

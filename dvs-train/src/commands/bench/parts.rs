@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use burn::tensor::backend::Backend;
 use burn::tensor::{Distribution, FloatDType, Tensor};
 use burn_snn::backend::primitive::primitive;
-use burn_snn::batch_norm::{BatchNorm, affine};
+use burn_snn::batch_norm::{BatchNorm, BatchStatistics};
 use burn_snn::fused_block::{BlockInputs, FusedBlock};
 use burn_snn::neuron::model::Layer;
 use burn_snn::neuron::{NeuronInputs, Neurons};
@@ -183,15 +183,13 @@ fn fused<B: SnnBackend>(
     let bytes = made.bytes() * n * c * height * width;
     let x = primitive(made.random::<4>(block.shape));
     let grad = primitive(made.random::<4>([n, c, height / 2, width / 2]));
-    let (w, parameters) = (
-        neurons.weight(),
-        BatchNorm::<B>::new(c, made.device).parameters(),
-    );
+    let (w, norm) = (neurons.weight(), BatchNorm::<B>::new(c, made.device));
+    let (parameters, running) = (norm.parameters(), norm.running());
     let forward = seconds::<B>(made.device, || {
-        let spikes = B::norm_fire_pool(x.clone(), parameters.clone(), w.clone(), block);
-        drop(spikes);
+        let (x, parameters, running) = (x.clone(), parameters.clone(), running.clone());
+        drop(B::norm_fire_pool(x, parameters, running, w.clone(), block));
     })?;
-    let (affine, saved) = affine::<B>(&parameters, &B::moments(x.clone()));
+    let BatchStatistics { affine, saved, .. } = B::statistics(x.clone(), &parameters, running);
     let inputs = BlockInputs { x, affine, w };
     let backward = seconds::<B>(made.device, || {
         drop(B::norm_fire_pool_backward(
