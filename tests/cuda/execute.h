@@ -247,6 +247,7 @@ static inline void wmma_load(T &t, int kind, int rows, int cols, bool row_major,
 static inline void wmma_store(T &t, int kind, int rows, int cols, bool row_major, char *p, uint32_t stride,
                               const uint32_t *s, int count) {
     int per = kind < 2 ? 2 : 1;
+    t.meet(t, 0xffffffffu);  // Lanes may still read what was there.
     for (int i = 0; i < count; i++)
         for (int h = 0; h < per; h++) {
             int e = (((int)t.lane * count + i) * per + h) % (rows * cols);
