@@ -160,7 +160,7 @@ static bool shell(const std::string &command) {
 }
 static std::string options() {
     std::string wish = setting("STAND_IN_OPTIMISE");
-    return "-std=gnu++17 -w " + (wish.empty() ? "-O1" : wish) +
+    return "-std=gnu++17 -w " + (wish.empty() ? "-O2" : wish) +
            " -ffp-contract=off -fwrapv -fno-strict-aliasing -fno-exceptions -march=native -fPIC -shared";
 }
 // What the library depends on beside the PTX: the translator, the options, and the CPU.
@@ -189,7 +189,7 @@ extern "C" int execute_load(const char *ptx, void **code) {
             fclose(file);
         }
         // The compiler must not see the stand-in's libraries.
-        const std::string command = "unset LD_PRELOAD LD_LIBRARY_PATH; exec 2> '" + part + ".error'; python3 -B '" + here +
+        const std::string command = "unset LD_PRELOAD LD_LIBRARY_PATH; export PYTHONPYCACHEPREFIX='" + setting("STAND_IN_KERNELS") + "'; exec 2> '" + part + ".error'; '" + setting("STAND_IN_PYTHON") + "' '" + here +
                                     "/ptx_to_cpp.py' < '" + part + ".ptx' > '" + part + ".cpp' && g++ " + options() +
                                     " -I'" + here + "' -o '" + part + ".so' '" + part + ".cpp' && mv '" + part +
                                     ".so' '" + library + "'";
