@@ -169,6 +169,29 @@ static CUresult wait(const char *what, unsigned id) {
     return SUCCESS;
 }
 
+// As NVIDIA's driver says it.
+static std::pair<const char *, const char *> error_text(int code) {
+    switch (code) {
+        case 1: return {"CUDA_ERROR_INVALID_VALUE", "invalid argument"};
+        case 2: return {"CUDA_ERROR_OUT_OF_MEMORY", "out of memory"};
+        case 3: return {"CUDA_ERROR_NOT_INITIALIZED", "initialization error"};
+        case 34: return {"CUDA_ERROR_STUB_LIBRARY", "CUDA driver is a stub library"};
+        case 100: return {"CUDA_ERROR_NO_DEVICE", "no CUDA-capable device is detected"};
+        case 101: return {"CUDA_ERROR_INVALID_DEVICE", "invalid device ordinal"};
+        case 201: return {"CUDA_ERROR_INVALID_CONTEXT", "invalid device context"};
+        case 222:
+            return {"CUDA_ERROR_UNSUPPORTED_PTX_VERSION", "the provided PTX was compiled with an unsupported toolchain."};
+        case 500: return {"CUDA_ERROR_NOT_FOUND", "named symbol not found"};
+        case 700: return {"CUDA_ERROR_ILLEGAL_ADDRESS", "an illegal memory access was encountered"};
+        case 719: return {"CUDA_ERROR_LAUNCH_FAILED", "unspecified launch failure"};
+        case 801: return {"CUDA_ERROR_NOT_SUPPORTED", "operation not supported"};
+        case 803:
+            return {"CUDA_ERROR_SYSTEM_DRIVER_MISMATCH", "system has unsupported display driver / cuda driver combination"};
+        case 999: return {"CUDA_ERROR_UNKNOWN", "unknown error"};
+        default: return {"CUDA_ERROR_OF_THE_STAND_IN", "an error without a text in the stand-in"};
+    }
+}
+
 static unsigned shared_limit() { return capability < 80 ? 65536 : capability < 90 ? 166912 : 232448; }
 
 extern "C" {
@@ -247,15 +270,11 @@ CUresult cuDeviceGetAttribute(int *to, int attribute, int) {
     return SUCCESS;
 }
 CUresult cuGetErrorName(int code, const char **to) {
-    static thread_local char text[64];
-    snprintf(text, sizeof text, "CUDA_ERROR_%d", code);
-    *to = text;
+    *to = error_text(code).first;
     return SUCCESS;
 }
 CUresult cuGetErrorString(int code, const char **to) {
-    static thread_local char text[64];
-    snprintf(text, sizeof text, "error %d of the stand-in", code);
-    *to = text;
+    *to = error_text(code).second;
     return SUCCESS;
 }
 // NVRTC asks for a table of its own, and goes without it.
