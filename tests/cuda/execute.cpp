@@ -161,7 +161,8 @@ static bool shell(const std::string &command) {
 static std::string options() {
     std::string wish = setting("STAND_IN_OPTIMISE");
     return "-std=gnu++17 -w " + (wish.empty() ? "-O2" : wish) +
-           " -ffp-contract=off -fwrapv -fno-strict-aliasing -fno-exceptions -march=native -fPIC -shared";
+           " -ffp-contract=off -fwrapv -fno-strict-aliasing -fno-exceptions -march=native -fPIC -shared" +
+           (getenv("STAND_IN_POISON") ? " -DPOISON" : "");
 }
 // What the library depends on beside the PTX: the translator, the options, and the CPU.
 static const std::string &environment_key() {
@@ -285,6 +286,7 @@ extern "C" int execute_run(void *handle, const char *name, const unsigned grid[3
     block.kernel = kernel;
     block.step = backward && threads > 1 ? threads - 1 : 1;
 
+    uint64_t poisoned = 0;
     auto prepare = [&](Thread &t, unsigned i, const uint64_t at[3]) {
         t.tid[0] = i % size[0];
         t.tid[1] = i / size[0] % size[1];
@@ -301,6 +303,7 @@ extern "C" int execute_run(void *handle, const char *name, const unsigned grid[3
         t.local = locals + (*fibers ? i * local_size : 0);
         t.slots = block.warps[t.warp].slots;
         t.alive = &block.warps[t.warp].alive;
+        t.poisoned = &poisoned;
         t.block = &block;
         t.bar = meet_block;
         t.meet = meet_lanes;
@@ -341,5 +344,8 @@ extern "C" int execute_run(void *handle, const char *name, const unsigned grid[3
         switch_to(&block.main_sp, block.fibers[block.current].sp);
     }
     kernel_running = nullptr;
+    if (poisoned)
+        fprintf(stderr, "stand-in: %s reads %llu values that nothing has written, or that are -1\n", name,
+                (unsigned long long)poisoned);
     return 0;
 }

@@ -13,6 +13,7 @@ struct Thread {
     char *local;             // this thread's local memory
     uint64_t *slots;         // of the warp: 32 lanes x 32 slots
     const uint32_t *alive;   // the lanes of the warp that have not returned
+    uint64_t *poisoned;      // counts what ldg finds
     Block *block;
     void (*bar)(Thread &, uint32_t id, uint32_t count);  // meets `count` threads; 0: all of the block
     void (*meet)(Thread &, uint32_t mask);               // meets these lanes
@@ -22,6 +23,16 @@ typedef Thread T;
 // Bits and numbers
 
 template <class X> static inline X ld(const char *p) { X x; memcpy(&x, p, sizeof x); return x; }
+// From the memory of the device. With $STAND_IN_POISON, what nothing has written yet is counted: all bits of it are set.
+#ifdef POISON
+template <class X> static inline X ldg(T &t, const char *p) {
+    X x = ld<X>(p);
+    if (sizeof x >= 4 && x == (X)~(X)0) ++*t.poisoned;
+    return x;
+}
+#else
+template <class X> static inline X ldg(T &, const char *p) { return ld<X>(p); }
+#endif
 template <class X> static inline void st(char *p, X x) { memcpy(p, &x, sizeof x); }
 static inline float F(uint32_t x) { float f; memcpy(&f, &x, 4); return f; }
 static inline double D(uint64_t x) { double f; memcpy(&f, &x, 8); return f; }

@@ -78,11 +78,12 @@ class Instructions:
 
     def op_ld(self, mods, args, space, types, type_):
         outs, address = self.list(args[0]), self.address(args[1], space)
-        width = WIDTH[type_]
+        width, signed = WIDTH[type_], type_[0] == "s"
+        load = f"ldg<{UINT[width]}>(t, " if space == "global" else f"ld<{UINT[width]}>("
         if len(outs) == 1:
-            return self.set(outs[0], f"ld<{UINT[width]}>({address})", width, type_[0] == "s")
+            return self.set(outs[0], f"{load}{address})", width, signed)
         return f"{{ char *p = {address}; " + " ".join(
-            self.set(o, f"ld<{UINT[width]}>(p + {i * width // 8})", width, type_[0] == "s") for i, o in enumerate(outs)) + " }"
+            self.set(o, f"{load}p + {i * width // 8})", width, signed) for i, o in enumerate(outs)) + " }"
 
     op_ldu = op_ld
 
