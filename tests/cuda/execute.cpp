@@ -190,10 +190,11 @@ extern "C" int execute_load(const char *ptx, void **code) {
             fclose(file);
         }
         // The compiler must not see the stand-in's libraries.
-        const std::string command = "unset LD_PRELOAD LD_LIBRARY_PATH; export PYTHONPYCACHEPREFIX='" + setting("STAND_IN_KERNELS") + "'; exec 2> '" + part + ".error'; '" + setting("STAND_IN_PYTHON") + "' '" + here +
-                                    "/ptx_to_cpp.py' < '" + part + ".ptx' > '" + part + ".cpp' && g++ " + options() +
-                                    " -I'" + here + "' -o '" + part + ".so' '" + part + ".cpp' && mv '" + part +
-                                    ".so' '" + library + "'";
+        const std::string command =
+            "unset LD_PRELOAD LD_LIBRARY_PATH; export PYTHONPYCACHEPREFIX='" + setting("STAND_IN_KERNELS") +
+            "'; exec 2> '" + part + ".error'; '" + setting("STAND_IN_PYTHON") + "' '" + here + "/ptx_to_cpp.py' < '" +
+            part + ".ptx' > '" + part + ".cpp' && g++ " + options() + " -I'" + here + "' -o '" + part + ".so' '" + part +
+            ".cpp' && mv '" + part + ".so' '" + library + "'";
         if (shell(command)) {
             unlink((part + ".error").c_str());
             unlink((part + ".ptx").c_str());
@@ -264,7 +265,8 @@ extern "C" int execute_run(void *handle, const char *name, const unsigned grid[3
     auto kernel = symbol<void(Thread &)>(code->library, "kernel_", name);
     // The sizes of: local memory, shared memory, then each parameter. `fibers`: whether threads meet.
     auto sizes = symbol<const uint32_t>(code->library, "sizes_", name);
-    auto count = symbol<const uint32_t>(code->library, "count_", name), fibers = symbol<const uint32_t>(code->library, "fibers_", name);
+    auto count = symbol<const uint32_t>(code->library, "count_", name);
+    auto fibers = symbol<const uint32_t>(code->library, "fibers_", name);
     if (!kernel || !sizes || !count || !fibers) fail("its translation has no such kernel");
     static const bool backward = setting("STAND_IN_ORDER") == "backward";
     static bool watched = (watch_memory(), true);

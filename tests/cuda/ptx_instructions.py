@@ -556,57 +556,66 @@ class Instructions:
 
     # Tensor cores
 
+    def array(self, name, operands):
+        return f"uint32_t {name}[] = {{{', '.join(self.bits(x, 32) for x in operands)}}}; "
+
+    def spread(self, operands):
+        """Puts d[0], d[1], ... into registers."""
+        return " ".join(self.set(x, f"d[{i}]", 32) for i, x in enumerate(operands)) + " }"
+
+    @staticmethod
+    def shape(mods):
+        return map(int, re.fullmatch(r"m(\d+)n(\d+)k(\d+)", next(m for m in mods if re.match(r"m\d+n", m))).groups())
+
     def op_mma(self, mods, args, space, types, type_):
         self.fibers = True
-        shape = next(m for m in mods if re.fullmatch(r"m\d+n\d+k\d+", m))
-        m, n, k = map(int, re.findall(r"\d+", shape))
+        m, n, k = self.shape(mods)
         dt, at, bt, ct = types
         if (m, n) != (16, 8) or at != bt or dt != "f32" or ct != "f32" or at not in KIND:
             raise Unknown("mma." + ".".join(mods))
         d, a, b, c = map(self.list, args)
-        return (f"{{ uint32_t a[] = {{{', '.join(self.bits(x, 32) for x in a)}}}, b[] = {{{', '.join(self.bits(x, 32) for x in b)}}}; "
-                f"float c[] = {{{', '.join(self.value(x, 'f32') for x in c)}}}, d[4]; mma_16x8(t, {KIND[at]}, {k}, a, {len(a)}, b, {len(b)}, c, d); "
-                + " ".join(self.set(x, f"B(d[{i}])", 32) for i, x in enumerate(d)) + " }")
+        floats = ", ".join(self.value(x, "f32") for x in c)
+        return ("{ " + self.array("a", a) + self.array("b", b) + f"float c[] = {{{floats}}}, f[4]; "
+                f"mma_16x8(t, {KIND[at]}, {k}, a, {len(a)}, b, {len(b)}, c, f); "
+                "uint32_t d[] = {B(f[0]), B(f[1]), B(f[2]), B(f[3])}; " + self.spread(d))
 
     def op_ldmatrix(self, mods, args, space, types, type_):
         self.fibers = True
-        outs = self.list(args[0])
-        trans = "true" if "trans" in mods else "false"
-        return (f"{{ uint32_t d[4]; ldmatrix(t, {len(outs)}, {trans}, {self.address(args[1], space or 'generic')}, d); "
-                + " ".join(self.set(o, f"d[{i}]", 32) for i, o in enumerate(outs)) + " }")
+        outs, trans = self.list(args[0]), "true" if "trans" in mods else "false"
+        address = self.address(args[1], space or "generic")
+        return f"{{ uint32_t d[4]; ldmatrix(t, {len(outs)}, {trans}, {address}, d); " + self.spread(outs)
 
     def op_stmatrix(self, mods, args, space, types, type_):
         self.fibers = True
-        ins = self.list(args[1])
-        trans = "true" if "trans" in mods else "false"
-        return f"{{ uint32_t s[] = {{{', '.join(self.bits(i, 32) for i in ins)}}}; stmatrix(t, {len(ins)}, {trans}, {self.address(args[0], space or 'generic')}, s); }}"
+        ins, trans = self.list(args[1]), "true" if "trans" in mods else "false"
+        address = self.address(args[0], space or "generic")
+        return "{ " + self.array("s", ins) + f"stmatrix(t, {len(ins)}, {trans}, {address}, s); }}"
 
     def op_wmma(self, mods, args, space, types, type_):
         self.fibers = True
-        shape = next(m for m in mods if re.fullmatch(r"m\d+n\d+k\d+", m))
-        m, n, k = map(int, re.findall(r"\d+", shape))
-        row = [x for x in mods if x in ("row", "col")]
-        kind = lambda t: KIND.get(t, 3)
-        if mods[0] == "load":
-            rows, cols = {"a": (m, k), "b": (k, n), "c": (m, n)}[mods[1]]
-            outs = self.list(args[0])
-            stride = self.bits(args[2], 32) if len(args) > 2 else str(cols if row[0] == "row" else rows)
-            return (f"{{ uint32_t d[16]; wmma_load(t, {kind(type_)}, {rows}, {cols}, {'true' if row[0] == 'row' else 'false'}, {self.address(args[1], space or 'generic')}, {stride}, d, {len(outs)}); "
-                    + " ".join(self.set(o, f"d[{i}]", 32) for i, o in enumerate(outs)) + " }")
-        if mods[0] == "store":
-            ins = self.list(args[1])
-            stride = self.bits(args[2], 32) if len(args) > 2 else str(n)
-            return f"{{ uint32_t s[] = {{{', '.join(self.bits(i, 32) for i in ins)}}}; wmma_store(t, {kind(type_)}, {m}, {n}, {'true' if row[0] == 'row' else 'false'}, {self.address(args[0], space or 'generic')}, {stride}, s, {len(ins)}); }}"
+        m, n, k = self.shape(mods)
+        in_rows = next(x for x in mods if x in ("row", "col")) == "row"
+
+        def kind(type_):
+            return KIND.get(type_, 3)
+
+        if mods[0] in ("load", "store"):
+            rows, cols = {"a": (m, k), "b": (k, n), "c": (m, n), "d": (m, n)}[mods[1]]
+            values, place = (args[0], args[1]) if mods[0] == "load" else (args[1], args[0])
+            values, address = self.list(values), self.address(place, space or "generic")
+            stride = self.bits(args[2], 32) if len(args) > 2 else str(cols if in_rows else rows)
+            how = f"t, {kind(type_)}, {rows}, {cols}, {'true' if in_rows else 'false'}, {address}, {stride}"
+            if mods[0] == "load":
+                return f"{{ uint32_t d[16]; wmma_load({how}, d, {len(values)}); " + self.spread(values)
+            return "{ " + self.array("s", values) + f"wmma_store({how}, s, {len(values)}); }}"
         if mods[0] == "mma":
             d, a, b, c = map(self.list, args)
-            if len(types) == 2:      # f16: .dtype.ctype
-                dt, ct, ab = types[0], types[1], "f16"
-            else:
-                dt, ab, _, ct = types
-            return (f"{{ uint32_t a[] = {{{', '.join(self.bits(x, 32) for x in a)}}}, b[] = {{{', '.join(self.bits(x, 32) for x in b)}}}, c[] = {{{', '.join(self.bits(x, 32) for x in c)}}}, d[16]; "
+            # Of f16 only the types of d and c are named.
+            dt, ab, ct = (types[0], "f16", types[1]) if len(types) == 2 else (types[0], types[1], types[3])
+            return ("{ " + self.array("a", a) + self.array("b", b) + self.array("c", c) + "uint32_t d[16]; "
                     f"wmma_mma(t, {n}, {k}, {kind(ab)}, {kind(ct)}, {kind(dt)}, a, {len(a)}, b, {len(b)}, c, d, {len(d)}); "
-                    + " ".join(self.set(o, f"d[{i}]", 32) for i, o in enumerate(d)) + " }")
-        raise Unknown("wmma")
+                    + self.spread(d))
+        raise Unknown("wmma." + ".".join(mods))
 
     def op_cp(self, mods, args, space, types, type_):
         if mods[:2] in (["async", "commit_group"], ["async", "wait_group"], ["async", "wait_all"]):
@@ -615,5 +624,6 @@ class Instructions:
             to, fro = self.address(args[0], "shared"), self.address(args[1], "global")
             size = int(args[2], 0)
             got = self.bits(args[3], 32) if len(args) > 3 else f"{size}u"
-            return f"{{ char *to = {to}; const char *from = {fro}; uint32_t n = {got}; memcpy(to, from, n); memset(to + n, 0, {size} - n); }}"
+            return (f"{{ char *to = {to}; const char *from = {fro}; uint32_t n = {got}; "
+                    f"memcpy(to, from, n); memset(to + n, 0, {size} - n); }}")
         raise Unknown("cp." + ".".join(mods))
