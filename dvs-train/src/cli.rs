@@ -19,11 +19,11 @@ use dvs_shared::read_args::ReadArgs;
 
 pub use self::manual::{CompletionsArgs, ManArgs};
 pub use self::models::{ExportArgs, ImportArgs, ModelFormat};
+pub use self::neuron::NeuronArgs;
 pub use self::preview::PreviewArgs;
 pub use self::profile::ProfileArgs;
 pub use self::report::ReportArgs;
 pub use self::train::TrainArgs;
-use crate::cli::neuron::NeuronArgs;
 use crate::device::DeviceName;
 use crate::nn::network::StepMode;
 use crate::optim::AmpDtype;
@@ -229,8 +229,33 @@ pub struct BenchArgs {
 #[derive(Args, Clone, Debug)]
 pub struct DevicesArgs {
     /// Print the list as one JSON object
-    #[arg(long)]
+    #[arg(long, conflicts_with = "prepare")]
     pub json: bool,
+
+    /// Compile the GPU kernels of a network and try which are fastest, so that its training starts
+    /// at once. They are kept in ~/.cache/dvs-train
+    #[arg(long)]
+    pub prepare: bool,
+
+    /// GPU to prepare [default: auto]
+    #[arg(long, requires = "prepare")]
+    pub device: Option<DeviceName>,
+
+    /// Frames per sample (time steps T of the network) [default: 16]
+    #[arg(short = 'T', long, requires = "prepare", value_name = "T")]
+    pub frames: Option<usize>,
+
+    /// Samples per batch [default: 16]
+    #[arg(short = 'b', long, requires = "prepare", value_name = "SAMPLES")]
+    pub batch_size: Option<usize>,
+
+    /// Channels C of the convolutions [default: 128]
+    #[arg(long, requires = "prepare", value_name = "C")]
+    pub channels: Option<usize>,
+
+    /// Automatic mixed precision, as in training
+    #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "bf16", requires = "prepare", value_name = "TYPE")]
+    pub amp: Option<AmpDtype>,
 }
 
 /// The sets of a cache.

@@ -5,15 +5,18 @@
 
 #[cfg(feature = "cuda")]
 pub mod cuda;
+#[cfg(feature = "cuda")]
+mod kernel_cache;
 mod name;
 #[cfg(feature = "vulkan")]
 pub mod vulkan;
 
 use std::fmt;
+use std::mem;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 #[cfg(feature = "cuda")]
 use burn::backend::cuda::CudaDevice;
 #[cfg(feature = "vulkan")]
@@ -35,6 +38,35 @@ pub enum Device {
 }
 
 impl Device {
+    /// Compares the bytes that a training step needs with what a GPU has. Returns a line that says
+    /// both, or `None` for a device whose memory is not known.
+    ///
+    /// # Errors
+    /// Returns an error if less is free.
+    pub fn check_memory(&self, needed: u64) -> Result<Option<String>> {
+        let Some((free, all)) = self.free_memory() else {
+            return Ok(None);
+        };
+        let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+        let line = format!(
+            "a training step needs about {:.1} GiB of memory; {:.1} of {self}'s {:.1} GiB are free",
+            gib(needed),
+            gib(free),
+            gib(all)
+        );
+        ensure!(needed <= free, "not enough memory: {line}");
+        Ok(Some(line))
+    }
+
+    /// Returns the free and all bytes of a GPU's own memory, if known.
+    fn free_memory(&self) -> Option<(u64, u64)> {
+        match self {
+            #[cfg(feature = "cuda")]
+            Self::Cuda(device) => cuda::free_memory(device.index),
+            _ => None,
+        }
+    }
+
     /// Bytes of a GPU's own memory, if known.
     pub fn memory(&self) -> Option<u64> {
         match self {
@@ -163,54 +195,95 @@ fn try_out<B: burn::tensor::backend::Backend>(device: &B::Device) -> Result<()> 
     };
     // Faults of the driver or the compiler appear only now, as panics in a thread of the backend.
     let reason = panics.into_iter().next().unwrap_or(outcome);
-    Err(anyhow!("it failed a first computation: {reason}"))
+    let reason = brief(&reason);
+    Err(match short_of_memory(reason) {
+        true => anyhow!("its memory is full ({reason}); see what else uses it"),
+        false => anyhow!("it failed a first computation: {reason}"),
+    })
+}
+
+/// Returns the line of a backend's message that says most. Other lines repeat it, show a backtrace
+/// or the source of a kernel.
+fn brief(reason: &str) -> &str {
+    let lines = || {
+        reason
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+    };
+    let telling = ["DriverError(", "nvrtc: error", "error:"];
+    let line = lines().find(|line| telling.iter().any(|words| line.contains(words)));
+    let line = line.or_else(|| lines().next()).unwrap_or(reason);
+    line.trim_start_matches("called `Result::unwrap()` on an `Err` value: ")
+}
+
+/// Messages of panics since the last call of [`catching_panics`].
+static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+fn panics() -> MutexGuard<'static, Vec<String>> {
+    PANICS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Returns the result of a function, `None` if it panics, and the messages of all panics meanwhile,
 /// which are not printed.
 fn catching_panics<T>(f: impl FnOnce() -> T) -> (Option<T>, Vec<String>) {
-    let messages = Arc::new(Mutex::new(Vec::new()));
-    let kept = Arc::clone(&messages);
+    panics().clear();
     let hook = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
         let message = panic.payload_as_str().unwrap_or("no reason given");
-        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.push(message.trim().to_owned());
+        panics().push(message.trim().to_owned());
     }));
     let result = panic::catch_unwind(AssertUnwindSafe(f));
     panic::set_hook(hook);
-    let messages = messages.lock().unwrap_or_else(PoisonError::into_inner);
-    (result.ok(), messages.clone())
+    (result.ok(), mem::take(&mut panics()))
 }
 
-/// Runs `work` on `device` in batches of `batch_size`. A GPU backend reports failures as panics;
-/// here they become errors, which suggest a smaller batch if memory ran out.
+/// Checks within [`guard`] that no thread of a backend has failed so far, before results are kept.
+///
+/// # Errors
+/// Returns an error if one has; [`guard`] adds its reason.
+pub fn check_threads() -> Result<()> {
+    ensure!(
+        panics().is_empty(),
+        "the results so far are not to be trusted"
+    );
+    Ok(())
+}
+
+/// Runs `work` on `device`. A GPU backend reports failures as panics, often in a thread of its own
+/// while `work` goes on with wrong values; here they become errors. `remedy` says what to do if
+/// memory ran out.
 ///
 /// # Errors
 /// Returns an error if `work` does, or if the backend panics.
-pub fn guard<T>(device: &Device, batch_size: usize, work: impl FnOnce() -> Result<T>) -> Result<T> {
+pub fn guard<T>(device: &Device, remedy: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     if *device == Device::Cpu {
         return work();
     }
     let (result, panics) = catching_panics(work);
-    // Backtraces may follow the first line.
-    let reason = panics.first().and_then(|reason| reason.lines().next());
+    let reason = panics.first().map(|reason| brief(reason));
     let result = match (result, reason) {
         (None, reason) => Err(anyhow!("{device} failed: {}", reason.unwrap_or_default())),
         // A panic in another thread is the cause.
         (Some(Err(error)), Some(reason)) => {
             Err(error.context(format!("{device} failed: {reason}")))
         }
-        (Some(result), _) => result,
+        // A thread of the backend did not do its part, so the result is not to be trusted.
+        (Some(Ok(_)), Some(reason)) => Err(anyhow!("{device} failed: {reason}")),
+        (Some(result), None) => result,
     };
     result.map_err(|error| match short_of_memory(&format!("{error:#}")) {
-        true => error.context(format!(
-            "out of memory on {device}; try a smaller batch, as with -b {} and --test-batch-size, fewer --channels, or \
-             --frames-in memory if the frames are on the device",
-            (batch_size / 2).max(1)
-        )),
+        true => error.context(format!("out of memory on {device}; {remedy}")),
         false => error,
     })
+}
+
+/// Returns the remedy of [`guard`] for a command with batches of `batch_size` samples.
+pub fn smaller_batch(batch_size: usize) -> String {
+    format!(
+        "try a smaller batch, as with --batch-size {}",
+        (batch_size / 2).max(1)
+    )
 }
 
 /// Whether a message of a backend or driver means that memory ran out.

@@ -4,14 +4,14 @@ pub mod confusion;
 
 use anyhow::{Context, Result};
 use burn::tensor::backend::Backend;
-use burn::tensor::{ElementConversion, Int, Tensor};
+use burn::tensor::{ElementConversion, Tensor};
+use burn_snn::loss::{EpochSums, LossBackend};
 use serde::{Deserialize, Serialize};
 
 /// Sums over the samples seen so far.
 #[derive(Debug)]
 pub struct Running<B: Backend> {
-    loss: Tensor<B, 1>,
-    correct: Tensor<B, 1, Int>,
+    sums: EpochSums<B>,
     samples: usize,
 }
 
@@ -49,24 +49,24 @@ pub struct Metrics {
     pub samples: usize,
 }
 
-impl<B: Backend> Running<B> {
+impl<B: LossBackend> Running<B> {
     /// Continues from `sums`.
     pub fn from(sums: Sums, device: &B::Device) -> Self {
         Self {
-            loss: Tensor::from_floats([sums.loss as f32], device),
-            correct: Tensor::from_ints([sums.correct as i32], device),
+            sums: EpochSums {
+                loss: Tensor::from_floats([sums.loss as f32], device),
+                correct: Tensor::from_ints([sums.correct as i32], device),
+            },
             samples: sums.samples,
         }
     }
 
-    /// Adds a batch: its mean `loss`, firing rates `[B, classes]` and labels `[B]`.
-    pub fn add(self, loss: Tensor<B, 1>, rate: Tensor<B, 2>, labels: Tensor<B, 1, Int>) -> Self {
-        let size = labels.dims()[0];
-        let guess = rate.argmax(1).reshape([size]);
+    /// Adds a batch: its mean `loss`, firing rates and targets `[B, classes]`.
+    pub fn add(self, loss: Tensor<B, 1>, rate: Tensor<B, 2>, target: Tensor<B, 2>) -> Self {
+        let samples = self.samples + target.dims()[0];
         Self {
-            loss: self.loss + loss.mul_scalar(size as f64),
-            correct: self.correct + guess.equal(labels).int().sum(),
-            samples: self.samples + size,
+            sums: self.sums.add(loss, rate, target),
+            samples,
         }
     }
 
@@ -77,17 +77,11 @@ impl<B: Backend> Running<B> {
     pub fn finish(self) -> Result<Sums> {
         let failed = "the device failed while it computed";
         Ok(Sums {
-            loss: self.loss.try_into_scalar().context(failed)?.elem(),
-            correct: self.correct.try_into_scalar().context(failed)?.elem(),
+            loss: self.sums.loss.try_into_scalar().context(failed)?.elem(),
+            correct: self.sums.correct.try_into_scalar().context(failed)?.elem(),
             samples: self.samples,
         })
     }
-}
-
-/// Returns the squared difference `[1]`, averaged over samples and classes.
-pub fn mean_squared_error<B: Backend>(rate: Tensor<B, 2>, target: Tensor<B, 2>) -> Tensor<B, 1> {
-    let difference = rate - target; // [B, classes]
-    (difference.clone() * difference).mean()
 }
 
 #[cfg(test)]
@@ -103,16 +97,23 @@ mod tests {
             let flat: Vec<f32> = rows.concat();
             Tensor::<Flex, 1>::from_floats(flat.as_slice(), &device).reshape([rows.len(), 3])
         };
+        let target = |labels: &[usize]| {
+            let mut target = vec![0.0_f32; labels.len() * 3];
+            for (row, &label) in labels.iter().enumerate() {
+                target[row * 3 + label] = 1.0;
+            }
+            Tensor::<Flex, 1>::from_floats(target.as_slice(), &device).reshape([labels.len(), 3])
+        };
         let metrics = Running::<Flex>::from(Sums::default(), &device)
             .add(
                 Tensor::from_floats([0.5], &device),
                 rate(&[[0., 1., 0.], [0.2, 0.1, 0.], [0., 0., 0.]]), // the first class wins a tie
-                Tensor::from_ints([1, 2, 0], &device),
+                target(&[1, 2, 0]),
             )
             .add(
                 Tensor::from_floats([0.1], &device),
                 rate(&[[0., 0., 0.3]]),
-                Tensor::from_ints([1], &device),
+                target(&[1]),
             )
             .finish()
             .unwrap()

@@ -88,14 +88,21 @@ impl<B: BatchNormBackend> BatchNorm<B> {
 
     /// Replaces the running statistics.
     pub fn set_running(&self, moments: Moments<FloatTensor<B>>) {
-        self.running_mean.update(tensor(moments.mean));
-        self.running_var.update(tensor(moments.variance));
+        set(&self.running_mean, tensor(moments.mean));
+        set(&self.running_var, tensor(moments.variance));
     }
 
     /// Returns the normalisation by the running statistics.
     pub fn running_affine(&self) -> Affine<FloatTensor<B>> {
         affine::<B>(&self.parameters(), &self.running().moments).0
     }
+}
+
+/// Replaces the value of `state` and of its clones. `RunningState::update` would compute the mean
+/// of the values of all threads, which is a launch for each state.
+fn set<B: Backend>(state: &RunningState<Tensor<B, 1>>, value: Tensor<B, 1>) {
+    let id = state.clone().into_record().id;
+    drop(state.clone().load_record(Param::initialized(id, value)));
 }
 
 /// Parameters of a layer of C channels. Tensors are `[C]`.

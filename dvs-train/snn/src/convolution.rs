@@ -7,6 +7,12 @@
 mod cpu;
 mod dense;
 mod direct;
+#[cfg(feature = "gpu")]
+mod gpu;
+#[cfg(feature = "gpu")]
+mod gpu_kernels;
+#[cfg(feature = "gpu")]
+mod gpu_tuned;
 mod gradient;
 mod inputs;
 mod outputs;
@@ -24,11 +30,9 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::Flex;
-use burn::tensor::Tensor;
-use burn::tensor::backend::Backend;
+use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::ops::{ConvOptions, FloatTensor};
-#[cfg(feature = "gpu")]
-use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
+use burn::tensor::{DType, FloatDType, Tensor, TensorMetadata};
 use pulp::Arch;
 
 use crate::backend::cpu::{dims, tensor, values};
@@ -38,15 +42,35 @@ use weights::Weights;
 /// Returns the outputs `[N, C_out, H, W]` of inputs `x` `[N, C_in, H, W]` with weights `w`
 /// `[C_out, C_in, 3, 3]`.
 pub fn convolve<B: ConvolutionBackend>(x: Tensor<B, 4>, w: Tensor<B, 4>) -> Tensor<B, 4> {
-    primitive::tensor(B::convolve(primitive(x), primitive(w)))
+    primitive::tensor(B::convolve(primitive(x), primitive(w), None))
+}
+
+/// Like [`convolve`], but computes in 16 bits: `x` has 16 bits, and `half` has the values of `w` in
+/// the same type. The gradient goes to `w`, in 32 bits.
+pub fn convolve_half<B: ConvolutionBackend>(
+    x: Tensor<B, 4>,
+    w: Tensor<B, 4>,
+    half: FloatTensor<B>,
+) -> Tensor<B, 4> {
+    primitive::tensor(B::convolve(primitive(x), primitive(w), Some(half)))
 }
 
 /// A backend that computes convolutions. The default methods are burn's own.
 pub trait ConvolutionBackend: Backend {
     /// Returns the outputs `[N, C_out, H, W]` of inputs `x` `[N, C_in, H, W]` with weights `w`
-    /// `[C_out, C_in, 3, 3]`.
-    fn convolve(x: FloatTensor<Self>, w: FloatTensor<Self>) -> FloatTensor<Self> {
-        Self::conv2d(x, w, None, options())
+    /// `[C_out, C_in, 3, 3]`. `half` has the weights in the type of `x`, if it has 16 bits.
+    fn convolve(
+        x: FloatTensor<Self>,
+        w: FloatTensor<Self>,
+        half: Option<FloatTensor<Self>>,
+    ) -> FloatTensor<Self> {
+        Self::conv2d(x, half.unwrap_or(w), None, options())
+    }
+
+    /// Returns images `[N, C, H, W]` in the order of memory that the convolution reads, so that its
+    /// passes need not copy them. The result has no gradient.
+    fn images(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        x
     }
 
     /// Returns the gradient of x from `grad`, the gradient of the outputs.
@@ -72,8 +96,13 @@ fn options() -> ConvOptions<2> {
     ConvOptions::new([1, 1], [1, 1], [1, 1], 1)
 }
 
+/// The kernels compute in 32 bits.
 impl ConvolutionBackend for Flex {
-    fn convolve(x: FloatTensor<Self>, w: FloatTensor<Self>) -> FloatTensor<Self> {
+    fn convolve(
+        x: FloatTensor<Self>,
+        w: FloatTensor<Self>,
+        _half: Option<FloatTensor<Self>>,
+    ) -> FloatTensor<Self> {
         let ([n, inputs, height, width], [outputs, ..]) = (dims(&x), dims::<4>(&w));
         let (x, w) = (values(&x), values(&w));
         let weights = Weights::forth(&w, outputs, inputs);
@@ -111,27 +140,26 @@ impl ConvolutionBackend for Flex {
     }
 }
 
-/// burn's own kernels, which use matrix units if there are any.
-#[cfg(feature = "gpu")]
-impl<R, F, I, BT> ConvolutionBackend for CubeBackend<R, F, I, BT>
-where
-    R: CubeRuntime,
-    F: FloatElement,
-    I: IntElement,
-    BT: BoolElement,
-{
-}
-
 impl<B: ConvolutionBackend, C: CheckpointStrategy> ConvolutionBackend for Autodiff<B, C> {
-    fn convolve(x: FloatTensor<Self>, w: FloatTensor<Self>) -> FloatTensor<Self> {
+    fn images(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::from_inner(B::images(x.primitive))
+    }
+
+    fn convolve(
+        x: FloatTensor<Self>,
+        w: FloatTensor<Self>,
+        half: Option<FloatTensor<Self>>,
+    ) -> FloatTensor<Self> {
         let nodes = [x.node.clone(), w.node.clone()];
-        let out = B::convolve(x.primitive.clone(), w.primitive.clone());
+        let half = half.map(|half| half.primitive);
+        let out = B::convolve(x.primitive.clone(), w.primitive.clone(), half.clone());
+        let w = half.unwrap_or(w.primitive);
         match ConvolutionNode
             .prepare::<C>(nodes)
             .compute_bound()
             .stateful()
         {
-            OpsKind::Tracked(prep) => prep.finish((x.primitive, w.primitive), out),
+            OpsKind::Tracked(prep) => prep.finish((x.primitive, w), out),
             OpsKind::UnTracked(prep) => prep.finish(out),
         }
     }
@@ -150,6 +178,11 @@ impl<B: ConvolutionBackend> Backward<B, 2> for ConvolutionNode {
         let [input, weight] = ops.parents;
         if let Some(node) = weight {
             let dw = B::weight_gradient(grad.clone(), x.clone(), w.clone());
+            // Weights have 32 bits, whatever the convolution computes in.
+            let dw = match dw.dtype() {
+                DType::F32 => dw,
+                _ => B::float_cast(dw, FloatDType::F32),
+            };
             grads.register::<B>(node.id, dw);
         }
         // The first layer's input has no gradient.

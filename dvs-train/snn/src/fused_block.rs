@@ -43,8 +43,7 @@ pub fn norm_fire_pool<B: BlockBackend>(
     let x = primitive(x);
     let spikes = if B::ad_enabled(&norm.gamma.device()) {
         let (parameters, running) = (norm.parameters(), norm.running());
-        let (spikes, running) =
-            B::norm_fire_pool(x, parameters, running, neurons.weight(), &block);
+        let (spikes, running) = B::norm_fire_pool(x, parameters, running, neurons.weight(), &block);
         norm.set_running(running);
         spikes
     } else {

@@ -48,7 +48,15 @@ pub mod neuron;
 
 pub mod batch_norm;
 
+pub mod cast;
+
 pub mod convolution;
+
+pub mod linear;
+
+pub mod voting;
+
+pub mod loss;
 
 pub mod fused_block;
 
@@ -57,6 +65,10 @@ pub mod fused_block;
 mod architecture;
 
 pub use batch_norm::{BatchNorm, BatchNormBackend};
-pub use convolution::{ConvolutionBackend, convolve};
+pub use cast::CastBackend;
+pub use convolution::{ConvolutionBackend, convolve, convolve_half};
 pub use fused_block::{BlockBackend, norm_fire_pool, norm_fire_pool_count, pool};
+pub use linear::{Dropout, LinearBackend, linear};
+pub use loss::{EpochSums, LossBackend, mean_squared_error};
 pub use neuron::{Charge, Neuron, NeuronBackend, Neurons, Potentials, Surrogate, SurrogateShape};
+pub use voting::{VotingBackend, firing_rate};

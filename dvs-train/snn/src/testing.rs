@@ -9,6 +9,8 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::backend::Flex;
+#[cfg(feature = "cuda")]
+use burn::backend::cuda::CudaDevice;
 use burn::backend::wgpu::WgpuDevice;
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
@@ -64,6 +66,48 @@ pub fn there<K: Backend, const D: usize>(
 pub fn back<K: Backend, const D: usize>(tensor: FloatTensor<K>) -> Vec<f32> {
     values(primitive::tensor::<K, D>(tensor))
 }
+
+/// A GPU for tests of kernels.
+#[derive(Clone, Debug)]
+pub enum Gpu {
+    /// A Vulkan device, which may be a software device.
+    Vulkan(WgpuDevice),
+    /// An NVIDIA GPU, or the stand-in of `tests/cuda`.
+    #[cfg(feature = "cuda")]
+    Cuda(CudaDevice),
+}
+
+/// Returns the GPU for tests of kernels: the first Vulkan device, or the first of CUDA if
+/// $DVS_TEST_GPU is `cuda`. If there is no Vulkan device, prints a notice and returns `None`, or
+/// panics if $DVS_REQUIRE_VULKAN is 1.
+pub fn gpu() -> Option<Gpu> {
+    #[cfg(feature = "cuda")]
+    if env::var_os("DVS_TEST_GPU").is_some_and(|value| value == "cuda") {
+        return Some(Gpu::Cuda(CudaDevice::new(0)));
+    }
+    vulkan().map(Gpu::Vulkan)
+}
+
+/// Evaluates an expression for the backend of [`gpu()`], if there is one:
+/// `on_gpu!(|K, device| test::<K>(&device))`.
+#[macro_export]
+macro_rules! on_gpu {
+    (|$backend:ident, $device:ident| $body:expr) => {
+        match $crate::testing::gpu() {
+            Some($crate::testing::Gpu::Vulkan($device)) => {
+                type $backend = burn::backend::Vulkan;
+                $body
+            }
+            #[cfg(feature = "cuda")]
+            Some($crate::testing::Gpu::Cuda($device)) => {
+                type $backend = burn::backend::Cuda;
+                $body
+            }
+            None => {}
+        }
+    };
+}
+pub use on_gpu;
 
 /// Returns the first Vulkan device, which may be a software device, for tests of GPU kernels. If
 /// there is none, prints a notice and returns `None`, or panics if $DVS_REQUIRE_VULKAN is 1.

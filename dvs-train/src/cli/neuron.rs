@@ -8,7 +8,7 @@ use crate::cli::set;
 use crate::config::neuron_config::{NeuronConfig, NeuronName, VReset};
 
 /// Flags of the neuron model.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Neurons")]
 pub struct NeuronArgs {
     /// Neuron model [default: lif]

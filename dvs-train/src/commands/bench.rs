@@ -20,11 +20,11 @@ use crate::config::options::{network_config, refuse_amp, within};
 use crate::config::train_config::TrainConfig;
 use crate::console::print;
 use crate::data::batch::{Batch, Counts, HostBatch};
-use crate::device::{self, on_device};
+use crate::device::{self, Device, on_device};
 use crate::nn::network::{Network, SnnBackend};
 use crate::optim::AmpDtype;
 use crate::optim::loss_scale::LossScale;
-use crate::optim::optimizer::adam::AdamBackend;
+use crate::optim::optimizer::update::OptimizerBackend;
 use crate::optim::optimizer::{Optimizer, Rule};
 use crate::train::epoch::step;
 
@@ -33,18 +33,29 @@ use crate::train::epoch::step;
 /// # Errors
 /// Returns an error if a value is out of range or the device fails.
 pub fn run(args: &BenchArgs) -> Result<()> {
+    let device = device::resolve(args.device)?;
+    print(&measure(args, &device)?)
+}
+
+/// Runs the benchmark on `device` and returns what to print.
+///
+/// # Errors
+/// Returns an error if a value is out of range or the device fails.
+pub fn measure(args: &BenchArgs, device: &Device) -> Result<String> {
     within("-T", args.frames, 1..=1024)?;
     within("--batch-size", args.batch_size, 1..=1 << 16)?;
     within("--steps", args.steps, 1..=1_000_000)?;
-    let device = device::resolve(args.device)?;
-    refuse_amp(args.amp, &device)?;
-    on_device!(&device, |B, device| run_on::<Autodiff<B>>(args, device))
+    refuse_amp(args.amp, device)?;
+    let remedy = device::smaller_batch(args.batch_size);
+    device::guard(device, &remedy, || {
+        on_device!(device, |B, device| run_on::<Autodiff<B>>(args, device))
+    })
 }
 
-fn run_on<B>(args: &BenchArgs, device: &B::Device) -> Result<()>
+fn run_on<B>(args: &BenchArgs, device: &B::Device) -> Result<String>
 where
     B: AutodiffBackend + SnnBackend,
-    B::InnerBackend: SnnBackend + AdamBackend,
+    B::InnerBackend: SnnBackend + OptimizerBackend,
 {
     let size = [DVS128.height as usize, DVS128.width as usize];
     let mut asked = TrainConfig::default();
@@ -55,11 +66,12 @@ where
     let config = network_config(&asked, size, CLASSES)?;
     if args.parts {
         let parts = parts::time::<B::InnerBackend>(args, &config, device)?;
-        return print(&if args.json {
-            let parts = json!({ "backend": B::name(device), "parts": parts.to_json() });
-            format!("{parts}\n")
-        } else {
-            parts.to_text()
+        return Ok(match args.json {
+            true => {
+                let parts = json!({ "backend": B::name(device), "parts": parts.to_json() });
+                format!("{parts}\n")
+            }
+            false => parts.to_text(),
         });
     }
     let made_up = frames(args, size);
@@ -78,10 +90,9 @@ where
         Ok(())
     })?;
     let timed = Timed { train, test };
-    print(&if args.json {
-        format!("{}\n", timed.to_json(args, &B::name(device)))
-    } else {
-        timed.to_text(args)
+    Ok(match args.json {
+        true => format!("{}\n", timed.to_json(args, &B::name(device))),
+        false => timed.to_text(args),
     })
 }
 

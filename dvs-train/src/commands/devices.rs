@@ -1,19 +1,58 @@
-//! `dvs-train devices`: lists the devices to compute on.
+//! `dvs-train devices`: lists the devices to compute on, or prepares one for a network.
 
-use anyhow::Result;
+use std::time::Instant;
 
-use crate::cli::DevicesArgs;
+use anyhow::{Result, ensure};
+
+use crate::cli::{BenchArgs, DevicesArgs, NeuronArgs};
+use crate::commands::bench;
 use crate::console::print;
-use crate::device;
+use crate::device::{self, Device};
+use crate::nn::network::StepMode;
 
-/// Lists the devices as `args` ask.
+/// Lists the devices, or prepares one, as `args` ask.
 ///
 /// # Errors
-/// Returns an error if standard output cannot be written.
+/// Returns an error if standard output cannot be written, or the device cannot be prepared.
 pub fn run(args: &DevicesArgs) -> Result<()> {
+    if args.prepare {
+        return prepare(args);
+    }
     let list = device::list();
     print(&match args.json {
         true => format!("{}\n", serde_json::to_string(&list)?),
         false => list.to_string(),
     })
+}
+
+/// Runs a training step and a test step, for which all kernels are compiled and tried.
+fn prepare(args: &DevicesArgs) -> Result<()> {
+    let bench = BenchArgs {
+        frames: args.frames.unwrap_or(16),
+        batch_size: args.batch_size.unwrap_or(16),
+        channels: args.channels.unwrap_or(128),
+        device: args.device.unwrap_or(device::DeviceName::Auto),
+        amp: args.amp,
+        steps: 1,
+        warmup: 0,
+        step_mode: StepMode::M,
+        parts: false,
+        json: false,
+        neuron: NeuronArgs::default(),
+    };
+    let start = Instant::now();
+    let device = device::resolve(bench.device)?;
+    ensure!(
+        device != Device::Cpu,
+        "there is nothing to prepare on the CPU; name a GPU with --device"
+    );
+    eprintln!("dvs-train: compiling the kernels for {device}, and trying which are fastest");
+    bench::measure(&bench, &device)?;
+    print(&format!(
+        "{device} is prepared for T={}, batches of {} and {} channels, in {:.1} s\n",
+        bench.frames,
+        bench.batch_size,
+        bench.channels,
+        start.elapsed().as_secs_f64()
+    ))
 }

@@ -28,7 +28,10 @@ use crate::train::evaluate::{EvalResult, evaluate};
 pub fn run(args: &EvalArgs) -> Result<()> {
     check(args)?;
     let device = device::resolve(args.device)?;
-    on_device!(&device, |B, device| run_on::<B>(args, device))
+    let remedy = device::smaller_batch(args.batch_size);
+    print(&device::guard(&device, &remedy, || {
+        on_device!(&device, |B, device| run_on::<B>(args, device))
+    })?)
 }
 
 /// Checks that the flags are within their limits.
@@ -40,12 +43,12 @@ pub fn check(args: &EvalArgs) -> Result<()> {
     within("--jobs", args.jobs, 1..=256)
 }
 
-fn run_on<B: SnnBackend>(args: &EvalArgs, device: &B::Device) -> Result<()> {
+/// Returns what to print.
+fn run_on<B: SnnBackend>(args: &EvalArgs, device: &B::Device) -> Result<String> {
     let evaluated = evaluate_checkpoint::<B>(args, &mut (), device)?;
-    print(&if args.json {
-        format!("{}\n", to_json(&evaluated))
-    } else {
-        to_text(&evaluated)
+    Ok(match args.json {
+        true => format!("{}\n", to_json(&evaluated)),
+        false => to_text(&evaluated),
     })
 }
 

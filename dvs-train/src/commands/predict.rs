@@ -23,10 +23,14 @@ use crate::run_dir::loaded_model::LoadedModel;
 /// Returns an error if the checkpoint or the input cannot be used, or the device fails.
 pub fn run(args: &PredictArgs) -> Result<()> {
     let device = device::resolve(args.device)?;
-    on_device!(&device, |B, device| run_on::<B>(args, device))
+    let remedy = "see what else uses it";
+    print(&device::guard(&device, remedy, || {
+        on_device!(&device, |B, device| run_on::<B>(args, device))
+    })?)
 }
 
-fn run_on<B: SnnBackend>(args: &PredictArgs, device: &B::Device) -> Result<()> {
+/// Returns what to print.
+fn run_on<B: SnnBackend>(args: &PredictArgs, device: &B::Device) -> Result<String> {
     let trained = LoadedModel::<B>::load(&args.checkpoint, device)?;
     let settings = &trained.state.settings;
     let [height, width] = settings.size;
@@ -48,10 +52,9 @@ fn run_on<B: SnnBackend>(args: &PredictArgs, device: &B::Device) -> Result<()> {
     let votes: Vec<f64> = votes.iter::<f64>().collect();
     let names = &settings.label_names;
     let answer = Answer::new(&votes, names.len());
-    print(&if args.json {
-        format!("{}\n", answer.to_json(&input, names))
-    } else {
-        answer.to_text(&input, names)
+    Ok(match args.json {
+        true => format!("{}\n", answer.to_json(&input, names)),
+        false => answer.to_text(&input, names),
     })
 }
 

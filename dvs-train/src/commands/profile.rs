@@ -54,7 +54,10 @@ pub fn run(args: &ProfileArgs) -> Result<()> {
     }
     eval::check(&args.eval)?;
     let device = device::resolve(args.eval.device)?;
-    let profile = on_device!(&device, |B, device| profile::<B>(args, device))?;
+    let remedy = device::smaller_batch(args.eval.batch_size);
+    let profile = device::guard(&device, &remedy, || {
+        on_device!(&device, |B, device| profile::<B>(args, device))
+    })?;
     let json = serde_json::to_string(&profile)? + "\n";
     print(&if args.eval.json {
         json.clone()

@@ -29,7 +29,11 @@ pub fn run(args: &TrainArgs) -> Result<Option<Signal>> {
         }
     };
     let interrupt = Interrupt::listen()?;
-    device::guard(&options.device, options.config.data.batch_size, || {
+    let remedy = format!(
+        "{} and --test-batch-size, fewer --channels, or --frames-in memory if the frames are on the device",
+        device::smaller_batch(options.config.data.batch_size)
+    );
+    device::guard(&options.device, &remedy, || {
         on_device!(&options.device, |B, device| {
             run::run::<Autodiff<B>>(&options, from.as_ref(), &interrupt, device)
         })

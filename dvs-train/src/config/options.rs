@@ -16,6 +16,8 @@ use crate::config::settings::folder_name;
 use crate::config::train_config::TrainConfig;
 use crate::data::augment::Augmentation;
 use crate::data::dataset::FramesIn;
+#[cfg(feature = "cuda")]
+use crate::device::cuda;
 use crate::device::{self, Device, on_device};
 use crate::nn::network::{BLOCKS, NetworkConfig};
 use crate::optim::AmpDtype;
@@ -208,6 +210,12 @@ pub fn refuse_amp(amp: Option<AmpDtype>, device: &Device) -> Result<()> {
          accuracy and time; leave --amp out"
     );
     let computes = |half: AmpDtype| {
+        // Matrix units take bfloat16 from compute capability 8.0 on, and NVRTC compiles nothing with
+        // it for older GPUs.
+        #[cfg(feature = "cuda")]
+        if let (Device::Cuda(device), AmpDtype::Bf16) = (device, half) {
+            return cuda::has_bf16(device.index);
+        }
         on_device!(device, |B, device| B::supports_dtype(
             device,
             half.dtype().into()

@@ -85,8 +85,8 @@ impl HostBatch {
 pub struct Batch<B: Backend> {
     /// Event counts `[T, B, 2, H, W]`.
     pub frames: Tensor<B, 5>,
-    /// Labels `[B]`.
-    pub labels: Tensor<B, 1, Int>,
+    /// Labels of the B samples, on the host.
+    pub labels: Vec<u8>,
     /// Target firing rates `[B, classes]`: 1 in the label's column, else 0.
     pub target: Tensor<B, 2>,
 }
@@ -96,23 +96,23 @@ impl<B: Backend> Batch<B> {
     pub fn upload(batch: HostBatch, classes: usize, device: &B::Device) -> Self {
         let labels = batch.labels.clone();
         let frames = DeviceCounts::upload(batch, device).float();
-        Self::new(frames, &labels, classes, device)
+        Self::new(frames, labels, classes, device)
     }
 
     /// Makes a batch of `frames` `[T, B, 2, H, W]` and `labels`.
-    pub fn new(frames: Tensor<B, 5>, labels: &[u8], classes: usize, device: &B::Device) -> Self {
+    pub fn new(frames: Tensor<B, 5>, labels: Vec<u8>, classes: usize, device: &B::Device) -> Self {
         let size = labels.len();
         let mut target = vec![0.0_f32; size * classes];
-        for (row, &label) in target.chunks_exact_mut(classes).zip(labels) {
+        for (row, &label) in target.chunks_exact_mut(classes).zip(&labels) {
             if let Some(cell) = row.get_mut(usize::from(label)) {
                 *cell = 1.0;
             }
         }
-        let labels: Vec<i32> = labels.iter().map(|&label| i32::from(label)).collect();
         Self {
             frames,
-            labels: Tensor::from_data(TensorData::new(labels, [size]), device),
-            target: Tensor::from_data(TensorData::new(target, [size, classes]), device),
+            labels,
+            // CUDA pads the rows of a matrix that is uploaded, but not those of a vector.
+            target: Tensor::<B, 1>::from_data(target.as_slice(), device).reshape([size, classes]),
         }
     }
 
@@ -120,7 +120,7 @@ impl<B: Backend> Batch<B> {
     pub fn tracked<A: AutodiffBackend<InnerBackend = B>>(self) -> Batch<A> {
         Batch {
             frames: Tensor::from_inner(self.frames),
-            labels: Tensor::from_inner(self.labels),
+            labels: self.labels,
             target: Tensor::from_inner(self.target),
         }
     }
@@ -223,8 +223,7 @@ mod tests {
                 0., 1., 2., 3., 100., 101., 102., 103., 200., 201., 202., 203.,
                 4., 5., 6., 7., 104., 105., 106., 107., 204., 205., 206., 207.,
             ]);
-            let labels: Vec<i32> = batch.labels.into_data().to_vec().unwrap();
-            assert_eq!(labels, [3, 0, 10]);
+            assert_eq!(batch.labels, [3, 0, 10]);
             let target: Vec<f32> = batch.target.into_data().to_vec().unwrap();
             let ones: Vec<usize> = (0..33).filter(|&i| target[i] == 1.0).collect();
             assert_eq!(ones, [3, 11, 32]);

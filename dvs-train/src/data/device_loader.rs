@@ -161,7 +161,7 @@ impl<B: AugmentBackend> EpochBatches<'_, B> {
         }
         Some(Ok(Batch::new(
             frames,
-            &labels,
+            labels,
             loader.samples.classes(),
             device,
         )))

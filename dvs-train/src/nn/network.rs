@@ -18,12 +18,18 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::backend::Backend;
-use burn::tensor::{DType, Distribution, FloatDType, Tensor};
+use burn::tensor::ops::FloatTensor;
+use burn::tensor::{DType, Distribution, FloatDType, Tensor, TensorMetadata};
+use burn_snn::backend::primitive::{primitive, tensor};
 use burn_snn::batch_norm::BatchNorm;
-use burn_snn::convolution::{ConvolutionBackend, convolve};
+use burn_snn::cast::CastBackend;
+use burn_snn::convolution::{ConvolutionBackend, convolve, convolve_half};
 use burn_snn::fused_block::{BlockBackend, norm_fire_pool, norm_fire_pool_count, pool};
+use burn_snn::linear::{Dropout, LinearBackend, linear};
+use burn_snn::loss::LossBackend;
 use burn_snn::neuron::layer::Potentials;
 use burn_snn::neuron::{Neuron, Neurons};
+use burn_snn::voting::{VotingBackend, firing_rate};
 use dvs_shared::event::POLARITIES;
 use serde::{Deserialize, Serialize};
 
@@ -60,9 +66,27 @@ pub const LAYERS: [&str; BLOCKS + 2] = ["conv1", "conv2", "conv3", "conv4", "con
 pub const VOTERS: usize = 10;
 
 /// A backend with all custom operations of this program.
-pub trait SnnBackend: BlockBackend + ConvolutionBackend + AugmentBackend {}
+pub trait SnnBackend:
+    BlockBackend
+    + ConvolutionBackend
+    + CastBackend
+    + LinearBackend
+    + VotingBackend
+    + LossBackend
+    + AugmentBackend
+{
+}
 
-impl<B: BlockBackend + ConvolutionBackend + AugmentBackend> SnnBackend for B {}
+impl<B> SnnBackend for B where
+    B: BlockBackend
+        + ConvolutionBackend
+        + CastBackend
+        + LinearBackend
+        + VotingBackend
+        + LossBackend
+        + AugmentBackend
+{
+}
 
 /// Shape and behaviour of a network.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -92,6 +116,30 @@ impl NetworkConfig {
     /// Returns the number of neurons of the hidden linear layer.
     pub fn hidden(&self) -> usize {
         self.hidden.unwrap_or(4 * self.channels)
+    }
+
+    /// Estimates the bytes of a device's memory that a training step on batches of `batch` samples
+    /// with `steps` time steps needs, without the weights. It needs somewhat more.
+    ///
+    /// The backward pass of a block needs what the forward pass kept of it and of all blocks before,
+    /// which is the convolutions' outputs and the pooled spikes, and the gradients of its own. The
+    /// first block needs most.
+    pub fn training_bytes(&self, steps: usize, batch: usize) -> u64 {
+        let (value, copy) = match self.half {
+            Some(_) => (2, 2),
+            None => (4, 0),
+        };
+        let [height, width] = self.size;
+        let images = (steps * batch) as u64;
+        let frames = images * u64::from(POLARITIES) * (height * width) as u64 * (4 + copy);
+        let (mut kept, mut most) = (frames, 0);
+        for block in 0..BLOCKS {
+            let cells = (height >> block) * (width >> block) * self.channels;
+            let output = images * cells as u64 * value;
+            kept += output + output / 4;
+            most = most.max(kept + output + output / 4);
+        }
+        most
     }
 }
 
@@ -139,7 +187,8 @@ impl<B: SnnBackend> ConvBlock<B> {
     }
 
     /// Returns the pooled spikes `[T * B, C, H / 2, W / 2]`. T is `steps`. `observer` sees the
-    /// spikes before pooling. The convolution computes in `half`, if given.
+    /// spikes before pooling. The convolution computes in the type of `half`, its weights in 16
+    /// bits, if given.
     ///
     /// Time and batch stay in one dimension: a convolution on a GPU leaves its channels last in
     /// memory, so merging the two again would cost a copy.
@@ -147,7 +196,7 @@ impl<B: SnnBackend> ConvBlock<B> {
         &self,
         x: Tensor<B, 4>,
         steps: usize,
-        half: Option<FloatDType>,
+        half: Option<FloatTensor<B>>,
         layer: usize,
         memory: Option<&mut Potentials<B>>,
         observer: &mut impl Observer<B>,
@@ -156,7 +205,7 @@ impl<B: SnnBackend> ConvBlock<B> {
         let w = self.conv.weight.val();
         let x = match half {
             None => convolve(x, w),
-            Some(half) => convolve(x.cast(half), w.cast(half)),
+            Some(half) => convolve_half(x.cast(half.dtype()), w, half),
         }; // [T * B, C, H, W]
         let [n, c, height, width] = x.dims();
         if memory.is_none() && !observer.looks() {
@@ -212,60 +261,98 @@ impl<B: SnnBackend> Network<B> {
 
     /// Returns the firing rate of each class, `[B, K]`, for frames `[T, B, 2, H, W]`.
     pub fn forward(&self, frames: Tensor<B, 5>) -> Tensor<B, 2> {
-        let votes = self.votes(frames, &mut ()); // [T, B, K]
-        let [_, b, classes] = votes.dims();
-        votes.mean_dim(0).reshape([b, classes])
+        self.rates(frames, &mut ())
+    }
+
+    /// Like [`forward`](Self::forward). `observer` sees all spikes.
+    pub fn rates(&self, frames: Tensor<B, 5>, observer: &mut impl Observer<B>) -> Tensor<B, 2> {
+        firing_rate(self.spikes(frames, observer), VOTERS)
     }
 
     /// Returns the share of each class's output neurons that spike at each step, `[T, B, K]`.
     /// `observer` sees all spikes.
     pub fn votes(&self, frames: Tensor<B, 5>, observer: &mut impl Observer<B>) -> Tensor<B, 3> {
+        let spikes = self.spikes(frames, observer); // [T, B, 10K]
+        let [t, b, outputs] = spikes.dims();
+        let votes = spikes.reshape([t, b, outputs / VOTERS, VOTERS]);
+        votes.mean_dim(3).flatten(2, 3) // [T, B, K]
+    }
+
+    /// Returns the spikes of the output neurons, `[T, B, 10K]`.
+    fn spikes(&self, frames: Tensor<B, 5>, observer: &mut impl Observer<B>) -> Tensor<B, 3> {
         let [t, b, ..] = frames.dims();
-        let masks = self.masks(b, &frames.device());
+        let device = frames.device();
+        let weights = StepWeights {
+            masks: self.masks(b, &device),
+            half: self.half_weights(&device),
+        };
         match self.step_mode {
-            StepMode::M => self.steps(frames, &masks, &mut [], observer),
+            StepMode::M => self.steps(frames, &weights, &mut [], observer),
             StepMode::S => {
                 let mut memory = [const { None }; LAYERS.len()];
                 let steps = (0..t).map(|t| {
                     let frame = frames.clone().narrow(0, t, 1); // [1, B, 2, H, W]
-                    self.steps(frame, &masks, &mut memory, observer)
+                    self.steps(frame, &weights, &mut memory, observer)
                 });
                 Tensor::cat(steps.collect(), 0)
             }
         }
     }
 
-    /// Returns the votes of consecutive steps. `memory` has the membrane potentials of every layer.
+    /// Returns the output's spikes of consecutive steps. `memory` has the membrane potentials of every layer.
     /// If it is empty, all neurons start at rest and their potentials are not kept.
     fn steps(
         &self,
         frames: Tensor<B, 5>,
-        masks: &Masks<B>,
+        weights: &StepWeights<B>,
         memory: &mut [Potentials<B>],
         observer: &mut impl Observer<B>,
     ) -> Tensor<B, 3> {
         let [t, b, ..] = frames.dims();
-        let half = self.half.filter(|_| B::ad_enabled(&frames.device()));
+        let half = |layer: usize| weights.half.get(layer).cloned();
         let mut x = frames.flatten::<4>(0, 1); // [T * B, 2, H, W]
+        if let Some(half) = weights.half.first() {
+            x = x.cast(half.dtype());
+        }
+        x = tensor(B::images(primitive(x)));
         for (layer, block) in self.blocks.iter().enumerate() {
-            x = block.forward(x, t, half, layer, memory.get_mut(layer), observer);
+            x = block.forward(x, t, half(layer), layer, memory.get_mut(layer), observer);
         }
-        let x = x.flatten::<2>(1, 3); // [T * B, C * H/32 * W/32]
-        let features = x.dims()[1];
-        let mut x = x.cast(DType::F32).reshape([t, b, features]);
-        let ends = [
-            (&self.hidden, &self.hidden_neurons),
-            (&self.output, &self.output_neurons),
-        ];
-        for (end, (weights, neurons)) in ends.into_iter().enumerate() {
+        let mut run = |end: usize, x: Tensor<B, 4>| {
             let layer = BLOCKS + end;
-            x = drop_out(x, masks.as_ref().map(|masks| &masks[end]));
-            observer.inputs(layer, &x.clone().flatten::<2>(0, 1));
-            x = fire(neurons, linear(weights, x, half), memory.get_mut(layer)); // [T, B, outputs]
-            observer.spikes(layer, &x);
-        }
-        let votes = x.reshape([t, b, self.classes(), VOTERS]).mean_dim(3); // [T, B, K, 1]
-        votes.flatten(2, 3)
+            let (linear_layer, neurons) = match end {
+                0 => (&self.hidden, &self.hidden_neurons),
+                _ => (&self.output, &self.output_neurons),
+            };
+            if observer.looks() {
+                observer.inputs(layer, &x.clone().flatten::<2>(1, 3));
+            }
+            let dropout = weights.masks.as_ref().map(|masks| masks[end].clone());
+            let y = linear(x, linear_layer.weight.val(), half(layer), dropout); // [T * B, O]
+            let y = match &linear_layer.bias {
+                Some(bias) => y + bias.val().unsqueeze(),
+                None => y,
+            };
+            let outputs = y.dims()[1];
+            let spikes = fire(neurons, y.reshape([t, b, outputs]), memory.get_mut(layer));
+            observer.spikes(layer, &spikes);
+            spikes // [T, B, O]
+        };
+        let hidden = run(0, x);
+        let features = hidden.dims()[2];
+        run(1, hidden.reshape([t * b, features, 1, 1]))
+    }
+
+    /// Returns the weights of every layer in 16 bits, if the network computes in 16 bits. Returns
+    /// nothing outside training.
+    fn half_weights(&self, device: &B::Device) -> Vec<FloatTensor<B>> {
+        let Some(half) = self.half.filter(|_| B::ad_enabled(device)) else {
+            return Vec::new();
+        };
+        let convolutions = self.blocks.iter();
+        let convolutions = convolutions.map(|block| primitive(block.conv.weight.val()));
+        let ends = [&self.hidden, &self.output].map(|layer| primitive(layer.weight.val()));
+        B::cast_all(convolutions.chain(ends).collect(), half.into())
     }
 
     /// Draws the masks for both dropouts of a training batch. Returns `None` outside training.
@@ -276,8 +363,11 @@ impl<B: SnnBackend> Network<B> {
         let kept = 1.0 - self.dropout;
         Some([&self.hidden, &self.output].map(|layer| {
             let features = layer.weight.dims()[0];
-            let mask = Tensor::random([1, b, features], Distribution::Bernoulli(kept), device);
-            mask.div_scalar(kept)
+            let mask = Tensor::<B, 2>::random([b, features], Distribution::Bernoulli(kept), device);
+            Dropout {
+                mask: primitive(mask),
+                kept,
+            }
         }))
     }
 
@@ -350,19 +440,14 @@ pub struct Layer {
     pub parameters: usize,
 }
 
-/// Factors of dropout before each linear layer, `[1, B, F]`: one mask per sample, the same at every
-/// time step.
-type Masks<B> = Option<[Tensor<B, 3>; 2]>;
+/// Dropout before each linear layer: one mask per sample, the same at every time step.
+type Masks<B> = Option<[Dropout<FloatTensor<B>>; 2]>;
 
-fn drop_out<B: Backend>(x: Tensor<B, 3>, mask: Option<&Tensor<B, 3>>) -> Tensor<B, 3> {
-    match mask {
-        // Repeat the mask because burn-flex is slow at broadcasts over the first dimension.
-        Some(mask) => {
-            let steps = x.dims()[0];
-            x * mask.clone().repeat_dim(0, steps) // [T, B, F]
-        }
-        None => x,
-    }
+/// What all time steps of a batch share.
+struct StepWeights<B: Backend> {
+    masks: Masks<B>,
+    /// Weights of the layers in 16 bits; empty if the network computes in 32 bits.
+    half: Vec<FloatTensor<B>>,
 }
 
 /// Returns the spikes of neurons that start from the potentials in `memory`, or at rest without it.
@@ -375,29 +460,6 @@ fn fire<B: SnnBackend, const D: usize>(
         Some(potentials) => neurons.forward_from(x, potentials),
         None => neurons.forward(x),
     }
-}
-
-/// Applies a linear layer to every step and sample.
-fn linear<B: Backend>(
-    layer: &Linear<B>,
-    x: Tensor<B, 3>,
-    half: Option<FloatDType>,
-) -> Tensor<B, 3> {
-    let [t, b, features] = x.dims();
-    let x = x.reshape([t * b, features]);
-    let y = match half {
-        None => layer.forward(x),
-        Some(half) => {
-            let y = x.cast(half).matmul(layer.weight.val().cast(half));
-            let y = y.cast(DType::F32);
-            match &layer.bias {
-                Some(bias) => y + bias.val().unsqueeze(),
-                None => y,
-            }
-        }
-    }; // [T * B, F]
-    let outputs = y.dims()[1];
-    y.reshape([t, b, outputs])
 }
 
 /// Draws the initial value of every weight.

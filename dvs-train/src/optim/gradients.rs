@@ -1,47 +1,12 @@
-//! The norm of all gradients of a step, which is finite only if all of them are.
+//! The check that all gradients of an epoch were finite.
 
 use anyhow::{Context, Result, bail};
-use burn::module::{AutodiffModule, ModuleVisitor, Param};
-use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
-use burn::tensor::backend::{AutodiffBackend, Backend};
+use burn::tensor::backend::Backend;
 
-/// Returns the sum `[1]` of the squares of the gradients of all weights of `module`. It is infinite
-/// or NaN if a gradient is, or is beyond 1e19.
-pub fn square_sum<B: AutodiffBackend, M: AutodiffModule<B>>(
-    module: &M,
-    gradients: &GradientsParams,
-    device: &B::Device,
-) -> Tensor<B::InnerBackend, 1> {
-    let mut all = All {
-        gradients,
-        values: Vec::new(),
-    };
-    module.visit(&mut all);
-    if all.values.is_empty() {
-        return Tensor::zeros([1], device);
-    }
-    // Concatenate first: a GPU sums one long vector in fewer launches than many short ones.
-    let all = Tensor::cat(all.values, 0);
-    (all.clone() * all).sum()
-}
-
-struct All<'a, B: AutodiffBackend> {
-    gradients: &'a GradientsParams,
-    /// One vector per weight.
-    values: Vec<Tensor<B::InnerBackend, 1>>,
-}
-
-impl<B: AutodiffBackend> ModuleVisitor<B> for All<'_, B> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        if let Some(gradient) = self.gradients.get::<B::InnerBackend, D>(param.id) {
-            self.values.push(gradient.flatten(0, D - 1));
-        }
-    }
-}
-
-/// Checks that the gradients of all steps were finite. `squares` has the [`square_sum`] of each
-/// step from `first` on.
+/// Checks that the gradients of all steps were finite. `squares` has the sum of the squares
+/// of all gradients of each step from `first` on. It is finite only if all gradients are, and below
+/// 1e19.
 ///
 /// # Errors
 /// Returns an error with the first bad step and the largest norm before it, or if the device

@@ -6,16 +6,20 @@
 pub mod adam;
 #[cfg(feature = "gpu")]
 pub mod gpu;
+pub mod update;
 
 use std::collections::HashMap;
 
-use adam::{AdamBackend, AdamStep};
 use anyhow::{Context, Result, ensure};
-use burn::module::{AutodiffModule, ModuleMapper, Param, ParamId};
+use burn::module::{AutodiffModule, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
-use burn::tensor::backend::{AutodiffBackend, Backend};
+use burn::tensor::backend::AutodiffBackend;
+use burn::tensor::ops::FloatTensor;
 use burn::tensor::{ElementConversion, Tensor};
 use burn_snn::backend::primitive::{primitive, tensor};
+
+use self::adam::AdamStep;
+use self::update::{OptimizerBackend, Update, WeightState};
 
 use crate::optim::loss_scale::LossScale;
 
@@ -50,8 +54,8 @@ pub struct Optimizer<B: AutodiffBackend> {
     pub steps: u64,
     /// Loss scaling, if used.
     pub loss_scale: Option<LossScale>,
-    /// State of every weight, in the order of [`Rule::slots`], as `[elements]`.
-    pub state: HashMap<ParamId, Vec<Tensor<B::InnerBackend, 1>>>,
+    /// State of every weight, in the order of [`Rule::slots`], in the weight's shape.
+    pub state: HashMap<ParamId, Vec<FloatTensor<B::InnerBackend>>>,
 }
 
 impl<B: AutodiffBackend> Optimizer<B> {
@@ -69,11 +73,11 @@ impl<B: AutodiffBackend> Optimizer<B> {
 impl<B> Optimizer<B>
 where
     B: AutodiffBackend,
-    B::InnerBackend: AdamBackend,
+    B::InnerBackend: OptimizerBackend,
 {
-    /// Updates every weight of `module` that has a gradient. If the loss is scaled, `gradients` and
-    /// `square_sum` are those of the scaled loss; if `square_sum` is then not finite, the step is
-    /// skipped.
+    /// Updates every weight of `module` that has a gradient. Also returns the sum `[1]` of the
+    /// squares of all gradients. If the loss is scaled, `gradients` are those of the scaled loss; if
+    /// their sum is then not finite, the step is skipped.
     ///
     /// # Errors
     /// Returns an error if the device failed, or the gradients are not finite even at the smallest
@@ -82,15 +86,27 @@ where
         &mut self,
         rate: f64,
         module: M,
-        gradients: GradientsParams,
-        square_sum: &Tensor<B::InnerBackend, 1>,
-    ) -> Result<M> {
-        let mut factor = None;
+        mut gradients: GradientsParams,
+    ) -> Result<(M, Tensor<B::InnerBackend, 1>)> {
+        let mut collect = Collect {
+            gradients: &mut gradients,
+            kept: &self.state,
+            ids: Vec::new(),
+            weights: Vec::new(),
+        };
+        module.visit(&mut collect);
+        let Collect { ids, weights, .. } = collect;
+        if weights.is_empty() {
+            let device = module.devices().into_iter().next().unwrap_or_default();
+            return Ok((module, Tensor::zeros([1], &device)));
+        }
+        let all = weights.iter().map(|state| state.gradient.clone());
+        let square_sum = tensor::<B::InnerBackend, 1>(B::InnerBackend::square_sum(all.collect()));
+        let factor = self.loss_scale.map(|scale| scale.factor);
         if let Some(scale) = &mut self.loss_scale {
-            factor = Some(scale.factor);
-            let square_sum = square_sum.clone().try_into_scalar();
-            let square_sum = square_sum.context("the device failed while it computed")?;
-            let finite = square_sum.elem::<f32>().is_finite();
+            let sum = square_sum.clone().try_into_scalar();
+            let sum = sum.context("the device failed while it computed")?;
+            let finite = sum.elem::<f32>().is_finite();
             ensure!(
                 finite || !scale.is_exhausted(),
                 "gradients are infinite or no numbers though the loss is not scaled up any more (step {}, {} left out)",
@@ -99,101 +115,64 @@ where
             );
             scale.note(finite);
             if !finite {
-                return Ok(module);
+                return Ok((module, square_sum));
             }
         }
         self.steps += 1;
-        Ok(module.map(&mut Step {
-            optimizer: self,
-            rate,
-            factor,
-            gradients,
-        }))
-    }
-
-    /// Returns a weight after its step.
-    fn moved<const D: usize>(
-        &mut self,
-        id: ParamId,
-        rate: f64,
-        weight: Tensor<B::InnerBackend, D>,
-        gradient: Tensor<B::InnerBackend, D>,
-    ) -> Tensor<B::InnerBackend, D> {
-        let shape = weight.shape();
-        let (weight, gradient) = (weight.flatten(0, D - 1), gradient.flatten(0, D - 1));
-        let kept = self.state.remove(&id).unwrap_or_default();
-        let (weight, kept) = match self.rule {
-            Rule::Adam => adam(weight, gradient, kept, AdamStep::new(rate, self.steps)),
-            Rule::Sgd { momentum } => sgd(weight, gradient, kept, rate, momentum),
+        let update = match self.rule {
+            Rule::Adam => Update::Adam(AdamStep::new(rate, self.steps)),
+            Rule::Sgd { momentum } => Update::Sgd {
+                rate: rate as f32,
+                momentum: momentum as f32,
+            },
         };
-        self.state.insert(id, kept);
-        weight.reshape(shape)
+        let updated = B::InnerBackend::update(weights, update, factor);
+        let mut replace = Replace::<B> {
+            weights: HashMap::with_capacity(ids.len()),
+        };
+        for (id, (weight, kept)) in ids.into_iter().zip(updated) {
+            replace.weights.insert(id, weight);
+            self.state.insert(id, kept);
+        }
+        Ok((module.map(&mut replace), square_sum))
     }
 }
 
-type Moved<B> = (Tensor<B, 1>, Vec<Tensor<B, 1>>);
-
-fn adam<B: AdamBackend>(
-    weight: Tensor<B, 1>,
-    gradient: Tensor<B, 1>,
-    kept: Vec<Tensor<B, 1>>,
-    step: AdamStep,
-) -> Moved<B> {
-    let kept = <[_; 2]>::try_from(kept).unwrap_or_else(|_| {
-        let zeros = Tensor::zeros(weight.shape(), &weight.device());
-        [zeros.clone(), zeros]
-    });
-    let [weight, mean, square] = B::adam(
-        primitive(weight),
-        primitive(gradient),
-        kept.map(primitive),
-        step,
-    );
-    (tensor(weight), vec![tensor(mean), tensor(square)])
+/// Collects the weights that have a gradient.
+struct Collect<'a, B: AutodiffBackend> {
+    gradients: &'a mut GradientsParams,
+    kept: &'a HashMap<ParamId, Vec<FloatTensor<B::InnerBackend>>>,
+    ids: Vec<ParamId>,
+    weights: Vec<WeightState<FloatTensor<B::InnerBackend>>>,
 }
 
-fn sgd<B: Backend>(
-    weight: Tensor<B, 1>,
-    gradient: Tensor<B, 1>,
-    kept: Vec<Tensor<B, 1>>,
-    rate: f64,
-    momentum: f64,
-) -> Moved<B> {
-    let direction = match kept.into_iter().next() {
-        Some(old) => old.mul_scalar(momentum) + gradient,
-        None => gradient,
-    };
-    (weight - direction.clone().mul_scalar(rate), vec![direction])
+impl<B: AutodiffBackend> ModuleVisitor<B> for Collect<'_, B> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        let Some(gradient) = self.gradients.remove::<B::InnerBackend, D>(param.id) else {
+            return;
+        };
+        self.ids.push(param.id);
+        self.weights.push(WeightState {
+            weight: primitive(param.val().inner()),
+            gradient: primitive(gradient),
+            kept: self.kept.get(&param.id).cloned().unwrap_or_default(),
+        });
+    }
 }
 
-/// Updates the weights of a module.
-struct Step<'a, B: AutodiffBackend> {
-    optimizer: &'a mut Optimizer<B>,
-    rate: f64,
-    /// Factor by which loss scaling made the gradients too large.
-    factor: Option<f64>,
-    gradients: GradientsParams,
+/// Puts new weights into a module.
+struct Replace<B: AutodiffBackend> {
+    weights: HashMap<ParamId, FloatTensor<B::InnerBackend>>,
 }
 
-impl<B> ModuleMapper<B> for Step<'_, B>
-where
-    B: AutodiffBackend,
-    B::InnerBackend: AdamBackend,
-{
+impl<B: AutodiffBackend> ModuleMapper<B> for Replace<B> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
-        let (id, weight, mapper) = param.consume();
-        let Some(gradient) = self.gradients.remove::<B::InnerBackend, D>(id) else {
-            return Param::from_mapped_value(id, weight, mapper);
-        };
-        let gradient = match self.factor {
-            Some(factor) => gradient.div_scalar(factor),
-            None => gradient,
-        };
-        let moved = self
-            .optimizer
-            .moved(id, self.rate, weight.inner(), gradient);
+        let (id, old, mapper) = param.consume();
         // A new leaf, so that each step begins a new autodiff graph.
-        let weight = Tensor::from_inner(moved).require_grad();
+        let weight = match self.weights.remove(&id) {
+            Some(weight) => Tensor::from_inner(tensor(weight)).require_grad(),
+            None => old,
+        };
         Param::from_mapped_value(id, weight, mapper)
     }
 }

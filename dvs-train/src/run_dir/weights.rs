@@ -9,7 +9,9 @@ use std::collections::{BTreeMap, HashMap};
 use anyhow::{Context, Result, ensure};
 use burn::module::{AutodiffModule, Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::backend::{AutodiffBackend, Backend};
+use burn::tensor::ops::{FloatTensor, FloatTensorOps};
 use burn::tensor::{Tensor, TensorData};
+use burn_snn::backend::primitive::tensor;
 
 use crate::optim::optimizer::{Optimizer, Rule};
 
@@ -180,6 +182,7 @@ impl<B: AutodiffBackend> ModuleVisitor<B::InnerBackend> for Copy<'_, B> {
         let state = self.optimizer.state.get(&param.id).cloned();
         let slots = self.optimizer.rule.slots();
         for (slot, kept) in slots.iter().zip(state.into_iter().flatten()) {
+            let kept = tensor::<B::InnerBackend, D>(kept).flatten::<1>(0, D - 1);
             self.put(format!("{OPTIMIZER}{weight}.{slot}"), kept);
         }
     }
@@ -226,7 +229,7 @@ struct Resume<'a, B: AutodiffBackend> {
     path: Path,
     tensors: &'a Tensors,
     rule: Rule,
-    state: HashMap<ParamId, Vec<Tensor<B::InnerBackend, 1>>>,
+    state: HashMap<ParamId, Vec<FloatTensor<B::InnerBackend>>>,
     failure: Option<anyhow::Error>,
 }
 
@@ -248,8 +251,8 @@ impl<B: AutodiffBackend> ModuleVisitor<B> for Resume<'_, B> {
         let kept = self.rule.slots().iter().map(|slot| {
             let name = format!("{OPTIMIZER}{}.{slot}", self.path.weight());
             let array = self.tensors.get(&name, &[elements])?;
-            let data = TensorData::new(array.values.clone(), [elements]);
-            Ok(Tensor::from_data(data, &device))
+            let data = TensorData::new(array.values.clone(), weight.shape());
+            Ok(B::InnerBackend::float_from_data(data, &device))
         });
         match kept.collect::<Result<Vec<_>>>() {
             Ok(kept) => {

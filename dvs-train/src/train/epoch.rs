@@ -6,15 +6,16 @@ use anyhow::Result;
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
+use burn_snn::loss::mean_squared_error;
 
 use crate::console::progress::sample_bar;
 use crate::data::batch::Batch;
 use crate::data::device_loader::EpochBatches;
-use crate::metrics::{Running, mean_squared_error};
+use crate::metrics::Running;
 use crate::nn::network::{Network, SnnBackend};
-use crate::optim::gradients::{self, square_sum};
+use crate::optim::gradients;
 use crate::optim::optimizer::Optimizer;
-use crate::optim::optimizer::adam::AdamBackend;
+use crate::optim::optimizer::update::OptimizerBackend;
 use crate::run_dir::checkpoint::EpochProgress;
 
 /// The rest of an epoch of training.
@@ -67,7 +68,7 @@ pub fn step<B>(
 ) -> Result<Step<B>>
 where
     B: AutodiffBackend + SnnBackend,
-    B::InnerBackend: SnnBackend + AdamBackend,
+    B::InnerBackend: SnnBackend + OptimizerBackend,
 {
     let rate = network.forward(batch.frames.clone());
     let loss = mean_squared_error(rate.clone(), batch.target.clone());
@@ -76,9 +77,9 @@ where
         None => loss.clone(),
     };
     let gradients = GradientsParams::from_grads(scaled.backward(), &network);
-    let square_sum = square_sum(&network, &gradients, &loss.device());
+    let (network, square_sum) = optimizer.step(lr, network, gradients)?;
     Ok(Step {
-        network: optimizer.step(lr, network, gradients, &square_sum)?,
+        network,
         loss: loss.inner(),
         rate: rate.inner(),
         square_sum,
@@ -98,7 +99,7 @@ pub fn train_epoch<B>(
 ) -> Result<(Network<B>, EpochResult)>
 where
     B: AutodiffBackend + SnnBackend,
-    B::InnerBackend: SnnBackend + AdamBackend,
+    B::InnerBackend: SnnBackend + OptimizerBackend,
 {
     let start = Instant::now();
     let RemainingEpoch {
@@ -116,8 +117,8 @@ where
         let batch = batch?.tracked::<B>();
         let step = step(network, optimizer, lr, &batch)?;
         network = step.network;
-        let batch_size = batch.labels.dims()[0];
-        running = running.add(step.loss, step.rate, batch.labels.inner());
+        let batch_size = batch.labels.len();
+        running = running.add(step.loss, step.rate, batch.target.inner());
         // A scaled loss overflows now and then, and the optimizer skips that step.
         if optimizer.loss_scale.is_none() {
             square_sums.push(step.square_sum);

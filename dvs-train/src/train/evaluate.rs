@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use burn::tensor::{Int, Tensor};
+use burn_snn::loss::mean_squared_error;
 
 use crate::console::progress::sample_bar;
 use crate::data::device_loader::EpochBatches;
 use crate::metrics::confusion::Confusion;
-use crate::metrics::{Metrics, Running, Sums, mean_squared_error};
+use crate::metrics::{Metrics, Running, Sums};
 use crate::nn::network::{Network, SnnBackend};
 use crate::nn::spike_stats::{Firing, Observer, SpikeCounter};
 
@@ -45,29 +46,24 @@ pub fn evaluate<B: SnnBackend>(
     let bar = sample_bar(name, samples);
     let mut running = Running::<B>::from(Sums::default(), device);
     let mut counter = SpikeCounter::new();
-    let (mut labels, mut guesses) = (Vec::new(), Vec::<Tensor<B, 1, Int>>::new());
+    let (mut labels, mut guesses) = (Vec::<u8>::new(), Vec::<Tensor<B, 1, Int>>::new());
     for batch in &mut batches {
         let batch = batch?;
-        let size = batch.labels.dims()[0];
-        let votes = network.votes(batch.frames, &mut (&mut counter, &mut *also)); // [T, B, K]
-        let rate = votes.mean_dim(0).reshape([size, classes]); // [B, K]
-        let loss = mean_squared_error(rate.clone(), batch.target);
+        let size = batch.labels.len();
+        let rate = network.rates(batch.frames, &mut (&mut counter, &mut *also)); // [B, K]
+        let loss = mean_squared_error(rate.clone(), batch.target.clone());
         guesses.push(rate.clone().argmax(1).reshape([size]));
-        labels.push(batch.labels.clone());
-        running = running.add(loss, rate, batch.labels);
+        labels.extend(batch.labels);
+        running = running.add(loss, rate, batch.target);
         bar.inc(size as u64);
     }
     bar.finish_and_clear();
     let mut confusion = Confusion::new(classes);
     if !guesses.is_empty() {
-        let fetch = |of| Tensor::cat(of, 0).try_into_data();
-        let failed = "the device failed while it computed";
-        let (labels, guesses) = (
-            fetch(labels).context(failed)?,
-            fetch(guesses).context(failed)?,
-        );
-        for (label, guess) in labels.iter::<i64>().zip(guesses.iter::<i64>()) {
-            confusion.add(label as usize, guess as usize);
+        let guesses = Tensor::cat(guesses, 0).try_into_data();
+        let guesses = guesses.context("the device failed while it computed")?;
+        for (label, guess) in labels.into_iter().zip(guesses.iter::<i64>()) {
+            confusion.add(usize::from(label), guess as usize);
         }
     }
     Ok(EvalResult {

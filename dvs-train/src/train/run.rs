@@ -14,8 +14,9 @@ use crate::console::print;
 use crate::data::data_loader::{test_batches, train_batches};
 use crate::data::device_loader::DeviceLoader;
 use crate::data::seed::{Purpose, derive};
+use crate::device;
 use crate::nn::network::{Network, SnnBackend};
-use crate::optim::optimizer::adam::AdamBackend;
+use crate::optim::optimizer::update::OptimizerBackend;
 use crate::run_dir::checkpoint::{Best, Checkpoint, EpochProgress, LATEST, MAX};
 use crate::run_dir::epoch_log::{EpochLog, EpochRecord, EvaluatedOn};
 use crate::run_dir::run_folder::RunFolder;
@@ -41,7 +42,7 @@ pub fn run<B>(
 ) -> Result<Option<Signal>>
 where
     B: AutodiffBackend + SnnBackend,
-    B::InnerBackend: SnnBackend + AdamBackend,
+    B::InnerBackend: SnnBackend + OptimizerBackend,
 {
     let sets = DataSplits::new(options, interrupt, device)?;
     let settings = Settings::of(options);
@@ -49,6 +50,9 @@ where
         let cache = options.cache.path().display();
         format!("cannot train on {cache}")
     })?;
+    let data = &options.config.data;
+    let needed = config.training_bytes(data.split.frames() as usize, data.batch_size);
+    let memory = options.device.check_memory(needed)?;
     let mut state = TrainState::<B>::at(options, &config, resumption, device)?;
     let folder = match resumption {
         Some(from) => RunFolder::reopen(options, &from.file, &from.checkpoint, from.in_place())?,
@@ -58,8 +62,9 @@ where
     let learns_tau = !state.network.learnt_taus()?.is_empty();
     let mut log = EpochLog::open(&folder, state.epoch, learns_tau)?;
     print(&describe(options, &state.network, &config, device))?;
+    let memory = memory.map_or(String::new(), |line| format!("  {line}\n"));
     print(&format!(
-        "  {}\n  folder: {}\n",
+        "  {}\n{memory}  folder: {}\n",
         sets.describe(),
         folder.path().display()
     ))?;
@@ -94,7 +99,7 @@ struct Run<'a, B: AutodiffBackend> {
 impl<B> Run<'_, B>
 where
     B: AutodiffBackend + SnnBackend,
-    B::InnerBackend: SnnBackend + AdamBackend,
+    B::InnerBackend: SnnBackend + OptimizerBackend,
 {
     /// Trains the next epoch or the rest of an interrupted epoch, evaluates the network, and writes
     /// the logs and checkpoints. If the run is asked to stop meanwhile, the new state is within the
@@ -130,10 +135,12 @@ where
             best,
         };
         let Some(evaluated) = evaluated else {
+            device::check_threads()?;
             let checkpoint = state.checkpoint(&self.settings)?;
             checkpoint.write(&self.folder.file(LATEST))?;
             return Ok(state);
         };
+        device::check_threads()?;
         let accuracy = evaluated.metrics.accuracy;
         let better = best.is_none_or(|best| accuracy > best.accuracy);
         let best = match best {

@@ -9,7 +9,7 @@ use crate::data::seed::{Purpose, derive};
 use crate::nn::network::{Network, NetworkConfig, SnnBackend};
 use crate::optim::AmpDtype;
 use crate::optim::optimizer::Optimizer;
-use crate::optim::optimizer::adam::AdamBackend;
+use crate::optim::optimizer::update::OptimizerBackend;
 use crate::run_dir::checkpoint::{Best, Checkpoint, EpochProgress, State};
 use crate::run_dir::weights::Tensors;
 use crate::train::resume::Resumption;
@@ -31,7 +31,7 @@ pub struct TrainState<B: AutodiffBackend> {
 impl<B> TrainState<B>
 where
     B: AutodiffBackend + SnnBackend,
-    B::InnerBackend: SnnBackend + AdamBackend,
+    B::InnerBackend: SnnBackend + OptimizerBackend,
 {
     /// Returns the initial state, or that in the checkpoint of `resumption`.
     ///

@@ -10,7 +10,7 @@ use burn::tensor::{DType, Shape, TensorMetadata};
 use burn_cubecl::CubeRuntime;
 use burn_cubecl::kernel::{cast, into_contiguous};
 use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
-use burn_cubecl::ops::{permute_nchw_to_nhwc, permute_nhwc_to_nchw};
+use burn_cubecl::ops::{permute, permute_nchw_to_nhwc, permute_nhwc_to_nchw, reshape};
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 use cubecl::{CubeCount, CubeDim};
@@ -33,11 +33,20 @@ pub fn empty<R: CubeRuntime>(
 /// Returns `[N, C, H, W]` as row-major `[N, H, W, C]`. Copies only if the memory is in another
 /// order.
 pub fn channels_last<R: CubeRuntime>(x: CubeTensor<R>) -> CubeTensor<R> {
+    let [n, c, height, width] = dims(&x);
+    if height * width == 1 && x.is_contiguous() {
+        // Both orders are the same.
+        return reshape(x, Shape::new([n, 1, 1, c]));
+    }
     into_contiguous(permute_nchw_to_nhwc(x))
 }
 
 /// Returns `[N, H, W, C]` as `[N, C, H, W]`, without a copy.
 pub fn channels_second<R: CubeRuntime>(x: CubeTensor<R>) -> CubeTensor<R> {
+    let [n, height, width, c] = dims(&x);
+    if height * width == 1 && x.is_contiguous() {
+        return reshape(x, Shape::new([n, c, 1, 1]));
+    }
     permute_nhwc_to_nchw(x)
 }
 
@@ -171,4 +180,168 @@ pub fn sum_lanes<N: Size>(value: Vector<f32, N>, #[comptime] lanes: u32) -> Vect
         reach /= 2;
     }
     values[unit]
+}
+
+/// Returns a tensor whose values lie in memory without gaps, in any order of the dimensions. Copies
+/// only if there are gaps.
+pub fn dense<R: CubeRuntime>(x: CubeTensor<R>) -> CubeTensor<R> {
+    match memory_order(&x) {
+        Some(_) => x,
+        None => into_contiguous(x),
+    }
+}
+
+/// Returns the dimensions from the outermost to the innermost in memory, or `None` if the values do
+/// not lie in memory without gaps.
+fn memory_order<R: CubeRuntime>(x: &CubeTensor<R>) -> Option<Vec<usize>> {
+    let (shape, strides) = (x.meta.shape(), x.meta.strides());
+    let mut order: Vec<usize> = (0..shape.num_dims()).collect();
+    // A dimension of length 1 may have any stride and stays where it is among equals.
+    order.sort_by_key(|&axis| std::cmp::Reverse((strides[axis], shape[axis])));
+    let mut expected = 1;
+    for &axis in order.iter().rev() {
+        if shape[axis] != 1 && strides[axis] != expected {
+            return None;
+        }
+        expected *= shape[axis];
+    }
+    Some(order)
+}
+
+/// Returns an uninitialised tensor with the shape and the memory order of `like`, which is
+/// [`dense`].
+pub fn empty_like<R: CubeRuntime>(like: &CubeTensor<R>, dtype: DType) -> CubeTensor<R> {
+    let mut out = empty(like, like.shape(), dtype);
+    out.meta = like.meta.clone();
+    out
+}
+
+/// Returns `x` in the memory order of `like`, which is [`dense`] and has the same shape. Copies only
+/// if the order is another one.
+pub fn in_order_of<R: CubeRuntime>(x: CubeTensor<R>, like: &CubeTensor<R>) -> CubeTensor<R> {
+    if x.meta.strides() == like.meta.strides() {
+        return x;
+    }
+    let order = memory_order(like).unwrap_or_else(|| (0..x.meta.num_dims()).collect());
+    let mut back = vec![0; order.len()];
+    for (place, &axis) in order.iter().enumerate() {
+        back[axis] = place;
+    }
+    let mut x = permute(into_contiguous(permute(x, &order)), &back);
+    // Dimensions of length 1 may still have other strides, which say nothing.
+    x.meta = like.meta.clone();
+    x
+}
+
+/// How the cubes of one launch divide several tensors among them. Each cube works on a piece of one
+/// tensor.
+#[derive(Clone, Debug)]
+pub struct Pieces {
+    /// Which of the tensors.
+    pub range: std::ops::Range<usize>,
+    /// Values per vector, the same for all tensors.
+    pub width: usize,
+    /// Vectors of each tensor.
+    pub vectors: Vec<usize>,
+    /// Vectors of each thread, at most.
+    pub rounds: usize,
+}
+
+/// Most cubes of one launch.
+const MOST_CUBES: usize = 1 << 15;
+
+impl Pieces {
+    /// Divides tensors into as few launches as possible. `arrays` is the number of arrays that a
+    /// kernel takes for each tensor.
+    pub fn groups<R: CubeRuntime>(tensors: &[CubeTensor<R>], arrays: usize) -> Vec<Self> {
+        let Some(first) = tensors.first() else {
+            return Vec::new();
+        };
+        // Some bindings are left for the other arguments.
+        let bindings = first.client.properties().hardware.max_bindings as usize;
+        let most = (bindings.saturating_sub(4) / arrays).clamp(1, 64);
+        let lengths: Vec<usize> = tensors.iter().map(|x| x.shape().num_elements()).collect();
+        let mut groups = Vec::new();
+        let mut start = 0;
+        while start < lengths.len() {
+            let vector = width(lengths[start], 4);
+            let same = lengths[start..]
+                .iter()
+                .take(most)
+                .take_while(|&&length| width(length, 4) == vector)
+                .count();
+            let range = start..start + same;
+            start = range.end;
+            let vectors: Vec<usize> = lengths[range.clone()].iter().map(|l| l / vector).collect();
+            let total: usize = vectors.iter().sum();
+            groups.push(Self {
+                range,
+                width: vector,
+                vectors,
+                rounds: total.div_ceil(UNITS as usize * MOST_CUBES).max(1),
+            });
+        }
+        groups
+    }
+
+    /// Returns the group's part of some tensors as arguments of a kernel.
+    pub fn arrays<R, A>(&self, tensors: &[CubeTensor<R>]) -> SequenceArg<R, A>
+    where
+        R: CubeRuntime,
+        A: LaunchArg<RuntimeArg<R> = ArrayArg<R>>,
+    {
+        let tensors = &tensors[self.range.clone()];
+        tensors.iter().map(|x| x.clone().into_array_arg()).collect()
+    }
+
+    /// Returns the number of cubes.
+    pub fn number(&self) -> usize {
+        let piece = UNITS as usize * self.rounds;
+        let pieces = self.vectors.iter().map(|vectors| vectors.div_ceil(piece));
+        pieces.sum::<usize>().max(1)
+    }
+
+    /// Returns the number and the size of the cubes.
+    pub fn cubes(&self) -> (CubeCount, CubeDim) {
+        (
+            CubeCount::Static(self.number() as u32, 1, 1),
+            CubeDim::new_1d(UNITS),
+        )
+    }
+}
+
+/// A thread's part of a tensor.
+#[derive(CubeType, Clone, Copy)]
+pub struct Piece {
+    /// Whether the cube works on this tensor.
+    pub here: bool,
+    /// First vector of the thread. The next one is as many vectors further as the cube has threads.
+    pub first: usize,
+    /// End of the cube's vectors.
+    pub end: usize,
+}
+
+/// Returns a thread's part of tensor `tensor`. `vectors` and `rounds` are those of [`Pieces`].
+#[cube]
+pub fn piece(
+    #[comptime] vectors: Vec<usize>,
+    #[comptime] tensor: usize,
+    #[comptime] rounds: usize,
+) -> Piece {
+    let size = comptime![UNITS as usize * rounds];
+    let before = comptime![
+        vectors[..tensor]
+            .iter()
+            .map(|vectors| vectors.div_ceil(size))
+            .sum::<usize>()
+    ];
+    let number = comptime![vectors[tensor]];
+    let after = comptime![before + number.div_ceil(size)];
+    let cube = CUBE_POS as usize;
+    let start = (cube - before) * size;
+    Piece {
+        here: cube >= before && cube < after,
+        first: start + UNIT_POS as usize,
+        end: min(start + size, number),
+    }
 }

@@ -12,9 +12,7 @@ use super::gpu_kernels::{
     StatisticsParamsLaunch, deviations_kernel, gradient_sums_kernel, input_gradient_kernel,
     scale_kernel, statistics_kernel, sums_kernel,
 };
-use super::{
-    Affine, BatchNormBackend, BatchStatistics, Moments, Parameters, Running, Saved,
-};
+use super::{Affine, BatchNormBackend, BatchStatistics, Moments, Parameters, Running, Saved};
 use crate::backend::gpu::{
     ColumnSums, UNITS, channels_last, channels_second, cubes, dims, empty, single, width,
 };

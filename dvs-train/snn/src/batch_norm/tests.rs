@@ -1,15 +1,13 @@
 #![allow(clippy::unwrap_used)]
 
-use burn::backend::{Autodiff, Flex, Vulkan};
+use burn::backend::{Autodiff, Flex};
 use burn::module::{AutodiffModule, Param};
 use burn::nn::BatchNormConfig;
 use burn::tensor::Tensor;
 use rayon::ThreadPoolBuilder;
 
-use super::{
-    Affine, BatchNorm, BatchNormBackend, Moments, Parameters, Running, Saved, reference,
-};
-use crate::testing::{back, distance, there, values, vulkan, wave};
+use super::{Affine, BatchNorm, BatchNormBackend, Moments, Parameters, Running, Saved, reference};
+use crate::testing::{back, distance, on_gpu, there, values, wave};
 
 type B = Autodiff<Flex>;
 
@@ -137,19 +135,20 @@ fn kernel_matches_reference() {
 }
 
 #[test]
-fn vulkan_kernel_matches_reference() {
-    let Some(device) = vulkan() else { return };
-    for shape in [
-        [1, 1, 1, 2],
-        [3, 2, 7, 1],
-        [5, 3, 17, 41],
-        [2, 4, 64, 64],
-        [3, 6, 5, 5],
-        [2, 136, 9, 8],
-        [1, 24, 100, 100],
-    ] {
-        assert_kernel_matches_reference::<Vulkan>(shape, &device);
-    }
+fn gpu_kernel_matches_reference() {
+    on_gpu!(|K, device| {
+        for shape in [
+            [1, 1, 1, 2],
+            [3, 2, 7, 1],
+            [5, 3, 17, 41],
+            [2, 4, 64, 64],
+            [3, 6, 5, 5],
+            [2, 136, 9, 8],
+            [1, 24, 100, 100],
+        ] {
+            assert_kernel_matches_reference::<K>(shape, &device);
+        }
+    });
 }
 
 fn assert_kernel_matches_reference<K: BatchNormBackend>(shape: [usize; 4], device: &K::Device) {
@@ -183,10 +182,7 @@ fn assert_kernel_matches_reference<K: BatchNormBackend>(shape: [usize; 4], devic
         (batch.saved.inverse, inverse.clone()),
         (batch.affine.scale, scale.clone()),
         (batch.affine.shift, beta.clone() - mean.clone() * scale),
-        (
-            batch.running.mean,
-            beta.clone() * 0.9 + mean.clone() * 0.1,
-        ),
+        (batch.running.mean, beta.clone() * 0.9 + mean.clone() * 0.1),
         (batch.running.variance, gamma.clone() * 0.9 + unbiased * 0.1),
     ] {
         let off = distance(&back::<K, 1>(ours), &values(expected));
@@ -221,11 +217,11 @@ fn assert_kernel_matches_reference<K: BatchNormBackend>(shape: [usize; 4], devic
 }
 
 #[test]
-fn moments_far_from_zero_stay_precise() {
+fn moments_far_from_zero_stay_precise_on_cpu_and_gpu() {
     assert_moments_are_precise::<Flex>(&Default::default());
-    if let Some(device) = vulkan() {
-        assert_moments_are_precise::<Vulkan>(&device);
-    }
+    on_gpu!(|K, device| {
+        assert_moments_are_precise::<K>(&device);
+    });
 }
 
 fn assert_moments_are_precise<K: BatchNormBackend>(device: &K::Device) {

@@ -1,14 +1,15 @@
 #![allow(clippy::unwrap_used)]
 
 use burn::backend::{Autodiff, Flex};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
 use pulp::Arch;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg32;
 use rayon::ThreadPoolBuilder;
 
-use super::{Weights, convolve, cpu, options, weight_gradient};
-use crate::testing::{distance, values};
+use super::{ConvolutionBackend, Weights, convolve, convolve_half, cpu, options, weight_gradient};
+use crate::backend::primitive::primitive;
+use crate::testing::{distance, on_gpu, values};
 
 /// The inputs and weights of a layer, and the gradient of its outputs.
 struct Case {
@@ -201,6 +202,58 @@ fn outputs_and_gradients_match_burn() {
         let largest = b.iter().fold(0.0_f32, |max, x| max.max(x.abs()));
         assert!(distance(a, b) < 1e-5 * largest);
     }
+}
+
+/// Returns the outputs and the gradients of the inputs and the weights. `half` computes in 16 bits.
+fn on_backend<K: ConvolutionBackend>(case: &Case, device: &K::Device, half: bool) -> [Vec<f32>; 3] {
+    let ([outputs, inputs], [n, height, width]) = (case.channels, case.images);
+    let tensor = |values: &[f32], shape: [usize; 4]| {
+        Tensor::<Autodiff<K>, 4>::from_data(TensorData::new(values.to_vec(), shape), device)
+    };
+    let x = tensor(&case.x, [n, inputs, height, width]).require_grad();
+    let w = tensor(&case.w, [outputs, inputs, 3, 3]).require_grad();
+    let out = match half {
+        false => convolve(x.clone(), w.clone()),
+        true => {
+            let of_w = primitive(w.clone().detach().cast(DType::F16));
+            convolve_half(x.clone().cast(DType::F16), w.clone(), of_w).cast(DType::F32)
+        }
+    };
+    let grad = tensor(&case.grad, [n, outputs, height, width]);
+    let grads = (out.clone() * grad).sum().backward();
+    let dw = w.grad(&grads).unwrap();
+    assert_eq!(dw.dtype(), DType::F32);
+    [values(out), values(x.grad(&grads).unwrap()), values(dw)]
+}
+
+#[test]
+fn gpu_kernels_match_the_definition() {
+    on_gpu!(|K, device| {
+        for (channels, images) in [
+            ([1, 1], [1, 1, 1]),
+            ([3, 2], [2, 5, 7]),
+            ([8, 4], [3, 6, 10]),
+            ([66, 34], [2, 9, 8]),
+            ([12, 68], [5, 16, 16]),
+            ([4, 2], [3, 40, 33]),
+        ] {
+            let case = Case::new(channels, images, 0.4, real);
+            let plain = case.by_definition();
+            for (half, tolerance) in [(false, 3e-6), (true, 2e-3)] {
+                let found = on_backend::<K>(&case, &device, half);
+                for (name, (found, plain)) in
+                    ["outputs", "x", "w"].iter().zip(found.iter().zip(&plain))
+                {
+                    let largest = plain.iter().fold(1e-3_f32, |max, x| max.max(x.abs()));
+                    let off = distance(found, plain) / largest;
+                    assert!(
+                        off < tolerance,
+                        "{name} of {channels:?}, {images:?}, 16 bits: {half}: {off:e}"
+                    );
+                }
+            }
+        }
+    });
 }
 
 #[test]

@@ -24,9 +24,10 @@ use crate::batch_norm::{Affine, Saved};
 use crate::neuron::gpu::{rate, weight_gradient};
 use crate::neuron::gpu_dynamics::{KernelConfig, kernel_params};
 
-/// Most bytes of the convolution's output that a thread of the backward pass keeps in registers, if
-/// it takes more than one channel.
-const BYTES_IN_REGISTERS: usize = 256;
+/// Most membrane potentials that a thread of the backward pass keeps in registers, if it takes more
+/// than one channel. With 64 of them a thread has about 100 registers, so a multiprocessor holds 20
+/// warps, each with 128 loads under way; with 128 of them registers spill to memory.
+const POTENTIALS_IN_REGISTERS: usize = 64;
 
 impl<R, F, I, BT> BlockBackend for CubeBackend<R, F, I, BT>
 where
@@ -167,7 +168,7 @@ impl<R: CubeRuntime> BackwardInputs<R> {
     ) -> Self {
         let [n, c, height, width_] = block.shape;
         let BlockInputs { x, affine, w } = inputs;
-        let most = BYTES_IN_REGISTERS / (4 * block.steps * x.dtype.size());
+        let most = POTENTIALS_IN_REGISTERS / (4 * block.steps);
         Self {
             grad: channels_last(grad),
             inputs: BlockInputs {

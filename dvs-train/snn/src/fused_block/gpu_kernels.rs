@@ -179,15 +179,27 @@ pub fn sums_kernel<F: Float, N: Size>(
         let mut number = place.row;
         while number < windows.number {
             let window = Window::new(windows, number, place.column);
-            let mut dy = Array::<Vector<f32, N>>::new(comptime![4 * steps]);
-            drate += gradients(grad, x, &window, &norm, &rule, &mut dy, steps, form);
+            let h = potentials(x, &window, &norm, &rule, steps);
+            let mut dv = zeros::<N>();
             #[unroll]
-            for t in 0..steps {
+            for back in 0..steps {
+                let t = comptime![steps - 1 - back];
+                let pooled = Vector::cast_from(grad[window.pooled + t * window.pooled_step]);
+                let dh = step_back(pooled, &h, &mut dv, &rule, t);
                 #[unroll]
                 for cell in 0..4usize {
-                    let d = dy[4 * t + cell];
+                    let x = Vector::<f32, N>::cast_from(x[window.cell(t, cell)]);
+                    if form.learns {
+                        let before = if comptime![t > 0] {
+                            rule.reset(h[4 * comptime![t - 1] + cell])
+                        } else {
+                            rule.rest
+                        };
+                        drate += rule.rate_gradient(dh[cell], norm.current(x), before);
+                    }
+                    let d = rule.input_gradient(dh[cell]);
                     sum += d;
-                    centred += d * (Vector::cast_from(x[window.cell(t, cell)]) - mean);
+                    centred += d * (x - mean);
                 }
             }
             number += place.step;
@@ -238,33 +250,43 @@ pub fn input_gradient_kernel<F: Float, N: Size>(
         shift: shift[column],
     };
     let slope = Slope::<N>::new(gamma, mean, inverse, sums, column, windows.columns, share);
-    let mut dy = Array::<Vector<f32, N>>::new(comptime![4 * steps]);
-    gradients(grad, x, &window, &norm, &rule, &mut dy, steps, form);
+    let h = potentials(x, &window, &norm, &rule, steps);
+    let mut dv = zeros::<N>();
     #[unroll]
-    for t in 0..steps {
+    for back in 0..steps {
+        let t = comptime![steps - 1 - back];
+        let pooled = Vector::cast_from(grad[window.pooled + t * window.pooled_step]);
+        let dh = step_back(pooled, &h, &mut dv, &rule, t);
         #[unroll]
         for cell in 0..4usize {
             let at = window.cell(t, cell);
-            let d = slope.dx(dy[4 * t + cell], Vector::cast_from(x[at]));
+            let d = slope.dx(rule.input_gradient(dh[cell]), Vector::cast_from(x[at]));
             dx[at] = Vector::cast_from(d);
         }
     }
 }
 
-/// Fills `dy` with the gradient of the normalised values of the four cells at each time step.
-/// Returns the gradient of 1 / tau.
+/// Returns zero for each of the four cells.
 #[cube]
-fn gradients<F: Float, N: Size>(
-    grad: &Array<Vector<F, N>>,
+fn zeros<N: Size>() -> Array<Vector<f32, N>> {
+    let mut zeros = Array::<Vector<f32, N>>::new(4usize);
+    #[unroll]
+    for cell in 0..4usize {
+        zeros[cell] = Vector::new(0.0f32);
+    }
+    zeros
+}
+
+/// Returns the potentials before the reset of the four cells at each time step.
+#[cube]
+fn potentials<F: Float, N: Size>(
     x: &Array<Vector<F, N>>,
     window: &Window,
     norm: &Norm<N>,
     rule: &NeuronDynamics<N>,
-    dy: &mut Array<Vector<f32, N>>,
     #[comptime] steps: usize,
-    #[comptime] form: KernelConfig,
-) -> Vector<f32, N> {
-    // `dy` holds the potentials until the backward loop replaces them by gradients.
+) -> Array<Vector<f32, N>> {
+    let mut h = Array::<Vector<f32, N>>::new(comptime![4 * steps]);
     let mut v = Array::<Vector<f32, N>>::new(4usize);
     #[unroll]
     for cell in 0..4usize {
@@ -275,50 +297,44 @@ fn gradients<F: Float, N: Size>(
         #[unroll]
         for cell in 0..4usize {
             let x = Vector::cast_from(x[window.cell(t, cell)]);
-            let h = rule.charge(norm.current(x), v[cell]);
-            dy[4 * t + cell] = h;
-            v[cell] = rule.reset(h);
+            let charged = rule.charge(norm.current(x), v[cell]);
+            h[4 * t + cell] = charged;
+            v[cell] = rule.reset(charged);
         }
     }
+    h
+}
+
+/// Returns the gradients of the four potentials of step `t` from that of the pooled spike. `dv` are
+/// the gradients of the potentials after the step, and become those before it.
+#[cube]
+fn step_back<N: Size>(
+    pooled: Vector<f32, N>,
+    h: &Array<Vector<f32, N>>,
+    dv: &mut Array<Vector<f32, N>>,
+    rule: &NeuronDynamics<N>,
+    #[comptime] t: usize,
+) -> Array<Vector<f32, N>> {
     let one = Vector::<f32, N>::new(1.0f32);
-    let mut dv = Array::<Vector<f32, N>>::new(4usize);
+    // The pooled gradient goes to the first cell that spiked, as in PyTorch, or to the first cell if
+    // none did.
     let mut shares = Array::<Vector<f32, N>>::new(4usize);
+    let mut first = one;
+    let mut free = one - rule.fire(h[4 * t]);
+    #[unroll]
+    for cell in 1..4usize {
+        let s = rule.fire(h[4 * t + cell]);
+        shares[cell] = free * s;
+        first -= free * s;
+        free *= one - s;
+    }
+    shares[0] = first;
+    let mut dh = Array::<Vector<f32, N>>::new(4usize);
     #[unroll]
     for cell in 0..4usize {
-        dv[cell] = Vector::new(0.0f32);
+        let d = rule.potential_gradient(pooled * shares[cell], h[4 * t + cell], dv[cell]);
+        dh[cell] = d;
+        dv[cell] = rule.past_gradient(d);
     }
-    let mut drate = Vector::<f32, N>::new(0.0f32);
-    #[unroll]
-    for back in 0..steps {
-        let t = comptime![steps - 1 - back];
-        // The pooled gradient goes to the first cell that spiked, as in PyTorch, or to the first
-        // cell if none did.
-        let mut first = one;
-        let mut free = one - rule.fire(dy[4 * t]);
-        #[unroll]
-        for cell in 1..4usize {
-            let s = rule.fire(dy[4 * t + cell]);
-            shares[cell] = free * s;
-            first -= free * s;
-            free *= one - s;
-        }
-        shares[0] = first;
-        let pooled = Vector::<f32, N>::cast_from(grad[window.pooled + t * window.pooled_step]);
-        #[unroll]
-        for cell in 0..4usize {
-            let dh = rule.potential_gradient(pooled * shares[cell], dy[4 * t + cell], dv[cell]);
-            if form.learns {
-                let x = Vector::cast_from(x[window.cell(t, cell)]);
-                let before = if comptime![t > 0] {
-                    rule.reset(dy[4 * comptime![t - 1] + cell])
-                } else {
-                    rule.rest
-                };
-                drate += rule.rate_gradient(dh, norm.current(x), before);
-            }
-            dy[4 * t + cell] = rule.input_gradient(dh);
-            dv[cell] = rule.past_gradient(dh);
-        }
-    }
-    drate
+    dh
 }

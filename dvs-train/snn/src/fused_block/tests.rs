@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use burn::backend::flex::FlexTensor;
-use burn::backend::{Autodiff, Flex, Vulkan};
+use burn::backend::{Autodiff, Flex};
 use burn::tensor::backend::Backend;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::FloatTensorOps;
@@ -17,14 +17,12 @@ use crate::batch_norm::{
 use crate::neuron::model::Charge;
 use crate::neuron::surrogate::{Surrogate, SurrogateShape};
 use crate::neuron::{Neuron, Neurons};
-use crate::testing::{back, distance, values, vulkan, wave};
+use crate::testing::{back, distance, on_gpu, values, wave};
 
 fn flat_values(tensor: FlexTensor) -> Vec<f32> {
     let n = tensor.layout().num_elements();
     back::<Flex, 1>(tensor.reshape([n].into()))
 }
-
-type V = Vulkan;
 
 /// The arguments of the fused operations.
 struct Arguments {
@@ -53,8 +51,7 @@ fn arguments(neuron: Neuron, steps: usize, shape: [usize; 4]) -> Arguments {
         },
         momentum: 0.1,
     };
-    let BatchStatistics { affine, saved, .. } =
-        Flex::statistics(x.clone(), &parameters, running);
+    let BatchStatistics { affine, saved, .. } = Flex::statistics(x.clone(), &parameters, running);
     let learns = matches!(neuron.charge, Charge::Learnt { .. });
     let w = learns.then(|| primitive(Tensor::<Flex, 1>::from_floats([0.4], &device)));
     Arguments {
@@ -157,176 +154,180 @@ fn to_backend<K: BlockBackend>(tensor: &FlexTensor, device: &K::Device) -> Float
 }
 
 #[test]
-fn vulkan_fused_kernel_equals_separate_operations() {
-    let Some(device) = vulkan() else { return };
-    let shapes = [
-        (1, [1, 1, 2, 2]),
-        (4, [8, 3, 2, 6]),
-        (5, [10, 34, 10, 14]),
-        (16, [32, 6, 4, 6]),
-        (2, [6, 8, 36, 66]),
-        // This height and width are odd.
-        (2, [4, 2, 5, 7]),
-        // These are more time steps than the kernels unroll.
-        (40, [40, 2, 4, 4]),
-    ];
-    for neuron in kinds() {
-        for (steps, shape) in shapes {
-            let name = format!("{neuron}, T={steps}, {shape:?}");
-            let args = arguments(neuron, steps, shape);
-            let to_vulkan = |tensor: &FlexTensor| to_backend::<V>(tensor, &device);
-            let inputs = BlockInputs {
-                x: to_vulkan(&args.inputs.x),
-                affine: Affine {
-                    scale: to_vulkan(&args.inputs.affine.scale),
-                    shift: to_vulkan(&args.inputs.affine.shift),
-                },
-                w: args.inputs.w.as_ref().map(to_vulkan),
-            };
-            let saved = Saved {
-                gamma: to_vulkan(&args.saved.gamma),
-                mean: to_vulkan(&args.saved.mean),
-                inverse: to_vulkan(&args.saved.inverse),
-            };
-            let fast = V::fire_pool(inputs.clone(), &args.block);
-            let plain = unfused::fire_pool::<Flex>(args.inputs.clone(), &args.block);
-            let plain = flat_values(plain);
-            assert_eq!(back::<V, 4>(fast), plain, "{name}");
-            assert!(plain.contains(&1.0), "{name} is silent");
-            let (counted, counts) = V::fire_pool_count(inputs.clone(), &args.block);
-            assert_eq!(back::<V, 4>(counted), plain, "{name}");
-            let (_, plain) = unfused::fire_pool_count::<Flex>(args.inputs.clone(), &args.block);
-            assert_eq!(back::<V, 1>(counts), flat_values(plain), "{name}");
+fn gpu_fused_kernel_equals_separate_operations() {
+    on_gpu!(|K, device| {
+        let shapes = [
+            (1, [1, 1, 2, 2]),
+            (4, [8, 3, 2, 6]),
+            (5, [10, 34, 10, 14]),
+            (16, [32, 6, 4, 6]),
+            (2, [6, 8, 36, 66]),
+            // This height and width are odd.
+            (2, [4, 2, 5, 7]),
+            // These are more time steps than the kernels unroll.
+            (40, [40, 2, 4, 4]),
+        ];
+        for neuron in kinds() {
+            for (steps, shape) in shapes {
+                let name = format!("{neuron}, T={steps}, {shape:?}");
+                let args = arguments(neuron, steps, shape);
+                let to_gpu = |tensor: &FlexTensor| to_backend::<K>(tensor, &device);
+                let inputs = BlockInputs {
+                    x: to_gpu(&args.inputs.x),
+                    affine: Affine {
+                        scale: to_gpu(&args.inputs.affine.scale),
+                        shift: to_gpu(&args.inputs.affine.shift),
+                    },
+                    w: args.inputs.w.as_ref().map(to_gpu),
+                };
+                let saved = Saved {
+                    gamma: to_gpu(&args.saved.gamma),
+                    mean: to_gpu(&args.saved.mean),
+                    inverse: to_gpu(&args.saved.inverse),
+                };
+                let fast = K::fire_pool(inputs.clone(), &args.block);
+                let plain = unfused::fire_pool::<Flex>(args.inputs.clone(), &args.block);
+                let plain = flat_values(plain);
+                assert_eq!(back::<K, 4>(fast), plain, "{name}");
+                assert!(plain.contains(&1.0), "{name} is silent");
+                let (counted, counts) = K::fire_pool_count(inputs.clone(), &args.block);
+                assert_eq!(back::<K, 4>(counted), plain, "{name}");
+                let (_, plain) = unfused::fire_pool_count::<Flex>(args.inputs.clone(), &args.block);
+                assert_eq!(back::<K, 1>(counts), flat_values(plain), "{name}");
 
-            let grad = to_vulkan(&args.grad);
-            let fast = V::norm_fire_pool_backward(grad, inputs, saved, &args.block);
-            let plain = unfused::backward::<Flex>(args.grad, args.inputs, args.saved, &args.block);
-            let [dx, dgamma, dbeta, dw] = fast;
-            let fast = [
-                dx.map(back::<V, 4>),
-                dgamma.map(back::<V, 1>),
-                dbeta.map(back::<V, 1>),
-                dw.map(back::<V, 1>),
-            ];
-            for (what, (a, b)) in ["x", "gamma", "beta", "w"]
-                .iter()
-                .zip(fast.into_iter().zip(plain))
-            {
-                assert_eq!(a.is_some(), b.is_some(), "{name}: {what}");
-                if let (Some(a), Some(b)) = (a, b) {
-                    let b = flat_values(b);
-                    let largest = b.iter().fold(1e-3_f32, |max, x| max.max(x.abs()));
-                    let off = distance(&a, &b) / largest;
-                    assert!(off < 2e-5, "{name}: {what} off by {off:e}");
+                let grad = to_gpu(&args.grad);
+                let fast = K::norm_fire_pool_backward(grad, inputs, saved, &args.block);
+                let plain =
+                    unfused::backward::<Flex>(args.grad, args.inputs, args.saved, &args.block);
+                let [dx, dgamma, dbeta, dw] = fast;
+                let fast = [
+                    dx.map(back::<K, 4>),
+                    dgamma.map(back::<K, 1>),
+                    dbeta.map(back::<K, 1>),
+                    dw.map(back::<K, 1>),
+                ];
+                for (what, (a, b)) in ["x", "gamma", "beta", "w"]
+                    .iter()
+                    .zip(fast.into_iter().zip(plain))
+                {
+                    assert_eq!(a.is_some(), b.is_some(), "{name}: {what}");
+                    if let (Some(a), Some(b)) = (a, b) {
+                        let b = flat_values(b);
+                        let largest = b.iter().fold(1e-3_f32, |max, x| max.max(x.abs()));
+                        let off = distance(&a, &b) / largest;
+                        assert!(off < 2e-5, "{name}: {what} off by {off:e}");
+                    }
                 }
             }
         }
-    }
+    });
 }
 
 /// The kernels round only their results to 16 bits. Intermediate values have 32 bits.
 #[test]
-fn half_precision_block_matches_single_precision() {
-    let Some(device) = vulkan() else { return };
-    if !V::supports_dtype(&device, DType::F16) {
-        eprintln!("SKIPPED: 16 bits, which this Vulkan device lacks");
-        return;
-    }
-    for (neuron, steps, shape) in [
-        (kinds()[0], 16, [32, 8, 4, 6]),
-        (kinds()[1], 3, [6, 6, 8, 4]),
-    ] {
-        let args = arguments(neuron, steps, shape);
-        let to_vulkan = |tensor: &FlexTensor| to_backend::<V>(tensor, &device);
-        let to_half = |tensor: &FlexTensor| V::float_cast(to_vulkan(tensor), FloatDType::F16);
-        let to_single = |tensor| V::float_cast(tensor, FloatDType::F32);
-        let affine = Affine {
-            scale: to_vulkan(&args.inputs.affine.scale),
-            shift: to_vulkan(&args.inputs.affine.shift),
-        };
-        let saved = Saved {
-            gamma: to_vulkan(&args.saved.gamma),
-            mean: to_vulkan(&args.saved.mean),
-            inverse: to_vulkan(&args.saved.inverse),
-        };
-        let (x, grad) = (to_half(&args.inputs.x), to_half(&args.grad));
-        let w = args.inputs.w.as_ref().map(to_vulkan);
-        let run = |x: FloatTensor<V>, grad| {
-            let parameters = Parameters {
-                gamma: saved.gamma.clone(),
-                beta: saved.mean.clone(),
-                epsilon: 1e-5,
-            };
-            let running = Running {
-                moments: Moments {
-                    mean: saved.mean.clone(),
-                    variance: saved.gamma.clone(),
-                },
-                momentum: 0.5,
-            };
-            let batch = V::statistics(x.clone(), &parameters, running);
-            let inputs = BlockInputs {
-                x,
-                affine: affine.clone(),
-                w: w.clone(),
-            };
-            let spikes = V::fire_pool(inputs.clone(), &args.block);
-            let dtype = spikes.dtype;
-            let [dx, dgamma, ..] =
-                V::norm_fire_pool_backward(grad, inputs, saved.clone(), &args.block);
-            let all = [spikes, dx.unwrap(), dgamma.unwrap(), batch.running.variance];
-            (
-                dtype,
-                all.map(|tensor| {
-                    let n = tensor.meta.num_elements();
-                    back::<V, 1>(V::float_reshape(to_single(tensor), [n].into()))
-                }),
-            )
-        };
-        let (dtype, half) = run(x.clone(), grad.clone());
-        assert_eq!(dtype, DType::F16);
-        let (_, single) = run(to_single(x), to_single(grad));
-        assert_eq!(half[0], single[0]);
-        assert!(half[0].contains(&1.0));
-        for (a, b) in half.iter().zip(&single).skip(1) {
-            let largest = b.iter().fold(1e-3_f32, |max, x| max.max(x.abs()));
-            let off = distance(a, b) / largest;
-            assert!(off < 5e-4, "off by {off:e}");
+fn half_precision_gpu_block_matches_single_precision() {
+    on_gpu!(|K, device| {
+        if !K::supports_dtype(&device, DType::F16) {
+            eprintln!("SKIPPED: 16 bits, which this GPU lacks");
+            return;
         }
-    }
+        for (neuron, steps, shape) in [
+            (kinds()[0], 16, [32, 8, 4, 6]),
+            (kinds()[1], 3, [6, 6, 8, 4]),
+        ] {
+            let args = arguments(neuron, steps, shape);
+            let to_gpu = |tensor: &FlexTensor| to_backend::<K>(tensor, &device);
+            let to_half = |tensor: &FlexTensor| K::float_cast(to_gpu(tensor), FloatDType::F16);
+            let to_single = |tensor| K::float_cast(tensor, FloatDType::F32);
+            let affine = Affine {
+                scale: to_gpu(&args.inputs.affine.scale),
+                shift: to_gpu(&args.inputs.affine.shift),
+            };
+            let saved = Saved {
+                gamma: to_gpu(&args.saved.gamma),
+                mean: to_gpu(&args.saved.mean),
+                inverse: to_gpu(&args.saved.inverse),
+            };
+            let (x, grad) = (to_half(&args.inputs.x), to_half(&args.grad));
+            let w = args.inputs.w.as_ref().map(to_gpu);
+            let run = |x: FloatTensor<K>, grad| {
+                let parameters = Parameters {
+                    gamma: saved.gamma.clone(),
+                    beta: saved.mean.clone(),
+                    epsilon: 1e-5,
+                };
+                let running = Running {
+                    moments: Moments {
+                        mean: saved.mean.clone(),
+                        variance: saved.gamma.clone(),
+                    },
+                    momentum: 0.5,
+                };
+                let batch = K::statistics(x.clone(), &parameters, running);
+                let inputs = BlockInputs {
+                    x,
+                    affine: affine.clone(),
+                    w: w.clone(),
+                };
+                let spikes = K::fire_pool(inputs.clone(), &args.block);
+                let dtype = spikes.dtype;
+                let [dx, dgamma, ..] =
+                    K::norm_fire_pool_backward(grad, inputs, saved.clone(), &args.block);
+                let all = [spikes, dx.unwrap(), dgamma.unwrap(), batch.running.variance];
+                (
+                    dtype,
+                    all.map(|tensor| {
+                        let n = tensor.meta.num_elements();
+                        back::<K, 1>(K::float_reshape(to_single(tensor), [n].into()))
+                    }),
+                )
+            };
+            let (dtype, half) = run(x.clone(), grad.clone());
+            assert_eq!(dtype, DType::F16);
+            let (_, single) = run(to_single(x), to_single(grad));
+            assert_eq!(half[0], single[0]);
+            assert!(half[0].contains(&1.0));
+            for (a, b) in half.iter().zip(&single).skip(1) {
+                let largest = b.iter().fold(1e-3_f32, |max, x| max.max(x.abs()));
+                let off = distance(a, b) / largest;
+                assert!(off < 5e-4, "off by {off:e}");
+            }
+        }
+    });
 }
 
 /// A convolution puts the channels last, so the block gets its input in this layout. The test also
 /// covers the autodiff graph around the kernels.
 #[test]
-fn block_after_convolution_matches_cpu_on_vulkan() {
-    let Some(device) = vulkan() else { return };
-    fn run<K: BlockBackend>(device: &K::Device) -> [Vec<f32>; 3] {
-        let x = (wave::<Autodiff<K>, 4>([8, 2, 8, 12], 0.37, device) * 2.0).require_grad();
-        let weight = wave::<Autodiff<K>, 4>([6, 2, 3, 3], 0.7, device).require_grad();
-        let options = ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
-        let y = conv2d(x.clone(), weight.clone(), None, options);
-        let norm = BatchNorm::<Autodiff<K>>::new(6, device);
-        let neurons = Neurons::<Autodiff<K>>::new(kinds()[1], device);
-        let spikes = norm_fire_pool(y, &norm, &neurons, 4);
-        let shape = spikes.dims();
-        let grads = (spikes.clone() * wave(shape, 0.11, device))
-            .sum()
-            .backward();
-        [
-            values(spikes),
-            values(x.grad(&grads).unwrap()),
-            values(weight.grad(&grads).unwrap()),
-        ]
-    }
-    let [spikes, dx, dw] = run::<Flex>(&Default::default());
-    let on_vulkan = run::<V>(&device);
-    assert_eq!(spikes, on_vulkan[0]);
-    for (a, b) in [(&dx, &on_vulkan[1]), (&dw, &on_vulkan[2])] {
-        let largest = a.iter().fold(1e-3_f32, |max, x| max.max(x.abs()));
-        let off = distance(a, b) / largest;
-        assert!(off < 2e-5, "off by {off:e}");
-    }
+fn block_after_convolution_matches_cpu_on_gpu() {
+    on_gpu!(|K, device| {
+        fn run<K: BlockBackend>(device: &K::Device) -> [Vec<f32>; 3] {
+            let x = (wave::<Autodiff<K>, 4>([8, 2, 8, 12], 0.37, device) * 2.0).require_grad();
+            let weight = wave::<Autodiff<K>, 4>([6, 2, 3, 3], 0.7, device).require_grad();
+            let options = ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
+            let y = conv2d(x.clone(), weight.clone(), None, options);
+            let norm = BatchNorm::<Autodiff<K>>::new(6, device);
+            let neurons = Neurons::<Autodiff<K>>::new(kinds()[1], device);
+            let spikes = norm_fire_pool(y, &norm, &neurons, 4);
+            let shape = spikes.dims();
+            let grads = (spikes.clone() * wave(shape, 0.11, device))
+                .sum()
+                .backward();
+            [
+                values(spikes),
+                values(x.grad(&grads).unwrap()),
+                values(weight.grad(&grads).unwrap()),
+            ]
+        }
+        let [spikes, dx, dw] = run::<Flex>(&Default::default());
+        let on_gpu = run::<K>(&device);
+        assert_eq!(spikes, on_gpu[0]);
+        for (a, b) in [(&dx, &on_gpu[1]), (&dw, &on_gpu[2])] {
+            let largest = a.iter().fold(1e-3_f32, |max, x| max.max(x.abs()));
+            let off = distance(a, b) / largest;
+            assert!(off < 2e-5, "off by {off:e}");
+        }
+    });
 }
 
 #[test]

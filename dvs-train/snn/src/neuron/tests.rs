@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use burn::backend::{Autodiff, Flex, Vulkan};
+use burn::backend::{Autodiff, Flex};
 use burn::module::Param;
 use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
@@ -9,7 +9,7 @@ use rayon::ThreadPoolBuilder;
 use super::model::{Charge, Layer, Neuron};
 use super::surrogate::{Surrogate, SurrogateShape};
 use super::{NeuronBackend, NeuronInputs, Neurons, reference};
-use crate::testing::{Npz, back, distance, there, values, vulkan, wave};
+use crate::testing::{Npz, back, distance, on_gpu, there, values, wave};
 
 type B = Autodiff<Flex>;
 
@@ -84,10 +84,10 @@ fn spikes_and_gradients_match_spikingjelly() {
 }
 
 #[test]
-fn spikes_and_gradients_match_spikingjelly_on_vulkan() {
-    if let Some(device) = vulkan() {
-        assert_matches_spikingjelly::<Vulkan>(&device);
-    }
+fn spikes_and_gradients_match_spikingjelly_on_gpu() {
+    on_gpu!(|K, device| {
+        assert_matches_spikingjelly::<K>(&device);
+    });
 }
 
 fn assert_matches_spikingjelly<K: NeuronBackend>(device: &K::Device) {
@@ -197,14 +197,15 @@ fn kernel_matches_reference() {
 }
 
 #[test]
-fn vulkan_kernel_matches_reference() {
-    let Some(device) = vulkan() else { return };
-    for (at, neuron) in all_kinds().into_iter().enumerate() {
-        assert_kernel_matches_reference::<Vulkan>(neuron, [3, 1000], &device);
-        // Each size needs its own kernel, and compiling one for a CPU is slow.
-        let shape = [[1, 7], [16, 8], [40, 12], [32, 5]][at % 4];
-        assert_kernel_matches_reference::<Vulkan>(neuron, shape, &device);
-    }
+fn gpu_kernel_matches_reference() {
+    on_gpu!(|K, device| {
+        for (at, neuron) in all_kinds().into_iter().enumerate() {
+            assert_kernel_matches_reference::<K>(neuron, [3, 1000], &device);
+            // Each size needs its own kernel, and compiling one for a CPU is slow.
+            let shape = [[1, 7], [16, 8], [40, 12], [32, 5]][at % 4];
+            assert_kernel_matches_reference::<K>(neuron, shape, &device);
+        }
+    });
 }
 
 fn assert_kernel_matches_reference<K: NeuronBackend>(

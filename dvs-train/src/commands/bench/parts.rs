@@ -152,7 +152,9 @@ fn convolution<B: SnnBackend>(
         bytes: None,
         operations: Some(operations),
     };
-    let forward = seconds::<B>(made.device, || drop(B::convolve(x.clone(), w.clone())))?;
+    let forward = seconds::<B>(made.device, || {
+        drop(B::convolve(x.clone(), w.clone(), None))
+    })?;
     let by_weight = seconds::<B>(made.device, || {
         drop(B::weight_gradient(grad.clone(), x.clone(), w.clone()));
     })?;

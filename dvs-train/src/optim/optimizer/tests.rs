@@ -1,13 +1,12 @@
 #![allow(clippy::unwrap_used)]
 
-use burn::backend::{Autodiff, Flex, Vulkan};
+use burn::backend::{Autodiff, Flex};
 use burn::module::{Module, Param};
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
-use burn_snn::testing::{back, distance, there, values, vulkan, wave};
+use burn_snn::testing::{back, distance, on_gpu, there, values, wave};
 
 use super::*;
-use crate::optim::gradients::square_sum;
 
 type B = Autodiff<Flex>;
 
@@ -33,10 +32,7 @@ fn assert_matches_pytorch(rule: Rule, expected: &Expected) {
         let mut gradients = GradientsParams::new();
         let gradient = Tensor::<Flex, 1>::from_floats(gradient.as_slice(), &device);
         gradients.register(weights.weight.id, gradient);
-        let square_sum = square_sum(&weights, &gradients, &device);
-        weights = optimizer
-            .step(0.01, weights, gradients, &square_sum)
-            .unwrap();
+        (weights, _) = optimizer.step(0.01, weights, gradients).unwrap();
         if let Some((_, expected)) = expected.iter().find(|(steps, _)| *steps == t + 1) {
             let found = values(weights.weight.val());
             assert!(distance(&found, expected) < 3e-6, "{t}: {found:?}");
@@ -92,10 +88,7 @@ fn optimizer_unscales_gradients_and_skips_overflows() {
                 weights.weight.id,
                 Tensor::<Flex, 1>::from_floats(gradient, &device),
             );
-            let square_sum = square_sum(&weights, &gradients, &device);
-            weights = optimizer
-                .step(0.01, weights, gradients, &square_sum)
-                .unwrap();
+            (weights, _) = optimizer.step(0.01, weights, gradients).unwrap();
         }
         (values(weights.weight.val()), optimizer)
     };
@@ -115,45 +108,111 @@ fn optimizer_unscales_gradients_and_skips_overflows() {
     assert_ne!(left_out, plain);
 }
 
-/// Takes ten steps with `length` weights on a backend. Returns the weights and their two moments.
-fn ten_steps<K: AdamBackend>(
-    length: usize,
-    device: &K::Device,
-    adam: impl Fn(FloatTensor<K>, FloatTensor<K>, [FloatTensor<K>; 2], AdamStep) -> [FloatTensor<K>; 3],
-) -> [Vec<f32>; 3] {
-    let at = |step| there::<K, 1>(&wave([length], step, &Default::default()), device);
-    let zeros = || primitive(Tensor::<K, 1>::zeros([length], device));
-    let mut state = [at(0.7), zeros(), zeros()];
-    for t in 1..=10 {
-        let [weight, mean, square] = state;
-        let gradient = at(0.3 + t as f32);
-        state = adam(weight, gradient, [mean, square], AdamStep::new(0.01, t));
-    }
-    state.map(|tensor| back::<K, 1>(tensor))
-}
+/// Shapes of weights; `true` if the gradient has its channels last in memory.
+const WEIGHTS: [([usize; 4], bool); 8] = [
+    ([1, 1, 1, 1], false),
+    ([3, 1, 1, 1], false),
+    ([6, 2, 3, 3], true),
+    ([16, 12, 3, 3], true),
+    ([8, 1, 1, 1], false),
+    ([1, 40_001, 1, 1], false),
+    ([128, 128, 3, 3], true),
+    ([5, 3, 1, 1], false),
+];
 
-const LENGTHS: [usize; 7] = [0, 1, 3, 8, 1000, 16_385, 40_001];
-
-#[test]
-fn adam_kernel_is_bitwise_identical_to_reference() {
-    for length in LENGTHS {
-        let device = Default::default();
-        let plain = ten_steps::<Flex>(length, &device, adam::reference::<Flex>);
-        assert_eq!(
-            ten_steps::<Flex>(length, &device, <Flex as AdamBackend>::adam),
-            plain
-        );
-    }
-}
-
-#[test]
-fn vulkan_adam_kernel_matches_reference() {
-    let Some(device) = vulkan() else { return };
-    for length in LENGTHS {
-        let plain = ten_steps::<Flex>(length, &Default::default(), adam::reference::<Flex>);
-        let found = ten_steps::<Vulkan>(length, &device, <Vulkan as AdamBackend>::adam);
-        for (found, plain) in found.iter().zip(&plain) {
-            assert!(distance(found, plain) < 1e-5, "{length}");
+/// Takes ten steps with all weights on a backend. Returns, for each weight, its values and what is
+/// kept for it.
+fn ten_steps<K: OptimizerBackend>(device: &K::Device, adam: bool) -> Vec<Vec<f32>> {
+    let like = |shape: [usize; 4], last: bool, step: f32| {
+        let values = wave::<Flex, 4>(shape, step, &Default::default());
+        let values = tensor::<K, 4>(there::<K, 4>(&values, device));
+        match last {
+            // The same values in another order of memory: a copy of the permuted tensor.
+            true => (values.permute([0, 2, 3, 1]) * 1.0).permute([0, 3, 1, 2]),
+            false => values,
         }
+    };
+    let mut all: Vec<_> = WEIGHTS
+        .iter()
+        .map(|&(shape, _)| (primitive(like(shape, false, 0.7)), Vec::new()))
+        .collect();
+    for t in 1..=10 {
+        let update = match adam {
+            true => Update::Adam(AdamStep::new(0.01, t)),
+            false => Update::Sgd {
+                rate: 0.01,
+                momentum: 0.9,
+            },
+        };
+        let gradients = WEIGHTS
+            .iter()
+            .map(|&(shape, last)| primitive(like(shape, last, 0.3 + t as f32) * 4.0));
+        let states = all.into_iter().zip(gradients);
+        let states = states.map(|((weight, kept), gradient)| WeightState {
+            weight,
+            gradient,
+            kept,
+        });
+        all = K::update(states.collect(), update, Some(4.0));
     }
+    let fetch = |tensor: FloatTensor<K>| back::<K, 4>(tensor);
+    all.into_iter()
+        .flat_map(|(weight, kept)| std::iter::once(weight).chain(kept))
+        .map(fetch)
+        .collect()
+}
+
+#[test]
+fn adam_on_the_cpu_is_bitwise_identical_to_reference() {
+    for length in [0, 1, 3, 8, 1000, 16_385, 40_001] {
+        let at = |step| primitive(wave::<Flex, 1>([length], step, &Default::default()));
+        let kept = || [at(0.2), primitive(tensor::<Flex, 1>(at(0.4)).abs())];
+        let step = AdamStep::new(0.01, 3);
+        let plain = adam::reference::<Flex>(at(0.7), at(0.3), kept(), step);
+        let found = adam::on_cpu(at(0.7), at(0.3), kept(), step);
+        assert_eq!(found.map(back::<Flex, 1>), plain.map(back::<Flex, 1>));
+    }
+}
+
+#[test]
+fn gpu_updates_all_weights_like_the_cpu() {
+    on_gpu!(|K, device| {
+        for adam in [true, false] {
+            let plain = ten_steps::<Flex>(&Default::default(), adam);
+            let found = ten_steps::<K>(&device, adam);
+            assert_eq!(found.len(), plain.len());
+            for (found, plain) in found.iter().zip(&plain) {
+                assert!(distance(found, plain) < 1e-5, "{}", plain.len());
+            }
+        }
+    });
+}
+
+#[test]
+fn square_sum_covers_every_value_and_shows_overflow_on_cpu_and_gpu() {
+    fn sum<K: OptimizerBackend>(device: &K::Device, bad: Option<f32>) -> f32 {
+        let mut gradients: Vec<_> = WEIGHTS
+            .iter()
+            .map(|&(shape, _)| primitive(Tensor::<K, 4>::full(shape, 0.5, device)))
+            .collect();
+        if let Some(bad) = bad {
+            gradients.push(primitive(Tensor::<K, 1>::from_floats([1.0, bad], device)));
+        }
+        back::<K, 1>(K::square_sum(gradients))[0]
+    }
+    let values: usize = WEIGHTS
+        .iter()
+        .map(|(shape, _)| shape.iter().product::<usize>())
+        .sum();
+    let expected = values as f32 * 0.25;
+    let check = |sum: &dyn Fn(Option<f32>) -> f32| {
+        assert!((sum(None) - expected).abs() < 1e-5 * expected);
+        assert!(!sum(Some(f32::INFINITY)).is_finite());
+        assert!(!sum(Some(f32::NAN)).is_finite());
+        assert!(!sum(Some(1e20)).is_finite());
+    };
+    check(&|bad| sum::<Flex>(&Default::default(), bad));
+    on_gpu!(|K, device| {
+        check(&|bad| sum::<K>(&device, bad));
+    });
 }

@@ -1,0 +1,155 @@
+//! The convolution in 16 bits on matrix units, where a GPU has them: the fastest of three kernels of
+//! CubeCL, found by trying them.
+//!
+//! burn tries eight for each operation and compiles all of them, some of which take a second each.
+//! The three here differ in what limits them: the way to shared memory, or the instruction.
+
+use burn::tensor::{DType, TensorMetadata};
+use burn_cubecl::tensor::CubeTensor;
+use burn_cubecl::{CubeRuntime, CubeTuneId};
+use cubecl::AutotuneKey;
+use cubecl::tune::{LocalTuner, Tunable, TunableSet, TuneGroup, local_tuner};
+use cubek::convolution::{
+    AcceleratedTileKind, ConvAlgorithm, ConvolutionArgs, ConvolutionInputs, Strategy, launch_ref,
+};
+use cubek::matmul::definition::{MatmulElems, MatmulGlobalElems};
+use cubek::std::InputBinding;
+use serde::{Deserialize, Serialize};
+
+use super::gpu;
+use crate::backend::gpu::{dims, empty};
+
+/// One of the three products of a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Operation {
+    /// The outputs `[N, H, W, C_out]` from the inputs and the weights.
+    Forward,
+    /// The gradient of the inputs `[N, H, W, C_in]` from that of the outputs and the weights.
+    InputGradient,
+    /// The gradient of the weights `[C_out, 3, 3, C_in]` from the inputs and the gradient of the
+    /// outputs.
+    WeightGradient,
+}
+
+/// What the fastest kernel depends on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, AutotuneKey)]
+struct LayerKey {
+    operation: Operation,
+    half: DType,
+    height: usize,
+    width: usize,
+    inputs: usize,
+    outputs: usize,
+    #[autotune(anchor)]
+    images: usize,
+}
+
+/// The operation, its two factors in the order of [`Operation`], and room for the result. Images are
+/// `[N, H, W, C]`.
+type Inputs<R> = (Operation, CubeTensor<R>, CubeTensor<R>, CubeTensor<R>);
+
+/// The kernels that are tried.
+const CANDIDATES: [(ConvAlgorithm, AcceleratedTileKind); 3] = [
+    (ConvAlgorithm::SimpleSyncCyclic, AcceleratedTileKind::Cmma),
+    (ConvAlgorithm::SimpleAsyncStrided, AcceleratedTileKind::Mma),
+    (ConvAlgorithm::SimpleAsyncTma, AcceleratedTileKind::Mma),
+];
+
+/// Computes `operation` into `out`, which is contiguous.
+pub fn run<R: CubeRuntime>(
+    operation: Operation,
+    a: CubeTensor<R>,
+    b: CubeTensor<R>,
+    out: CubeTensor<R>,
+) -> CubeTensor<R> {
+    static TUNER: LocalTuner<LayerKey, CubeTuneId> = local_tuner!();
+    let tunables = TUNER.init(|| {
+        let matrix_units = TuneGroup::<LayerKey>::new("matrix units", |_| 1);
+        let others = TuneGroup::<LayerKey>::new("others", |_| 0);
+        let mut set = TunableSet::new(key::<R>, fresh::<R>);
+        for (algorithm, tile_kind) in CANDIDATES {
+            let strategy = Strategy::Inferred {
+                algorithm,
+                tile_kind,
+            };
+            let name = strategy.to_string();
+            let tunable = Tunable::new(&name, move |inputs| launch::<R>(&strategy, inputs));
+            set = set.with(tunable.group(&matrix_units, |_| 1));
+        }
+        let plain = |(operation, a, b, out): Inputs<R>| -> Result<CubeTensor<R>, String> {
+            gpu::plain(operation, &a, &b, &out);
+            Ok(out)
+        };
+        set.with(Tunable::new("plain", plain).group(&others, |_| 1))
+    });
+    let client = out.client.clone();
+    let device = CubeTuneId::new(&out.client, &out.device);
+    TUNER.execute(&device, &client, tunables, (operation, a, b, out))
+}
+
+/// Returns inputs with new room for the result.
+fn fresh<R: CubeRuntime>(_: &LayerKey, (operation, a, b, out): &Inputs<R>) -> Inputs<R> {
+    let room = empty(out, out.shape(), out.dtype);
+    (*operation, a.clone(), b.clone(), room)
+}
+
+fn key<R: CubeRuntime>((operation, a, b, out): &Inputs<R>) -> LayerKey {
+    let [images, height, width, channels] = dims(a);
+    let (inputs, outputs) = match operation {
+        Operation::Forward => (channels, dims::<R, 4>(out)[3]),
+        Operation::InputGradient => (dims::<R, 4>(out)[3], channels),
+        Operation::WeightGradient => (channels, dims::<R, 4>(b)[3]),
+    };
+    LayerKey {
+        operation: *operation,
+        half: a.dtype,
+        height,
+        width,
+        inputs,
+        outputs,
+        images,
+    }
+}
+
+fn launch<R: CubeRuntime>(
+    strategy: &Strategy,
+    (operation, a, b, out): Inputs<R>,
+) -> Result<CubeTensor<R>, String> {
+    let dtypes = MatmulElems::from_globals(&MatmulGlobalElems {
+        lhs: a.dtype.into(),
+        rhs: b.dtype.into(),
+        out: out.dtype.into(),
+    });
+    let client = out.client.clone();
+    let input = |tensor: CubeTensor<R>| {
+        let dtype = tensor.dtype;
+        InputBinding::new(tensor.binding(), dtype.into())
+    };
+    let result = out.clone().binding();
+    let inputs = match operation {
+        Operation::Forward => ConvolutionInputs::Forward {
+            input: input(a),
+            weight: input(b),
+            bias: None,
+            out: result,
+        },
+        Operation::InputGradient => ConvolutionInputs::BackwardData {
+            out_grad: input(a),
+            weights: input(b),
+            in_grad: result,
+        },
+        Operation::WeightGradient => ConvolutionInputs::BackwardWeight {
+            input: input(a),
+            out_grad: input(b),
+            weight_grad: result,
+        },
+    };
+    let args = ConvolutionArgs {
+        stride: [1, 1],
+        padding: [1, 1],
+        dilation: [1, 1],
+    };
+    launch_ref(strategy, &client, inputs, args, dtypes)
+        .map(|()| out)
+        .map_err(|error| format!("{error:?}"))
+}

@@ -1,0 +1,135 @@
+//! A step of the optimizer for all weights, as one operation of the backend.
+//!
+//! A network has 19 weights, most of them with few values. A GPU updates all of them in one launch.
+
+use burn::backend::flex::Flex;
+use burn::tensor::backend::Backend;
+use burn::tensor::ops::FloatTensor;
+use burn::tensor::{Shape, Tensor, TensorMetadata};
+use burn_snn::backend::primitive::{primitive, tensor};
+
+use super::adam::{self, AdamStep};
+
+/// A step of an optimizer, the same for every weight.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Update {
+    /// Adam.
+    Adam(AdamStep),
+    /// Gradient descent with momentum.
+    ///
+    /// ```text
+    /// direction = momentum direction + g
+    /// w         = w - rate direction
+    /// ```
+    Sgd {
+        /// Learning rate.
+        rate: f32,
+        /// Factor of the last step's direction.
+        momentum: f32,
+    },
+}
+
+/// A weight, its gradient, and what the optimizer keeps for it. All have the same shape.
+#[derive(Clone, Debug)]
+pub struct WeightState<T> {
+    /// Weight.
+    pub weight: T,
+    /// Gradient of the loss, times the factor by which the loss was scaled.
+    pub gradient: T,
+    /// The mean of gradients and the mean of their squares for Adam, the direction for SGD.
+    pub kept: Vec<T>,
+}
+
+/// A backend with steps of optimizers. The default methods update one weight after the other.
+pub trait OptimizerBackend: Backend {
+    /// Returns each weight after the step, and what is kept for it. Gradients are divided by
+    /// `factor` first.
+    fn update(
+        weights: Vec<WeightState<FloatTensor<Self>>>,
+        update: Update,
+        factor: Option<f64>,
+    ) -> Vec<(FloatTensor<Self>, Vec<FloatTensor<Self>>)> {
+        let each = |state: WeightState<FloatTensor<Self>>| {
+            let shape = state.weight.shape();
+            let [weight, gradient] = [state.weight, state.gradient].map(flat::<Self>);
+            let gradient = match factor {
+                Some(factor) => gradient.div_scalar(factor),
+                None => gradient,
+            };
+            let kept = state.kept.into_iter().map(flat::<Self>).collect();
+            let (weight, kept) = match update {
+                Update::Adam(step) => adam_one(weight, gradient, kept, step),
+                Update::Sgd { rate, momentum } => sgd_one(weight, gradient, kept, rate, momentum),
+            };
+            let whole = |values| Self::float_reshape(primitive::<Self, 1>(values), shape.clone());
+            (whole(weight), kept.into_iter().map(whole).collect())
+        };
+        weights.into_iter().map(each).collect()
+    }
+
+    /// Returns the weight, the mean of gradients and the mean of their squares after a step of
+    /// Adam, `[N]` each.
+    fn adam(
+        weight: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        kept: [FloatTensor<Self>; 2],
+        step: AdamStep,
+    ) -> [FloatTensor<Self>; 3] {
+        adam::reference::<Self>(weight, gradient, kept, step)
+    }
+
+    /// Returns the sum `[1]` of the squares of all values of `gradients`, of which there is at least
+    /// one. It is infinite or NaN if a gradient is, or is beyond 1e19.
+    fn square_sum(gradients: Vec<FloatTensor<Self>>) -> FloatTensor<Self> {
+        let all = Tensor::cat(gradients.into_iter().map(flat::<Self>).collect(), 0);
+        primitive((all.clone() * all).sum())
+    }
+}
+
+impl OptimizerBackend for Flex {
+    fn adam(
+        weight: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        kept: [FloatTensor<Self>; 2],
+        step: AdamStep,
+    ) -> [FloatTensor<Self>; 3] {
+        adam::on_cpu(weight, gradient, kept, step)
+    }
+}
+
+/// Returns all values of a tensor of any shape, `[N]`.
+fn flat<B: Backend>(values: FloatTensor<B>) -> Tensor<B, 1> {
+    let length = values.shape().num_elements();
+    tensor(B::float_reshape(values, Shape::new([length])))
+}
+
+type Updated<B> = (Tensor<B, 1>, Vec<Tensor<B, 1>>);
+
+fn adam_one<B: OptimizerBackend>(
+    weight: Tensor<B, 1>,
+    gradient: Tensor<B, 1>,
+    kept: Vec<Tensor<B, 1>>,
+    step: AdamStep,
+) -> Updated<B> {
+    let kept = <[_; 2]>::try_from(kept).unwrap_or_else(|_| {
+        let zeros = Tensor::zeros(weight.shape(), &weight.device());
+        [zeros.clone(), zeros]
+    });
+    let (weight, gradient) = (primitive(weight), primitive(gradient));
+    let [weight, mean, square] = B::adam(weight, gradient, kept.map(primitive), step).map(tensor);
+    (weight, vec![mean, square])
+}
+
+fn sgd_one<B: Backend>(
+    weight: Tensor<B, 1>,
+    gradient: Tensor<B, 1>,
+    kept: Vec<Tensor<B, 1>>,
+    rate: f32,
+    momentum: f32,
+) -> Updated<B> {
+    let direction = match kept.into_iter().next() {
+        Some(old) => old.mul_scalar(momentum) + gradient,
+        None => gradient,
+    };
+    (weight - direction.clone().mul_scalar(rate), vec![direction])
+}
