@@ -18,6 +18,8 @@ mod train_readers;
 mod augment;
 mod classes;
 mod costs;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod device;
 mod documents;
 mod exports;

@@ -1,0 +1,312 @@
+//! The CUDA path on a machine without a GPU, with the stand-in of `tests/cuda`: NVIDIA's own
+//! compiler compiles every kernel, and launches are counted or run on the CPU.
+
+use std::env;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{Place, SMALL, only_entry, rows, run, text};
+
+/// Most launches of a training step, without the conversion of frames from bytes.
+const LAUNCHES: u64 = 80;
+/// Most uploads of a training step.
+const UPLOADS: u64 = 10;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cuda")
+}
+
+/// Returns whether the stand-in for this version of CUDA is installed. If not, it prints that the
+/// test is skipped, or panics if $DVS_REQUIRE_CUDA is 1.
+fn installed(version: &str) -> bool {
+    let toolkit = folder().join("../../.tools/cuda").join(version);
+    let there = toolkit.join("lib").is_dir();
+    if !there {
+        let required = env::var_os("DVS_REQUIRE_CUDA").is_some_and(|value| value == "1");
+        assert!(!required, "{} is missing", toolkit.display());
+        // The test harness would hide a line from eprintln.
+        let _ = writeln!(
+            io::stderr(),
+            "SKIPPED: a test of the CUDA path; install what it needs: tests/cuda/stand-in --install --cuda {version}"
+        );
+    }
+    there
+}
+
+/// Runs dvs-train on the stand-in. `with` are options of the stand-in, `variables` its variables.
+fn output(with: &[&str], variables: &[(&str, &str)], args: &[&str]) -> Output {
+    let mut command = Command::new(folder().join("stand-in"));
+    command
+        .args(with)
+        .arg(env!("CARGO_BIN_EXE_dvs-train"))
+        .args(args)
+        .envs(variables.iter().copied())
+        .env_remove("RUST_BACKTRACE");
+    command.output().unwrap()
+}
+
+/// Runs dvs-train with executed kernels and expects exit status 0.
+fn execute(args: &[&str]) -> String {
+    // New memory holds what is not a number, so that a value nobody wrote shows in the results.
+    let output = output(&["--execute"], &[("STAND_IN_POISON", "1")], args);
+    let error = text(&output.stderr);
+    assert!(output.status.success(), "{args:?}: {error}");
+    text(&output.stdout)
+}
+
+/// Returns the JSON that a script of `tests/cuda` prints.
+fn script(name: &str, args: &[&str]) -> Value {
+    let output = Command::new("python3")
+        .arg(folder().join(name))
+        .args(args)
+        .arg("--json")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Compiles and counts three steps of the full network, without running them. `amp` is the 16-bit
+/// type, if any.
+fn full_size(place: &TempDir, capability: &str, amp: Option<&str>) -> String {
+    let work = place.path().join(format!("{capability}{amp:?}"));
+    let work = work.to_str().unwrap().to_owned();
+    let with = ["--work", &work, "--cc", capability];
+    let amp = amp.map_or(Vec::new(), |amp| vec!["--amp", amp]);
+    let bench = [
+        "bench",
+        "--device",
+        "cuda:0",
+        "-T",
+        "16",
+        "-b",
+        "16",
+        "--channels",
+        "128",
+    ];
+    let steps = ["--steps", "2", "--warmup", "1"];
+    let output = output(&with, &[], &[&bench[..], &steps, &amp].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    work
+}
+
+#[test]
+fn full_size_step_launches_and_uploads_little() {
+    if !installed("13.0") {
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    for amp in [None, Some("bf16"), Some("f16")] {
+        let work = full_size(&place, "90", amp);
+        let log = format!("{work}/cuda.log");
+        let steps = script("steps.py", &[&log, "--end-kernel", "adam_kernel"]);
+        let last = steps.as_array().unwrap().last().unwrap();
+        println!("{amp:?}: {last}");
+        let count = |name: &str| last[name].as_u64().unwrap();
+        assert!(count("launches") <= LAUNCHES, "{amp:?}: {last}");
+        assert!(count("uploads") <= UPLOADS, "{amp:?}: {last}");
+        assert_eq!(count("modules"), 0, "kernels are compiled once: {last}");
+        // `bench` waits for each step, and loss scaling reads whether the gradients are finite.
+        let waits = count("waits") + count("downloads");
+        assert!(
+            waits <= if amp == Some("f16") { 3 } else { 2 },
+            "{amp:?}: {last}"
+        );
+    }
+}
+
+#[test]
+fn kernels_compile_for_every_gpu_and_spill_no_registers() {
+    if !installed("13.0") {
+        return;
+    }
+    let ours = "forward|backward|sums|gradient|deviations|statistics|adam|squares|total|rate|spread|loss|drop|cast_kernel|product_kernel|convolve|parts";
+    let place = tempfile::tempdir().unwrap();
+    for (capability, amp) in [
+        ("75", Some("f16")),
+        ("80", Some("bf16")),
+        ("86", Some("bf16")),
+        ("89", None),
+        ("90", Some("bf16")),
+        ("100", Some("f16")),
+    ] {
+        let work = full_size(&place, capability, amp);
+        let kernels = script("ptxas.py", &[&format!("{work}/ptx"), "--kernel", ours]);
+        let kernels = kernels.as_array().unwrap();
+        assert!(kernels.len() > 15, "{kernels:?}");
+        for kernel in kernels {
+            // A division of 32-bit numbers may call a subroutine, before which a register is saved.
+            let name = kernel["kernel"].as_str().unwrap();
+            let allowed = if name.starts_with("adam_kernel") {
+                8
+            } else {
+                0
+            };
+            let spilled = kernel["spill_stores"].as_u64().unwrap();
+            assert!(spilled <= allowed, "{capability}: {kernel}");
+        }
+    }
+}
+
+/// Returns the loss and the confusion matrix of an evaluation.
+fn evaluated(json: &str) -> [Value; 2] {
+    let said: Value = serde_json::from_str(json).unwrap();
+    [said["loss"].clone(), said["confusion"].clone()]
+}
+
+#[test]
+fn executed_training_evaluates_and_predicts_like_the_cpu() {
+    if !installed("13.0") {
+        return;
+    }
+    let place = Place::new();
+    let cache = place.cache();
+    for (name, amp) in [("f32", &[][..]), ("bf16", &["--amp", "bf16"])] {
+        let out = place.at(name);
+        let common = ["--cache", &cache, "--out-dir", &out, "--epochs", "1"];
+        execute(&[&SMALL[..], &common, &["--device", "cuda:0"], amp].concat());
+        let run_folder = only_entry(Path::new(&out));
+        assert_eq!(rows(&run_folder).len(), 2);
+        let run_folder = run_folder.to_str().unwrap();
+        let eval = ["eval", run_folder, "--json", "--device"];
+        let here = run(&[&eval[..], &["cpu"]].concat());
+        let there = execute(&[&eval[..], &["cuda:0"]].concat());
+        assert_eq!(evaluated(&here), evaluated(&there), "{name}");
+        let predict = [
+            "predict", run_folder, &cache, "--set", "test", "--sample", "0",
+        ];
+        let predict = [&predict[..], &["--json", "--device"]].concat();
+        let here = run(&[&predict[..], &["cpu"]].concat());
+        assert_eq!(here, execute(&[&predict[..], &["cuda:0"]].concat()));
+    }
+}
+
+#[test]
+fn older_versions_of_cuda_evaluate_like_the_cpu() {
+    let place = Place::new();
+    let folder = place.train("cpu", &["--epochs", "1"]);
+    let (folder, cache) = (folder.to_str().unwrap(), place.cache());
+    let eval = ["eval", folder, "--cache", &cache, "--json", "--device"];
+    let here = run(&[&eval[..], &["cpu"]].concat());
+    for version in ["12.4", "12.8"] {
+        if !installed(version) {
+            return;
+        }
+        let with = ["--execute", "--cuda", version];
+        let there = output(&with, &[], &[&eval[..], &["cuda:0"]].concat());
+        assert!(there.status.success(), "{}", text(&there.stderr));
+        assert_eq!(
+            evaluated(&here),
+            evaluated(&text(&there.stdout)),
+            "{version}"
+        );
+    }
+}
+
+#[test]
+fn says_in_one_line_what_cuda_lacks() {
+    if !installed("13.0") || !installed("12.4") {
+        return;
+    }
+    type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
+    let cases: [Case<'_>; 9] = [
+        (
+            &["--no-driver"],
+            &[],
+            "libcuda.so.1 cannot be loaded; install NVIDIA's driver (in a container, start it with the GPU)",
+        ),
+        (
+            &[],
+            &[("STAND_IN_INIT", "999")],
+            "the driver finds no GPU that it can use; see what nvidia-smi says: NVIDIA's driver answers CUDA_ERROR_UNKNOWN",
+        ),
+        (
+            &[],
+            &[("STAND_IN_DEVICES", "0")],
+            "the driver sees no GPU; see nvidia-smi, and whether $CUDA_VISIBLE_DEVICES hides it",
+        ),
+        (
+            &[],
+            &[("STAND_IN_INIT", "803")],
+            "libcuda.so.1 is not of the version of the kernel's driver; reboot after an update of the driver",
+        ),
+        (
+            &["--no-nvrtc"],
+            &[],
+            "CUDA's compiler libnvrtc.so cannot be loaded",
+        ),
+        (
+            &["--no-headers"],
+            &[],
+            "include/cuda_runtime.h does not exist",
+        ),
+        (
+            &[],
+            &[("STAND_IN_DRIVER", "12040")],
+            "NVIDIA's driver supports CUDA 12.4, and CUDA's compiler NVRTC is of CUDA 13.0; install a newer driver, or the CUDA toolkit 12.4 or an older one",
+        ),
+        (
+            &["--cuda", "12.4", "--cc", "100"],
+            &[],
+            "CUDA's compiler NVRTC 12.4 does not compile for this GPU, whose compute capability is 10.0; install a CUDA toolkit that does",
+        ),
+        (
+            &["--execute"],
+            &[("STAND_IN_FULL_AT", "10")],
+            "its memory is full (",
+        ),
+    ];
+    for (with, variables, expected) in cases {
+        let output = output(
+            with,
+            variables,
+            &["bench", "--device", "cuda:0", "--steps", "1"],
+        );
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{expected}: {error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+        assert!(
+            error.starts_with("dvs-train: --device cuda:0 cannot be used: "),
+            "{error}"
+        );
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn full_memory_and_a_failing_kernel_end_a_run() {
+    if !installed("13.0") {
+        return;
+    }
+    let place = Place::new();
+    let (cache, out) = (place.cache(), place.at("logs"));
+    let common = [
+        "--cache",
+        &cache,
+        "--out-dir",
+        &out,
+        "--epochs",
+        "1",
+        "--channels",
+        "32",
+    ];
+    let line = [&SMALL[..], &common, &["--device", "cuda:0"]].concat();
+    let full = output(&["--execute"], &[("STAND_IN_FULL_AT", "60")], &line);
+    let error = text(&full.stderr);
+    assert_eq!(full.status.code(), Some(1), "{error}");
+    assert!(
+        error.contains("out of memory on cuda:0; try a smaller batch, as with --batch-size 2 and --test-batch-size"),
+        "{error}"
+    );
+    let broken = output(&["--execute"], &[("STAND_IN_BREAK", "120,700")], &line);
+    let error = text(&broken.stderr);
+    assert_eq!(broken.status.code(), Some(1), "{error}");
+    assert!(
+        error.contains("dvs-train: cuda:0 failed: DriverError(CUDA_ERROR_ILLEGAL_ADDRESS"),
+        "{error}"
+    );
+}
