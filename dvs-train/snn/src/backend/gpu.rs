@@ -337,7 +337,7 @@ pub fn piece(
     ];
     let number = comptime![vectors[tensor]];
     let after = comptime![before + number.div_ceil(size)];
-    let cube = CUBE_POS as usize;
+    let cube = CUBE_POS;
     let start = (cube - before) * size;
     Piece {
         here: cube >= before && cube < after,

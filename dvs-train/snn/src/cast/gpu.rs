@@ -51,8 +51,8 @@ fn cast_kernel<X: Float, Y: Float, N: Size>(
     to: &mut Sequence<Array<Vector<Y, N>>>,
     #[comptime] vectors: Vec<usize>,
     #[comptime] rounds: usize,
-    #[define(X)] _from: StorageType,
-    #[define(Y)] _to: StorageType,
+    #[define(X)] _x: StorageType,
+    #[define(Y)] _y: StorageType,
 ) {
     #[unroll]
     for i in 0..comptime![vectors.len()] {

@@ -109,8 +109,8 @@ fn product_kernel<X: Float, Y: Float>(
     b: &Array<X>,
     out: &mut Array<Y>,
     of: &Product,
-    #[define(X)] _from: StorageType,
-    #[define(Y)] _to: StorageType,
+    #[define(X)] _x: StorageType,
+    #[define(Y)] _y: StorageType,
 ) {
     let mut left = SharedMemory::<f32>::new(comptime![DEPTH * TILE]);
     let mut right = SharedMemory::<f32>::new(comptime![DEPTH * TILE]);
@@ -207,8 +207,8 @@ fn drop_kernel<X: Float, Y: Float>(
     samples: usize,
     kept: f32,
     #[comptime] back: bool,
-    #[define(X)] _from: StorageType,
-    #[define(Y)] _to: StorageType,
+    #[define(X)] _x: StorageType,
+    #[define(Y)] _y: StorageType,
 ) {
     let at = ABSOLUTE_POS;
     if at >= number {

@@ -304,7 +304,7 @@ fn squares_kernel<N: Size>(
         for lane in 0..N::value() {
             sum += squares[lane];
         }
-        parts[start + CUBE_POS as usize] = sum;
+        parts[start + CUBE_POS] = sum;
     }
 }
 
