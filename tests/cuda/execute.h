@@ -1,6 +1,7 @@
 // What translated kernels use. A `Thread` is one thread of a block. No header of the C++ library is included: reading
 // those would take longer than compiling the kernel.
 #pragma once
+#include <cfenv>
 #include <stdint.h>
 #include <string.h>
 
@@ -81,6 +82,15 @@ ONE(sqrt) ONE(exp2) ONE(log2) ONE(sin) ONE(cos) ONE(tanh) ONE(fabs) ONE(nearbyin
 TWO(fmin) TWO(fmax) TWO(copysign)
 static inline float fma(float x, float y, float z) { return __builtin_fmaf(x, y, z); }
 static inline double fma(double x, double y, double z) { return __builtin_fma(x, y, z); }
+// Rounded down, as exp's steps are. The values are volatile so that nothing is computed before the mode is set.
+static __attribute__((noinline)) float fma_down(float x, float y, float z) {
+    int was = fegetround();
+    fesetround(FE_DOWNWARD);
+    volatile float a = x, b = y, c = z;
+    volatile float result = __builtin_fmaf(a, b, c);
+    fesetround(was);
+    return result;
+}
 // With "NaN": not a number if one of them is not.
 template <class X> static inline X nanmin(X x, X y) { return x != x || y != y ? (X)__builtin_nanf("") : fmin(x, y); }
 template <class X> static inline X nanmax(X x, X y) { return x != x || y != y ? (X)__builtin_nanf("") : fmax(x, y); }

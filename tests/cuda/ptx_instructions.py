@@ -172,6 +172,8 @@ class Instructions:
 
     def op_fma(self, mods, args, space, types, type_):
         d, a, b, c = args
+        if type_ == "f32" and "rm" in mods and "sat" not in mods:
+            return self.put(d, f"m::fma_down({self.value(a, type_)}, {self.value(b, type_)}, {self.value(c, type_)})", type_)
         self.nearest(mods, type_)
         if type_ in PAIRS:
             e = "odd(m::fma((double)x0, (double)x1, (double)x2))"
