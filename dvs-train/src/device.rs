@@ -227,6 +227,9 @@ fn panics() -> MutexGuard<'static, Vec<String>> {
 /// Returns the result of a function, `None` if it panics, and the messages of all panics meanwhile,
 /// which are not printed.
 fn catching_panics<T>(f: impl FnOnce() -> T) -> (Option<T>, Vec<String>) {
+    // Tests run at the same time in one process.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     panics().clear();
     let hook = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
@@ -258,6 +261,7 @@ pub fn check_threads() -> Result<()> {
 /// Returns an error if `work` does, or if the backend panics.
 pub fn guard<T>(device: &Device, remedy: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     if *device == Device::Cpu {
+        panics().clear();
         return work();
     }
     let (result, panics) = catching_panics(work);

@@ -187,15 +187,15 @@ fn executed_training_evaluates_and_predicts_like_the_cpu() {
 
 #[test]
 fn older_versions_of_cuda_evaluate_like_the_cpu() {
+    let versions = ["12.4", "12.8"]
+        .into_iter()
+        .filter(|version| installed(version));
     let place = Place::new();
     let folder = place.train("cpu", &["--epochs", "1"]);
     let (folder, cache) = (folder.to_str().unwrap(), place.cache());
     let eval = ["eval", folder, "--cache", &cache, "--json", "--device"];
     let here = run(&[&eval[..], &["cpu"]].concat());
-    for version in ["12.4", "12.8"] {
-        if !installed(version) {
-            return;
-        }
+    for version in versions {
         let with = ["--execute", "--cuda", version];
         let there = output(&with, &[], &[&eval[..], &["cuda:0"]].concat());
         assert!(there.status.success(), "{}", text(&there.stderr));

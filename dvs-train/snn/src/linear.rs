@@ -20,12 +20,22 @@ use crate::backend::primitive::{primitive, tensor};
 
 /// Returns the products `[N, O]`, in 32 bits, of features with weights. See [`LinearInputs`] for
 /// the arguments.
+///
+/// # Panics
+/// Panics if the number of rows is not a multiple of the number of samples of the dropout's mask.
 pub fn linear<B: LinearBackend>(
     x: Tensor<B, 4>,
     w: Tensor<B, 2>,
     half: Option<FloatTensor<B>>,
     dropout: Option<Dropout<FloatTensor<B>>>,
 ) -> Tensor<B, 2> {
+    if let Some(dropout) = &dropout {
+        let (rows, samples) = (x.dims()[0], dropout.mask.shape()[0]);
+        assert!(
+            samples > 0 && rows.is_multiple_of(samples),
+            "{rows} rows are not of {samples} samples"
+        );
+    }
     tensor(B::dropped_linear(LinearInputs {
         x: primitive(x),
         w: primitive(w),

@@ -17,7 +17,15 @@ use crate::backend::primitive::{primitive, tensor};
 
 /// Returns the firing rate of each class, `[B, K]`: the mean of `spikes` `[T, B, K * V]` over the
 /// time steps and over the class's V neurons, which lie side by side.
+///
+/// # Panics
+/// Panics if `voters`, V, does not divide the number of neurons.
 pub fn firing_rate<B: VotingBackend>(spikes: Tensor<B, 3>, voters: usize) -> Tensor<B, 2> {
+    let neurons = spikes.dims()[2];
+    assert!(
+        voters > 0 && neurons.is_multiple_of(voters),
+        "{voters} voters do not divide {neurons} neurons"
+    );
     tensor(B::firing_rate(primitive(spikes), voters))
 }
 

@@ -9,6 +9,7 @@ use crate::commands::bench;
 use crate::console::print;
 use crate::device::{self, Device};
 use crate::nn::network::StepMode;
+use crate::optim::AmpDtype;
 
 /// Lists the devices, or prepares one, as `args` ask.
 ///
@@ -25,7 +26,18 @@ pub fn run(args: &DevicesArgs) -> Result<()> {
     })
 }
 
-/// Runs a training step and a test step, for which all kernels are compiled and tried.
+fn is_cuda(device: &Device) -> bool {
+    #[cfg(feature = "cuda")]
+    let is_cuda = matches!(device, Device::Cuda(_));
+    #[cfg(not(feature = "cuda"))]
+    let is_cuda = {
+        let _ = device;
+        false
+    };
+    is_cuda
+}
+
+/// Runs a training step and a test step, whose kernels are compiled and tried.
 fn prepare(args: &DevicesArgs) -> Result<()> {
     let bench = BenchArgs {
         frames: args.frames.unwrap_or(16),
@@ -33,7 +45,12 @@ fn prepare(args: &DevicesArgs) -> Result<()> {
         channels: args.channels.unwrap_or(128),
         device: args.device.unwrap_or(device::DeviceName::Auto),
         amp: args.amp,
-        steps: 1,
+        // Loss scaling may skip the first steps, which then do not update the weights.
+        steps: if args.amp == Some(AmpDtype::F16) {
+            3
+        } else {
+            1
+        },
         warmup: 0,
         step_mode: StepMode::M,
         parts: false,
@@ -43,8 +60,8 @@ fn prepare(args: &DevicesArgs) -> Result<()> {
     let start = Instant::now();
     let device = device::resolve(bench.device)?;
     ensure!(
-        device != Device::Cpu,
-        "there is nothing to prepare on the CPU; name a GPU with --device"
+        is_cuda(&device),
+        "kernels are kept for NVIDIA's GPUs alone, and {device} is none; name one, as with --device cuda:0"
     );
     eprintln!("dvs-train: compiling the kernels for {device}, and trying which are fastest");
     bench::measure(&bench, &device)?;

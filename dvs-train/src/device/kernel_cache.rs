@@ -1,7 +1,8 @@
 //! Where compiled kernels and the results of tuning are kept, so that the next start is quick.
 //!
-//! CubeCL names a kernel by its parameters alone. The folder therefore depends on everything else
-//! that a compiled kernel depends on: the GPU, the compiler NVRTC and this program. Several
+//! CubeCL names a kernel by its type and parameters alone. The folder therefore depends on everything
+//! else that a compiled kernel depends on: the GPU's compute capability, the compiler NVRTC and this
+//! program. Folders of older programs stay until somebody deletes them. Several
 //! processes may use it at the same time, and CubeCL skips lines that it cannot read, such as the
 //! last line of a killed process.
 

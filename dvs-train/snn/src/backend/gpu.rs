@@ -3,8 +3,8 @@
 //! Kernels take images in the layout of burn's convolutions, channels last: `[N, H, W, C]` in
 //! memory with the shape `[N, C, H, W]`. Neighbouring threads take neighbouring channels, so that a
 //! warp reads and writes whole cache lines. Arithmetic is in single precision for all element
-//! types. A thread, then a cube, then burn adds up a long sum, so the result depends only on the
-//! tensors' values and shapes, not on the order of execution.
+//! types. A thread, then a cube, then another kernel adds up a long sum, so the result depends only
+//! on the tensors' values and shapes, not on the order of execution.
 
 use burn::tensor::{DType, Shape, TensorMetadata};
 use burn_cubecl::CubeRuntime;
@@ -56,6 +56,14 @@ pub fn single<R: CubeRuntime>(x: CubeTensor<R>) -> CubeTensor<R> {
         DType::F32 => x,
         _ => cast(x, DType::F32),
     })
+}
+
+/// Converts a tensor to `dtype`. Kernels read all their tensors in one type.
+pub fn in_type<R: CubeRuntime>(x: CubeTensor<R>, dtype: DType) -> CubeTensor<R> {
+    match x.dtype == dtype {
+        true => x,
+        false => cast(x, dtype),
+    }
 }
 
 /// Returns the lengths of a tensor's dimensions.
@@ -237,8 +245,8 @@ pub fn in_order_of<R: CubeRuntime>(x: CubeTensor<R>, like: &CubeTensor<R>) -> Cu
 /// tensor.
 #[derive(Clone, Debug)]
 pub struct Pieces {
-    /// Which of the tensors.
-    pub range: std::ops::Range<usize>,
+    /// Which of the tensors; at least one.
+    pub members: Vec<usize>,
     /// Values per vector, the same for all tensors.
     pub width: usize,
     /// Vectors of each tensor.
@@ -260,26 +268,20 @@ impl Pieces {
         // Some bindings are left for the other arguments.
         let bindings = first.client.properties().hardware.max_bindings as usize;
         let most = (bindings.saturating_sub(4) / arrays).clamp(1, 64);
-        let lengths: Vec<usize> = tensors.iter().map(|x| x.shape().num_elements()).collect();
+        let length = |at: usize| tensors[at].shape().num_elements();
         let mut groups = Vec::new();
-        let mut start = 0;
-        while start < lengths.len() {
-            let vector = width(lengths[start], 4);
-            let same = lengths[start..]
-                .iter()
-                .take(most)
-                .take_while(|&&length| width(length, 4) == vector)
-                .count();
-            let range = start..start + same;
-            start = range.end;
-            let vectors: Vec<usize> = lengths[range.clone()].iter().map(|l| l / vector).collect();
-            let total: usize = vectors.iter().sum();
-            groups.push(Self {
-                range,
-                width: vector,
-                vectors,
-                rounds: total.div_ceil(UNITS as usize * MOST_CUBES).max(1),
-            });
+        for vector in [4, 2, 1] {
+            let same = (0..tensors.len()).filter(|&at| width(length(at), 4) == vector);
+            for members in same.collect::<Vec<_>>().chunks(most) {
+                let vectors: Vec<usize> = members.iter().map(|&at| length(at) / vector).collect();
+                let total: usize = vectors.iter().sum();
+                groups.push(Self {
+                    members: members.to_vec(),
+                    width: vector,
+                    vectors,
+                    rounds: total.div_ceil(UNITS as usize * MOST_CUBES).max(1),
+                });
+            }
         }
         groups
     }
@@ -290,8 +292,10 @@ impl Pieces {
         R: CubeRuntime,
         A: LaunchArg<RuntimeArg<R> = ArrayArg<R>>,
     {
-        let tensors = &tensors[self.range.clone()];
-        tensors.iter().map(|x| x.clone().into_array_arg()).collect()
+        let members = self.members.iter();
+        members
+            .map(|&at| tensors[at].clone().into_array_arg())
+            .collect()
     }
 
     /// Returns the number of cubes.

@@ -14,7 +14,7 @@ use super::gpu_kernels::{
 };
 use super::{Affine, BatchNormBackend, BatchStatistics, Moments, Parameters, Running, Saved};
 use crate::backend::gpu::{
-    ColumnSums, UNITS, channels_last, channels_second, cubes, dims, empty, single, width,
+    ColumnSums, UNITS, channels_last, channels_second, cubes, dims, empty, in_type, single, width,
 };
 
 /// Fewest rows that a thread adds up, if there are enough.
@@ -46,7 +46,7 @@ where
         x: FloatTensor<Self>,
         saved: Saved<FloatTensor<Self>>,
     ) -> [FloatTensor<Self>; 3] {
-        let (dy, x) = (channels_last(grad), channels_last(x));
+        let (dy, x) = (channels_last(in_type(grad, x.dtype)), channels_last(x));
         let saved = Saved {
             gamma: single(saved.gamma),
             mean: single(saved.mean),

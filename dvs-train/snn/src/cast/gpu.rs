@@ -19,9 +19,7 @@ where
         let tensors: Vec<_> = tensors.into_iter().map(dense).collect();
         let cast: Vec<_> = tensors.iter().map(|x| empty_like(x, dtype)).collect();
         for group in Pieces::groups(&tensors, 2) {
-            let Some(first) = tensors.get(group.range.start) else {
-                continue;
-            };
+            let first = &tensors[group.members[0]];
             let (count, dim) = group.cubes();
             // SAFETY: a thread accesses a vector only if it is below the number of vectors of its
             // tensor, and both lists have tensors of the same sizes.

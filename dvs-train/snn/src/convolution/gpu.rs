@@ -3,6 +3,7 @@
 
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{DType, TensorMetadata};
+use burn_cubecl::ops::numeric::zeros;
 use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
 use cubecl::{CubeCount, CubeDim};
@@ -10,7 +11,7 @@ use cubecl::{CubeCount, CubeDim};
 use super::ConvolutionBackend;
 use super::gpu_kernels::{SizesLaunch, add_parts_kernel, convolve_kernel, weight_gradient_kernel};
 use super::gpu_tuned::{self, Operation};
-use crate::backend::gpu::{channels_last, channels_second, cubes, dims, empty, width};
+use crate::backend::gpu::{channels_last, channels_second, cubes, dims, empty, in_type, width};
 use crate::backend::gpu_tiles::{THREADS, TILE};
 
 /// Cubes that keep a large GPU busy. The cells are divided into parts to have as many.
@@ -70,9 +71,10 @@ fn run<R: CubeRuntime>(
     b: CubeTensor<R>,
     out: CubeTensor<R>,
 ) -> CubeTensor<R> {
-    if out.shape().num_elements() * a.shape().num_elements() == 0 {
-        return out;
+    if [&a, &b, &out].iter().any(|x| x.shape().num_elements() == 0) {
+        return zeros(out.device.clone(), out.shape(), out.dtype);
     }
+    let b = in_type(b, a.dtype);
     // Matrix units round 32-bit factors to 11 digits.
     if cfg!(feature = "autotune") && a.dtype != DType::F32 {
         return gpu_tuned::run(operation, a, b, out);
@@ -106,7 +108,7 @@ fn convolve<R: CubeRuntime>(x: &CubeTensor<R>, w: &CubeTensor<R>, out: &CubeTens
     let layers = tiles.div_ceil(1 << 15);
     let across = tiles.div_ceil(layers);
     // SAFETY: a thread reads a cell or a weight only if it is within the images and the weights, and
-    // writes only cells and channels of out.
+    // writes only cells and channels of out. All three have the same type.
     unsafe {
         convolve_kernel::launch_unchecked(
             &out.client,

@@ -16,7 +16,7 @@ use super::gpu_kernels::{
 };
 use super::{BlockBackend, BlockInputs, FusedBlock, unfused};
 use crate::backend::gpu::{
-    ColumnSums, channels_last, channels_second, cubes, empty, single, width,
+    ColumnSums, channels_last, channels_second, cubes, empty, in_type, single, width,
 };
 use crate::backend::primitive::{primitive, tensor};
 use crate::batch_norm::gpu::{Sums, finish_sums};
@@ -25,8 +25,8 @@ use crate::neuron::gpu::{rate, weight_gradient};
 use crate::neuron::gpu_dynamics::{KernelConfig, kernel_params};
 
 /// Most membrane potentials that a thread of the backward pass keeps in registers, if it takes more
-/// than one channel. With 64 of them a thread has about 100 registers, so a multiprocessor holds 20
-/// warps, each with 128 loads under way; with 128 of them registers spill to memory.
+/// than one channel. With 64 of them it needs up to 248 registers, because the compiler loads their
+/// inputs ahead; with 128, registers spill to memory.
 const POTENTIALS_IN_REGISTERS: usize = 64;
 
 impl<R, F, I, BT> BlockBackend for CubeBackend<R, F, I, BT>
@@ -170,7 +170,7 @@ impl<R: CubeRuntime> BackwardInputs<R> {
         let BlockInputs { x, affine, w } = inputs;
         let most = POTENTIALS_IN_REGISTERS / (4 * block.steps);
         Self {
-            grad: channels_last(grad),
+            grad: channels_last(in_type(grad, x.dtype)),
             inputs: BlockInputs {
                 x: channels_last(x),
                 affine: Affine {

@@ -11,7 +11,7 @@ use cubecl::prelude::*;
 use cubecl::{CubeCount, CubeDim};
 
 use super::{Dropout, LinearBackend};
-use crate::backend::gpu::{channels_last, channels_second, cubes, dims, empty};
+use crate::backend::gpu::{channels_last, channels_second, cubes, dims, empty, in_type, single};
 use crate::backend::gpu_tiles::{DEPTH, EACH, SIDE, THREADS, TILE, add_products, zero_sums};
 
 impl<R, F, I, BT> LinearBackend for CubeBackend<R, F, I, BT>
@@ -62,6 +62,7 @@ where
 /// Returns the matrix product of `a` `[M, K]` and `b` `[K, N]`, of any strides, in the type `dtype`.
 fn multiply<R: CubeRuntime>(a: &CubeTensor<R>, b: &CubeTensor<R>, dtype: DType) -> CubeTensor<R> {
     let ([m, k], [_, n]) = (dims(a), dims::<R, 2>(b));
+    let b = &in_type(b.clone(), a.dtype);
     let out = empty(a, [m, n], dtype);
     if m * n == 0 {
         return out;
@@ -172,7 +173,7 @@ fn launch<R: CubeRuntime>(
     let (count, dim) = cubes(to, number);
     let kept = dropout.map_or(1.0, |dropout| dropout.kept);
     let samples = dropout.map_or(1, |dropout| dropout.mask.shape()[0].max(1));
-    let mask = dropout.map(|dropout| into_contiguous(dropout.mask.clone()).into_array_arg());
+    let mask = dropout.map(|dropout| single(dropout.mask.clone()).into_array_arg());
     // SAFETY: a thread stops unless its index is below the number of features. Both arrays have
     // that many values, and the mask has a value for each feature of a sample.
     unsafe {

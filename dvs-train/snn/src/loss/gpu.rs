@@ -85,7 +85,7 @@ where
                 CubeCount::Static(1, 1, 1),
                 CubeDim::new_1d(UNITS),
                 1,
-                into_contiguous(sums.0).into_array_arg(),
+                single(sums.0).into_array_arg(),
                 into_contiguous(sums.1.clone()).into_array_arg(),
                 single(loss).into_array_arg(),
                 rate.clone().into_array_arg(),

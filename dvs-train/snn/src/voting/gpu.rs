@@ -2,7 +2,6 @@
 
 use burn::tensor::DType;
 use burn::tensor::ops::FloatTensor;
-use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
 use cubecl::prelude::*;
 
@@ -23,7 +22,7 @@ where
         if steps * b * classes == 0 {
             return rate;
         }
-        let spikes = single(into_contiguous(spikes));
+        let spikes = single(spikes);
         let (count, dim) = cubes(&rate, b * classes);
         // SAFETY: a thread stops unless its index is below the number of rates. Its spikes are
         // `voters` neighbours at each step.
@@ -49,7 +48,7 @@ where
         voters: usize,
     ) -> FloatTensor<Self> {
         let [b, classes] = dims(&grad);
-        let grad = single(into_contiguous(grad));
+        let grad = single(grad);
         let out = empty(&grad, [steps, b, classes * voters], DType::F32);
         let number = steps * b * classes * voters;
         if number == 0 {

@@ -154,7 +154,7 @@ fn launch<R: CubeRuntime>(
     update: Update,
     unscale: f32,
 ) {
-    let first = &old.gradients[group.range.start];
+    let first = &old.gradients[group.members[0]];
     let (count, dim) = group.cubes();
     let address = first.required_address_type();
     // SAFETY: a thread accesses a vector only if it is below the number of vectors of its weight.
