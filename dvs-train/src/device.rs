@@ -67,6 +67,15 @@ impl Device {
         }
     }
 
+    /// Whether compiled kernels are kept for later runs.
+    pub fn keeps_kernels(&self) -> bool {
+        match self {
+            #[cfg(feature = "cuda")]
+            Self::Cuda(_) => true,
+            _ => false,
+        }
+    }
+
     /// Bytes of a GPU's own memory, if known.
     pub fn memory(&self) -> Option<u64> {
         match self {

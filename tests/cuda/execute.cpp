@@ -1,6 +1,7 @@
 // Runs PTX on the CPU: ptx_to_cpp.py translates a module to C++, g++ compiles it, and every thread of a launch is a call;
 // where threads meet at barriers, a fiber. The driver calls this under its lock. README.md lists the variables.
 #include "execute.h"
+#include "hash.h"
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -135,16 +136,6 @@ static std::string contents(const std::string &path) {
         fclose(file);
     }
     return text;
-}
-static std::string hash(const std::string &text) {  // FNV-1a, twice
-    uint64_t a = 14695981039346656037ull, b = 1099511628211ull;
-    for (unsigned char c : text) {
-        a = (a ^ c) * 1099511628211ull;
-        b = (b + c) * 6364136223846793005ull + 1442695040888963407ull;
-    }
-    char name[33];
-    snprintf(name, sizeof name, "%016llx%016llx", (unsigned long long)a, (unsigned long long)b);
-    return name;
 }
 // Runs a command of the shell. system(3) would ignore SIGINT meanwhile, which the program may wait for.
 static bool shell(const std::string &command) {

@@ -1,5 +1,6 @@
 // A libnvrtc.so in front of NVIDIA's own, which $STAND_IN_NVRTC names: it times each compilation, keeps the source, and
 // keeps the PTX, so that no kernel is compiled twice. README.md lists the variables.
+#include "hash.h"
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -86,17 +87,6 @@ static std::string in_order(const std::string &source) {
     }
     flush();
     return key + item;
-}
-
-static std::string hash(const std::string &text) {  // FNV-1a, twice
-    uint64_t a = 14695981039346656037ull, b = 1099511628211ull;
-    for (unsigned char c : text) {
-        a = (a ^ c) * 1099511628211ull;
-        b = (b + c) * 6364136223846793005ull + 1442695040888963407ull;
-    }
-    char name[33];
-    snprintf(name, sizeof name, "%016llx%016llx", (unsigned long long)a, (unsigned long long)b);
-    return name;
 }
 
 static std::string kernel_name(const std::string &source) {

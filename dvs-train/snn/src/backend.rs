@@ -6,5 +6,7 @@ pub mod cpu;
 #[cfg(feature = "gpu")]
 pub mod gpu;
 #[cfg(feature = "gpu")]
+pub mod gpu_pieces;
+#[cfg(feature = "gpu")]
 pub mod gpu_tiles;
 pub mod primitive;

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use crate::cli::{BenchArgs, DevicesArgs, NeuronArgs};
 use crate::commands::bench;
 use crate::console::print;
-use crate::device::{self, Device};
+use crate::device::{self, DeviceName};
 use crate::nn::network::StepMode;
 use crate::optim::AmpDtype;
 
@@ -26,24 +26,13 @@ pub fn run(args: &DevicesArgs) -> Result<()> {
     })
 }
 
-fn is_cuda(device: &Device) -> bool {
-    #[cfg(feature = "cuda")]
-    let is_cuda = matches!(device, Device::Cuda(_));
-    #[cfg(not(feature = "cuda"))]
-    let is_cuda = {
-        let _ = device;
-        false
-    };
-    is_cuda
-}
-
 /// Runs a training step and a test step, whose kernels are compiled and tried.
 fn prepare(args: &DevicesArgs) -> Result<()> {
     let bench = BenchArgs {
         frames: args.frames.unwrap_or(16),
         batch_size: args.batch_size.unwrap_or(16),
         channels: args.channels.unwrap_or(128),
-        device: args.device.unwrap_or(device::DeviceName::Auto),
+        device: args.device.unwrap_or(DeviceName::Auto),
         amp: args.amp,
         // Loss scaling may skip the first steps, which then do not update the weights.
         steps: if args.amp == Some(AmpDtype::F16) {
@@ -60,7 +49,7 @@ fn prepare(args: &DevicesArgs) -> Result<()> {
     let start = Instant::now();
     let device = device::resolve(bench.device)?;
     ensure!(
-        is_cuda(&device),
+        device.keeps_kernels(),
         "kernels are kept for NVIDIA's GPUs alone, and {device} is none; name one, as with --device cuda:0"
     );
     eprintln!("dvs-train: compiling the kernels for {device}, and trying which are fastest");

@@ -1,4 +1,4 @@
-//! Where compiled kernels and the results of tuning are kept, so that the next start is quick.
+//! Keeps compiled kernels and the results of tuning on disk, so that the next start is quick.
 //!
 //! CubeCL names a kernel by its type and parameters alone. The folder therefore depends on everything
 //! else that a compiled kernel depends on: the GPU's compute capability, the compiler NVRTC and this

@@ -311,7 +311,7 @@ fn input_gradient<R: CubeRuntime>(
             saved.gamma.into_array_arg(),
             saved.mean.into_array_arg(),
             saved.inverse.into_array_arg(),
-            single(sums).into_array_arg(),
+            sums.into_array_arg(),
             dx.clone().into_array_arg(),
             vectors,
             c / width,

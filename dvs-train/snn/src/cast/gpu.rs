@@ -6,7 +6,8 @@ use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElemen
 use cubecl::prelude::*;
 
 use super::CastBackend;
-use crate::backend::gpu::{Pieces, UNITS, dense, empty_like, piece};
+use crate::backend::gpu::{UNITS, dense, empty_like};
+use crate::backend::gpu_pieces::{Pieces, piece};
 
 impl<R, F, I, BT> CastBackend for CubeBackend<R, F, I, BT>
 where

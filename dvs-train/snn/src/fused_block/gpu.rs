@@ -245,7 +245,7 @@ impl<R: CubeRuntime> BackwardInputs<R> {
                 self.saved.gamma.into_array_arg(),
                 self.saved.mean.into_array_arg(),
                 self.saved.inverse.into_array_arg(),
-                single(sums).into_array_arg(),
+                sums.into_array_arg(),
                 rate.map(CubeTensor::into_array_arg).into(),
                 dx.clone().into_array_arg(),
                 windows(block, self.width),

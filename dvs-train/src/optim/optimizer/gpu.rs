@@ -5,9 +5,8 @@ use burn::tensor::{DType, Shape, TensorMetadata};
 use burn_cubecl::ops::numeric::zeros_client;
 use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
-use burn_snn::backend::gpu::{
-    Pieces, UNITS, dense, empty, empty_like, in_order_of, piece, sum_lanes,
-};
+use burn_snn::backend::gpu::{UNITS, dense, empty, empty_like, in_order_of, sum_lanes};
+use burn_snn::backend::gpu_pieces::{Pieces, piece};
 use cubecl::prelude::*;
 use cubecl::{CubeCount, CubeDim};
 

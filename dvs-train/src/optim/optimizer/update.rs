@@ -78,8 +78,8 @@ pub trait OptimizerBackend: Backend {
         adam::reference::<Self>(weight, gradient, kept, step)
     }
 
-    /// Returns the sum `[1]` of the squares of all values of `gradients`, of which there is at least
-    /// one. It is infinite or NaN if a gradient is, or is beyond 1e19.
+    /// Squares all values of `gradients` and returns their sum `[1]`. There is at least one gradient.
+    /// The sum is infinite or NaN if a value is, or if a value is beyond 1e19.
     fn square_sum(gradients: Vec<FloatTensor<Self>>) -> FloatTensor<Self> {
         let all = Tensor::cat(gradients.into_iter().map(flat::<Self>).collect(), 0);
         primitive((all.clone() * all).sum())
