@@ -1,6 +1,7 @@
 //! Terminal output, and the signals that the program handles.
 
 pub mod interrupt;
+pub mod numbers;
 pub mod progress;
 
 use std::io::{self, Write};

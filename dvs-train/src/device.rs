@@ -5,9 +5,9 @@
 
 #[cfg(feature = "cuda")]
 pub mod cuda;
-#[cfg(feature = "cuda")]
-mod kernel_cache;
 mod name;
+#[cfg(feature = "cuda")]
+mod runtime_config;
 #[cfg(feature = "vulkan")]
 pub mod vulkan;
 
@@ -22,6 +22,8 @@ use burn::backend::cuda::CudaDevice;
 #[cfg(feature = "vulkan")]
 use burn::backend::wgpu::WgpuDevice;
 use serde::Serialize;
+
+use crate::console::numbers::bytes;
 
 pub use self::name::DeviceName;
 
@@ -38,23 +40,23 @@ pub enum Device {
 }
 
 impl Device {
-    /// Compares the bytes that a training step needs with what a GPU has. Returns a line that says
-    /// both, or `None` for a device whose memory is not known.
+    /// Compares the bytes that a training and a test step need with what a GPU has. Returns a line
+    /// that says all of them, or `None` for a device whose memory is not known.
     ///
     /// # Errors
     /// Returns an error if less is free.
-    pub fn check_memory(&self, needed: u64) -> Result<Option<String>> {
+    pub fn check_memory(&self, training: u64, test: u64) -> Result<Option<String>> {
         let Some((free, all)) = self.free_memory() else {
             return Ok(None);
         };
-        let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
         let line = format!(
-            "a training step needs about {:.1} GiB of memory; {:.1} of {self}'s {:.1} GiB are free",
-            gib(needed),
-            gib(free),
-            gib(all)
+            "a training step needs about {} of memory and a test step {}; {} of {self}'s {} are free",
+            bytes(training),
+            bytes(test),
+            bytes(free),
+            bytes(all)
         );
-        ensure!(needed <= free, "not enough memory: {line}");
+        ensure!(training.max(test) <= free, "not enough memory: {line}");
         Ok(Some(line))
     }
 
@@ -73,6 +75,21 @@ impl Device {
             #[cfg(feature = "cuda")]
             Self::Cuda(_) => true,
             _ => false,
+        }
+    }
+
+    /// Returns a line that says that the first step compiles kernels, if none are kept yet.
+    pub fn first_step_note(&self) -> Option<String> {
+        match self {
+            #[cfg(feature = "cuda")]
+            Self::Cuda(_) => {
+                let kept = runtime_config::kept().filter(|kept| kept.empty)?;
+                Some(format!(
+                    "kernels: compiled at the first steps, which takes up to half a minute, and kept in {}",
+                    kept.folder.display()
+                ))
+            }
+            _ => None,
         }
     }
 
@@ -253,7 +270,7 @@ fn catching_panics<T>(f: impl FnOnce() -> T) -> (Option<T>, Vec<String>) {
 /// Checks within [`guard`] that no thread of a backend has failed so far, before results are kept.
 ///
 /// # Errors
-/// Returns an error if one has; [`guard`] adds its reason.
+/// Returns an error if one has; [`guard`] then returns its reason.
 pub fn check_threads() -> Result<()> {
     ensure!(
         panics().is_empty(),
@@ -277,12 +294,9 @@ pub fn guard<T>(device: &Device, remedy: &str, work: impl FnOnce() -> Result<T>)
     let reason = panics.first().map(|reason| brief(reason));
     let result = match (result, reason) {
         (None, reason) => Err(anyhow!("{device} failed: {}", reason.unwrap_or_default())),
-        // A panic in another thread is the cause.
-        (Some(Err(error)), Some(reason)) => {
-            Err(error.context(format!("{device} failed: {reason}")))
-        }
-        // A thread of the backend did not do its part, so the result is not to be trusted.
-        (Some(Ok(_)), Some(reason)) => Err(anyhow!("{device} failed: {reason}")),
+        // A thread of the backend did not do its part. An error of `work` follows from that, and a
+        // result is not to be trusted.
+        (Some(_), Some(reason)) => Err(anyhow!("{device} failed: {reason}")),
         (Some(result), None) => result,
     };
     result.map_err(|error| match short_of_memory(&format!("{error:#}")) {

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <ctime>
 #include <dlfcn.h>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <string>
@@ -31,7 +32,7 @@ enum {
 struct Device { uint64_t live, peak; };
 struct Memory { size_t size; Device *device; char *mapped; size_t mapped_size; };
 struct Module { int id; std::string ptx; void *code; };
-struct Function { std::string name; Module *module; unsigned dynamic_shared; };
+struct Function { std::string name; Module *module; unsigned dynamic_shared; std::vector<unsigned> pointers; };
 struct Stream { unsigned id; };
 struct Event { unsigned id; };
 
@@ -560,11 +561,33 @@ CUresult cuModuleLoadData(void **to, const void *image) {
     *to = module;
     return SUCCESS;
 }
+// The numbers of the parameters that may be pointers.
+static std::vector<unsigned> pointers(const std::string &signature) {
+    std::vector<unsigned> found;
+    unsigned index = 0;
+    for (size_t at = 0; (at = signature.find(".param ", at)) != std::string::npos; at += 7, index++)
+        if (signature.compare(at + 7, 4, ".u64") == 0) found.push_back(index);
+    return found;
+}
+// The bytes of each array that a launch takes, from its first byte to the end of its allocation.
+static std::string array_bytes(const Function *function, void **params) {
+    std::string sizes;
+    for (unsigned index : function->pointers) {
+        const CUdeviceptr pointer = *(CUdeviceptr *)params[index];
+        auto next = device_memory.upper_bound(pointer);
+        if (next == device_memory.begin()) continue;
+        auto &[start, memory] = *std::prev(next);
+        if (pointer - start < memory.size) sizes += (sizes.empty() ? "" : ",") + std::to_string(memory.size - (pointer - start));
+    }
+    return sizes;
+}
 CUresult cuModuleUnload(void *) { return SUCCESS; }
 CUresult cuModuleGetFunction(void **to, void *module, const char *name) {
     CALL;
-    if (((Module *)module)->ptx.find(std::string(".entry ") + name + "(") == std::string::npos) return NOT_FOUND;
-    *to = new Function{name, (Module *)module, 0};
+    const std::string &ptx = ((Module *)module)->ptx;
+    const size_t at = ptx.find(std::string(".entry ") + name + "(");
+    if (at == std::string::npos) return NOT_FOUND;
+    *to = new Function{name, (Module *)module, 0, pointers(ptx.substr(at, ptx.find(')', at) - at))};
     return SUCCESS;
 }
 CUresult cuFuncSetAttribute(void *function, int attribute, int value) {
@@ -584,8 +607,9 @@ CUresult cuLaunchKernel(void *handle, unsigned grid_x, unsigned grid_y, unsigned
     Function *function = (Function *)handle;
     const unsigned grid[3] = {grid_x, grid_y, grid_z}, block[3] = {block_x, block_y, block_z};
     launches++;
-    note("launch %s grid=%u,%u,%u block=%u,%u,%u shared=%u stream=%u module=%d", function->name.c_str(), grid_x, grid_y,
-         grid_z, block_x, block_y, block_z, shared, id_of(stream), function->module->id);
+    note("launch %s grid=%u,%u,%u block=%u,%u,%u shared=%u stream=%u module=%d arrays=%s", function->name.c_str(), grid_x,
+         grid_y, grid_z, block_x, block_y, block_z, shared, id_of(stream), function->module->id,
+         log_file ? array_bytes(function, params).c_str() : "");
     uint64_t threads = (uint64_t)block_x * block_y * block_z;
     if (!grid_x || !grid_y || !grid_z || grid_x > 2147483647 || grid_y > 65535 || grid_z > 65535 || !threads ||
         threads > 1024 || block_x > 1024 || block_y > 1024 || block_z > 64) {

@@ -29,7 +29,13 @@ def read_steps(lines, end_kernel, times):
 
 def count(step):
     calls = collections.Counter(name for name, _ in step)
-    kernels = collections.Counter(details.split()[0] for name, details in step if name == "launch")
+    kernels, kernel_bytes = collections.Counter(), collections.Counter()
+    for name, details in step:
+        if name == "launch":
+            kernel, arrays = details.split()[0], details.partition("arrays=")[2]
+            kernels[kernel] += 1
+            kernel_bytes[kernel] += sum(int(size) for size in arrays.split(",") if size)
+    live = [int(details.partition("live=")[2]) for _, details in step if "live=" in details]
 
     def size(what):
         return sum(int(details.split()[0]) for name, details in step if name == what)
@@ -44,7 +50,10 @@ def count(step):
         "stream_waits": calls["wait"],
         "allocations": calls["alloc"],
         "modules": calls["module"],
+        "most_memory": max(live, default=None),
+        "array_bytes": sum(kernel_bytes.values()),
         "by_kernel": dict(kernels.most_common()),
+        "bytes_by_kernel": dict(kernel_bytes.most_common()),
     }
 
 
@@ -61,11 +70,11 @@ def main():
         print(json.dumps(steps, indent=1))
         return
     for number, step in enumerate(steps):
-        print(f"step {number}: " + ", ".join(f"{name} {value}" for name, value in step.items() if name != "by_kernel"))
+        print(f"step {number}: " + ", ".join(f"{name} {value}" for name, value in step.items() if not name.endswith("by_kernel")))
     if steps:
-        print("\nlaunches of the last step:")
-        for name, launches in steps[-1]["by_kernel"].items():
-            print(f"{launches:5} {name}")
+        print("\nlaunches of the last step, and the megabytes of the arrays that they take:")
+        for name, size in steps[-1]["bytes_by_kernel"].items():
+            print(f"{steps[-1]['by_kernel'][name]:5} {size / 1e6:9.1f} {name}")
 
 
 if __name__ == "__main__":

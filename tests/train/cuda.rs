@@ -2,6 +2,7 @@
 //! compiler compiles every kernel, and launches are counted or run on the CPU.
 
 use std::env;
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -15,6 +16,8 @@ use crate::support::{Place, SMALL, only_entry, rows, run, text};
 const LAUNCHES: u64 = 80;
 /// Most uploads of a training step.
 const UPLOADS: u64 = 10;
+/// Values of all convolutions' outputs, for 16 steps, 16 samples and 128 channels.
+const OUTPUTS: u64 = 16 * 16 * 128 * (128 * 128 + 64 * 64 + 32 * 32 + 16 * 16 + 8 * 8);
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cuda")
@@ -72,7 +75,8 @@ fn script(name: &str, args: &[&str]) -> Value {
 
 /// Compiles and counts three steps of the full network, without running them. `amp` is the 16-bit
 /// type, if any.
-fn full_size(place: &TempDir, capability: &str, amp: Option<&str>) -> String {
+/// Returns the folder of the stand-in's logs and what `bench` printed.
+fn full_size(place: &TempDir, capability: &str, amp: Option<&str>) -> (String, Value) {
     let work = place.path().join(format!("{capability}{amp:?}"));
     let work = work.to_str().unwrap().to_owned();
     let with = ["--work", &work, "--cc", capability];
@@ -88,28 +92,58 @@ fn full_size(place: &TempDir, capability: &str, amp: Option<&str>) -> String {
         "--channels",
         "128",
     ];
-    let steps = ["--steps", "2", "--warmup", "1"];
+    let steps = ["--steps", "2", "--warmup", "1", "--json"];
     let output = output(&with, &[], &[&bench[..], &steps, &amp].concat());
     assert!(output.status.success(), "{}", text(&output.stderr));
-    work
+    (work, serde_json::from_slice(&output.stdout).unwrap())
+}
+
+/// Returns the bytes of the arrays that kernels take whose names start with `name`.
+fn kernel_bytes(step: &Value, name: &str) -> u64 {
+    let kernels = step["bytes_by_kernel"].as_object().unwrap();
+    let named = kernels
+        .iter()
+        .filter(|(kernel, _)| kernel.starts_with(name));
+    named.map(|(_, bytes)| bytes.as_u64().unwrap()).sum()
 }
 
 #[test]
-fn full_size_step_launches_and_uploads_little() {
+fn full_size_step_launches_uploads_and_allocates_little() {
     if !installed("13.0") {
         return;
     }
     let place = tempfile::tempdir().unwrap();
     for amp in [None, Some("bf16"), Some("f16")] {
-        let work = full_size(&place, "90", amp);
+        let (work, said) = full_size(&place, "90", amp);
         let log = format!("{work}/cuda.log");
         let steps = script("steps.py", &[&log, "--end-kernel", "adam_kernel"]);
-        let last = steps.as_array().unwrap().last().unwrap();
+        let (first, last) = (&steps[0], steps.as_array().unwrap().last().unwrap());
         println!("{amp:?}: {last}");
+        let memory = first["most_memory"].as_u64().unwrap();
+        let outputs = OUTPUTS * if amp.is_some() { 2 } else { 4 };
+        assert!(memory <= outputs * 3 / 2, "{amp:?}: {memory} bytes");
+        let estimated = said["train_estimated_bytes"].as_u64().unwrap();
+        assert!(
+            (memory * 9 / 10..=memory).contains(&estimated),
+            "{amp:?}: {estimated} bytes for {memory}"
+        );
         let count = |name: &str| last[name].as_u64().unwrap();
         assert!(count("launches") <= LAUNCHES, "{amp:?}: {last}");
         assert!(count("uploads") <= UPLOADS, "{amp:?}: {last}");
         assert_eq!(count("modules"), 0, "kernels are compiled once: {last}");
+        assert_eq!(count("allocations"), 0, "memory is used again: {last}");
+        let moved: u64 = ["deviations", "forward", "sums", "input_gradient"]
+            .map(|kernel| kernel_bytes(last, &format!("{kernel}_kernel_f_")))
+            .iter()
+            .sum();
+        // The block reads its currents four times. It writes and reads the pooled spikes and reads
+        // their gradients, which are a quarter of it, and the gradient of the currents takes their
+        // place.
+        let necessary = outputs * 4 + outputs / 4 * 3;
+        assert!(
+            moved <= necessary * 115 / 100,
+            "{amp:?}: {moved} of {necessary}"
+        );
         // `bench` waits for each step, and loss scaling reads whether the gradients are finite.
         let waits = count("waits") + count("downloads");
         assert!(
@@ -134,7 +168,7 @@ fn kernels_compile_for_every_gpu_and_spill_no_registers() {
         ("90", Some("bf16")),
         ("100", Some("f16")),
     ] {
-        let work = full_size(&place, capability, amp);
+        let (work, _) = full_size(&place, capability, amp);
         let kernels = script("ptxas.py", &[&format!("{work}/ptx"), "--kernel", ours]);
         let kernels = kernels.as_array().unwrap();
         assert!(kernels.len() > 15, "{kernels:?}");
@@ -165,7 +199,11 @@ fn executed_training_evaluates_and_predicts_like_the_cpu() {
     }
     let place = Place::new();
     let cache = place.cache();
-    for (name, amp) in [("f32", &[][..]), ("bf16", &["--amp", "bf16"])] {
+    for (name, amp) in [
+        ("f32", &[][..]),
+        ("bf16", &["--amp", "bf16"]),
+        ("f16", &["--amp", "f16"]),
+    ] {
         let out = place.at(name);
         let common = ["--cache", &cache, "--out-dir", &out, "--epochs", "1"];
         execute(&[&SMALL[..], &common, &["--device", "cuda:0"], amp].concat());
@@ -256,7 +294,7 @@ fn says_in_one_line_what_cuda_lacks() {
         ),
         (
             &["--execute"],
-            &[("STAND_IN_FULL_AT", "10")],
+            &[("STAND_IN_FULL_AT", "0")],
             "its memory is full (",
         ),
     ];
@@ -295,13 +333,18 @@ fn full_memory_and_a_failing_kernel_end_a_run() {
         "32",
     ];
     let line = [&SMALL[..], &common, &["--device", "cuda:0"]].concat();
-    let full = output(&["--execute"], &[("STAND_IN_FULL_AT", "60")], &line);
-    let error = text(&full.stderr);
-    assert_eq!(full.status.code(), Some(1), "{error}");
-    assert!(
-        error.contains("out of memory on cuda:0; try a smaller batch, as with --batch-size 2 and --test-batch-size"),
-        "{error}"
-    );
+    let remedy = "dvs-train: out of memory on cuda:0; try a smaller batch, as with --batch-size 2 and --test-batch-size, \
+        fewer --channels, or --frames-in memory if the frames are on the device: ";
+    for (mebibytes, reason) in [
+        ("20", "not enough memory: a training step needs about "),
+        ("40", "cuda:0 failed: can't allocate buffer of size: "),
+    ] {
+        let full = output(&["--execute"], &[("STAND_IN_FULL_AT", mebibytes)], &line);
+        let error = text(&full.stderr);
+        assert_eq!(full.status.code(), Some(1), "{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+        assert!(error.starts_with(&format!("{remedy}{reason}")), "{error}");
+    }
     let broken = output(&["--execute"], &[("STAND_IN_BREAK", "120,700")], &line);
     let error = text(&broken.stderr);
     assert_eq!(broken.status.code(), Some(1), "{error}");
@@ -309,4 +352,101 @@ fn full_memory_and_a_failing_kernel_end_a_run() {
         error.contains("dvs-train: cuda:0 failed: DriverError(CUDA_ERROR_ILLEGAL_ADDRESS"),
         "{error}"
     );
+}
+
+/// Returns how many kernels NVRTC compiled.
+fn compiled(work: &str) -> usize {
+    let log = fs::read_to_string(format!("{work}/nvrtc.log")).unwrap_or_default();
+    log.lines()
+        .filter(|line| !line.contains("failed=1"))
+        .count()
+}
+
+#[test]
+fn kernels_are_kept_for_the_next_start_and_a_damaged_file_is_not_trusted() {
+    if !installed("13.0") {
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let work = place.path().to_str().unwrap();
+    // The stand-in makes programs keep their caches there.
+    let kernels = place.path().join("cache/dvs-train/kernels");
+    for old in 0..9 {
+        fs::create_dir_all(kernels.join(format!("old{old}"))).unwrap();
+    }
+    let small = [
+        "-T",
+        "2",
+        "-b",
+        "2",
+        "--channels",
+        "8",
+        "--device",
+        "cuda:0",
+    ];
+    let go = |command: &[&str]| {
+        let args = [command, &small].concat();
+        let output = output(&["--work", work], &[], &args);
+        let error = text(&output.stderr);
+        assert!(output.status.success(), "{args:?}: {error}");
+        (compiled(work), text(&output.stdout))
+    };
+    let (first, said) = go(&["devices", "--prepare"]);
+    assert!(first > 20, "{first} kernels");
+    assert!(
+        said.starts_with("cuda:0 is prepared for T=2, batches of 2 and 8 channels, in "),
+        "{said}"
+    );
+    let mut names: Vec<_> = fs::read_dir(&kernels)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names.len(), 8, "{names:?}");
+    assert!(
+        names.iter().any(|name| name.starts_with("sm90-nvrtc13.0-")),
+        "{names:?}"
+    );
+    let bench = ["bench", "--steps", "1", "--warmup", "0"];
+    let (second, _) = go(&bench);
+    assert_eq!(second, 0);
+    let ours = names.iter().find(|name| name.starts_with("sm90")).unwrap();
+    let mut damaged = 0;
+    for file in files(&kernels.join(ours)) {
+        let bytes = fs::read(&file).unwrap();
+        fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
+        damaged += 1;
+    }
+    assert!(damaged > 0);
+    let (third, _) = go(&bench);
+    assert!(third > 0 && third < first, "{third} of {first} kernels");
+}
+
+/// Returns all files below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|path| {
+            if path.is_dir() {
+                files(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn prepare_refuses_values_out_of_range_before_it_compiles() {
+    if !installed("13.0") {
+        return;
+    }
+    let prepare = ["devices", "--prepare", "--device", "cuda:0", "-T", "0"];
+    let refused = output(&[], &[], &prepare);
+    assert_eq!(refused.status.code(), Some(1));
+    let error = text(&refused.stderr);
+    assert_eq!(error.lines().count(), 1, "{error}");
+    assert!(error.starts_with("dvs-train: -T"), "{error}");
 }

@@ -18,15 +18,20 @@ use serde_json::{Value, json};
 use crate::cli::BenchArgs;
 use crate::config::options::{network_config, refuse_amp, within};
 use crate::config::train_config::TrainConfig;
+use crate::console::numbers::bytes;
 use crate::console::print;
 use crate::data::batch::{Batch, Counts, HostBatch};
 use crate::device::{self, Device, on_device};
-use crate::nn::network::{Network, SnnBackend};
+use crate::nn::network::{Network, NetworkConfig, SnnBackend};
+use crate::nn::spike_stats::SpikeCounter;
 use crate::optim::AmpDtype;
 use crate::optim::loss_scale::LossScale;
 use crate::optim::optimizer::update::OptimizerBackend;
 use crate::optim::optimizer::{Optimizer, Rule};
 use crate::train::epoch::step;
+
+/// Height and width of a frame.
+const SIZE: [usize; 2] = [DVS128.height as usize, DVS128.width as usize];
 
 /// Runs the benchmark that `args` ask for and prints the times.
 ///
@@ -38,18 +43,55 @@ pub fn run(args: &BenchArgs) -> Result<()> {
 }
 
 /// Runs the benchmark on `device` and returns what to print.
-///
-/// # Errors
-/// Returns an error if a value is out of range or the device fails.
-pub fn measure(args: &BenchArgs, device: &Device) -> Result<String> {
-    within("-T", args.frames, 1..=1024)?;
-    within("--batch-size", args.batch_size, 1..=1 << 16)?;
-    within("--steps", args.steps, 1..=1_000_000)?;
-    refuse_amp(args.amp, device)?;
+fn measure(args: &BenchArgs, device: &Device) -> Result<String> {
+    check(args, device)?;
     let remedy = device::smaller_batch(args.batch_size);
     device::guard(device, &remedy, || {
         on_device!(device, |B, device| run_on::<Autodiff<B>>(args, device))
     })
+}
+
+/// Checks the values of `args`.
+///
+/// # Errors
+/// Returns an error if one is out of range, or `device` does not have what it needs.
+pub fn check(args: &BenchArgs, device: &Device) -> Result<()> {
+    within("-T", args.frames, 1..=1024)?;
+    within("--batch-size", args.batch_size, 1..=1 << 16)?;
+    within("--steps", args.steps, 1..=1_000_000)?;
+    refuse_amp(args.amp, device)?;
+    config(args).map(drop)
+}
+
+/// Runs everything once that training and evaluation run on `device`, so that it is compiled.
+///
+/// # Errors
+/// Returns an error if the device fails.
+pub fn warm_up(args: &BenchArgs, device: &Device) -> Result<()> {
+    let remedy = device::smaller_batch(args.batch_size);
+    device::guard(device, &remedy, || {
+        on_device!(device, |B, device| warm_up_on::<Autodiff<B>>(args, device))
+    })
+}
+
+/// Returns the network that `args` ask for.
+fn config(args: &BenchArgs) -> Result<NetworkConfig> {
+    let mut asked = TrainConfig::default();
+    asked.network.channels = args.channels;
+    asked.network.step_mode = args.step_mode;
+    asked.optimizer.amp = args.amp;
+    args.neuron.apply(&mut asked.neurons);
+    network_config(&asked, SIZE, CLASSES)
+}
+
+fn optimizer<B>(args: &BenchArgs) -> Optimizer<B>
+where
+    B: AutodiffBackend + SnnBackend,
+    B::InnerBackend: SnnBackend + OptimizerBackend,
+{
+    let mut optimizer = Optimizer::new(Rule::Adam);
+    optimizer.loss_scale = (args.amp == Some(AmpDtype::F16)).then(LossScale::default);
+    optimizer
 }
 
 fn run_on<B>(args: &BenchArgs, device: &B::Device) -> Result<String>
@@ -57,13 +99,7 @@ where
     B: AutodiffBackend + SnnBackend,
     B::InnerBackend: SnnBackend + OptimizerBackend,
 {
-    let size = [DVS128.height as usize, DVS128.width as usize];
-    let mut asked = TrainConfig::default();
-    asked.network.channels = args.channels;
-    asked.network.step_mode = args.step_mode;
-    asked.optimizer.amp = args.amp;
-    args.neuron.apply(&mut asked.neurons);
-    let config = network_config(&asked, size, CLASSES)?;
+    let config = config(args)?;
     if args.parts {
         let parts = parts::time::<B::InnerBackend>(args, &config, device)?;
         return Ok(match args.json {
@@ -74,11 +110,10 @@ where
             false => parts.to_text(),
         });
     }
-    let made_up = frames(args, size);
+    let made_up = frames(args);
     let batch = Batch::<B>::upload(made_up.clone(), CLASSES, device);
     let mut network = Network::<B>::new(&config, device);
-    let mut optimizer = Optimizer::new(Rule::Adam);
-    optimizer.loss_scale = (args.amp == Some(AmpDtype::F16)).then(LossScale::default);
+    let mut optimizer = optimizer(args);
     let train = seconds::<B>(args, device, || {
         network = step(network.clone(), &mut optimizer, 1e-3, &batch)?.network;
         Ok(())
@@ -89,16 +124,45 @@ where
         network.forward(batch.frames.clone());
         Ok(())
     })?;
-    let timed = Timed { train, test };
+    let timed = Timed {
+        train,
+        test,
+        train_bytes: config.training_bytes(args.frames, args.batch_size),
+        test_bytes: config.test_bytes(args.frames, args.batch_size),
+    };
     Ok(match args.json {
         true => format!("{}\n", timed.to_json(args, &B::name(device))),
         false => timed.to_text(args),
     })
 }
 
+fn warm_up_on<B>(args: &BenchArgs, device: &B::Device) -> Result<()>
+where
+    B: AutodiffBackend + SnnBackend,
+    B::InnerBackend: SnnBackend + OptimizerBackend,
+{
+    let made_up = frames(args);
+    let batch = Batch::<B>::upload(made_up.clone(), CLASSES, device);
+    let mut network = Network::<B>::new(&config(args)?, device);
+    let mut optimizer = optimizer(args);
+    // Loss scaling may skip the first steps, which then do not update the weights.
+    let steps = if optimizer.loss_scale.is_some() { 3 } else { 1 };
+    for _ in 0..steps {
+        network = step(network, &mut optimizer, 1e-3, &batch)?.network;
+    }
+    let batch = Batch::<B::InnerBackend>::upload(made_up, CLASSES, device);
+    let mut counter = SpikeCounter::new();
+    let rate = network.valid().rates(batch.frames, &mut counter);
+    rate.argmax(1)
+        .try_into_data()
+        .context("the device failed while it computed")?;
+    counter.finish().map(drop)
+}
+
 /// A synthetic batch: 5 % of the cells have 3 events, the others none.
-fn frames(args: &BenchArgs, [height, width]: [usize; 2]) -> HostBatch {
+fn frames(args: &BenchArgs) -> HostBatch {
     let (steps, size) = (args.frames, args.batch_size);
+    let [height, width] = SIZE;
     let mut batch = HostBatch::new(CountType::U8, steps, size, height, width);
     let mut random = Pcg64::seed_from_u64(0);
     if let Counts::U8(counts) = &mut batch.frames {
@@ -117,6 +181,8 @@ fn seconds<B: Backend>(
     device: &B::Device,
     mut work: impl FnMut() -> Result<()>,
 ) -> Result<f64> {
+    // On CUDA, memory of other sizes than this work needs would stay allocated.
+    B::memory_cleanup(device);
     let mut times = Vec::with_capacity(args.steps);
     for round in 0..args.warmup + args.steps {
         let start = Instant::now();
@@ -130,10 +196,16 @@ fn seconds<B: Backend>(
     Ok(times[times.len() / 2])
 }
 
-/// Seconds per step.
+/// Results of a benchmark.
 struct Timed {
+    /// Seconds of a training step.
     train: f64,
+    /// Seconds of a test step.
     test: f64,
+    /// Estimated bytes of memory of a training step.
+    train_bytes: u64,
+    /// Estimated bytes of memory of a test step.
+    test_bytes: u64,
 }
 
 impl Timed {
@@ -142,7 +214,12 @@ impl Timed {
             let speed = args.batch_size as f64 / seconds;
             format!("{what:<6}{seconds:>9.4} s a step{speed:>11.2} samples/s\n")
         };
-        line("train", self.train) + &line("test", self.test)
+        let memory = format!(
+            "memory, estimated: {} for a training step, {} for a test step\n",
+            bytes(self.train_bytes),
+            bytes(self.test_bytes)
+        );
+        line("train", self.train) + &line("test", self.test) + &memory
     }
 
     fn to_json(&self, args: &BenchArgs, backend: &str) -> Value {
@@ -158,6 +235,8 @@ impl Timed {
             "train_samples_per_s": args.batch_size as f64 / self.train,
             "eval_step_s": self.test,
             "eval_samples_per_s": args.batch_size as f64 / self.test,
+            "train_estimated_bytes": self.train_bytes,
+            "eval_estimated_bytes": self.test_bytes,
         })
     }
 }

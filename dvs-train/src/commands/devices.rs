@@ -9,7 +9,6 @@ use crate::commands::bench;
 use crate::console::print;
 use crate::device::{self, DeviceName};
 use crate::nn::network::StepMode;
-use crate::optim::AmpDtype;
 
 /// Lists the devices, or prepares one, as `args` ask.
 ///
@@ -26,7 +25,7 @@ pub fn run(args: &DevicesArgs) -> Result<()> {
     })
 }
 
-/// Runs a training step and a test step, whose kernels are compiled and tried.
+/// Runs a training step and an evaluation, whose kernels are compiled and tried.
 fn prepare(args: &DevicesArgs) -> Result<()> {
     let bench = BenchArgs {
         frames: args.frames.unwrap_or(16),
@@ -34,12 +33,7 @@ fn prepare(args: &DevicesArgs) -> Result<()> {
         channels: args.channels.unwrap_or(128),
         device: args.device.unwrap_or(DeviceName::Auto),
         amp: args.amp,
-        // Loss scaling may skip the first steps, which then do not update the weights.
-        steps: if args.amp == Some(AmpDtype::F16) {
-            3
-        } else {
-            1
-        },
+        steps: 1,
         warmup: 0,
         step_mode: StepMode::M,
         parts: false,
@@ -52,8 +46,9 @@ fn prepare(args: &DevicesArgs) -> Result<()> {
         device.keeps_kernels(),
         "kernels are kept for NVIDIA's GPUs alone, and {device} is none; name one, as with --device cuda:0"
     );
+    bench::check(&bench, &device)?;
     eprintln!("dvs-train: compiling the kernels for {device}, and trying which are fastest");
-    bench::measure(&bench, &device)?;
+    bench::warm_up(&bench, &device)?;
     print(&format!(
         "{device} is prepared for T={}, batches of {} and {} channels, in {:.1} s\n",
         bench.frames,

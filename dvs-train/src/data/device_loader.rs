@@ -79,6 +79,7 @@ impl<B: Backend> DeviceLoader<B> {
             loader: self,
             source,
             batches: batches.into_iter(),
+            last_size: None,
             transforms,
         })
     }
@@ -117,6 +118,8 @@ pub struct EpochBatches<'a, B: Backend> {
     source: Source<'a, B>,
     /// Samples of each remaining batch.
     batches: vec::IntoIter<Vec<usize>>,
+    /// Number of samples of the batch before.
+    last_size: Option<usize>,
     transforms: Option<EpochTransforms>,
 }
 
@@ -176,6 +179,10 @@ impl<B: AugmentBackend> Iterator for EpochBatches<'_, B> {
             return None;
         }
         let samples = self.batches.next()?;
+        // On CUDA, memory of a size that no tensor needs any longer stays allocated until then.
+        if self.last_size.replace(samples.len()) != Some(samples.len()) {
+            B::memory_cleanup(&self.loader.device);
+        }
         self.batch(&samples)
     }
 }

@@ -9,7 +9,7 @@ use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys::{CUdevice_attribute, CUresult};
 use cudarc::{driver, nvrtc};
 
-use super::kernel_cache;
+use super::runtime_config;
 
 /// A GPU, as the driver describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,8 +81,8 @@ fn advice(answer: CUresult) -> &'static str {
     }
 }
 
-/// Checks that the GPU with the given index can be used, and makes CubeCL keep what it compiles for
-/// the GPUs of this machine.
+/// Checks that the GPU with the given index can be used, and configures CubeCL for the GPUs of
+/// this machine.
 ///
 /// # Errors
 /// Returns an error if there is none, or it cannot be used.
@@ -99,7 +99,7 @@ pub fn find(index: usize) -> Result<()> {
     capabilities.dedup();
     let names: Vec<_> = capabilities.iter().map(|cc| format!("sm{cc}")).collect();
     let [major, minor] = compiler;
-    kernel_cache::keep(&names.join("-"), &format!("{major}.{minor}"));
+    runtime_config::configure(&names.join("-"), &format!("{major}.{minor}"));
     Ok(())
 }
 

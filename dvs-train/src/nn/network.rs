@@ -118,28 +118,39 @@ impl NetworkConfig {
         self.hidden.unwrap_or(4 * self.channels)
     }
 
-    /// Estimates the bytes of a device's memory that a training step on batches of `batch` samples
-    /// with `steps` time steps needs, without the weights. It needs somewhat more.
+    /// Estimates the bytes of a GPU's memory that a training step on batches of `batch` samples with
+    /// `steps` time steps needs, without the weights.
     ///
-    /// The backward pass of a block needs what the forward pass kept of it and of all blocks before,
-    /// which is the convolutions' outputs and the pooled spikes, and the gradients of its own. The
-    /// first block needs most.
+    /// For each block, these are the convolution's output and the pooled spikes. Their gradients take
+    /// their place.
     pub fn training_bytes(&self, steps: usize, batch: usize) -> u64 {
         let (value, copy) = match self.half {
             Some(_) => (2, 2),
             None => (4, 0),
         };
-        let [height, width] = self.size;
         let images = (steps * batch) as u64;
-        let frames = images * u64::from(POLARITIES) * (height * width) as u64 * (4 + copy);
-        let (mut kept, mut most) = (frames, 0);
-        for block in 0..BLOCKS {
-            let cells = (height >> block) * (width >> block) * self.channels;
-            let output = images * cells as u64 * value;
-            kept += output + output / 4;
-            most = most.max(kept + output + output / 4);
+        images * (self.frame_cells() * (4 + copy) + self.output_cells() * value * 5 / 4)
+    }
+
+    /// Like [`training_bytes`](Self::training_bytes), for a test step, which computes in 32 bits.
+    pub fn test_bytes(&self, steps: usize, batch: usize) -> u64 {
+        Self {
+            half: None,
+            ..*self
         }
-        most
+        .training_bytes(steps, batch)
+    }
+
+    /// Returns the number of cells of a frame, of both polarities.
+    fn frame_cells(&self) -> u64 {
+        u64::from(POLARITIES) * self.size.iter().product::<usize>() as u64
+    }
+
+    /// Returns the number of values that all convolutions compute for a frame.
+    fn output_cells(&self) -> u64 {
+        let [height, width] = self.size;
+        let blocks = (0..BLOCKS).map(|block| (height >> block) * (width >> block) * self.channels);
+        blocks.sum::<usize>() as u64
     }
 }
 

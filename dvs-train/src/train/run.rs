@@ -51,8 +51,10 @@ where
         format!("cannot train on {cache}")
     })?;
     let data = &options.config.data;
-    let needed = config.training_bytes(data.split.frames() as usize, data.batch_size);
-    let memory = options.device.check_memory(needed)?;
+    let steps = data.split.frames() as usize;
+    let training = config.training_bytes(steps, data.batch_size);
+    let test = config.test_bytes(steps, data.test_batch_size());
+    let memory = options.device.check_memory(training, test)?;
     let mut state = TrainState::<B>::at(options, &config, resumption, device)?;
     let folder = match resumption {
         Some(from) => RunFolder::reopen(options, &from.file, &from.checkpoint, from.in_place())?,
@@ -62,9 +64,11 @@ where
     let learns_tau = !state.network.learnt_taus()?.is_empty();
     let mut log = EpochLog::open(&folder, state.epoch, learns_tau)?;
     print(&describe(options, &state.network, &config, device))?;
-    let memory = memory.map_or(String::new(), |line| format!("  {line}\n"));
+    let notes = [memory, options.device.first_step_note()];
+    let notes = notes.into_iter().flatten();
+    let notes: String = notes.map(|note| format!("  {note}\n")).collect();
     print(&format!(
-        "  {}\n{memory}  folder: {}\n",
+        "  {}\n{notes}  folder: {}\n",
         sets.describe(),
         folder.path().display()
     ))?;

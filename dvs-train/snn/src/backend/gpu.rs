@@ -71,11 +71,11 @@ pub fn dims<R: CubeRuntime, const D: usize>(x: &CubeTensor<R>) -> [usize; D] {
     x.shape().dims()
 }
 
-/// Returns how many values a thread takes at once: 4, 2 or 1. The number divides `length` and is at
-/// most `most`.
-pub fn width(length: usize, most: usize) -> usize {
-    [4, 2]
-        .into_iter()
+/// Returns how many values of `x` a thread takes at once: as many as one load of 128 bits has, if
+/// they divide `length` and are not more than `most`.
+pub fn width<R: CubeRuntime>(x: &CubeTensor<R>, length: usize, most: usize) -> usize {
+    let mut widths = x.client.io_optimized_vector_sizes(x.elem_size());
+    widths
         .find(|&width| width <= most && length.is_multiple_of(width))
         .unwrap_or(1)
 }
@@ -89,39 +89,50 @@ pub fn cubes<R: CubeRuntime>(x: &CubeTensor<R>, threads: usize) -> (CubeCount, C
     )
 }
 
-/// How cubes divide a matrix to sum its columns.
-///
-/// A cube takes `lanes` columns. Its threads, and cubes with the same columns, divide the rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ColumnSums {
-    /// Vectors of columns per cube, a power of two.
+/// How the threads of a cube divide a matrix to sum its columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Threads {
+    /// Threads of the cube, a power of two.
+    pub units: u32,
+    /// Threads side by side, each with a vector of columns; a power of two. The others have the same
+    /// columns and other rows.
     pub lanes: u32,
-    /// Cubes side by side, over all columns.
-    pub across: u32,
-    /// Cubes that divide the rows.
-    pub parts: u32,
 }
 
-impl ColumnSums {
-    /// Divides a matrix of `rows` with `columns` vectors each. If there are enough rows, a thread
-    /// adds up at least `rows_a_thread`.
-    pub fn new(rows: usize, columns: usize, rows_a_thread: usize) -> Self {
-        let lanes = columns.next_power_of_two().min(32);
-        let together = UNITS as usize / lanes;
-        let parts = rows.div_ceil(together * rows_a_thread);
+impl Threads {
+    /// All threads of a cube divide one column.
+    pub const ONE_COLUMN: Self = Self {
+        units: UNITS,
+        lanes: 1,
+    };
+
+    /// Divides `units` threads for a number of vectors of columns.
+    pub fn new(units: u32, columns: usize) -> Self {
         Self {
-            lanes: lanes as u32,
-            across: columns.div_ceil(lanes) as u32,
-            parts: parts.clamp(1, MOST_PARTS) as u32,
+            units,
+            lanes: columns.next_power_of_two().min(32) as u32,
         }
     }
 
-    /// Returns the number and the size of the cubes.
-    pub fn cubes(&self) -> (CubeCount, CubeDim) {
+    /// Returns how many rows a cube takes at once.
+    pub fn rows(self) -> u32 {
+        self.units / self.lanes
+    }
+
+    /// Returns cubes that take all vectors of columns. `parts` of them divide the rows.
+    pub fn cubes(self, columns: usize, parts: usize) -> (CubeCount, CubeDim) {
+        let across = columns.div_ceil(self.lanes as usize) as u32;
         (
-            CubeCount::Static(self.across, self.parts, 1),
-            CubeDim::new_1d(UNITS),
+            CubeCount::Static(across, parts as u32, 1),
+            CubeDim::new_1d(self.units),
         )
+    }
+
+    /// Returns how many cubes divide `rows` for a sum. If there are enough rows, a thread adds up at
+    /// least `rows_a_thread`.
+    pub fn parts(self, rows: usize, rows_a_thread: usize) -> usize {
+        let parts = rows.div_ceil(self.rows() as usize * rows_a_thread);
+        parts.clamp(1, MOST_PARTS)
     }
 }
 
@@ -138,48 +149,48 @@ pub struct Place {
     pub first: bool,
 }
 
-/// Returns the place of a thread. `lanes` is that of [`ColumnSums`].
+/// Returns the place of a thread.
 #[cube]
-pub fn place(#[comptime] lanes: u32) -> Place {
-    let together = comptime![UNITS / lanes];
+pub fn place(#[comptime] threads: Threads) -> Place {
+    let (lanes, rows) = comptime![(threads.lanes, threads.rows())];
     let row = UNIT_POS / lanes;
     Place {
         column: (CUBE_POS_X * lanes + UNIT_POS % lanes) as usize,
-        row: (CUBE_POS_Y * together + row) as usize,
-        step: (CUBE_COUNT_Y * together) as usize,
+        row: (CUBE_POS_Y * rows + row) as usize,
+        step: (CUBE_COUNT_Y * rows) as usize,
         first: row == 0,
     }
 }
 
-/// Writes the cube's sums of `value` to row `row` of the cube's `rows` rows in `parts`,
-/// `[parts, rows, columns]`.
+/// Writes the cube's sum of `value` to `parts`, `[parts, sums, columns]`, as its sum `index` of
+/// `sums`.
 #[cube]
 pub fn put_sum<N: Size>(
     parts: &mut Array<Vector<f32, N>>,
     value: Vector<f32, N>,
     place: &Place,
     columns: usize,
-    #[comptime] row: usize,
-    #[comptime] rows: usize,
-    #[comptime] lanes: u32,
+    #[comptime] index: usize,
+    #[comptime] sums: usize,
+    #[comptime] threads: Threads,
 ) {
-    let sum = sum_lanes(value, lanes);
+    let sum = sum_lanes(value, threads);
     if place.first && place.column < columns {
-        let at = CUBE_POS_Y as usize * rows + row;
+        let at = CUBE_POS_Y as usize * sums + index;
         parts[at * columns + place.column] = sum;
     }
 }
 
 /// Returns the sum of `value` over all threads of a cube with the same lane. It is complete in the
-/// first `lanes` threads.
+/// first thread of each lane.
 #[cube]
-pub fn sum_lanes<N: Size>(value: Vector<f32, N>, #[comptime] lanes: u32) -> Vector<f32, N> {
-    let mut values = SharedMemory::<Vector<f32, N>>::new(comptime![UNITS as usize]);
+pub fn sum_lanes<N: Size>(value: Vector<f32, N>, #[comptime] threads: Threads) -> Vector<f32, N> {
+    let mut values = SharedMemory::<Vector<f32, N>>::new(comptime![threads.units as usize]);
     let unit = UNIT_POS as usize;
     values[unit] = value;
     sync_cube();
-    let mut reach = comptime![UNITS as usize / 2].runtime();
-    while reach >= comptime![lanes as usize] {
+    let mut reach = comptime![threads.units as usize / 2].runtime();
+    while reach >= comptime![threads.lanes as usize] {
         if unit < reach {
             let other = values[unit + reach];
             values[unit] += other;

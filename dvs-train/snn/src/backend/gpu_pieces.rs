@@ -38,7 +38,7 @@ impl Pieces {
         let length = |at: usize| tensors[at].shape().num_elements();
         let mut groups = Vec::new();
         for vector in [4, 2, 1] {
-            let same = (0..tensors.len()).filter(|&at| width(length(at), 4) == vector);
+            let same = (0..tensors.len()).filter(|&at| width(first, length(at), 4) == vector);
             for members in same.collect::<Vec<_>>().chunks(most) {
                 let vectors: Vec<usize> = members.iter().map(|&at| length(at) / vector).collect();
                 let total: usize = vectors.iter().sum();

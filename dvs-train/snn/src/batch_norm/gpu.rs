@@ -6,7 +6,6 @@ use burn::tensor::ops::FloatTensor;
 use burn::tensor::{DType, TensorMetadata};
 use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
-use cubecl::{CubeCount, CubeDim};
 
 use super::gpu_kernels::{
     StatisticsParamsLaunch, deviations_kernel, gradient_sums_kernel, input_gradient_kernel,
@@ -14,7 +13,7 @@ use super::gpu_kernels::{
 };
 use super::{Affine, BatchNormBackend, BatchStatistics, Moments, Parameters, Running, Saved};
 use crate::backend::gpu::{
-    ColumnSums, UNITS, channels_last, channels_second, cubes, dims, empty, in_type, single, width,
+    Threads, UNITS, channels_last, channels_second, cubes, dims, empty, in_type, single, width,
 };
 
 /// Fewest rows that a thread adds up, if there are enough.
@@ -63,14 +62,11 @@ where
     }
 }
 
-/// Columns per cube of the kernels that add up the sums of other cubes.
-const LANES: u32 = 8;
-
-/// Returns the cubes of a kernel that adds up other cubes' sums of `c` columns.
-fn finishing_cubes(c: usize) -> (CubeCount, CubeDim) {
-    let across = c.div_ceil(LANES as usize) as u32;
-    (CubeCount::Static(across, 1, 1), CubeDim::new_1d(UNITS))
-}
+/// The threads of kernels that add up the sums of other cubes.
+const FINISHING: Threads = Threads {
+    units: UNITS,
+    lanes: 8,
+};
 
 /// Adds up the sums of [`deviations`] for `count` values per channel, and returns the statistics.
 fn finish_statistics<R: CubeRuntime>(
@@ -80,7 +76,7 @@ fn finish_statistics<R: CubeRuntime>(
     parameters: &Parameters<CubeTensor<R>>,
     running: Running<CubeTensor<R>>,
 ) -> BatchStatistics<CubeTensor<R>> {
-    let [rows, _, c] = dims(&parts);
+    let [number, _, c] = dims(&parts);
     let vector = || empty(&near, [c], DType::F32);
     let affine = Affine {
         scale: vector(),
@@ -96,7 +92,7 @@ fn finish_statistics<R: CubeRuntime>(
         variance: vector(),
     };
     let old = running.moments;
-    let (cubes, dim) = finishing_cubes(c);
+    let (cubes, dim) = FINISHING.cubes(c, 1);
     let values = count as f64;
     // SAFETY: a thread reads a column of parts only if it is below the number of columns, and all
     // other arrays have a value for each column.
@@ -120,14 +116,14 @@ fn finish_statistics<R: CubeRuntime>(
             moved.mean.clone().into_array_arg(),
             moved.variance.clone().into_array_arg(),
             StatisticsParamsLaunch::new(
-                rows,
+                number,
                 c,
                 (1.0 / values) as f32,
                 (values / (values - 1.0).max(1.0)) as f32,
                 running.momentum as f32,
                 parameters.epsilon as f32,
             ),
-            LANES,
+            FINISHING,
         );
     }
     BatchStatistics {
@@ -146,20 +142,20 @@ pub struct Sums<R: CubeRuntime> {
     /// Gradient of beta, `[C]`.
     pub dbeta: CubeTensor<R>,
     /// Third sum, `[C]`, if there are three.
-    pub third: CubeTensor<R>,
+    pub third: Option<CubeTensor<R>>,
 }
 
 /// Adds up the cubes' sums, `[parts, K, C]`, of dy, of dy (x - mean) and perhaps of a third value.
 pub fn finish_sums<R: CubeRuntime>(parts: CubeTensor<R>, saved: &Saved<CubeTensor<R>>) -> Sums<R> {
-    let [rows, number, c] = dims(&parts);
+    let [number, sums, c] = dims(&parts);
     let vector = || empty(&parts, [c], DType::F32);
     let finished = Sums {
         sums: empty(&parts, [2, c], DType::F32),
         dgamma: vector(),
         dbeta: vector(),
-        third: vector(),
+        third: (sums > 2).then(vector),
     };
-    let (cubes, dim) = finishing_cubes(c);
+    let (cubes, dim) = FINISHING.cubes(c, 1);
     // SAFETY: as in `finish_statistics`. sums has two rows of columns.
     unsafe {
         sums_kernel::launch_unchecked(
@@ -173,11 +169,15 @@ pub fn finish_sums<R: CubeRuntime>(parts: CubeTensor<R>, saved: &Saved<CubeTenso
             finished.sums.clone().into_array_arg(),
             finished.dgamma.clone().into_array_arg(),
             finished.dbeta.clone().into_array_arg(),
-            finished.third.clone().into_array_arg(),
-            rows,
-            c,
+            finished
+                .third
+                .clone()
+                .map(CubeTensor::into_array_arg)
+                .into(),
             number,
-            LANES,
+            c,
+            sums,
+            FINISHING,
         );
     }
     finished
@@ -187,14 +187,15 @@ pub fn finish_sums<R: CubeRuntime>(parts: CubeTensor<R>, saved: &Saved<CubeTenso
 /// `[N, H, W, C]` from it and of their squares, `[parts, 2, C]`.
 fn deviations<R: CubeRuntime>(x: CubeTensor<R>) -> [CubeTensor<R>; 2] {
     let [n, height, width_, c] = dims(&x);
-    let (rows, width) = (n * height * width_, width(c, 4));
-    let work = ColumnSums::new(rows, c / width, ROWS_A_THREAD);
+    let (rows, width) = (n * height * width_, width(&x, c, 8));
+    let threads = Threads::new(UNITS, c / width);
+    let number = threads.parts(rows, ROWS_A_THREAD);
     let shift = empty(&x, [c], DType::F32);
-    let parts = empty(&x, [work.parts as usize, 2, c], DType::F32);
+    let parts = empty(&x, [number, 2, c], DType::F32);
     if rows * c == 0 {
         return [shift, parts];
     }
-    let (count, dim) = work.cubes();
+    let (count, dim) = threads.cubes(c / width, number);
     // SAFETY: a thread accesses only columns and rows within x's shape. shift has a value per
     // column, and parts has two rows of columns for every cube that divides the rows.
     unsafe {
@@ -209,7 +210,7 @@ fn deviations<R: CubeRuntime>(x: CubeTensor<R>) -> [CubeTensor<R>; 2] {
             parts.clone().into_array_arg(),
             rows,
             c / width,
-            work.lanes,
+            threads,
             x.dtype.into(),
         );
     }
@@ -220,7 +221,7 @@ fn deviations<R: CubeRuntime>(x: CubeTensor<R>) -> [CubeTensor<R>; 2] {
 fn scale<R: CubeRuntime>(x: CubeTensor<R>, affine: Affine<CubeTensor<R>>) -> CubeTensor<R> {
     let shape: [usize; 4] = dims(&x);
     let y = empty(&x, shape, x.dtype);
-    let width = width(shape[3], 4);
+    let width = width(&x, shape[3], 8);
     let vectors = x.shape().num_elements() / width;
     if vectors == 0 {
         return y;
@@ -254,13 +255,14 @@ fn gradient_sums<R: CubeRuntime>(
     mean: &CubeTensor<R>,
 ) -> CubeTensor<R> {
     let [n, height, width_, c] = dims(x);
-    let (rows, width) = (n * height * width_, width(c, 4));
-    let work = ColumnSums::new(rows, c / width, ROWS_A_THREAD);
-    let parts = empty(x, [work.parts as usize, 2, c], DType::F32);
+    let (rows, width) = (n * height * width_, width(x, c, 8));
+    let threads = Threads::new(UNITS, c / width);
+    let number = threads.parts(rows, ROWS_A_THREAD);
+    let parts = empty(x, [number, 2, c], DType::F32);
     if rows * c == 0 {
         return parts;
     }
-    let (count, dim) = work.cubes();
+    let (count, dim) = threads.cubes(c / width, number);
     // SAFETY: as in `deviations`. dy has the shape of x, and mean has a value per column.
     unsafe {
         gradient_sums_kernel::launch_unchecked(
@@ -275,7 +277,7 @@ fn gradient_sums<R: CubeRuntime>(
             parts.clone().into_array_arg(),
             rows,
             c / width,
-            work.lanes,
+            threads,
             x.dtype.into(),
         );
     }
@@ -291,7 +293,7 @@ fn input_gradient<R: CubeRuntime>(
 ) -> CubeTensor<R> {
     let shape @ [n, height, width_, c]: [usize; 4] = dims(&x);
     let dx = empty(&x, shape, x.dtype);
-    let width = width(c, 4);
+    let width = width(&x, c, 8);
     let vectors = n * height * width_ * c / width;
     if vectors == 0 {
         return dx;

@@ -3,7 +3,7 @@
 
 use cubecl::prelude::*;
 
-use crate::backend::gpu::{Place, place, put_sum, sum_lanes};
+use crate::backend::gpu::{Place, Threads, place, put_sum, sum_lanes};
 
 /// Values of a channel whose mean is the shift of its moments.
 const PILOTS: usize = 16;
@@ -17,10 +17,10 @@ pub fn deviations_kernel<F: Float, N: Size>(
     parts: &mut Array<Vector<f32, N>>,
     rows: usize,
     columns: usize,
-    #[comptime] lanes: u32,
+    #[comptime] threads: Threads,
     #[define(F)] _dtype: StorageType,
 ) {
-    let place = place(lanes);
+    let place = place(threads);
     let mut near = Vector::<f32, N>::new(0.0f32);
     let mut sum = Vector::<f32, N>::new(0.0f32);
     let mut squares = Vector::<f32, N>::new(0.0f32);
@@ -40,8 +40,8 @@ pub fn deviations_kernel<F: Float, N: Size>(
             row += place.step;
         }
     }
-    put_sum(parts, sum, &place, columns, 0usize, 2usize, lanes);
-    put_sum(parts, squares, &place, columns, 1usize, 2usize, lanes);
+    put_sum(parts, sum, &place, columns, 0usize, 2usize, threads);
+    put_sum(parts, squares, &place, columns, 1usize, 2usize, threads);
     if place.first && place.column < columns && CUBE_POS_Y == 0 {
         shift[place.column] = near;
     }
@@ -80,11 +80,27 @@ pub fn statistics_kernel<N: Size>(
     new_mean: &mut Array<Vector<f32, N>>,
     new_variance: &mut Array<Vector<f32, N>>,
     numbers: &StatisticsParams,
-    #[comptime] lanes: u32,
+    #[comptime] threads: Threads,
 ) {
-    let (place, columns) = (place(lanes), numbers.columns);
-    let sum = part_sum::<N>(parts, &place, numbers.parts, columns, 0usize, 2usize, lanes);
-    let squares = part_sum::<N>(parts, &place, numbers.parts, columns, 1usize, 2usize, lanes);
+    let (place, columns) = (place(threads), numbers.columns);
+    let sum = part_sum::<N>(
+        parts,
+        &place,
+        numbers.parts,
+        columns,
+        0usize,
+        2usize,
+        threads,
+    );
+    let squares = part_sum::<N>(
+        parts,
+        &place,
+        numbers.parts,
+        columns,
+        1usize,
+        2usize,
+        threads,
+    );
     if place.first && place.column < columns {
         let at = place.column;
         let share = Vector::<f32, N>::new(numbers.share);
@@ -107,8 +123,8 @@ pub fn statistics_kernel<N: Size>(
     }
 }
 
-/// Adds up the sums of [`gradient_sums_kernel()`], or of another kernel with `number` sums of which
-/// these are the first two.
+/// Adds up `number` parts with `each` sums: those of [`gradient_sums_kernel()`], or of another kernel
+/// that has a third sum.
 #[cube(launch_unchecked, address_type = "dynamic")]
 pub fn sums_kernel<N: Size>(
     parts: &Array<Vector<f32, N>>,
@@ -116,15 +132,15 @@ pub fn sums_kernel<N: Size>(
     sums: &mut Array<Vector<f32, N>>,
     dgamma: &mut Array<Vector<f32, N>>,
     dbeta: &mut Array<Vector<f32, N>>,
-    third: &mut Array<Vector<f32, N>>,
-    rows: usize,
+    third: &mut ComptimeOption<Array<Vector<f32, N>>>,
+    number: usize,
     columns: usize,
-    #[comptime] number: usize,
-    #[comptime] lanes: u32,
+    #[comptime] each: usize,
+    #[comptime] threads: Threads,
 ) {
-    let place = place(lanes);
-    let sum = part_sum::<N>(parts, &place, rows, columns, 0usize, number, lanes);
-    let centred = part_sum::<N>(parts, &place, rows, columns, 1usize, number, lanes);
+    let place = place(threads);
+    let sum = part_sum::<N>(parts, &place, number, columns, 0usize, each, threads);
+    let centred = part_sum::<N>(parts, &place, number, columns, 1usize, each, threads);
     let wanted = place.first && place.column < columns;
     if wanted {
         sums[place.column] = sum;
@@ -132,35 +148,39 @@ pub fn sums_kernel<N: Size>(
         dbeta[place.column] = sum;
         dgamma[place.column] = centred * inverse[place.column];
     }
-    if comptime![number > 2] {
-        let sum = part_sum::<N>(parts, &place, rows, columns, 2usize, number, lanes);
-        if wanted {
-            third[place.column] = sum;
+    #[comptime]
+    match third {
+        ComptimeOption::Some(third) => {
+            let sum = part_sum::<N>(parts, &place, number, columns, 2usize, each, threads);
+            if wanted {
+                third[place.column] = sum;
+            }
         }
+        ComptimeOption::None => {}
     }
 }
 
-/// Returns the sum of row `row` of the `number` rows in each of `parts`, `[parts, number, columns]`.
-/// It is complete in the first thread of each lane.
+/// Returns the sum of `parts`, `[number, sums, columns]`, of their sum `index`. It is complete in the
+/// first thread of each lane.
 #[cube]
 fn part_sum<N: Size>(
     parts: &Array<Vector<f32, N>>,
     place: &Place,
-    rows: usize,
+    number: usize,
     columns: usize,
-    #[comptime] row: usize,
-    #[comptime] number: usize,
-    #[comptime] lanes: u32,
+    #[comptime] index: usize,
+    #[comptime] sums: usize,
+    #[comptime] threads: Threads,
 ) -> Vector<f32, N> {
     let mut sum = Vector::<f32, N>::new(0.0f32);
     if place.column < columns {
         let mut part = place.row;
-        while part < rows {
-            sum += parts[(part * number + row) * columns + place.column];
+        while part < number {
+            sum += parts[(part * sums + index) * columns + place.column];
             part += place.step;
         }
     }
-    sum_lanes(sum, lanes)
+    sum_lanes(sum, threads)
 }
 
 /// Computes x times each column's scale, plus its shift.
@@ -192,10 +212,10 @@ pub fn gradient_sums_kernel<F: Float, N: Size>(
     parts: &mut Array<Vector<f32, N>>,
     rows: usize,
     columns: usize,
-    #[comptime] lanes: u32,
+    #[comptime] threads: Threads,
     #[define(F)] _dtype: StorageType,
 ) {
-    let place = place(lanes);
+    let place = place(threads);
     let mut sum = Vector::<f32, N>::new(0.0f32);
     let mut centred = Vector::<f32, N>::new(0.0f32);
     if place.column < columns {
@@ -209,8 +229,8 @@ pub fn gradient_sums_kernel<F: Float, N: Size>(
             row += place.step;
         }
     }
-    put_sum(parts, sum, &place, columns, 0usize, 2usize, lanes);
-    put_sum(parts, centred, &place, columns, 1usize, 2usize, lanes);
+    put_sum(parts, sum, &place, columns, 0usize, 2usize, threads);
+    put_sum(parts, centred, &place, columns, 1usize, 2usize, threads);
 }
 
 /// Computes dx from dy, x and the sums over all rows.

@@ -102,7 +102,7 @@ pub fn plain<R: CubeRuntime>(
 fn convolve<R: CubeRuntime>(x: &CubeTensor<R>, w: &CubeTensor<R>, out: &CubeTensor<R>, back: bool) {
     let ([n, height, width_, inputs], [.., outputs]) = (dims(x), dims::<R, 4>(out));
     let cells = n * height * width_;
-    let vector = width(inputs, 4).min(width(outputs, 4));
+    let vector = width(x, inputs, 4).min(width(x, outputs, 4));
     // Vulkan allows 65,535 cubes along each axis.
     let tiles = cells.div_ceil(TILE);
     let layers = tiles.div_ceil(1 << 15);
@@ -132,7 +132,7 @@ fn weight_gradient<R: CubeRuntime>(x: &CubeTensor<R>, grad: &CubeTensor<R>, out:
     let ([n, height, width_, inputs], [.., outputs]) = (dims(x), dims::<R, 4>(grad));
     let cells = n * height * width_;
     let weights = outputs * 9 * inputs;
-    let vector = width(inputs, 4).min(width(outputs, 4));
+    let vector = width(x, inputs, 4).min(width(x, outputs, 4));
     let (across, down) = ((9 * inputs).div_ceil(TILE), outputs.div_ceil(TILE));
     let parts = BUSY.div_ceil(across * down);
     let parts = parts.min(cells / FEWEST_CELLS).max(1);

@@ -10,13 +10,14 @@ use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
 use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
+use cubecl::prelude::ArrayArg;
 
 use super::gpu_kernels::{
     MOST_STEPS, WindowsLaunch, forward_kernel, input_gradient_kernel, sums_kernel,
 };
 use super::{BlockBackend, BlockInputs, FusedBlock, unfused};
 use crate::backend::gpu::{
-    ColumnSums, channels_last, channels_second, cubes, empty, in_type, single, width,
+    Threads, channels_last, channels_second, cubes, empty, in_type, single, width,
 };
 use crate::backend::primitive::{primitive, tensor};
 use crate::batch_norm::gpu::{Sums, finish_sums};
@@ -24,10 +25,13 @@ use crate::batch_norm::{Affine, Saved};
 use crate::neuron::gpu::{rate, weight_gradient};
 use crate::neuron::gpu_dynamics::{KernelConfig, kernel_params};
 
-/// Most membrane potentials that a thread of the backward pass keeps in registers, if it takes more
-/// than one channel. With 64 of them it needs up to 248 registers, because the compiler loads their
-/// inputs ahead; with 128, registers spill to memory.
-const POTENTIALS_IN_REGISTERS: usize = 64;
+/// Threads of a cube of the backward pass. A multiprocessor has registers for three such cubes.
+const UNITS: u32 = 128;
+/// Most registers for currents and potentials in a thread of the backward pass, if it takes more
+/// than one channel. It needs some 50 more for everything else.
+const STATE_REGISTERS: usize = 64;
+/// Most cubes that divide the cells for the gradient of the currents.
+const MOST_CUBES: usize = 1 << 15;
 
 impl<R, F, I, BT> BlockBackend for CubeBackend<R, F, I, BT>
 where
@@ -81,7 +85,8 @@ where
             Some(given.input_gradient(sums, block)),
             Some(dgamma),
             Some(dbeta),
-            rate.map(|rate| weight_gradient::<Self>(drate, rate)),
+            rate.zip(drate)
+                .map(|(rate, drate)| weight_gradient::<Self>(drate, rate)),
         ]
     }
 }
@@ -104,11 +109,8 @@ fn forward<R: CubeRuntime>(
     let [n, c, height, width_] = block.shape;
     let BlockInputs { x, affine, w: rate } = inputs;
     let x = channels_last(x);
-    let count = counts.is_some();
-    // A kernel needs all its arguments, even those that it does not use.
-    let counts = counts.unwrap_or_else(|| empty(&x, [4], DType::F32));
     let out = empty(&x, [n, height / 2, width_ / 2, c], x.dtype);
-    let width = width(c, 4);
+    let width = width(&x, c, 8);
     let (cubes, dim) = cubes(
         &x,
         n / block.steps * (height / 2) * (width_ / 2) * (c / width),
@@ -129,10 +131,9 @@ fn forward<R: CubeRuntime>(
             single(affine.shift).into_array_arg(),
             rate.map(|rate| single(rate).into_array_arg()).into(),
             out.clone().into_array_arg(),
-            counts.into_array_arg(),
+            counts.map(CubeTensor::into_array_arg).into(),
             windows(block, width),
             kernel_params(&block.neuron),
-            count,
             block.steps,
             KernelConfig::new(&block.neuron),
             x.dtype.into(),
@@ -155,8 +156,9 @@ struct BackwardInputs<R: CubeRuntime> {
     saved: Saved<CubeTensor<R>>,
     /// Channels per thread.
     width: usize,
-    /// Windows of all samples at one time step.
-    number: usize,
+    threads: Threads,
+    /// Cells of all samples at one time step.
+    cells: usize,
 }
 
 impl<R: CubeRuntime> BackwardInputs<R> {
@@ -168,7 +170,9 @@ impl<R: CubeRuntime> BackwardInputs<R> {
     ) -> Self {
         let [n, c, height, width_] = block.shape;
         let BlockInputs { x, affine, w } = inputs;
-        let most = POTENTIALS_IN_REGISTERS / (4 * block.steps);
+        let bytes_a_step = x.elem_size() + size_of::<f32>();
+        let most = STATE_REGISTERS * size_of::<f32>() / (bytes_a_step * block.steps);
+        let width = width(&x, c, most);
         Self {
             grad: channels_last(in_type(grad, x.dtype)),
             inputs: BlockInputs {
@@ -184,8 +188,9 @@ impl<R: CubeRuntime> BackwardInputs<R> {
                 mean: single(saved.mean),
                 inverse: single(saved.inverse),
             },
-            width: width(c, most),
-            number: n / block.steps * (height / 2) * (width_ / 2),
+            width,
+            threads: Threads::new(UNITS, c / width),
+            cells: n / block.steps * height * width_,
         }
     }
 
@@ -193,12 +198,14 @@ impl<R: CubeRuntime> BackwardInputs<R> {
     fn sums(&self, block: &FusedBlock) -> CubeTensor<R> {
         let BlockInputs { x, affine, w: rate } = &self.inputs;
         let c = block.shape[1];
-        let work = ColumnSums::new(self.number, c / self.width, 1);
-        let parts = empty(x, [work.parts as usize, 3, c], DType::F32);
-        let (count, dim) = work.cubes();
+        let number = self.threads.parts(self.cells, 1);
+        let each = if rate.is_some() { 3 } else { 2 };
+        let parts = empty(x, [number, each, c], DType::F32);
+        let (count, dim) = self.threads.cubes(c / self.width, number);
         let rate = rate.clone();
-        // SAFETY: as in `forward`, for windows and columns below their numbers. grad has the shape
-        // of the pooled spikes, and parts has three rows for every cube that divides the windows.
+        // SAFETY: as in `forward`, for rows below four times the number of windows and columns below
+        // their number. grad has the shape of the pooled spikes, and parts has a row of each sum for
+        // every cube that divides the cells.
         unsafe {
             sums_kernel::launch_unchecked(
                 &parts.client,
@@ -215,7 +222,7 @@ impl<R: CubeRuntime> BackwardInputs<R> {
                 parts.clone().into_array_arg(),
                 windows(block, self.width),
                 kernel_params(&block.neuron),
-                work.lanes,
+                self.threads,
                 block.steps,
                 KernelConfig::new(&block.neuron),
                 x.dtype.into(),
@@ -224,22 +231,36 @@ impl<R: CubeRuntime> BackwardInputs<R> {
         parts
     }
 
-    /// Returns dx from the sums over all windows.
+    /// Returns dx from the sums over all windows. It takes the memory of x if nobody else needs x.
     fn input_gradient(self, sums: CubeTensor<R>, block: &FusedBlock) -> CubeTensor<R> {
         let [n, c, height, width] = block.shape;
         let BlockInputs { x, affine, w: rate } = self.inputs;
-        let dx = empty(&x, [n, height, width, c], x.dtype);
-        let (count, dim) = cubes(&dx, self.number * (c / self.width));
-        // SAFETY: as in `forward`. dx has the shape of x.
+        let (client, dtype, address) = (x.client.clone(), x.dtype, x.required_address_type());
+        let reuse = x.can_mut();
+        let dx = match reuse {
+            true => x.clone(),
+            false => empty(&x, [n, height, width, c], dtype),
+        };
+        let dx_argument = match reuse {
+            true => ArrayArg::Alias {
+                input_pos: X_ARGUMENT,
+                length: [x.meta.num_elements()],
+            },
+            false => dx.clone().into_array_arg(),
+        };
+        let parts = self.cells.div_ceil(self.threads.rows() as usize);
+        let (count, dim) = self.threads.cubes(c / self.width, parts.min(MOST_CUBES));
+        // SAFETY: as in `sums`. dx has the shape of x. If it is x, each thread reads its cell's
+        // values before it replaces them, and no other thread reads them.
         unsafe {
             input_gradient_kernel::launch_unchecked(
-                &dx.client,
+                &client,
                 count,
                 dim,
-                x.required_address_type(),
+                address,
                 self.width,
                 self.grad.into_array_arg(),
-                x.clone().into_array_arg(),
+                x.into_array_arg(),
                 affine.scale.into_array_arg(),
                 affine.shift.into_array_arg(),
                 self.saved.gamma.into_array_arg(),
@@ -247,15 +268,19 @@ impl<R: CubeRuntime> BackwardInputs<R> {
                 self.saved.inverse.into_array_arg(),
                 sums.into_array_arg(),
                 rate.map(CubeTensor::into_array_arg).into(),
-                dx.clone().into_array_arg(),
+                dx_argument,
                 windows(block, self.width),
                 kernel_params(&block.neuron),
                 1.0 / (n * height * width) as f32,
+                self.threads,
                 block.steps,
                 KernelConfig::new(&block.neuron),
-                x.dtype.into(),
+                dtype.into(),
             );
         }
         channels_second(dx)
     }
 }
+
+/// Position of `x` among the arguments of [`input_gradient_kernel()`].
+const X_ARGUMENT: usize = 1;

@@ -1,16 +1,21 @@
 //! Kernels of fused batch norm, neurons and pooling on the CubeCL backends.
 //!
-//! A thread computes the four neurons of one 2 x 2 window for one vector of N channels, at all time
-//! steps. In memory, the convolution's output is `[T, B, H, W, C]` and the pooled spikes are
+//! In the forward pass a thread computes the four neurons of one 2 x 2 window for one vector of N
+//! channels, at all time steps. In the backward pass it computes one of the four, because it keeps
+//! the current and the potential of every step in registers, so that it reads each current once.
+//! The four threads of a window tell each other when they spiked.
+//!
+//! In memory, the convolution's output is `[T, B, H, W, C]` and the pooled spikes are
 //! `[T, B, H / 2, W / 2, C]`.
 
 use cubecl::prelude::*;
 
-use crate::backend::gpu::{place, put_sum};
+use crate::backend::gpu::{Threads, place, put_sum};
 use crate::batch_norm::gpu_kernels::Slope;
 use crate::neuron::gpu_dynamics::{KernelConfig, KernelParams, NeuronDynamics};
 
-/// Most time steps for which loops are unrolled. The backward kernels support no more.
+/// Most time steps for which loops are unrolled. The backward kernels support no more, because one
+/// bit of a number says whether a neuron spiked at a step.
 pub const MOST_STEPS: usize = 32;
 
 /// Numbers of windows and of vectors of channels.
@@ -89,8 +94,8 @@ impl<N: Size> Norm<N> {
     }
 }
 
-/// Computes the pooled spikes. If `count` is set, also computes each neuron's spikes over all time
-/// steps, `[B, H, W, C]`.
+/// Computes the pooled spikes, and each neuron's spikes over all time steps, `[B, H, W, C]`, if
+/// `counts` is there.
 #[cube(launch_unchecked, address_type = "dynamic")]
 pub fn forward_kernel<F: Float, N: Size>(
     x: &Array<Vector<F, N>>,
@@ -98,10 +103,9 @@ pub fn forward_kernel<F: Float, N: Size>(
     shift: &Array<Vector<f32, N>>,
     rate: &ComptimeOption<Array<f32>>,
     out: &mut Array<Vector<F, N>>,
-    counts: &mut Array<Vector<f32, N>>,
+    counts: &mut ComptimeOption<Array<Vector<f32, N>>>,
     windows: &Windows,
     numbers: &KernelParams,
-    #[comptime] count: bool,
     #[comptime] steps: usize,
     #[comptime] form: KernelConfig,
     #[define(F)] _dtype: StorageType,
@@ -132,23 +136,157 @@ pub fn forward_kernel<F: Float, N: Size>(
             let x = Vector::cast_from(x[window.cell(t, cell)]);
             let h = rule.charge(norm.current(x), v[cell]);
             let s = rule.fire(h);
-            if comptime![count] {
-                spikes[cell] += s;
-            }
+            spikes[cell] += s;
             fired = max(fired, s);
             v[cell] = rule.reset(h);
         }
         out[window.pooled + t * window.pooled_step] = Vector::cast_from(fired);
     }
-    if comptime![count] {
-        #[unroll]
-        for cell in 0..4usize {
-            counts[window.cell(0usize, cell)] = spikes[cell];
+    #[comptime]
+    match counts {
+        ComptimeOption::Some(counts) =>
+        {
+            #[unroll]
+            for cell in 0..4usize {
+                counts[window.cell(0usize, cell)] = spikes[cell];
+            }
+        }
+        ComptimeOption::None => {}
+    }
+}
+
+/// One neuron in the backward pass: a cell of a window, for a vector of channels.
+#[derive(CubeType, Clone, Copy)]
+struct Cell {
+    /// Whether there is such a neuron.
+    inside: bool,
+    /// Its current at the first time step.
+    first: usize,
+    /// Distance to the next time step.
+    step: usize,
+    /// Pooled spikes of its window at the first time step.
+    pooled: usize,
+    /// Distance to the pooled spikes of the next time step.
+    pooled_step: usize,
+}
+
+#[cube]
+impl Cell {
+    /// Returns the cell of a row. Four neighbouring rows are the cells of a window, in reading
+    /// order.
+    fn new(windows: &Windows, row: usize, column: usize) -> Self {
+        let window = Window::new(windows, row / 4, column);
+        let cell = row % 4;
+        Cell {
+            inside: row < 4 * windows.number && column < windows.columns,
+            first: window.first + cell / 2 * window.down + cell % 2 * window.right,
+            step: window.step,
+            pooled: window.pooled,
+            pooled_step: window.pooled_step,
         }
     }
 }
 
-/// Sums dy, dy (x - mean) and the gradient of 1 / tau over each cube's windows, `[parts, 3, C]`.
+/// What a neuron did in the forward pass.
+#[derive(CubeType)]
+struct Past<F: Float, N: Size> {
+    /// Current at each time step, before batch norm.
+    x: Array<Vector<F, N>>,
+    /// Potential before the reset at each time step.
+    h: Array<Vector<f32, N>>,
+    /// Bit t is 1 if the neuron receives the gradient of the pooled spike at step t.
+    receives: Vector<u32, N>,
+}
+
+/// Computes the forward pass of a cell. All threads of the cube call this together.
+#[cube]
+fn past<F: Float, N: Size>(
+    x: &Array<Vector<F, N>>,
+    cell: &Cell,
+    norm: &Norm<N>,
+    rule: &NeuronDynamics<N>,
+    #[comptime] steps: usize,
+    #[comptime] threads: Threads,
+) -> Past<F, N> {
+    let mut current = Array::<Vector<F, N>>::new(steps);
+    let mut h = Array::<Vector<f32, N>>::new(steps);
+    let mut spikes = Vector::<u32, N>::new(0u32);
+    if cell.inside {
+        let mut v = rule.rest;
+        #[unroll]
+        for t in 0..steps {
+            let x = x[cell.first + t * cell.step];
+            let charged = rule.charge(norm.current(Vector::cast_from(x)), v);
+            current[t] = x;
+            h[t] = charged;
+            spikes |= rule.fire_bit(charged, comptime![1u32 << t]);
+            v = rule.reset(charged);
+        }
+    }
+    let receives = receives(spikes, threads);
+    Past::<F, N> {
+        x: current,
+        h,
+        receives,
+    }
+}
+
+/// Returns the steps at which a cell receives the gradient of the pooled spike, from those at which
+/// it spiked. The gradient goes to the first cell that spiked, as in PyTorch, or to the first cell
+/// if none did.
+#[cube]
+fn receives<N: Size>(spikes: Vector<u32, N>, #[comptime] threads: Threads) -> Vector<u32, N> {
+    let mut shared = SharedMemory::<Vector<u32, N>>::new(comptime![threads.units as usize]);
+    let lanes = comptime![threads.lanes as usize];
+    let unit = UNIT_POS as usize;
+    shared[unit] = spikes;
+    sync_cube();
+    let cell = unit / lanes % 4;
+    let window = unit - cell * lanes;
+    let mut earlier = Vector::<u32, N>::new(0u32);
+    let mut later = Vector::<u32, N>::new(0u32);
+    #[unroll]
+    for other in 0..4usize {
+        let spikes = shared[window + other * lanes];
+        if other < cell {
+            earlier |= spikes;
+        } else if other > cell {
+            later |= spikes;
+        }
+    }
+    // Before the next call writes to the shared memory.
+    sync_cube();
+    let all = Vector::<u32, N>::new(u32::MAX);
+    let mut receives = spikes & (earlier ^ all);
+    if cell == 0 {
+        receives |= later ^ all;
+    }
+    receives
+}
+
+#[cube]
+impl<F: Float, N: Size> Past<F, N> {
+    /// Returns the gradient of the potential of step `t` from that of the pooled spike. `dv` is the
+    /// gradient of the potential after the step, and becomes that of the one before it.
+    fn step_back(
+        &self,
+        pooled: Vector<f32, N>,
+        dv: &mut Vector<f32, N>,
+        rule: &NeuronDynamics<N>,
+        #[comptime] t: usize,
+    ) -> Vector<f32, N> {
+        let bit = Vector::<u32, N>::new(comptime![1u32 << t]);
+        let zero = Vector::<u32, N>::new(0u32);
+        let receives = (self.receives & bit).not_equal(zero);
+        let ds = select_many(receives, pooled, Vector::new(0.0f32));
+        let dh = rule.potential_gradient(ds, self.h[t], *dv);
+        *dv = rule.past_gradient(dh);
+        dh
+    }
+}
+
+/// Sums dy and dy (x - mean) over each cube's cells, `[parts, 2, C]`. If 1 / tau is learnt, also
+/// sums its gradient, `[parts, 3, C]`.
 #[cube(launch_unchecked, address_type = "dynamic")]
 pub fn sums_kernel<F: Float, N: Size>(
     grad: &Array<Vector<F, N>>,
@@ -160,65 +298,64 @@ pub fn sums_kernel<F: Float, N: Size>(
     parts: &mut Array<Vector<f32, N>>,
     windows: &Windows,
     numbers: &KernelParams,
-    #[comptime] lanes: u32,
+    #[comptime] threads: Threads,
     #[comptime] steps: usize,
     #[comptime] form: KernelConfig,
     #[define(F)] _dtype: StorageType,
 ) {
-    let place = place(lanes);
+    let place = place(threads);
+    let column = min(place.column, windows.columns - 1);
     let rule = NeuronDynamics::<N>::new(rate, numbers, form);
+    let norm = Norm::<N> {
+        scale: scale[column],
+        shift: shift[column],
+    };
+    let mean = mean[column];
     let mut sum = Vector::<f32, N>::new(0.0f32);
     let mut centred = Vector::<f32, N>::new(0.0f32);
     let mut drate = Vector::<f32, N>::new(0.0f32);
-    if place.column < windows.columns {
-        let norm = Norm::<N> {
-            scale: scale[place.column],
-            shift: shift[place.column],
-        };
-        let mean = mean[place.column];
-        let mut number = place.row;
-        while number < windows.number {
-            let window = Window::new(windows, number, place.column);
-            let h = potentials(x, &window, &norm, &rule, steps);
-            let mut dv = zeros::<N>();
+    let mut row = place.row;
+    // A cube's threads stay together, because those of a window wait for each other.
+    let mut first = (CUBE_POS_Y * comptime![threads.rows()]) as usize;
+    while first < 4 * windows.number {
+        let cell = Cell::new(windows, row, place.column);
+        let past = past(x, &cell, &norm, &rule, steps, threads);
+        if cell.inside {
+            let mut dv = Vector::<f32, N>::new(0.0f32);
             #[unroll]
             for back in 0..steps {
                 let t = comptime![steps - 1 - back];
-                let pooled = Vector::cast_from(grad[window.pooled + t * window.pooled_step]);
-                let dh = step_back(pooled, &h, &mut dv, &rule, t);
-                #[unroll]
-                for cell in 0..4usize {
-                    let x = Vector::<f32, N>::cast_from(x[window.cell(t, cell)]);
-                    if form.learns {
-                        let before = if comptime![t > 0] {
-                            rule.reset(h[4 * comptime![t - 1] + cell])
-                        } else {
-                            rule.rest
-                        };
-                        drate += rule.rate_gradient(dh[cell], norm.current(x), before);
-                    }
-                    let d = rule.input_gradient(dh[cell]);
-                    sum += d;
-                    centred += d * (x - mean);
+                let pooled = Vector::cast_from(grad[cell.pooled + t * cell.pooled_step]);
+                let dh = past.step_back(pooled, &mut dv, &rule, t);
+                let x = Vector::<f32, N>::cast_from(past.x[t]);
+                if form.learns {
+                    let before = if comptime![t > 0] {
+                        rule.reset(past.h[comptime![t - 1]])
+                    } else {
+                        rule.rest
+                    };
+                    drate += rule.rate_gradient(dh, norm.current(x), before);
                 }
+                let d = rule.input_gradient(dh);
+                sum += d;
+                centred += d * (x - mean);
             }
-            number += place.step;
         }
+        row += place.step;
+        first += place.step;
     }
-    put_sum(parts, sum, &place, windows.columns, 0usize, 3usize, lanes);
-    put_sum(
-        parts,
-        centred,
-        &place,
+    let (columns, each) = (
         windows.columns,
-        1usize,
-        3usize,
-        lanes,
+        comptime![if form.learns { 3usize } else { 2usize }],
     );
-    put_sum(parts, drate, &place, windows.columns, 2usize, 3usize, lanes);
+    put_sum(parts, sum, &place, columns, 0usize, each, threads);
+    put_sum(parts, centred, &place, columns, 1usize, each, threads);
+    if form.learns {
+        put_sum(parts, drate, &place, columns, 2usize, each, threads);
+    }
 }
 
-/// Computes dx from the sums of dy and of dy (x - mean) over all windows.
+/// Computes dx from the sums of dy and of dy (x - mean) over all windows. dx may be x.
 #[cube(launch_unchecked, address_type = "dynamic")]
 pub fn input_gradient_kernel<F: Float, N: Size>(
     grad: &Array<Vector<F, N>>,
@@ -234,107 +371,36 @@ pub fn input_gradient_kernel<F: Float, N: Size>(
     windows: &Windows,
     numbers: &KernelParams,
     share: f32,
+    #[comptime] threads: Threads,
     #[comptime] steps: usize,
     #[comptime] form: KernelConfig,
     #[define(F)] _dtype: StorageType,
 ) {
-    let at = ABSOLUTE_POS;
-    if at >= windows.number * windows.columns {
-        terminate!();
-    }
-    let column = at % windows.columns;
-    let window = Window::new(windows, at / windows.columns, column);
+    let place = place(threads);
+    let column = min(place.column, windows.columns - 1);
     let rule = NeuronDynamics::<N>::new(rate, numbers, form);
     let norm = Norm::<N> {
         scale: scale[column],
         shift: shift[column],
     };
     let slope = Slope::<N>::new(gamma, mean, inverse, sums, column, windows.columns, share);
-    let h = potentials(x, &window, &norm, &rule, steps);
-    let mut dv = zeros::<N>();
-    #[unroll]
-    for back in 0..steps {
-        let t = comptime![steps - 1 - back];
-        let pooled = Vector::cast_from(grad[window.pooled + t * window.pooled_step]);
-        let dh = step_back(pooled, &h, &mut dv, &rule, t);
-        #[unroll]
-        for cell in 0..4usize {
-            let at = window.cell(t, cell);
-            let d = slope.dx(rule.input_gradient(dh[cell]), Vector::cast_from(x[at]));
-            dx[at] = Vector::cast_from(d);
+    let mut row = place.row;
+    let mut first = (CUBE_POS_Y * comptime![threads.rows()]) as usize;
+    while first < 4 * windows.number {
+        let cell = Cell::new(windows, row, place.column);
+        let past = past(x, &cell, &norm, &rule, steps, threads);
+        if cell.inside {
+            let mut dv = Vector::<f32, N>::new(0.0f32);
+            #[unroll]
+            for back in 0..steps {
+                let t = comptime![steps - 1 - back];
+                let pooled = Vector::cast_from(grad[cell.pooled + t * cell.pooled_step]);
+                let dh = past.step_back(pooled, &mut dv, &rule, t);
+                let d = slope.dx(rule.input_gradient(dh), Vector::cast_from(past.x[t]));
+                dx[cell.first + t * cell.step] = Vector::cast_from(d);
+            }
         }
+        row += place.step;
+        first += place.step;
     }
-}
-
-/// Returns zero for each of the four cells.
-#[cube]
-fn zeros<N: Size>() -> Array<Vector<f32, N>> {
-    let mut zeros = Array::<Vector<f32, N>>::new(4usize);
-    #[unroll]
-    for cell in 0..4usize {
-        zeros[cell] = Vector::new(0.0f32);
-    }
-    zeros
-}
-
-/// Returns the potentials before the reset of the four cells at each time step.
-#[cube]
-fn potentials<F: Float, N: Size>(
-    x: &Array<Vector<F, N>>,
-    window: &Window,
-    norm: &Norm<N>,
-    rule: &NeuronDynamics<N>,
-    #[comptime] steps: usize,
-) -> Array<Vector<f32, N>> {
-    let mut h = Array::<Vector<f32, N>>::new(comptime![4 * steps]);
-    let mut v = Array::<Vector<f32, N>>::new(4usize);
-    #[unroll]
-    for cell in 0..4usize {
-        v[cell] = rule.rest;
-    }
-    #[unroll]
-    for t in 0..steps {
-        #[unroll]
-        for cell in 0..4usize {
-            let x = Vector::cast_from(x[window.cell(t, cell)]);
-            let charged = rule.charge(norm.current(x), v[cell]);
-            h[4 * t + cell] = charged;
-            v[cell] = rule.reset(charged);
-        }
-    }
-    h
-}
-
-/// Returns the gradients of the four potentials of step `t` from that of the pooled spike. `dv` are
-/// the gradients of the potentials after the step, and become those before it.
-#[cube]
-fn step_back<N: Size>(
-    pooled: Vector<f32, N>,
-    h: &Array<Vector<f32, N>>,
-    dv: &mut Array<Vector<f32, N>>,
-    rule: &NeuronDynamics<N>,
-    #[comptime] t: usize,
-) -> Array<Vector<f32, N>> {
-    let one = Vector::<f32, N>::new(1.0f32);
-    // The pooled gradient goes to the first cell that spiked, as in PyTorch, or to the first cell if
-    // none did.
-    let mut shares = Array::<Vector<f32, N>>::new(4usize);
-    let mut first = one;
-    let mut free = one - rule.fire(h[4 * t]);
-    #[unroll]
-    for cell in 1..4usize {
-        let s = rule.fire(h[4 * t + cell]);
-        shares[cell] = free * s;
-        first -= free * s;
-        free *= one - s;
-    }
-    shares[0] = first;
-    let mut dh = Array::<Vector<f32, N>>::new(4usize);
-    #[unroll]
-    for cell in 0..4usize {
-        let d = rule.potential_gradient(pooled * shares[cell], h[4 * t + cell], dv[cell]);
-        dh[cell] = d;
-        dv[cell] = rule.past_gradient(d);
-    }
-    dh
 }

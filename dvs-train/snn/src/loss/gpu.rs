@@ -8,7 +8,7 @@ use cubecl::prelude::*;
 use cubecl::{CubeCount, CubeDim};
 
 use super::LossBackend;
-use crate::backend::gpu::{UNITS, cubes, dims, empty, single, sum_lanes};
+use crate::backend::gpu::{Threads, UNITS, cubes, dims, empty, single, sum_lanes};
 
 impl<R, F, I, BT> LossBackend for CubeBackend<R, F, I, BT>
 where
@@ -116,7 +116,7 @@ fn loss_kernel<N: Size>(
         sum += difference * difference;
         at += comptime![UNITS];
     }
-    let sum = sum_lanes(Vector::<f32, N>::new(sum), 1u32);
+    let sum = sum_lanes(Vector::<f32, N>::new(sum), Threads::ONE_COLUMN);
     if UNIT_POS == 0 {
         loss[0] = sum[0] / f32::cast_from(number);
     }
@@ -172,7 +172,7 @@ fn add_kernel<I: Int, N: Size>(
         }
         sample += comptime![UNITS];
     }
-    let right = sum_lanes(Vector::<f32, N>::new(right), 1u32);
+    let right = sum_lanes(Vector::<f32, N>::new(right), Threads::ONE_COLUMN);
     if UNIT_POS == 0 {
         new_loss[0] = old_loss[0] + loss[0] * f32::cast_from(samples);
         new_correct[0] = old_correct[0] + I::cast_from(right[0]);

@@ -77,7 +77,7 @@ fn forward<R: CubeRuntime>(
     if steps * n == 0 {
         return out;
     }
-    let width = width(n, 4);
+    let width = width(&x, n, 8);
     let (count, dim) = cubes(&x, n / width);
     // SAFETY: a thread stops unless its index is below n / width. It accesses one vector in each
     // row of x, v and out, and their shapes have these rows.
@@ -122,7 +122,7 @@ fn backward<R: CubeRuntime>(
         return (dx, dv, drate);
     }
     let in_registers = steps <= STEPS_IN_REGISTERS;
-    let width = width(n, if in_registers { REGISTERS / steps } else { 4 });
+    let width = width(&x, n, if in_registers { REGISTERS / steps } else { 8 });
     let past = (!in_registers).then(|| empty(&x, [steps, n], DType::F32).into_array_arg());
     let (count, dim) = cubes(&x, n / width);
     // SAFETY: as in `forward`. If potentials are kept, grad has one more row; it is read only then.

@@ -127,6 +127,12 @@ impl<N: Size> NeuronDynamics<N> {
         select_many(fired, Vector::new(1.0f32), Vector::new(0.0f32))
     }
 
+    /// Returns `bit` for the potentials h that spike, and 0 for the others.
+    pub fn fire_bit(&self, h: Vector<f32, N>, #[comptime] bit: u32) -> Vector<u32, N> {
+        let fired = h.greater_equal(self.threshold);
+        select_many(fired, Vector::new(bit), Vector::new(0u32))
+    }
+
     /// Returns v after the reset from h.
     pub fn reset(&self, h: Vector<f32, N>) -> Vector<f32, N> {
         let fired = h.greater_equal(self.threshold);

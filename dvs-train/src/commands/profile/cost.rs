@@ -101,12 +101,12 @@ pub struct Cost {
     pub neurons: usize,
     /// Trainable parameters.
     pub parameters: usize,
-    pub parameter_bytes: usize,
+    pub parameter_bytes: u64,
     /// Bytes of the running statistics of batch norm.
-    pub statistics_bytes: usize,
+    pub statistics_bytes: u64,
     /// Bytes of the membrane potentials of all neurons, which single-step mode needs for one
     /// sample.
-    pub potential_bytes: usize,
+    pub potential_bytes: u64,
 }
 
 impl Cost {
@@ -134,9 +134,9 @@ impl Cost {
             dense_energy_uj: energy.microjoules(dense as f64 * steps as f64, 0.0),
             neurons,
             parameters,
-            parameter_bytes: parameters * BYTES,
-            statistics_bytes: statistics * BYTES,
-            potential_bytes: neurons * BYTES,
+            parameter_bytes: (parameters * BYTES) as u64,
+            statistics_bytes: (statistics * BYTES) as u64,
+            potential_bytes: (neurons * BYTES) as u64,
             layers,
         }
     }

@@ -8,7 +8,8 @@ use super::chart::chart;
 use super::run_files::RunFiles;
 use super::samples::Pictures;
 use super::tables::{self, percent};
-use crate::commands::profile::{Cost, ENERGY_LIMITS, bytes, joules, number};
+use crate::commands::profile::{Cost, ENERGY_LIMITS};
+use crate::console::numbers::{bytes, joules, number};
 use crate::run_dir::plots::panels::panels;
 use crate::train::summary::Summary;
 

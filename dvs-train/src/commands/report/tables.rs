@@ -4,9 +4,10 @@ use dvs_shared::view::short_number;
 use maud::{Markup, html};
 
 use super::run_files::RunFiles;
-use crate::commands::profile::{Cost, joules, number};
+use crate::commands::profile::Cost;
 use crate::config::settings::Settings;
 use crate::config::train_config::{TrainConfig, Value};
+use crate::console::numbers::{joules, number};
 use crate::metrics::confusion::Confusion;
 
 /// Maximum rows in the table of epochs.

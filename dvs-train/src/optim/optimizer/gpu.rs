@@ -5,7 +5,7 @@ use burn::tensor::{DType, Shape, TensorMetadata};
 use burn_cubecl::ops::numeric::zeros_client;
 use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
-use burn_snn::backend::gpu::{UNITS, dense, empty, empty_like, in_order_of, sum_lanes};
+use burn_snn::backend::gpu::{Threads, UNITS, dense, empty, empty_like, in_order_of, sum_lanes};
 use burn_snn::backend::gpu_pieces::{Pieces, piece};
 use cubecl::prelude::*;
 use cubecl::{CubeCount, CubeDim};
@@ -296,7 +296,7 @@ fn squares_kernel<N: Size>(
             }
         }
     }
-    let squares = sum_lanes(squares, 1u32);
+    let squares = sum_lanes(squares, Threads::ONE_COLUMN);
     if UNIT_POS == 0 {
         let mut sum = 0.0f32;
         #[unroll]
@@ -316,7 +316,7 @@ fn total_kernel<N: Size>(parts: &Array<f32>, sum: &mut Array<f32>, number: usize
         mine += parts[at];
         at += comptime![UNITS as usize];
     }
-    let all = sum_lanes(Vector::<f32, N>::new(mine), 1u32);
+    let all = sum_lanes(Vector::<f32, N>::new(mine), Threads::ONE_COLUMN);
     if UNIT_POS == 0 {
         sum[0] = all[0];
     }
