@@ -6,7 +6,6 @@
 //! It computes intermediate values twice, because that is cheaper than to write and read them.
 
 use burn::tensor::DType;
-use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
 use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
@@ -22,7 +21,7 @@ use crate::backend::gpu::{
 use crate::backend::primitive::{primitive, tensor};
 use crate::batch_norm::gpu::{Sums, finish_sums};
 use crate::batch_norm::{Affine, Saved};
-use crate::neuron::gpu::{rate, weight_gradient};
+use crate::neuron::gpu::weight_gradient;
 use crate::neuron::gpu_dynamics::{KernelConfig, kernel_params};
 
 /// Threads of a cube of the backward pass. A multiprocessor has registers for three such cubes.
@@ -42,7 +41,7 @@ where
 {
     fn fire_pool(inputs: BlockInputs<FloatTensor<Self>>, block: &FusedBlock) -> FloatTensor<Self> {
         match block.is_whole() {
-            true => forward(with_rate::<Self>(inputs), block, None),
+            true => forward(inputs, block, None),
             false => unfused::fire_pool::<Self>(inputs, block),
         }
     }
@@ -57,7 +56,7 @@ where
         let [n, c, height, width] = block.shape;
         let (samples, cells) = (n / block.steps, height * width);
         let counts = empty(&inputs.x, [samples, cells * c], DType::F32);
-        let spikes = forward(with_rate::<Self>(inputs), block, Some(counts.clone()));
+        let spikes = forward(inputs, block, Some(counts.clone()));
         let counts = tensor::<Self, 2>(counts).sum_dim(0); // [1, H * W * C]
         let counts = counts.reshape([cells, c]).swap_dims(0, 1);
         (spikes, primitive(counts.reshape([c * cells])))
@@ -72,8 +71,7 @@ where
         if !block.is_whole() || block.steps > MOST_STEPS {
             return unfused::backward::<Self>(grad, inputs, saved, block);
         }
-        let inputs = with_rate::<Self>(inputs);
-        let rate = inputs.w.clone();
+        let w = inputs.w.clone();
         let given = BackwardInputs::new(grad, inputs, saved, block);
         let Sums {
             sums,
@@ -85,21 +83,13 @@ where
             Some(given.input_gradient(sums, block)),
             Some(dgamma),
             Some(dbeta),
-            rate.zip(drate)
-                .map(|(rate, drate)| weight_gradient::<Self>(drate, rate)),
+            w.zip(drate)
+                .map(|(w, drate)| weight_gradient::<Self, R>(drate, w)),
         ]
     }
 }
 
-/// Replaces PLIF's weight by the rate 1 / tau that the kernels take.
-fn with_rate<B: Backend>(inputs: BlockInputs<FloatTensor<B>>) -> BlockInputs<FloatTensor<B>> {
-    BlockInputs {
-        w: inputs.w.map(rate::<B>),
-        ..inputs
-    }
-}
-
-/// Returns the pooled spikes; `inputs` are [`with_rate`]. Writes each neuron's spikes over all time
+/// Returns the pooled spikes. Writes each neuron's spikes over all time
 /// steps to `counts`, `[B, H, W, C]`.
 fn forward<R: CubeRuntime>(
     inputs: BlockInputs<CubeTensor<R>>,
@@ -107,7 +97,7 @@ fn forward<R: CubeRuntime>(
     counts: Option<CubeTensor<R>>,
 ) -> CubeTensor<R> {
     let [n, c, height, width_] = block.shape;
-    let BlockInputs { x, affine, w: rate } = inputs;
+    let BlockInputs { x, affine, w } = inputs;
     let x = channels_last(x);
     let out = empty(&x, [n, height / 2, width_ / 2, c], x.dtype);
     let width = width(&x, c, 8);
@@ -129,7 +119,7 @@ fn forward<R: CubeRuntime>(
             x.clone().into_array_arg(),
             single(affine.scale).into_array_arg(),
             single(affine.shift).into_array_arg(),
-            rate.map(|rate| single(rate).into_array_arg()).into(),
+            w.map(|w| single(w).into_array_arg()).into(),
             out.clone().into_array_arg(),
             counts.map(CubeTensor::into_array_arg).into(),
             windows(block, width),
@@ -151,7 +141,6 @@ fn windows<R: CubeRuntime>(block: &FusedBlock, vector: usize) -> WindowsLaunch<R
 /// Arguments of the backward pass, in the layout of its kernels.
 struct BackwardInputs<R: CubeRuntime> {
     grad: CubeTensor<R>,
-    /// See [`with_rate`].
     inputs: BlockInputs<CubeTensor<R>>,
     saved: Saved<CubeTensor<R>>,
     /// Channels per thread.
@@ -196,13 +185,12 @@ impl<R: CubeRuntime> BackwardInputs<R> {
 
     /// Returns the cubes' sums; see [`sums_kernel()`].
     fn sums(&self, block: &FusedBlock) -> CubeTensor<R> {
-        let BlockInputs { x, affine, w: rate } = &self.inputs;
+        let BlockInputs { x, affine, w } = &self.inputs;
         let c = block.shape[1];
         let number = self.threads.parts(self.cells, 1);
-        let each = if rate.is_some() { 3 } else { 2 };
+        let each = if w.is_some() { 3 } else { 2 };
         let parts = empty(x, [number, each, c], DType::F32);
         let (count, dim) = self.threads.cubes(c / self.width, number);
-        let rate = rate.clone();
         // SAFETY: as in `forward`, for rows below four times the number of windows and columns below
         // their number. grad has the shape of the pooled spikes, and parts has a row of each sum for
         // every cube that divides the cells.
@@ -218,7 +206,7 @@ impl<R: CubeRuntime> BackwardInputs<R> {
                 affine.scale.clone().into_array_arg(),
                 affine.shift.clone().into_array_arg(),
                 self.saved.mean.clone().into_array_arg(),
-                rate.map(CubeTensor::into_array_arg).into(),
+                w.clone().map(CubeTensor::into_array_arg).into(),
                 parts.clone().into_array_arg(),
                 windows(block, self.width),
                 kernel_params(&block.neuron),
@@ -234,7 +222,7 @@ impl<R: CubeRuntime> BackwardInputs<R> {
     /// Returns dx from the sums over all windows. It takes the memory of x if nobody else needs x.
     fn input_gradient(self, sums: CubeTensor<R>, block: &FusedBlock) -> CubeTensor<R> {
         let [n, c, height, width] = block.shape;
-        let BlockInputs { x, affine, w: rate } = self.inputs;
+        let BlockInputs { x, affine, w } = self.inputs;
         let (client, dtype, address) = (x.client.clone(), x.dtype, x.required_address_type());
         let reuse = x.can_mut();
         let dx = match reuse {
@@ -267,7 +255,7 @@ impl<R: CubeRuntime> BackwardInputs<R> {
                 self.saved.mean.into_array_arg(),
                 self.saved.inverse.into_array_arg(),
                 sums.into_array_arg(),
-                rate.map(CubeTensor::into_array_arg).into(),
+                w.map(CubeTensor::into_array_arg).into(),
                 dx_argument,
                 windows(block, self.width),
                 kernel_params(&block.neuron),

@@ -101,7 +101,7 @@ pub fn forward_kernel<F: Float, N: Size>(
     x: &Array<Vector<F, N>>,
     scale: &Array<Vector<f32, N>>,
     shift: &Array<Vector<f32, N>>,
-    rate: &ComptimeOption<Array<f32>>,
+    w: &ComptimeOption<Array<f32>>,
     out: &mut Array<Vector<F, N>>,
     counts: &mut ComptimeOption<Array<Vector<f32, N>>>,
     windows: &Windows,
@@ -116,7 +116,7 @@ pub fn forward_kernel<F: Float, N: Size>(
     }
     let column = at % windows.columns;
     let window = Window::new(windows, at / windows.columns, column);
-    let rule = NeuronDynamics::<N>::new(rate, numbers, form);
+    let rule = NeuronDynamics::<N>::new(w, numbers, form);
     let norm = Norm::<N> {
         scale: scale[column],
         shift: shift[column],
@@ -294,7 +294,7 @@ pub fn sums_kernel<F: Float, N: Size>(
     scale: &Array<Vector<f32, N>>,
     shift: &Array<Vector<f32, N>>,
     mean: &Array<Vector<f32, N>>,
-    rate: &ComptimeOption<Array<f32>>,
+    w: &ComptimeOption<Array<f32>>,
     parts: &mut Array<Vector<f32, N>>,
     windows: &Windows,
     numbers: &KernelParams,
@@ -305,7 +305,7 @@ pub fn sums_kernel<F: Float, N: Size>(
 ) {
     let place = place(threads);
     let column = min(place.column, windows.columns - 1);
-    let rule = NeuronDynamics::<N>::new(rate, numbers, form);
+    let rule = NeuronDynamics::<N>::new(w, numbers, form);
     let norm = Norm::<N> {
         scale: scale[column],
         shift: shift[column],
@@ -366,7 +366,7 @@ pub fn input_gradient_kernel<F: Float, N: Size>(
     mean: &Array<Vector<f32, N>>,
     inverse: &Array<Vector<f32, N>>,
     sums: &Array<Vector<f32, N>>,
-    rate: &ComptimeOption<Array<f32>>,
+    w: &ComptimeOption<Array<f32>>,
     dx: &mut Array<Vector<F, N>>,
     windows: &Windows,
     numbers: &KernelParams,
@@ -378,7 +378,7 @@ pub fn input_gradient_kernel<F: Float, N: Size>(
 ) {
     let place = place(threads);
     let column = min(place.column, windows.columns - 1);
-    let rule = NeuronDynamics::<N>::new(rate, numbers, form);
+    let rule = NeuronDynamics::<N>::new(w, numbers, form);
     let norm = Norm::<N> {
         scale: scale[column],
         shift: shift[column],

@@ -5,7 +5,6 @@
 //! current and the gradient of the spikes, and writes the gradient of the current.
 
 use burn::tensor::DType;
-use burn::tensor::activation::sigmoid;
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
 use burn_cubecl::kernel::into_contiguous;
@@ -14,9 +13,11 @@ use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElemen
 use cubecl::prelude::*;
 
 use super::backend::{NeuronBackend, NeuronInputs};
-use super::gpu_dynamics::{KernelConfig, KernelParams, NeuronDynamics, kernel_params};
+use super::gpu_dynamics::{
+    KernelConfig, KernelParams, NeuronDynamics, kernel_params, rate_gradient_kernel,
+};
 use super::model::Layer;
-use crate::backend::gpu::{cubes, dims, empty, single, width};
+use crate::backend::gpu::{UNITS, cubes, dims, empty, single, width};
 use crate::backend::primitive::{primitive, tensor};
 
 /// Most time steps for which the backward pass keeps the potentials in registers. With more steps,
@@ -34,7 +35,7 @@ where
 {
     fn neurons(inputs: NeuronInputs<FloatTensor<Self>>, layer: &Layer) -> FloatTensor<Self> {
         let NeuronInputs { x, v, w } = inputs;
-        forward(x, v, w.map(rate::<Self>), layer)
+        forward(x, v, w, layer)
     }
 
     fn neurons_backward(
@@ -43,32 +44,51 @@ where
         layer: &Layer,
     ) -> [Option<FloatTensor<Self>>; 3] {
         let NeuronInputs { x, v, w } = inputs;
-        let rate = w.map(rate::<Self>);
         let given_v = v.is_some();
-        let (dx, dv, drate) = backward(grad, x, v, rate.clone(), layer);
-        let dw = rate
+        let (dx, dv, drate) = backward(grad, x, v, w.clone(), layer);
+        let dw = w
             .zip(drate)
-            .map(|(rate, drate)| weight_gradient::<Self>(drate, rate));
+            .map(|(w, drate)| weight_gradient::<Self, R>(drate, w));
         [Some(dx), given_v.then_some(dv), dw]
     }
 }
 
-/// Returns 1 / tau = sigmoid(w) of PLIF's weight, `[1]`.
-pub fn rate<B: Backend>(w: FloatTensor<B>) -> FloatTensor<B> {
-    primitive(sigmoid(tensor::<B, 1>(w)))
-}
+/// Most values that one cube adds up.
+const MOST_IN_A_CUBE: usize = 1 << 16;
 
-/// Returns the gradient of PLIF's weight. The sum of `drate` is the gradient of 1 / tau.
-pub fn weight_gradient<B: Backend>(drate: FloatTensor<B>, rate: FloatTensor<B>) -> FloatTensor<B> {
-    let (drate, rate) = (tensor::<B, 1>(drate), tensor::<B, 1>(rate));
-    primitive(drate.sum() * rate.clone() * rate.neg().add_scalar(1.0))
+/// Returns the gradient of PLIF's weight, `[1]`. The sum of `drate` is the gradient of 1 / tau.
+pub fn weight_gradient<B, R>(drate: CubeTensor<R>, w: CubeTensor<R>) -> CubeTensor<R>
+where
+    B: Backend<FloatTensorPrimitive = CubeTensor<R>>,
+    R: CubeRuntime,
+{
+    let drate = match drate.meta.num_elements() > MOST_IN_A_CUBE {
+        true => primitive(tensor::<B, 1>(drate).sum()),
+        false => drate,
+    };
+    let number = drate.meta.num_elements();
+    let dw = empty(&drate, [1], DType::F32);
+    // SAFETY: a thread reads values of drate only if they are below their number.
+    unsafe {
+        rate_gradient_kernel::launch_unchecked(
+            &dw.client,
+            CubeCount::Static(1, 1, 1),
+            CubeDim::new_1d(UNITS),
+            1,
+            drate.into_array_arg(),
+            single(w).into_array_arg(),
+            dw.clone().into_array_arg(),
+            number as u32,
+        );
+    }
+    dw
 }
 
 /// Returns the spikes, with the last potentials as one more row if the layer keeps them.
 fn forward<R: CubeRuntime>(
     x: CubeTensor<R>,
     v: Option<CubeTensor<R>>,
-    rate: Option<CubeTensor<R>>,
+    w: Option<CubeTensor<R>>,
     layer: &Layer,
 ) -> CubeTensor<R> {
     let [steps, n] = dims(&x);
@@ -90,7 +110,7 @@ fn forward<R: CubeRuntime>(
             width,
             x.clone().into_array_arg(),
             v.map(CubeTensor::into_array_arg).into(),
-            rate.map(|rate| single(rate).into_array_arg()).into(),
+            w.map(|w| single(w).into_array_arg()).into(),
             out.clone().into_array_arg(),
             n / width,
             kernel_params(&layer.neuron),
@@ -109,7 +129,7 @@ fn backward<R: CubeRuntime>(
     grad: CubeTensor<R>,
     x: CubeTensor<R>,
     v: Option<CubeTensor<R>>,
-    rate: Option<CubeTensor<R>>,
+    w: Option<CubeTensor<R>>,
     layer: &Layer,
 ) -> (CubeTensor<R>, CubeTensor<R>, Option<CubeTensor<R>>) {
     let [steps, n] = dims(&x);
@@ -117,7 +137,7 @@ fn backward<R: CubeRuntime>(
     let v = v.map(into_contiguous);
     let dx = empty(&x, [steps, n], x.dtype);
     let dv = empty(&x, [1, n], x.dtype);
-    let drate = rate.is_some().then(|| empty(&x, [n], DType::F32));
+    let drate = w.is_some().then(|| empty(&x, [n], DType::F32));
     if steps * n == 0 {
         return (dx, dv, drate);
     }
@@ -136,7 +156,7 @@ fn backward<R: CubeRuntime>(
             grad.clone().into_array_arg(),
             x.clone().into_array_arg(),
             v.map(CubeTensor::into_array_arg).into(),
-            rate.map(|rate| single(rate).into_array_arg()).into(),
+            w.map(|w| single(w).into_array_arg()).into(),
             dx.clone().into_array_arg(),
             dv.clone().into_array_arg(),
             drate.clone().map(CubeTensor::into_array_arg).into(),
@@ -156,7 +176,7 @@ fn backward<R: CubeRuntime>(
 fn forward_kernel<F: Float, N: Size>(
     x: &Array<Vector<F, N>>,
     v: &ComptimeOption<Array<Vector<F, N>>>,
-    rate: &ComptimeOption<Array<f32>>,
+    w: &ComptimeOption<Array<f32>>,
     out: &mut Array<Vector<F, N>>,
     neurons: usize,
     numbers: &KernelParams,
@@ -169,7 +189,7 @@ fn forward_kernel<F: Float, N: Size>(
     if at >= neurons {
         terminate!();
     }
-    let rule = NeuronDynamics::<N>::new(rate, numbers, form);
+    let rule = NeuronDynamics::<N>::new(w, numbers, form);
     let mut v = start(&rule, v, at);
     #[unroll(steps <= STEPS_IN_REGISTERS)]
     for t in 0..steps {
@@ -187,7 +207,7 @@ fn backward_kernel<F: Float, N: Size>(
     grad: &Array<Vector<F, N>>,
     x: &Array<Vector<F, N>>,
     v: &ComptimeOption<Array<Vector<F, N>>>,
-    rate: &ComptimeOption<Array<f32>>,
+    w: &ComptimeOption<Array<f32>>,
     dx: &mut Array<Vector<F, N>>,
     dv: &mut Array<Vector<F, N>>,
     drate: &mut ComptimeOption<Array<Vector<f32, N>>>,
@@ -203,7 +223,7 @@ fn backward_kernel<F: Float, N: Size>(
     if at >= neurons {
         terminate!();
     }
-    let rule = NeuronDynamics::<N>::new(rate, numbers, form);
+    let rule = NeuronDynamics::<N>::new(w, numbers, form);
     let rest = start(&rule, v, at);
     let mut potential = rest;
     let mut kept = Array::<Vector<f32, N>>::new(comptime![if steps <= STEPS_IN_REGISTERS {

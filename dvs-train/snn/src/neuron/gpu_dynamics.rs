@@ -6,6 +6,7 @@ use cubecl::prelude::*;
 
 use super::model::{Charge, Neuron};
 use super::surrogate::SurrogateShape;
+use crate::backend::gpu::{Threads, UNITS, sum_lanes};
 
 /// Compile-time settings of a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -76,6 +77,34 @@ pub fn kernel_params<R: CubeRuntime>(neuron: &Neuron) -> KernelParamsLaunch<R> {
     )
 }
 
+/// Returns 1 / tau of PLIF's weight.
+#[cube]
+fn sigmoid(w: f32) -> f32 {
+    1.0f32 / (1.0f32 + (0.0f32 - w).exp())
+}
+
+/// Computes the gradient of PLIF's weight from the parts `drate` of the gradient of 1 / tau. One cube
+/// adds them up.
+#[cube(launch_unchecked)]
+pub fn rate_gradient_kernel<N: Size>(
+    drate: &Array<f32>,
+    w: &Array<f32>,
+    dw: &mut Array<f32>,
+    number: u32,
+) {
+    let mut mine = 0.0f32;
+    let mut at = UNIT_POS;
+    while at < number {
+        mine += drate[at as usize];
+        at += comptime![UNITS];
+    }
+    let sum = sum_lanes(Vector::<f32, N>::new(mine), Threads::ONE_COLUMN);
+    if UNIT_POS == 0 {
+        let rate = sigmoid(w[0]);
+        dw[0] = sum[0] * rate * (1.0f32 - rate);
+    }
+}
+
 /// One time step of N neurons.
 #[derive(CubeType, Clone, Copy)]
 pub struct NeuronDynamics<N: Size> {
@@ -90,15 +119,15 @@ pub struct NeuronDynamics<N: Size> {
 
 #[cube]
 impl<N: Size> NeuronDynamics<N> {
-    /// Creates the dynamics. `rate` is 1 / tau if it is learnt.
+    /// Creates the dynamics. `w` is PLIF's weight.
     pub fn new(
-        rate: &ComptimeOption<Array<f32>>,
+        w: &ComptimeOption<Array<f32>>,
         numbers: &KernelParams,
         #[comptime] form: KernelConfig,
     ) -> Self {
         #[comptime]
-        let rate = match rate {
-            ComptimeOption::Some(rate) => rate[0],
+        let rate = match w {
+            ComptimeOption::Some(w) => sigmoid(w[0]),
             ComptimeOption::None => numbers.rate,
         };
         NeuronDynamics::<N> {
