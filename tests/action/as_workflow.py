@@ -11,7 +11,7 @@ workflow = {
     "on": {
         "workflow_call": {
             "inputs": {name: {**says, "type": "string"} for name, says in action["inputs"].items()},
-            "outputs": {name: {**says, "value": f"${{{{ jobs.steps.outputs.{name} }}}}"} for name, says in outputs.items()},
+            "outputs": {name: {"value": f"${{{{ jobs.steps.outputs.{name} }}}}"} for name in outputs},
         }
     },
     "jobs": {

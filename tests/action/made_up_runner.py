@@ -1,7 +1,7 @@
 """Runs the steps of a composite action as GitHub does, with a made-up runner and a made-up store for actions/cache.
 
-Only what our action uses is understood. Anything else is an error, and so is an expression that names an input, a step or an
-output that does not exist.
+It understands only what our action uses. Anything else is an error, and so is an expression that names an input, a step
+or an output that does not exist.
 """
 
 import os

@@ -6,6 +6,7 @@
 import base64
 import hashlib
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -28,18 +29,19 @@ def make_wheel(folder):
     """A wheel with the program, as PyPI would have it."""
     said = subprocess.run([PROGRAM, "--version"], check=True, capture_output=True, text=True).stdout
     version = said.split()[1]
-    path = folder / f"dvs_prep-{version}-py3-none-any.whl"
+    name = f"dvs_prep-{version}"
+    path = folder / f"{name}-py3-none-any.whl"
     files = {
-        f"dvs_prep-{version}.data/scripts/dvs-prep": PROGRAM.read_bytes(),
-        f"dvs_prep-{version}.dist-info/METADATA": f"Metadata-Version: 2.1\nName: dvs-prep\nVersion: {version}\n".encode(),
-        f"dvs_prep-{version}.dist-info/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: py3-none-any\n",
+        f"{name}.data/scripts/dvs-prep": PROGRAM.read_bytes(),
+        f"{name}.dist-info/METADATA": f"Metadata-Version: 2.1\nName: dvs-prep\nVersion: {version}\n".encode(),
+        f"{name}.dist-info/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: py3-none-any\n",
     }
-    record = f"dvs_prep-{version}.dist-info/RECORD"
-    rows = [f"{name},sha256={digest(content)},{len(content)}" for name, content in files.items()]
+    record = f"{name}.dist-info/RECORD"
+    rows = [f"{file},sha256={digest(content)},{len(content)}" for file, content in files.items()]
     files[record] = "\n".join([*rows, f"{record},,", ""]).encode()
     with zipfile.ZipFile(path, "w") as wheel:
-        for name, content in files.items():
-            info = zipfile.ZipInfo(name)
+        for file, content in files.items():
+            info = zipfile.ZipInfo(file)
             # pip lets a program run only if it is allowed to in the wheel.
             info.external_attr = (stat.S_IFREG | 0o755) << 16
             wheel.writestr(info, content)
@@ -213,6 +215,37 @@ class Frames(unittest.TestCase):
             self.assertEqual(run.failed, "Ask for the key" if installed else INSTALL, f"{version}: {run.said()}")
         self.assertEqual([path.name for path in runner.temp.iterdir()], ["dvs-prep"])
 
+    def test_the_readme_shows_what_works(self):
+        readme = (ROOT / "dvs-prep/README.md").read_text()
+        described = load(ACTION / "action.yml")
+        example, = re.findall(r"  uses: OWNER/dvs/.github/actions/frames@.*?```", readme, re.S)
+        self.assertLessEqual(set(re.findall(r"^    (\w+):", example, re.M)), set(described["inputs"]) | {"CACHE"})
+        self.assertLessEqual(set(re.findall(r"steps\.frames\.outputs\.(\w+)", example)), set(described["outputs"]))
+        for name in [*described["inputs"], *described["outputs"]]:
+            self.assertIn(f"\n| `{name}` |", readme)
+
+        lines, = re.findall(r"```sh\n(cache=.*?)```", readme, re.S)
+        store = self.folder / "by key"
+        store.mkdir()
+        functions = f"""
+            dvs-prep() {{ '{PROGRAM}' "$@"; }}
+            restore() {{ cp '{store}'/"$1" "$2"; }}
+            store() {{ cp "$2" '{store}'/"$1"; }}
+            set -e
+        """
+        made = None
+        for damage in [False, False, True, False]:
+            if damage:
+                stored.write_bytes(made[:1000])
+            data = self.machine().workspace / "data"
+            env = {**os.environ, "DVS_DATA": data}
+            done = subprocess.run(["bash", "-c", functions + lines], env=env, capture_output=True)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(b"already there" in done.stdout, made is not None and not damage)
+            stored, = store.iterdir()
+            made = made or stored.read_bytes()
+            self.assertEqual(stored.read_bytes(), made)
+
 
 class Release(unittest.TestCase):
     """The shell steps of the release."""
@@ -223,15 +256,17 @@ class Release(unittest.TestCase):
         step, = [step for step in self.jobs[job]["steps"] if step.get("name") == name]
         return subprocess.run(
             ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
-            cwd=Path(folder) / step.get("working-directory", ""), env={**os.environ, **env}, capture_output=True, text=True,
+            cwd=Path(folder) / step.get("working-directory", ""), env={**os.environ, **env},
+            capture_output=True, text=True,
         )
 
     def test_the_tag_is_the_version(self):
-        version = load_version()
+        version = re.search(r'\[workspace\.package\]\nversion = "(.*)"', (ROOT / "Cargo.toml").read_text())[1]
         for tag, right in [(f"v{version}", True), (version, False), (f"v{version}.1", False), ("v99.0.0", False)]:
             done = self.step("build", "Compare the tag with the version", ROOT, GITHUB_REF_NAME=tag)
             self.assertEqual(done.returncode == 0, right, tag)
-            self.assertEqual(f"::error::The tag is {tag}, and Cargo.toml has version {version}" in done.stdout, not right)
+            message = f"::error::The tag is {tag}, and Cargo.toml has version {version}"
+            self.assertEqual(message in done.stdout, not right)
 
     def test_checksums(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -260,11 +295,6 @@ class Release(unittest.TestCase):
             for job in load(workflow)["jobs"].values():
                 for step in job["steps"]:
                     self.assertNotIn("${{", step.get("run", ""), "inputs must reach commands through env")
-
-
-def load_version():
-    import tomllib
-    return tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
 
 
 if __name__ == "__main__":
