@@ -4,8 +4,8 @@
     peer_reader.py CACHE --root FOLDER --make                make SpikingJelly's frames of the events in FOLDER
     peer_reader.py CACHE --peer NAME=FOLDER ... --workers 2 --runs 5 --samples 480
 
-Needs torch, spikingjelly (2.0.0) and dvs_prep. Checks that all datasets have the same items. Prints one JSON object: the
-samples a second of each dataset, run by run.
+Needs torch, spikingjelly (2.0.0) and dvs_prep. Checks that all datasets have the same items. Prints one JSON object:
+the samples a second of each dataset, run by run.
 """
 import argparse
 import json

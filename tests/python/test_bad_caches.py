@@ -75,7 +75,10 @@ class Refused(unittest.TestCase):
             ("`split_by`, `frames`, `duration_us`: 'number', 16 and 5 do not", put(duration_us=np.uint64(5))),
             ("'events', 16 and 0 do not go together", put(split_by="events")),
             ("attribute `split_by`: its type is int64, not a text", put(split_by=1)),
-            ("takes 538968064 bytes as uint32", put(frames=np.uint32(1024), height=np.uint32(256), width=np.uint32(257))),
+            (
+                "takes 538968064 bytes as uint32",
+                put(frames=np.uint32(1024), height=np.uint32(256), width=np.uint32(257)),
+            ),
             ("attribute `source_sha256`: 'abc' is not 64 hexadecimal digits", put(source_sha256="abc")),
             ("attribute `address_layout`: it is 'dvs', not one of", put(address_layout="dvs")),
             ("attribute `dataset`: it is 'other', not 'DVS128Gesture'", put(dataset="other")),
@@ -99,7 +102,10 @@ class Refused(unittest.TestCase):
             ("not UTF-8 of at most 128 bytes", lambda file: column(file, "names", np.zeros(22, "S129"))),
             ("the columns of /train: CRC-32 is", lambda file: file["train/events"].__setitem__(0, 1)),
             ("/train/names: a name occurs twice", lambda file: file["train/names"].__setitem__(slice(None), b"x")),
-            ("/label_names: its shape is [0]", lambda file: support.replace(file, "label_names", shape=(0,), dtype="S8")),
+            (
+                "/label_names: its shape is [0]",
+                lambda file: support.replace(file, "label_names", shape=(0,), dtype="S8"),
+            ),
             ("/train: its member 'link' is a link", lambda file: file["train"].__setitem__("link", h5py.SoftLink("/"))),
             ("/: it has 70 members", lambda file: [file.create_group(f"group{i}") for i in range(67)]),
         ]:
@@ -107,7 +113,9 @@ class Refused(unittest.TestCase):
         chunked = {"data": np.zeros(22, "u1"), "chunks": (2,)}
         self.refuse_altered("not stored in one piece", lambda file: support.replace(file["train"], "labels", **chunked))
         external = {"shape": (22,), "dtype": "u1", "external": [("/etc/passwd", 0, 22)]}
-        self.refuse_altered("not stored in one piece", lambda file: support.replace(file["train"], "labels", **external))
+        self.refuse_altered(
+            "not stored in one piece", lambda file: support.replace(file["train"], "labels", **external)
+        )
         offsets = [0, 5, 5]
         self.refuse_altered(
             "/train/offsets: its rows do not increase from 0",
@@ -122,9 +130,18 @@ class Refused(unittest.TestCase):
             ("its shape is [22, 16, 2, 128, 64]", {"shape": (*shape[:4], 64), "dtype": "u1"}),
             ("its counts are uint8, those of /train/frames float32", {"shape": shape, "dtype": "f4"}),
             ("its chunks are none, not [1, 16, 2, 128, 128]", {"shape": shape, "dtype": "u1"}),
-            ("its chunks are [2, 16, 2, 128, 128]", {"shape": shape, "dtype": "u1", "chunks": (2, *shape[1:]), **deflate}),
-            ("its filters are [3]", {"shape": shape, "dtype": "u1", "chunks": chunk, "fletcher32": True}),
-            ("its filters are [2, 1]", {"shape": shape, "dtype": "u1", "chunks": chunk, "shuffle": True, **deflate}),
+            (
+                "its chunks are [2, 16, 2, 128, 128]",
+                {"shape": shape, "dtype": "u1", "chunks": (2, *shape[1:]), **deflate},
+            ),
+            (
+                "its filters have the HDF5 numbers [3], not [1]",
+                {"shape": shape, "dtype": "u1", "chunks": chunk, "fletcher32": True},
+            ),
+            (
+                "HDF5 numbers [2, 1], not [1]",
+                {"shape": shape, "dtype": "u1", "chunks": chunk, "shuffle": True, **deflate},
+            ),
             ("22 of its 22 chunks are missing", {"shape": shape, "dtype": "u1", "chunks": chunk, **deflate}),
         ]:
             self.refuse_altered(said, lambda file: support.replace(file["train"], "frames", **options))
@@ -173,7 +190,9 @@ class Samples(unittest.TestCase):
             file["train/events"][3] += 1
             del file["train"].attrs["rows_crc32"]
 
-        with self.assertRaisesRegex(CacheDamagedError, "row 3 .*: /train/events says 4223 events, its frames hold 4222"):
+        with self.assertRaisesRegex(
+            CacheDamagedError, "row 3 .*: /train/events says 4223 events, its frames hold 4222"
+        ):
             FrameCache(support.altered(claim_more)).verify()
 
     def test_random_damage_raises_cache_errors_only(self):

@@ -76,7 +76,9 @@ class Frames(unittest.TestCase):
 
         path = support.altered(one_large_count)
         for dtype in (np.float32, np.int16):
-            with self.assertRaisesRegex(CacheError, r"/train/frames, row 0 .* a count of 16777217, which .* wider dtype"):
+            with self.assertRaisesRegex(
+                CacheError, r"/train/frames, row 0 .* a count of 16777217, which .* wider dtype"
+            ):
                 FrameCache(path, order="cache", dtype=dtype)[0]
         self.assertEqual(FrameCache(path, order="cache", dtype=np.float64)[0][0].max(), (1 << 24) + 1)
 
@@ -94,7 +96,9 @@ class Order(unittest.TestCase):
     def test_order_of_spikingjelly_sorts_labels_and_names_as_text(self):
         cache = FrameCache(support.cache())
         rows = FrameCache(support.cache(), order="cache")
-        self.assertEqual(cache.label_names[:4], ["hand_clapping", "right_hand_wave", "other_gestures", "left_hand_wave"])
+        self.assertEqual(
+            cache.label_names[:4], ["hand_clapping", "right_hand_wave", "other_gestures", "left_hand_wave"]
+        )
         self.assertEqual(cache.targets, sorted(cache.targets))
         for item, row in enumerate(cache.rows):
             np.testing.assert_array_equal(cache[item][0], rows[row][0])
@@ -181,7 +185,9 @@ class Options(unittest.TestCase):
         folder.mkdir()
         support.run("-i", support.archive(), "-o", folder, "--frames", "2")
         self.assertEqual(FrameCache(root=folder, frames_number=2, split_by="number")[0][0].shape, (2, 2, 128, 128))
-        with self.assertRaisesRegex(ValueError, "is a folder: name the cache in it, or give frames_number and split_by"):
+        with self.assertRaisesRegex(
+            ValueError, "is a folder: name the cache in it, or give frames_number and split_by"
+        ):
             FrameCache(folder, frames_number=2)
         for wanted, name in [
             ({"frames_number": 4, "split_by": "time"}, "frames_number_4_split_by_time.h5"),

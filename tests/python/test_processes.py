@@ -47,7 +47,7 @@ def read_by_workers(cache, method, workers=2):
     for index in range(len(cache)):
         requests.put(index)
     items = dict(replies.get(timeout=120) for _ in range(len(cache)))
-    for process in processes:
+    for _ in processes:
         requests.put(None)
     for process in processes:
         process.join()

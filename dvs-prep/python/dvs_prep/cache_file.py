@@ -35,7 +35,11 @@ class CacheFile:
         """Opens the file if it is not open, and checks that nobody has changed it."""
         file = self._file
         if file is None:
-            file = self._file = self._opened()
+            opened = self._opened()
+            # Another thread may have been faster. Python does this step at once.
+            file = vars(self).setdefault("_file", opened)
+            if file is not opened:
+                opened.close()
         status = os.fstat(file.fileno())
         stamp = (status.st_size, status.st_mtime_ns)
         if self._stamp is None:
@@ -83,7 +87,7 @@ class CacheFile:
 
     def close(self) -> None:
         """Closes the file. The next read opens it again."""
-        file, self._file = self._file, None
+        file: Optional[io.FileIO] = vars(self).pop("_file", None)
         if file is not None:
             file.close()
 

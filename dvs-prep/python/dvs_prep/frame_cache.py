@@ -3,17 +3,18 @@
 import operator
 import os
 import zlib
-from typing import Any, Callable, Dict, List, Optional, SupportsIndex, Tuple, Union
+from typing import Any, Callable, Dict, List, Literal, Optional, SupportsIndex, Tuple, Union, get_args
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from dvs_prep.cache_file import CacheFile
-from dvs_prep.cache_format import SETS, Split, shape_text
+from dvs_prep.cache_format import SETS, Split
 from dvs_prep.errors import CacheError, CacheMismatchError
 from dvs_prep.opening import read_cache
 
-ORDERS = ("spikingjelly", "cache")
+Order = Literal["spikingjelly", "cache"]
+ORDERS = get_args(Order)
 
 
 class FrameCache:
@@ -59,7 +60,7 @@ class FrameCache:
         *,
         transform: Optional[Callable[[NDArray[Any]], Any]] = None,
         target_transform: Optional[Callable[[int], Any]] = None,
-        order: str = "spikingjelly",
+        order: Order = "spikingjelly",
         dtype: DTypeLike = np.float32,
         checksums: bool = False,
     ) -> None:
@@ -163,7 +164,7 @@ class FrameCache:
     def verify(self) -> None:
         """Checks the checksum and the number of events of every sample of this set, and reports the first mismatch.
 
-        The checksums of attributes and columns were checked when the cache was opened. `dvs-prep verify` checks both sets.
+        Attributes and columns were checked when the cache was opened. `dvs-prep verify` checks both sets.
 
         Raises:
             CacheDamagedError: a sample is not as recorded.
@@ -229,8 +230,8 @@ class FrameCache:
         if any(getattr(self, name) != value for name, value in given.items()):
             asked = ", ".join(f"{name}={value!r}" for name, value in given.items())
             raise CacheMismatchError(
-                f"the cache {self.path} holds {self._header.split}, and {asked} is asked for. Name another cache, or make "
-                "one with dvs-prep or dvs_prep.frames_dataset"
+                f"the cache {self.path} holds {self._header.split}, and {asked} is asked for. Name another cache, or "
+                "make one with dvs-prep or dvs_prep.frames_dataset"
             )
 
     def _damaged(self, row: int, reason: str) -> CacheError:
@@ -281,7 +282,7 @@ def _cache_path(
     root: Union[str, "os.PathLike[str]"], frames_number: Optional[int], split_by: Optional[str], duration: Optional[int]
 ) -> str:
     """The cache that `root` names: itself, or the one with these options in the folder `root`."""
-    path = os.fspath(root)
+    path = os.fsdecode(root)
     if not os.path.isdir(path):
         return path
     if duration is not None and frames_number is None:

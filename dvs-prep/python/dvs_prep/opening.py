@@ -1,7 +1,7 @@
 """Reads and checks everything in a cache but the frames.
 
-h5py only locates the chunks of the frames. `FrameCache` reads them without it, because the HDF5 library has one lock for
-all threads, and its state in memory does not survive a fork.
+h5py only locates the chunks of the frames. `FrameCache` reads them without it, because the HDF5 library has one lock
+for all threads, and its state in memory does not survive a fork.
 """
 
 import zlib
@@ -360,22 +360,23 @@ class _Reader:
         plan = data.id.get_create_plist()
         found = [plan.get_filter(i)[0] for i in range(plan.get_nfilters())]
         if chunks > 0 and found != filters:
-            raise self.wrong(f"its filters are {found}, not {filters}: deflate, after shuffle if a count has several bytes")
+            raise self.wrong(f"its filters have the HDF5 numbers {found}, not {filters}")
         limit = 2 * int(np.prod(chunk_shape)) * data.dtype.itemsize + 64
         return data.dtype, chunk_shape, self.chunk_positions(data, chunks, limit)
 
     def chunk_positions(self, data: Any, chunks: int, limit: int) -> NDArray[np.int64]:
         """[chunks, 2]: position in the file and size of each chunk, in bytes. `limit` is the largest size."""
+        file_size = self.file.size
         positions = np.zeros((chunks, 2), np.int64)
         located: List[Any] = []
         if chunks > 0:
             data.id.chunk_iter(located.append)
         for chunk in located:
             row, end = chunk.chunk_offset[0], chunk.byte_offset + chunk.size
-            if chunk.filter_mask != 0 or chunk.size > limit or end > self.file.size or row >= chunks:
+            if chunk.filter_mask != 0 or chunk.size > limit or end > file_size or row >= chunks:
                 raise self.wrong(
-                    f"the chunk of row {row} lies at byte {chunk.byte_offset}, {chunk.size} bytes long with filter mask "
-                    f"{chunk.filter_mask}; a chunk has at most {limit} bytes, and the file has {self.file.size}"
+                    f"the chunk of row {row} lies at byte {chunk.byte_offset}, {chunk.size} bytes long with filter "
+                    f"mask {chunk.filter_mask}; a chunk has at most {limit} bytes, and the file has {file_size}"
                 )
             positions[row] = chunk.byte_offset, chunk.size
         missing = int((positions[:, 1] == 0).sum())

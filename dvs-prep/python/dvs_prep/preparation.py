@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from dvs_prep.errors import PreparationError
-from dvs_prep.frame_cache import FrameCache
+from dvs_prep.frame_cache import FrameCache, Order
 
 StrPath = Union[str, "os.PathLike[str]"]
 
@@ -49,7 +49,7 @@ def frames_dataset(
     ignore_outside: bool = False,
     transform: Optional[Callable[[NDArray[Any]], Any]] = None,
     target_transform: Optional[Callable[[int], Any]] = None,
-    order: str = "spikingjelly",
+    order: Order = "spikingjelly",
     dtype: DTypeLike = np.float32,
     checksums: bool = False,
     progress: Optional[bool] = None,
@@ -173,7 +173,7 @@ def _run(command: List[str], progress: bool) -> bytes:
 
 
 def _terminal() -> Tuple[int, int]:
-    """Both ends of a terminal, because the program draws its progress bar only on one; or of a pipe if there is none."""
+    """Both ends of a terminal, on which alone the program draws its progress bar; or of a pipe if there is none."""
     try:
         return pty.openpty()
     except OSError:

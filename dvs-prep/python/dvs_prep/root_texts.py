@@ -1,8 +1,8 @@
 """Reads the text attributes of the root from the bytes of the file.
 
-HDF5 stores a text of variable length as a length, and a position in a heap. If these are damaged, the HDF5 library crashes,
-loops without end or allocates gigabytes. So this module reads the texts itself, from the object header of the root
-(HDF5 File Format Specification 3.0, II.A, III.E, IV.A.1.a and IV.A.2.m).
+HDF5 stores a text of variable length as a length and a position in a heap. If these are damaged, the HDF5 library
+crashes, loops without end or allocates gigabytes. So this module reads the texts itself, from the object header of the
+root (HDF5 File Format Specification 3.0, II.A, III.E, IV.A.1.a and IV.A.2.m).
 """
 
 from typing import Dict, Iterator, Optional, Tuple

@@ -1,4 +1,4 @@
-"""Trains SpikingJelly's network for DVS128 Gesture from a frame cache: train_spikingjelly.py CACHE 64 128 (epochs, channels)"""
+"""Trains SpikingJelly's network from a frame cache: train_spikingjelly.py CACHE 64 128 (64 epochs, 128 channels)"""
 
 import sys
 
