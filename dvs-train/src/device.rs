@@ -8,12 +8,15 @@ pub mod cuda;
 mod name;
 #[cfg(feature = "cuda")]
 mod runtime_config;
+#[cfg(feature = "cuda")]
+pub mod toolkit;
 #[cfg(feature = "vulkan")]
 pub mod vulkan;
 
 use std::fmt;
 use std::mem;
 use std::panic::{self, AssertUnwindSafe};
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -332,6 +335,17 @@ pub struct DeviceList {
     pub devices: Vec<ListedDevice>,
     /// The device that `auto` means.
     pub auto: String,
+    /// What compiles kernels for CUDA; `None` if something is missing.
+    pub cuda_toolkit: Option<CudaToolkit>,
+}
+
+/// CUDA's compiler and headers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CudaToolkit {
+    /// Version of the compiler NVRTC, such as 12.8.
+    pub nvrtc: String,
+    /// Folder of the toolkit, in which `include` has the headers.
+    pub folder: PathBuf,
 }
 
 /// A device, or a kind of devices of which there is none.
@@ -359,7 +373,15 @@ pub fn list() -> DeviceList {
     devices.extend(listed("cuda", cuda_gpus(), cuda));
     devices.extend(listed("vulkan", vulkan_devices(), vulkan));
     let auto = cuda(0).unwrap_or(Device::Cpu).to_string();
-    DeviceList { devices, auto }
+    #[cfg(feature = "cuda")]
+    let cuda_toolkit = toolkit::find().ok();
+    #[cfg(not(feature = "cuda"))]
+    let cuda_toolkit = None;
+    DeviceList {
+        devices,
+        auto,
+        cuda_toolkit,
+    }
 }
 
 /// Lists the devices of a kind, or says why there is none.
@@ -403,6 +425,13 @@ impl fmt::Display for DeviceList {
                 (None, Some(reason)) => writeln!(f, ": {reason}")?,
                 (Some(_), Some(reason)) => writeln!(f, "; cannot be used: {reason}")?,
             }
+        }
+        if let Some(CudaToolkit { nvrtc, folder }) = &self.cuda_toolkit {
+            writeln!(
+                f,
+                "CUDA's compiler NVRTC {nvrtc}, headers in {}/include",
+                folder.display()
+            )?;
         }
         writeln!(f, "--device auto means {}", self.auto)
     }

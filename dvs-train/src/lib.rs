@@ -51,6 +51,18 @@ use crate::commands::{
     train as training,
 };
 
+/// Finds what CUDA needs in NVIDIA's packages from PyPI, if it is nowhere else.
+///
+/// # Safety
+/// No other thread may run, because this may set an environment variable.
+pub unsafe fn use_cuda_packages() {
+    #[cfg(feature = "cuda")]
+    // SAFETY: the caller promises that no other thread runs.
+    unsafe {
+        device::toolkit::use_packages();
+    }
+}
+
 /// Parses the command line, runs the command and returns the exit status.
 pub fn main() -> ExitCode {
     let cli = Cli::parse_from(argparse_compat::translate(std::env::args_os()));

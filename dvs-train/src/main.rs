@@ -21,5 +21,7 @@ fn main() -> ExitCode {
         // SAFETY: no other thread runs yet.
         unsafe { env::set_var(RUNTIME, env::temp_dir()) };
     }
+    // SAFETY: as above.
+    unsafe { dvs_train::use_cuda_packages() };
     dvs_train::main()
 }

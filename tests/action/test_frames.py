@@ -224,7 +224,7 @@ class Frames(unittest.TestCase):
         for name in [*described["inputs"], *described["outputs"]]:
             self.assertIn(f"\n| `{name}` |", readme)
 
-        lines, = re.findall(r"```sh\n(cache=.*?)```", readme, re.S)
+        lines, = re.findall(r"```bash\n(cache=.*?)```", readme, re.S)
         store = self.folder / "by key"
         store.mkdir()
         functions = f"""

@@ -4,6 +4,7 @@
 use std::env;
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -274,7 +275,7 @@ fn says_in_one_line_what_cuda_lacks() {
         (
             &["--no-nvrtc"],
             &[],
-            "CUDA's compiler libnvrtc.so cannot be loaded",
+            "CUDA's compiler libnvrtc.so cannot be loaded; pip install 'dvs-train[cuda]' brings it, and so does the CUDA toolkit",
         ),
         (
             &["--no-headers"],
@@ -448,4 +449,69 @@ fn prepare_refuses_values_out_of_range_before_it_compiles() {
     let error = text(&refused.stderr);
     assert_eq!(error.lines().count(), 1, "{error}");
     assert!(error.starts_with("dvs-train: -T"), "{error}");
+}
+
+#[test]
+fn nvidias_packages_in_a_python_environment_are_a_toolkit() {
+    if !installed("13.0") || !installed("12.4") {
+        return;
+    }
+    for usual in ["/usr/local/cuda", "/opt/cuda", "/usr/bin/nvcc"] {
+        if Path::new(usual).exists() {
+            let _ = writeln!(io::stderr(), "SKIPPED: {usual} would be found first");
+            return;
+        }
+    }
+    let tools = folder().join("../../.tools/cuda").canonicalize().unwrap();
+    for (version, place_of_toolkit) in [
+        ("13.0", "lib/python3.11/site-packages/nvidia/cu13"),
+        ("12.4", "caches/dvs-train/cuda-"),
+    ] {
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name);
+        fs::create_dir_all(at("bin")).unwrap();
+        fs::create_dir_all(at("lib/python3.11/site-packages")).unwrap();
+        let packages = tools.join(version).join("site/nvidia");
+        symlink(packages, at("lib/python3.11/site-packages/nvidia")).unwrap();
+        let program = at("bin/dvs-train");
+        let built = env!("CARGO_BIN_EXE_dvs-train");
+        fs::hard_link(built, &program)
+            .or_else(|_| fs::copy(built, &program).map(drop))
+            .unwrap();
+        let go = |args: &[&str]| {
+            let output = Command::new(&program)
+                .args(args)
+                .env_remove("CUDA_PATH")
+                .env_remove("VIRTUAL_ENV")
+                .env_remove("CONDA_PREFIX")
+                .env("XDG_CACHE_HOME", at("caches"))
+                // Only a driver, and no compiler.
+                .env("LD_LIBRARY_PATH", tools.join("stand-in/driver"))
+                .env("STAND_IN_CC", "90")
+                .env("STAND_IN_SCALAR", "4")
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{}", text(&output.stderr));
+            text(&output.stdout)
+        };
+        let devices: Value = serde_json::from_str(&go(&["devices", "--json"])).unwrap();
+        let toolkit = &devices["cuda_toolkit"];
+        assert_eq!(toolkit["nvrtc"], version, "{devices}");
+        let found = toolkit["folder"].as_str().unwrap();
+        let expected = at(place_of_toolkit);
+        assert!(found.starts_with(expected.to_str().unwrap()), "{found}");
+        // Compiles and launches all kernels of a step.
+        let bench = [
+            "bench",
+            "--device",
+            "cuda:0",
+            "-T",
+            "1",
+            "-b",
+            "1",
+            "--channels",
+            "8",
+        ];
+        go(&[&bench[..], &["--steps", "1", "--amp", "bf16"]].concat());
+    }
 }

@@ -146,7 +146,8 @@ fn readme_options_exist() {
     let prep = own(&dvs_prep());
     // These are options of cargo, the scripts and other programs.
     let foreign = [
-        "--release",
+        "--locked",
+        "--path",
         "--logdir",
         "--low",
         "--label_signal_noise",

@@ -9,7 +9,7 @@ use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys::{CUdevice_attribute, CUresult};
 use cudarc::{driver, nvrtc};
 
-use super::runtime_config;
+use super::{runtime_config, toolkit};
 
 /// A GPU, as the driver describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub fn gpus() -> Result<Vec<Gpu>> {
         })
     });
     let gpus = gpus.collect::<Result<_>>()?;
-    check_compiler()?;
+    toolkit::find()?;
     Ok(gpus)
 }
 
@@ -92,7 +92,7 @@ pub fn find(index: usize) -> Result<()> {
     let gpu = gpus.get(index).with_context(|| {
         format!("cuda:{last} is the last device of its kind; dvs-train devices lists them")
     })?;
-    let compiler = compiler_version()?;
+    let compiler = toolkit::compiler_version()?;
     check_versions(gpu, compiler)?;
     let mut capabilities: Vec<_> = gpus.iter().map(|gpu| gpu.capability).collect();
     capabilities.sort_unstable();
@@ -107,18 +107,6 @@ pub fn find(index: usize) -> Result<()> {
 pub fn has_bf16(index: usize) -> bool {
     let gpus = gpus().unwrap_or_default();
     gpus.get(index).is_some_and(|gpu| gpu.capability >= 80)
-}
-
-/// Returns the version of NVRTC, such as `[12, 4]`.
-fn compiler_version() -> Result<[i32; 2]> {
-    let (mut major, mut minor) = (0, 0);
-    // SAFETY: both pointers are valid for the call.
-    let answer = unsafe { nvrtc::sys::nvrtcVersion(&raw mut major, &raw mut minor) };
-    ensure!(
-        answer == nvrtc::sys::nvrtcResult::NVRTC_SUCCESS,
-        "CUDA's compiler NVRTC answers {answer:?} if asked for its version"
-    );
-    Ok([major, minor])
 }
 
 /// Checks that the driver takes what NVRTC compiles, and that NVRTC compiles for the GPU.
@@ -165,25 +153,4 @@ pub fn free_memory(index: usize) -> Option<(u64, u64)> {
 /// Bytes of memory of a GPU.
 pub fn memory(index: usize) -> Option<u64> {
     gpus().ok()?.get(index).map(|gpu| gpu.memory as u64)
-}
-
-/// Checks for NVRTC and the headers, because kernels are compiled on first use.
-fn check_compiler() -> Result<()> {
-    // SAFETY: as in `has_driver`.
-    let there = unsafe { nvrtc::sys::is_culib_present() };
-    ensure!(
-        there,
-        "CUDA's compiler libnvrtc.so cannot be loaded; install the CUDA toolkit, and name the directory of its \
-         libraries in $LD_LIBRARY_PATH"
-    );
-    let toolkit = cubecl::cuda::install::cuda_path().context(
-        "the CUDA toolkit's headers are not found; install the toolkit, and name its directory in $CUDA_PATH",
-    )?;
-    let header = toolkit.join("include/cuda_runtime.h");
-    ensure!(
-        header.is_file(),
-        "{} does not exist; name the directory of the CUDA toolkit in $CUDA_PATH",
-        header.display()
-    );
-    Ok(())
 }

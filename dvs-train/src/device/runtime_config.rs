@@ -66,15 +66,19 @@ pub fn kept() -> Option<&'static Kept> {
     KEPT.get()?.as_ref()
 }
 
+/// Returns the user's folder of caches, if there is a home directory.
+pub fn caches() -> Option<PathBuf> {
+    match env::var_os("XDG_CACHE_HOME").filter(|folder| !folder.is_empty()) {
+        Some(folder) => Some(PathBuf::from(folder)),
+        None => Some(env::home_dir()?.join(".cache")),
+    }
+}
+
 /// Returns the folder `~/.cache/dvs-train/kernels/<GPUs>-nvrtc<version>-<program>`.
 fn folder(gpus: &str, compiler: &str) -> Option<PathBuf> {
-    let caches = match env::var_os("XDG_CACHE_HOME").filter(|folder| !folder.is_empty()) {
-        Some(folder) => PathBuf::from(folder),
-        None => env::home_dir()?.join(".cache"),
-    };
     let program = checksum_of_program().ok()?;
     let name = format!("{gpus}-nvrtc{compiler}-{program:08x}");
-    Some(caches.join("dvs-train/kernels").join(name))
+    Some(caches()?.join("dvs-train/kernels").join(name))
 }
 
 /// Notes that `folder` is used now, and deletes the oldest folders beside it.
