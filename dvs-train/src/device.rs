@@ -81,17 +81,14 @@ impl Device {
         }
     }
 
-    /// Returns a line that says that the first step compiles kernels, if none are kept yet.
-    pub fn first_step_note(&self) -> Option<String> {
+    /// Returns a line that says where compiled kernels are kept, if they are.
+    pub fn kernels_note(&self) -> Option<String> {
         match self {
             #[cfg(feature = "cuda")]
-            Self::Cuda(_) => {
-                let kept = runtime_config::kept().filter(|kept| kept.empty)?;
-                Some(format!(
-                    "kernels: compiled at the first steps, which takes up to half a minute, and kept in {}",
-                    kept.folder.display()
-                ))
-            }
+            Self::Cuda(_) => Some(format!(
+                "kernels are kept in {}; the first steps compile those that are missing",
+                runtime_config::kept()?.display()
+            )),
             _ => None,
         }
     }
@@ -297,9 +294,10 @@ pub fn guard<T>(device: &Device, remedy: &str, work: impl FnOnce() -> Result<T>)
     let reason = panics.first().map(|reason| brief(reason));
     let result = match (result, reason) {
         (None, reason) => Err(anyhow!("{device} failed: {}", reason.unwrap_or_default())),
-        // A thread of the backend did not do its part. An error of `work` follows from that, and a
-        // result is not to be trusted.
-        (Some(_), Some(reason)) => Err(anyhow!("{device} failed: {reason}")),
+        // An error of `work` may follow from that of the backend's thread, and then repeats it.
+        (Some(Err(error)), Some(reason)) => Err(anyhow!("{device} failed: {reason} ({error})")),
+        // A thread of the backend did not do its part, so the result is not to be trusted.
+        (Some(Ok(_)), Some(reason)) => Err(anyhow!("{device} failed: {reason}")),
         (Some(result), None) => result,
     };
     result.map_err(|error| match short_of_memory(&format!("{error:#}")) {

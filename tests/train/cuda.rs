@@ -106,7 +106,7 @@ fn full_size_step_launches_uploads_and_allocates_little() {
     }
     let place = tempfile::tempdir().unwrap();
     // With PLIF, each of the seven layers of neurons launches one more kernel, and so do the norm of
-    // the gradients and Adam, because the seven weights are no vectors of four.
+    // the gradients and Adam, because each of the seven weights has one value, and cannot be read four at a time.
     for (options, more, last_kernel) in [
         (&[][..], 0, "adam_kernel"),
         (&["--amp", "bf16"], 0, "adam_kernel"),
@@ -135,8 +135,9 @@ fn full_size_step_launches_uploads_and_allocates_little() {
             .map(|kernel| kernel_bytes(last, &format!("{kernel}_kernel_f_")))
             .iter()
             .sum();
+        assert!(moved >= outputs * 4, "{options:?}: {moved} bytes");
         // The block reads its currents four times. It writes and reads the pooled spikes and reads
-        // their gradients, which are a quarter of it, and the gradient of the currents takes their
+        // their gradients, each of which is a quarter of the currents, and the gradient of the currents takes their
         // place.
         let necessary = outputs * 4 + outputs / 4 * 3;
         assert!(
@@ -275,7 +276,7 @@ fn says_in_one_line_what_cuda_lacks() {
         (
             &["--no-nvrtc"],
             &[],
-            "CUDA's compiler libnvrtc.so cannot be loaded; pip install 'dvs-train[cuda]' brings it, and so does the CUDA toolkit",
+            "CUDA's compiler libnvrtc.so is not found; pip install 'dvs-train[cuda]' brings it, and so does the CUDA toolkit",
         ),
         (
             &["--no-headers"],
@@ -458,6 +459,8 @@ fn nvidias_packages_in_a_python_environment_are_a_toolkit() {
     }
     for usual in ["/usr/local/cuda", "/opt/cuda", "/usr/bin/nvcc"] {
         if Path::new(usual).exists() {
+            let required = env::var_os("DVS_REQUIRE_CUDA").is_some_and(|value| value == "1");
+            assert!(!required, "{usual} would be found first");
             let _ = writeln!(io::stderr(), "SKIPPED: {usual} would be found first");
             return;
         }

@@ -33,37 +33,29 @@ pub fn configure(gpus: &str, compiler: &str) {
     KEPT.get_or_init(|| {
         let mut config = CubeClRuntimeConfig::from_current_dir().override_from_env();
         config.memory.persistent_memory = PersistentMemory::Enforced;
-        let folder = folder(gpus, compiler);
-        let kept = folder.map(|folder| {
+        if let Some(folder) = folder(gpus, compiler) {
             let kept = || CacheConfig::File(folder.clone());
             config.compilation.cache.get_or_insert_with(kept);
             if matches!(config.autotune.cache, CacheConfig::Target) {
                 config.autotune.cache = kept();
             }
-            let empty = !folder.exists();
             // If folders cannot be deleted, they stay. The next start tries again.
             let _ = keep_recent(&folder);
-            Kept { folder, empty }
-        });
+        }
+        let kept = match &config.compilation.cache {
+            Some(CacheConfig::File(folder)) => Some(folder.clone()),
+            _ => None,
+        };
         CubeClRuntimeConfig::set(config);
         kept
     });
 }
 
-/// Where compiled kernels are kept.
-#[derive(Clone, Debug)]
-pub struct Kept {
-    /// Folder.
-    pub folder: PathBuf,
-    /// Whether it was new when this process started.
-    pub empty: bool,
-}
+static KEPT: OnceLock<Option<PathBuf>> = OnceLock::new();
 
-static KEPT: OnceLock<Option<Kept>> = OnceLock::new();
-
-/// Returns where compiled kernels are kept, if they are.
-pub fn kept() -> Option<&'static Kept> {
-    KEPT.get()?.as_ref()
+/// Returns the folder of compiled kernels, if they are kept.
+pub fn kept() -> Option<&'static Path> {
+    KEPT.get()?.as_deref()
 }
 
 /// Returns the user's folder of caches, if there is a home directory.

@@ -49,7 +49,7 @@ fn backend_panics_become_errors_with_advice_on_memory() {
     let error = format!("{:#}", error.unwrap_err());
     assert_eq!(
         error,
-        "out of memory on vulkan:0; : vulkan:0 failed: out of memory"
+        "out of memory on vulkan:0; : vulkan:0 failed: out of memory (a thread ended: true)"
     );
     assert_eq!(failing("lost", 16), "vulkan:0 failed: lost");
     // A result that was computed while a thread of the backend failed is not to be trusted.

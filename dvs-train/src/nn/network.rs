@@ -121,8 +121,8 @@ impl NetworkConfig {
     /// Estimates the bytes of a GPU's memory that a training step on batches of `batch` samples with
     /// `steps` time steps needs, without the weights.
     ///
-    /// For each block, these are the convolution's output and the pooled spikes. Their gradients take
-    /// their place.
+    /// Each block keeps its convolution's output and its pooled spikes. A gradient reuses the memory
+    /// of its tensor. With more time steps than the fused kernels support, a step needs more.
     pub fn training_bytes(&self, steps: usize, batch: usize) -> u64 {
         let (value, copy) = match self.half {
             Some(_) => (2, 2),

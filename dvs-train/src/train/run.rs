@@ -64,7 +64,7 @@ where
     let learns_tau = !state.network.learnt_taus()?.is_empty();
     let mut log = EpochLog::open(&folder, state.epoch, learns_tau)?;
     print(&describe(options, &state.network, &config, device))?;
-    let notes = [memory, options.device.first_step_note()];
+    let notes = [memory, options.device.kernels_note()];
     let notes = notes.into_iter().flatten();
     let notes: String = notes.map(|note| format!("  {note}\n")).collect();
     print(&format!(

@@ -89,8 +89,8 @@ where
     }
 }
 
-/// Returns the pooled spikes. Writes each neuron's spikes over all time
-/// steps to `counts`, `[B, H, W, C]`.
+/// Returns the pooled spikes. If `counts` is given, also writes each neuron's spikes over all time
+/// steps to it, `[B, H, W, C]`.
 fn forward<R: CubeRuntime>(
     inputs: BlockInputs<CubeTensor<R>>,
     block: &FusedBlock,
