@@ -147,6 +147,7 @@ fn readme_options_exist() {
     // These are options of cargo, the scripts and other programs.
     let foreign = [
         "--locked",
+        "--installed",
         "--path",
         "--logdir",
         "--low",
