@@ -24,19 +24,23 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cuda")
 }
 
-/// Returns whether the stand-in for this version of CUDA is installed. If not, it prints that the
-/// test is skipped, or panics if $DVS_REQUIRE_CUDA is 1.
+/// Prints that a test is skipped, or panics if $DVS_REQUIRE_CUDA is 1.
+fn skip(reason: &str) {
+    let required = env::var_os("DVS_REQUIRE_CUDA").is_some_and(|value| value == "1");
+    assert!(!required, "{reason}");
+    // The test harness would hide a line from eprintln.
+    let _ = writeln!(io::stderr(), "SKIPPED: a test of the CUDA path: {reason}");
+}
+
+/// Returns whether the stand-in for this version of CUDA is installed. If not, [`skip`]s the test.
 fn installed(version: &str) -> bool {
     let toolkit = folder().join("../../.tools/cuda").join(version);
     let there = toolkit.join("lib").is_dir();
     if !there {
-        let required = env::var_os("DVS_REQUIRE_CUDA").is_some_and(|value| value == "1");
-        assert!(!required, "{} is missing", toolkit.display());
-        // The test harness would hide a line from eprintln.
-        let _ = writeln!(
-            io::stderr(),
-            "SKIPPED: a test of the CUDA path; install what it needs: tests/cuda/stand-in --install --cuda {version}"
-        );
+        let toolkit = toolkit.display();
+        skip(&format!(
+            "{toolkit} is missing; tests/cuda/stand-in --install --cuda {version} installs it"
+        ));
     }
     there
 }
@@ -459,9 +463,7 @@ fn nvidias_packages_in_a_python_environment_are_a_toolkit() {
     }
     for usual in ["/usr/local/cuda", "/opt/cuda", "/usr/bin/nvcc"] {
         if Path::new(usual).exists() {
-            let required = env::var_os("DVS_REQUIRE_CUDA").is_some_and(|value| value == "1");
-            assert!(!required, "{usual} would be found first");
-            let _ = writeln!(io::stderr(), "SKIPPED: {usual} would be found first");
+            skip(&format!("{usual} would be found first"));
             return;
         }
     }

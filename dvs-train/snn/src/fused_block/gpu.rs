@@ -24,10 +24,15 @@ use crate::batch_norm::{Affine, Saved};
 use crate::neuron::gpu::weight_gradient;
 use crate::neuron::gpu_dynamics::{KernelConfig, kernel_params};
 
-/// Threads of a cube of the backward pass. A multiprocessor has registers for three such cubes.
+/// Threads of a cube of the backward pass. A multiprocessor has registers for four such cubes.
 const UNITS: u32 = 128;
 /// Most registers for currents and potentials in a thread of the backward pass, if it takes more
-/// than one channel. It needs some 50 more for everything else.
+/// than one channel. It needs 40 to 60 more for everything else.
+///
+/// A multiprocessor then runs 16 warps of the 64 that it can hold, and a load has less than 128 bits.
+/// With 128 registers the loads are wider, but it runs 8 warps. The loads of all time steps are
+/// independent, so that 16 warps keep the memory busy: they have more bytes under way than latency
+/// times bandwidth. No GPU has compared the two.
 const STATE_REGISTERS: usize = 64;
 /// Most cubes that divide the cells for the gradient of the currents.
 const MOST_CUBES: usize = 1 << 15;
