@@ -143,13 +143,8 @@ where
 {
     let made_up = frames(args);
     let batch = Batch::<B>::upload(made_up.clone(), CLASSES, device);
-    let mut network = Network::<B>::new(&config(args)?, device);
-    let mut optimizer = optimizer(args);
-    // Loss scaling may skip the first steps, which then do not update the weights.
-    let steps = if optimizer.loss_scale.is_some() { 3 } else { 1 };
-    for _ in 0..steps {
-        network = step(network, &mut optimizer, 1e-3, &batch)?.network;
-    }
+    let network = Network::<B>::new(&config(args)?, device);
+    let network = step(network, &mut optimizer(args), 1e-3, &batch)?.network;
     let batch = Batch::<B::InnerBackend>::upload(made_up, CLASSES, device);
     let mut counter = SpikeCounter::new();
     let rate = network.valid().rates(batch.frames, &mut counter);

@@ -6,22 +6,23 @@
 pub mod adam;
 #[cfg(feature = "gpu")]
 pub mod gpu;
+#[cfg(feature = "gpu")]
+pub mod gpu_squares;
 pub mod update;
 
 use std::collections::HashMap;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use burn::module::{AutodiffModule, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
-use burn::tensor::backend::AutodiffBackend;
-use burn::tensor::ops::FloatTensor;
-use burn::tensor::{ElementConversion, Tensor};
+use burn::tensor::Tensor;
+use burn::tensor::backend::{AutodiffBackend, Backend};
+use burn::tensor::ops::{FloatTensor, FloatTensorOps as _};
 use burn_snn::backend::primitive::{primitive, tensor};
 
-use self::adam::AdamStep;
-use self::update::{OptimizerBackend, Update, WeightState};
+use self::update::{OptimizerBackend, ScaledUpdate, Update, WeightState};
 
-use crate::optim::loss_scale::LossScale;
+use crate::optim::loss_scale::{DeviceScale, LossScale};
 
 /// Optimization algorithm.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,12 +51,22 @@ impl Rule {
 pub struct Optimizer<B: AutodiffBackend> {
     /// Optimization algorithm.
     pub rule: Rule,
-    /// Number of steps taken.
+    /// Number of steps taken, without those that [`ScaledSteps`] counts.
     pub steps: u64,
-    /// Loss scaling, if used.
+    /// Loss scaling, if used, before the steps that [`ScaledSteps`] counts.
     pub loss_scale: Option<LossScale>,
+    scaled: Option<ScaledSteps<B::InnerBackend>>,
     /// State of every weight, in the order of [`Rule::slots`], in the weight's shape.
     pub state: HashMap<ParamId, Vec<FloatTensor<B::InnerBackend>>>,
+}
+
+/// Steps with a scaled loss since the host last asked the device which of them were skipped.
+#[derive(Clone, Debug)]
+struct ScaledSteps<B: Backend> {
+    /// Loss scaling after these steps.
+    scale: DeviceScale<B>,
+    /// Number of these steps, with those that were skipped.
+    attempts: u64,
 }
 
 impl<B: AutodiffBackend> Optimizer<B> {
@@ -65,8 +76,40 @@ impl<B: AutodiffBackend> Optimizer<B> {
             rule,
             steps: 0,
             loss_scale: None,
+            scaled: None,
             state: HashMap::new(),
         }
+    }
+
+    /// Returns the factor `[1]` by which to multiply the loss of the next step, if the loss is
+    /// scaled.
+    pub fn loss_factor(&mut self, device: &B::Device) -> Option<Tensor<B, 1>> {
+        let scaled = self.scaled_steps(device)?;
+        Some(Tensor::from_inner(scaled.scale.factor.clone()))
+    }
+
+    fn scaled_steps(&mut self, device: &B::Device) -> Option<&mut ScaledSteps<B::InnerBackend>> {
+        let scale = self.loss_scale?;
+        let new = || ScaledSteps {
+            scale: DeviceScale::new(scale, 0, device),
+            attempts: 0,
+        };
+        Some(self.scaled.get_or_insert_with(new))
+    }
+
+    /// Waits for the device and brings [`steps`](Self::steps) and
+    /// [`loss_scale`](Self::loss_scale) up to date.
+    ///
+    /// # Errors
+    /// Returns an error if the device failed, or the gradients were not finite even at the smallest
+    /// scale.
+    pub fn settle(&mut self) -> Result<()> {
+        if let (Some(before), Some(scaled)) = (self.loss_scale, self.scaled.take()) {
+            let now = scaled.scale.check()?;
+            self.steps += scaled.attempts - (now.skipped - before.skipped);
+            self.loss_scale = Some(now);
+        }
+        Ok(())
     }
 }
 
@@ -75,19 +118,20 @@ where
     B: AutodiffBackend,
     B::InnerBackend: OptimizerBackend,
 {
-    /// Updates every weight of `module` that has a gradient. Also returns the sum `[1]` of the
-    /// squares of all gradients. If the loss is scaled, `gradients` are those of the scaled loss; if
-    /// their sum is then not finite, the step is skipped.
+    /// Updates every weight of `module` that has a gradient. Returns the sum `[1]` of the squares of
+    /// all gradients too.
+    ///
+    /// If the loss is scaled, `gradients` are those of the scaled loss. If they are not all finite,
+    /// the step is skipped, and the sum is not needed.
     ///
     /// # Errors
-    /// Returns an error if the device failed, or the gradients are not finite even at the smallest
-    /// scale.
+    /// Returns an error if the device failed.
     pub fn step<M: AutodiffModule<B>>(
         &mut self,
         rate: f64,
         module: M,
         mut gradients: GradientsParams,
-    ) -> Result<(M, Tensor<B::InnerBackend, 1>)> {
+    ) -> Result<(M, Option<Tensor<B::InnerBackend, 1>>)> {
         let mut collect = Collect {
             gradients: &mut gradients,
             kept: &self.state,
@@ -96,37 +140,34 @@ where
         };
         module.visit(&mut collect);
         let Collect { ids, weights, .. } = collect;
-        if weights.is_empty() {
-            let device = module.devices().into_iter().next().unwrap_or_default();
-            return Ok((module, Tensor::zeros([1], &device)));
-        }
-        let all = weights.iter().map(|state| state.gradient.clone());
-        let square_sum = tensor::<B::InnerBackend, 1>(B::InnerBackend::square_sum(all.collect()));
-        let factor = self.loss_scale.map(|scale| scale.factor);
-        if let Some(scale) = &mut self.loss_scale {
-            let sum = square_sum.clone().try_into_scalar();
-            let sum = sum.context("the device failed while it computed")?;
-            let finite = sum.elem::<f32>().is_finite();
-            ensure!(
-                finite || !scale.is_exhausted(),
-                "gradients are infinite or no numbers though the loss is not scaled up any more (step {}, {} left out)",
-                self.steps,
-                scale.skipped
-            );
-            scale.note(finite);
-            if !finite {
-                return Ok((module, square_sum));
-            }
-        }
-        self.steps += 1;
-        let update = match self.rule {
-            Rule::Adam => Update::Adam(AdamStep::new(rate, self.steps)),
-            Rule::Sgd { momentum } => Update::Sgd {
-                rate: rate as f32,
-                momentum: momentum as f32,
-            },
+        let Some(first) = weights.first() else {
+            return Ok((module, None));
         };
-        let updated = B::InnerBackend::update(weights, update, factor);
+        let device = B::InnerBackend::float_device(&first.weight);
+        let (rule, steps) = (self.rule, self.steps);
+        let skipped = self.loss_scale.map_or(0, |scale| scale.skipped);
+        let (updated, square_sum) = match self.scaled_steps(&device) {
+            Some(scaled) => {
+                scaled.attempts += 1;
+                let update = ScaledUpdate {
+                    rule,
+                    rate,
+                    attempt: steps + skipped + scaled.attempts,
+                };
+                let scale = scaled.scale.clone();
+                let (updated, scale) = B::InnerBackend::scaled_update(weights, update, scale)?;
+                scaled.scale = scale;
+                (updated, None)
+            }
+            None => {
+                self.steps += 1;
+                let update = Update::new(rule, rate, self.steps);
+                let gradients = weights.iter().map(|state| state.gradient.clone());
+                let square_sum = B::InnerBackend::square_sum(gradients.collect());
+                let updated = B::InnerBackend::update(weights, update);
+                (updated, Some(tensor(square_sum)))
+            }
+        };
         let mut replace = Replace::<B> {
             weights: HashMap::with_capacity(ids.len()),
         };

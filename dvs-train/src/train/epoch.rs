@@ -52,14 +52,14 @@ pub struct Step<B: AutodiffBackend> {
     pub loss: Tensor<B::InnerBackend, 1>,
     /// Firing rates `[B, classes]`, before the step.
     pub rate: Tensor<B::InnerBackend, 2>,
-    /// Sum `[1]` of the squares of all gradients of the (possibly scaled) loss.
-    pub square_sum: Tensor<B::InnerBackend, 1>,
+    /// Sum `[1]` of the squares of all gradients; `None` if the loss is scaled.
+    pub square_sum: Option<Tensor<B::InnerBackend, 1>>,
 }
 
 /// Trains one step: forward, loss, backward, optimizer.
 ///
 /// # Errors
-/// Returns an error if the device failed, or gradients overflow even at the smallest loss scale.
+/// Returns an error if the device failed.
 pub fn step<B>(
     network: Network<B>,
     optimizer: &mut Optimizer<B>,
@@ -72,8 +72,8 @@ where
 {
     let rate = network.forward(batch.frames.clone());
     let loss = mean_squared_error(rate.clone(), batch.target.clone());
-    let scaled = match optimizer.loss_scale {
-        Some(scale) => loss.clone().mul_scalar(scale.factor),
+    let scaled = match optimizer.loss_factor(&loss.device()) {
+        Some(factor) => loss.clone() * factor,
         None => loss.clone(),
     };
     let gradients = GradientsParams::from_grads(scaled.backward(), &network);
@@ -119,15 +119,14 @@ where
         network = step.network;
         let batch_size = batch.labels.len();
         running = running.add(step.loss, step.rate, batch.target.inner());
-        // A scaled loss overflows now and then, and the optimizer skips that step.
-        if optimizer.loss_scale.is_none() {
-            square_sums.push(step.square_sum);
-        }
+        // The optimizer itself checks the gradients of a scaled loss, which overflow now and then.
+        square_sums.extend(step.square_sum);
         batches += 1;
         bar.inc(batch_size as u64);
     }
     bar.finish_and_clear();
     gradients::check(square_sums, progress.batches)?;
+    optimizer.settle()?;
     let sums = running.finish()?;
     let trained = EpochResult {
         progress: EpochProgress { batches, sums },

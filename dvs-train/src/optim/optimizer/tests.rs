@@ -6,6 +6,7 @@ use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
 use burn_snn::testing::{back, distance, on_gpu, there, values, wave};
 
+use super::adam::AdamStep;
 use super::*;
 
 type B = Autodiff<Flex>;
@@ -89,6 +90,7 @@ fn optimizer_unscales_gradients_and_skips_overflows() {
                 Tensor::<Flex, 1>::from_floats(gradient, &device),
             );
             (weights, _) = optimizer.step(0.01, weights, gradients).unwrap();
+            optimizer.settle().unwrap();
         }
         (values(weights.weight.val()), optimizer)
     };
@@ -120,9 +122,15 @@ const WEIGHTS: [([usize; 4], bool); 8] = [
     ([5, 3, 1, 1], false),
 ];
 
-/// Takes ten steps with all weights on a backend. Returns, for each weight, its values and what is
-/// kept for it.
-fn ten_steps<K: OptimizerBackend>(device: &K::Device, adam: bool) -> Vec<Vec<f32>> {
+/// Takes ten steps with all weights on a backend. If the loss is scaled, gradients are infinite or no
+/// number in those of `overflows`, and `scale` is the scale at the end. Returns, for each weight, its
+/// values and what is kept for it.
+fn ten_steps<K: OptimizerBackend>(
+    device: &K::Device,
+    rule: Rule,
+    scale: &mut Option<LossScale>,
+    overflows: &[u64],
+) -> Vec<Vec<f32>> {
     let like = |shape: [usize; 4], last: bool, step: f32| {
         let values = wave::<Flex, 4>(shape, step, &Default::default());
         let values = tensor::<K, 4>(there::<K, 4>(&values, device));
@@ -136,24 +144,36 @@ fn ten_steps<K: OptimizerBackend>(device: &K::Device, adam: bool) -> Vec<Vec<f32
         .iter()
         .map(|&(shape, _)| (primitive(like(shape, false, 0.7)), Vec::new()))
         .collect();
-    for t in 1..=10 {
-        let update = match adam {
-            true => Update::Adam(AdamStep::new(0.01, t)),
-            false => Update::Sgd {
-                rate: 0.01,
-                momentum: 0.9,
-            },
+    let first = scale.unwrap_or_default();
+    let mut on_device = DeviceScale::<K>::new(first, 0, device);
+    for t in 1..=10_u64 {
+        let factor = scale.map_or(1.0, |_| on_device.fetch().unwrap().0.factor);
+        let factor = match overflows.contains(&t) {
+            true => [f64::INFINITY, f64::NAN][t as usize % 2],
+            false => factor,
         };
         let gradients = WEIGHTS
             .iter()
-            .map(|&(shape, last)| primitive(like(shape, last, 0.3 + t as f32) * 4.0));
+            .map(|&(shape, last)| primitive(like(shape, last, 0.3 + t as f32) * factor));
         let states = all.into_iter().zip(gradients);
         let states = states.map(|((weight, kept), gradient)| WeightState {
             weight,
             gradient,
             kept,
         });
-        all = K::update(states.collect(), update, Some(4.0));
+        if scale.is_none() {
+            all = K::update(states.collect(), Update::new(rule, 0.01, t));
+            continue;
+        }
+        let update = ScaledUpdate {
+            rule,
+            rate: 0.01,
+            attempt: first.skipped + t,
+        };
+        (all, on_device) = K::scaled_update(states.collect(), update, on_device).unwrap();
+    }
+    if let Some(scale) = scale {
+        *scale = on_device.check().unwrap();
     }
     let fetch = |tensor: FloatTensor<K>| back::<K, 4>(tensor);
     all.into_iter()
@@ -174,18 +194,69 @@ fn adam_on_the_cpu_is_bitwise_identical_to_reference() {
     }
 }
 
+const RULES: [Rule; 2] = [Rule::Adam, Rule::Sgd { momentum: 0.9 }];
+
 #[test]
 fn gpu_updates_all_weights_like_the_cpu() {
+    let compare = |found: Vec<Vec<f32>>, plain: Vec<Vec<f32>>| {
+        assert_eq!(found.len(), plain.len());
+        for (found, plain) in found.iter().zip(&plain) {
+            assert!(distance(found, plain) < 1e-5, "{}", plain.len());
+        }
+    };
     on_gpu!(|K, device| {
-        for adam in [true, false] {
-            let plain = ten_steps::<Flex>(&Default::default(), adam);
-            let found = ten_steps::<K>(&device, adam);
-            assert_eq!(found.len(), plain.len());
-            for (found, plain) in found.iter().zip(&plain) {
-                assert!(distance(found, plain) < 1e-5, "{}", plain.len());
+        for rule in RULES {
+            let plain = ten_steps::<Flex>(&Default::default(), rule, &mut None, &[]);
+            compare(ten_steps::<K>(&device, rule, &mut None, &[]), plain);
+        }
+        // The factor is about to be doubled.
+        let mut scale = LossScale::default();
+        scale.note(false);
+        for _ in 0..1994 {
+            scale.note(true);
+        }
+        for rule in RULES {
+            for overflows in [&[][..], &[1, 5, 8], &[9]] {
+                let (mut on_cpu, mut on_gpu) = (Some(scale), Some(scale));
+                let cpu = &Default::default();
+                let plain = ten_steps::<Flex>(cpu, rule, &mut on_cpu, overflows);
+                let found = ten_steps::<K>(&device, rule, &mut on_gpu, overflows);
+                assert_eq!(on_gpu, on_cpu);
+                compare(found, plain);
             }
         }
     });
+}
+
+#[test]
+fn steps_that_overflow_at_the_smallest_factor_are_counted_on_cpu_and_gpu() {
+    fn error<K: OptimizerBackend>(device: &K::Device) -> String {
+        let mut scale = LossScale::default();
+        while !scale.is_exhausted() {
+            scale.note(false);
+        }
+        let mut scale = DeviceScale::<K>::new(scale, 0, device);
+        for (attempt, value) in [(17, f32::NAN), (18, 1.0), (19, f32::INFINITY)] {
+            let state = WeightState {
+                weight: primitive(Tensor::<K, 1>::ones([3], device)),
+                gradient: primitive(Tensor::<K, 1>::full([3], value, device)),
+                kept: Vec::new(),
+            };
+            let update = ScaledUpdate {
+                rule: Rule::Adam,
+                rate: 0.01,
+                attempt,
+            };
+            scale = K::scaled_update(vec![state], update, scale).unwrap().1;
+        }
+        scale.check().unwrap_err().to_string()
+    }
+    let said = error::<Flex>(&Default::default());
+    assert!(
+        said.contains("gradients of 2 steps") && said.contains("(18 steps"),
+        "{said}"
+    );
+    on_gpu!(|K, device| assert_eq!(error::<K>(&device), said));
 }
 
 #[test]
