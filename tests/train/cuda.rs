@@ -155,6 +155,30 @@ fn full_size_step_launches_uploads_and_allocates_little() {
 }
 
 #[test]
+fn estimate_of_memory_holds_for_more_steps_than_the_fused_kernels_support() {
+    if !installed("13.0") {
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    for (name, amp) in [("f32", &[][..]), ("bf16", &["--amp", "bf16"])] {
+        let work = place.path().join(name).to_str().unwrap().to_owned();
+        let size = ["-T", "33", "-b", "2", "--channels", "32"];
+        let bench = ["bench", "--device", "cuda:0", "--steps", "1", "--json"];
+        let ran = output(&["--work", &work], &[], &[&bench[..], &size, amp].concat());
+        assert!(ran.status.success(), "{}", text(&ran.stderr));
+        let said: Value = serde_json::from_slice(&ran.stdout).unwrap();
+        let log = format!("{work}/cuda.log");
+        let steps = script("steps.py", &[&log, "--end-kernel", "adam_kernel"]);
+        let memory = steps[0]["most_memory"].as_u64().unwrap();
+        let estimated = said["train_estimated_bytes"].as_u64().unwrap();
+        assert!(
+            (memory * 9 / 10..=memory).contains(&estimated),
+            "{name}: {estimated} bytes for {memory}"
+        );
+    }
+}
+
+#[test]
 fn kernels_compile_for_every_gpu_and_spill_no_registers() {
     if !installed("13.0") {
         return;

@@ -31,6 +31,10 @@ use crate::batch_norm::{
 use crate::neuron::model::Layer;
 use crate::neuron::{Neuron, NeuronBackend, NeuronInputs, Neurons};
 
+/// Most time steps of the fused backward pass on a GPU, because one bit of a number says whether a
+/// neuron spiked at a step. With more, a block's backward pass consists of separate operations.
+pub const MOST_STEPS: usize = 32;
+
 /// Returns the pooled spikes `[T * B, C, H / 2, W / 2]` for a convolution's output `x`
 /// `[T * B, C, H, W]`. T is `steps`, and the neurons are at rest before the first step.
 pub fn norm_fire_pool<B: BlockBackend>(

@@ -24,7 +24,7 @@ use burn_snn::backend::primitive::{primitive, tensor};
 use burn_snn::batch_norm::BatchNorm;
 use burn_snn::cast::CastBackend;
 use burn_snn::convolution::{ConvolutionBackend, convolve, convolve_half};
-use burn_snn::fused_block::{BlockBackend, norm_fire_pool, norm_fire_pool_count, pool};
+use burn_snn::fused_block::{BlockBackend, MOST_STEPS, norm_fire_pool, norm_fire_pool_count, pool};
 use burn_snn::linear::{Dropout, LinearBackend, linear};
 use burn_snn::loss::LossBackend;
 use burn_snn::neuron::layer::Potentials;
@@ -122,23 +122,23 @@ impl NetworkConfig {
     /// `steps` time steps needs, without the weights.
     ///
     /// Each block keeps its convolution's output and its pooled spikes. A gradient reuses the memory
-    /// of its tensor. With more time steps than the fused kernels support, a step needs more.
+    /// of its tensor. The separate operations for more time steps than the fused backward pass
+    /// supports keep about four tensors more, in both types.
     pub fn training_bytes(&self, steps: usize, batch: usize) -> u64 {
         let (value, copy) = match self.half {
             Some(_) => (2, 2),
             None => (4, 0),
         };
-        let images = (steps * batch) as u64;
-        images * (self.frame_cells() * (4 + copy) + self.output_cells() * value * 5 / 4)
+        let output = match steps {
+            0..=MOST_STEPS => self.output_cells() * value * 5 / 4,
+            _ => self.output_cells() * (value + 1) * 17 / 4,
+        };
+        (steps * batch) as u64 * (self.frame_cells() * (4 + copy) + output)
     }
 
     /// Like [`training_bytes`](Self::training_bytes), for a test step, which computes in 32 bits.
     pub fn test_bytes(&self, steps: usize, batch: usize) -> u64 {
-        Self {
-            half: None,
-            ..*self
-        }
-        .training_bytes(steps, batch)
+        (steps * batch) as u64 * (self.frame_cells() * 4 + self.output_cells() * 5)
     }
 
     /// Returns the number of cells of a frame, of both polarities.

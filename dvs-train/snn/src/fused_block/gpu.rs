@@ -11,10 +11,8 @@ use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
 use cubecl::prelude::ArrayArg;
 
-use super::gpu_kernels::{
-    MOST_STEPS, WindowsLaunch, forward_kernel, input_gradient_kernel, sums_kernel,
-};
-use super::{BlockBackend, BlockInputs, FusedBlock, unfused};
+use super::gpu_kernels::{WindowsLaunch, forward_kernel, input_gradient_kernel, sums_kernel};
+use super::{BlockBackend, BlockInputs, FusedBlock, MOST_STEPS, unfused};
 use crate::backend::gpu::{
     Threads, channels_last, channels_second, cubes, empty, in_type, single, width,
 };

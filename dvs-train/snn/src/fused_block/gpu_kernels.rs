@@ -10,13 +10,10 @@
 
 use cubecl::prelude::*;
 
+use super::MOST_STEPS;
 use crate::backend::gpu::{Threads, place, put_sum};
 use crate::batch_norm::gpu_kernels::Slope;
 use crate::neuron::gpu_dynamics::{KernelConfig, KernelParams, NeuronDynamics};
-
-/// Most time steps for which loops are unrolled. The backward kernels support no more, because one
-/// bit of a number says whether a neuron spiked at a step.
-pub const MOST_STEPS: usize = 32;
 
 /// Numbers of windows and of vectors of channels.
 #[derive(CubeType, CubeLaunch, Clone, Copy)]
@@ -128,6 +125,7 @@ pub fn forward_kernel<F: Float, N: Size>(
         v[cell] = rule.rest;
         spikes[cell] = Vector::new(0.0f32);
     }
+    // A longer loop would take longer to compile than it saves.
     #[unroll(steps <= MOST_STEPS)]
     for t in 0..steps {
         let mut fired = Vector::<f32, N>::new(0.0f32);
