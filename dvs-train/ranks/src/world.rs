@@ -1,0 +1,243 @@
+//! The ranks of a job, connected by TCP.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytemuck::{cast_slice, cast_slice_mut};
+
+use crate::error::{Peer, RankError};
+use crate::exchange::{Data, EAGER, Header, Lane, Operation, exchange};
+use crate::gather::{GATHER_LIMIT, Gather};
+use crate::launch::{Launch, Limits};
+use crate::monitor::{Cause, Failure, Monitor};
+use crate::pairs::Pairs;
+use crate::ranks::{Alone, Ranks};
+use crate::reduce::{Reduce, Value, contributed, sum_all};
+use crate::rendezvous::Traveller;
+
+/// The other ranks over TCP, through host memory.
+pub struct World {
+    rank: usize,
+    size: usize,
+    longest_wait: Duration,
+    monitor: Monitor,
+    engine: Mutex<Engine>,
+}
+
+/// What an operation has for itself.
+struct Engine {
+    lanes: Vec<Lane>,
+    /// Operations so far.
+    sequence: u64,
+    /// Memory for the values of other ranks, in eight bytes for the alignment of all types.
+    scratch: Vec<u64>,
+}
+
+/// This host's name, as messages show it.
+fn host_name() -> String {
+    let name = rustix::system::uname();
+    let name = name.nodename().to_string_lossy();
+    match name.is_empty() {
+        true => "an unnamed host".to_owned(),
+        false => name.into_owned(),
+    }
+}
+
+/// Meets the other ranks that a launcher started, or is [`Alone`] without a launch.
+///
+/// # Errors
+/// As [`World::connect`].
+pub fn start(launch: Option<&Launch>, limits: Limits) -> Result<Box<dyn Ranks>, RankError> {
+    match launch {
+        None => Ok(Box::new(Alone)),
+        Some(launch) => Ok(Box::new(World::connect(launch, limits)?)),
+    }
+}
+
+impl World {
+    /// Meets the other ranks: rank 0 listens where the launch says, and the others call it there.
+    ///
+    /// Besides, each rank listens on a free port of the address by which it reaches rank 0, until
+    /// all are connected.
+    ///
+    /// # Errors
+    /// Returns an error if the address cannot be used, if ranks do not come within the timeout or
+    /// do not have the token, or if they disagree about their number or have the same rank.
+    pub fn connect(launch: &Launch, limits: Limits) -> Result<Self, RankError> {
+        let host = host_name();
+        if launch.rank >= launch.size {
+            return Err(RankError::World(format!(
+                "rank {} on {host} is not less than the world size, {}",
+                launch.rank, launch.size
+            )));
+        }
+        let traveller = Traveller {
+            launch,
+            host: &host,
+            timeout: limits.timeout,
+        };
+        let mut meeting = traveller.meet()?;
+        let controls = std::mem::take(&mut meeting.controls);
+        let peers = meeting.peers.clone();
+        let monitor = Monitor::start(launch.rank, peers, limits.timeout, controls)
+            .map_err(|e| traveller.system("start a thread", &e))?;
+        let pairs = Pairs {
+            traveller: &traveller,
+            meeting: &meeting,
+            monitor: &monitor,
+        };
+        let lanes = pairs.connect()?;
+        Ok(Self {
+            rank: launch.rank,
+            size: launch.size,
+            longest_wait: limits.longest_wait,
+            monitor,
+            engine: Mutex::new(Engine {
+                lanes: lanes.into_iter().map(|(r, s)| Lane::new(r, s)).collect(),
+                sequence: 0,
+                scratch: Vec::new(),
+            }),
+        })
+    }
+
+    /// All ranks with their hosts and processes, by rank.
+    pub fn peers(&self) -> &[Peer] {
+        self.monitor.peers()
+    }
+
+    /// Takes the connections for one operation.
+    fn begin(
+        &self,
+        operation: Operation,
+        length: usize,
+    ) -> Result<(MutexGuard<'_, Engine>, Header), RankError> {
+        let mut engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
+        engine.sequence += 1;
+        let header = Header {
+            operation,
+            sequence: engine.sequence,
+            length,
+        };
+        if self.monitor.finished() {
+            return Err(RankError::Finished {
+                rank: self.rank,
+                operation: header.text(),
+            });
+        }
+        match self.monitor.failure() {
+            Some(failure) => Err(self.error(&failure, header)),
+            None => Ok((engine, header)),
+        }
+    }
+
+    fn error(&self, failure: &Failure, header: Header) -> RankError {
+        let during = format!("during {}", header.text());
+        self.monitor.error(failure, &during)
+    }
+
+    fn exchange(
+        &self,
+        lanes: &mut [Lane],
+        header: Header,
+        data: &mut impl Data,
+    ) -> Result<(), RankError> {
+        let (monitor, rank) = (&self.monitor, self.rank);
+        exchange(lanes, header, data, monitor, rank, self.longest_wait)
+            .map_err(|failure| self.error(&failure, header))
+    }
+
+    fn gather_by(
+        &self,
+        operation: Operation,
+        length: usize,
+        bytes: &[u8],
+    ) -> Result<Vec<Vec<u8>>, RankError> {
+        let (mut engine, header) = self.begin(operation, length)?;
+        let mut gather = Gather::new(bytes, self.rank, self.size, header);
+        self.exchange(&mut engine.lanes, header, &mut gather)?;
+        Ok(gather.parts)
+    }
+
+    fn reduce<V: Value>(&self, values: &mut [V]) -> Result<(), RankError> {
+        // Everyone sums everything if that costs less than waiting for the sums of others.
+        if size_of_val(values) <= EAGER {
+            let parts = self.gather_by(V::OPERATION, values.len(), cast_slice(values))?;
+            sum_all(&parts, values);
+            return Ok(());
+        }
+        let (mut engine, header) = self.begin(V::OPERATION, values.len())?;
+        let Engine { lanes, scratch, .. } = &mut *engine;
+        let others = contributed(self.rank, self.size, values.len());
+        let words = (others * size_of::<V>()).div_ceil(size_of::<u64>());
+        if scratch.len() < words {
+            scratch.resize(words, 0);
+        }
+        let contributions = &mut cast_slice_mut(scratch)[..others];
+        let mut reduce = Reduce::new(values, contributions, self.rank, self.size, header);
+        self.exchange(lanes, header, &mut reduce)
+    }
+
+    fn abort_because(&self, reason: String) {
+        if self.monitor.finished() {
+            return;
+        }
+        self.monitor.fail(Failure {
+            rank: self.rank,
+            seen_by: self.rank,
+            cause: Cause::Aborted(reason),
+            limit: Duration::ZERO,
+        });
+    }
+}
+
+impl Ranks for World {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn size(&self) -> usize {
+        self.size
+    }
+
+    fn all_reduce(&self, values: &mut [f32]) -> Result<(), RankError> {
+        self.reduce(values)
+    }
+
+    fn all_reduce_f64(&self, values: &mut [f64]) -> Result<(), RankError> {
+        self.reduce(values)
+    }
+
+    fn gather(&self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, RankError> {
+        if bytes.len() > GATHER_LIMIT {
+            return Err(RankError::TooLong {
+                bytes: bytes.len(),
+                limit: GATHER_LIMIT,
+            });
+        }
+        self.gather_by(Operation::Gather, bytes.len(), bytes)
+    }
+
+    fn barrier(&self) -> Result<(), RankError> {
+        self.gather_by(Operation::Barrier, 0, &[]).map(|_| ())
+    }
+
+    fn abort(&self, reason: &str) {
+        self.abort_because(reason.to_owned());
+    }
+
+    fn finish(&self) -> Result<(), RankError> {
+        self.gather_by(Operation::Finish, 0, &[])?;
+        self.monitor.finish();
+        Ok(())
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let how = match std::thread::panicking() {
+            true => "it panicked",
+            false => "it ended before the job was finished",
+        };
+        self.abort_because(how.to_owned());
+    }
+}
