@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::monitor::{Cause, Failure, Monitor};
+use crate::failure::{Cause, Failure};
+use crate::monitor::Monitor;
 
 /// Bytes that are sent without knowing that the other rank reads. Sockets hold more than these.
 pub(crate) const EAGER: usize = 16 << 10;

@@ -5,7 +5,6 @@ mod nodes;
 mod tests;
 
 use std::fmt;
-use std::time::Duration;
 
 use crate::error::RankError;
 use crate::token::Token;
@@ -339,24 +338,5 @@ impl Launch {
             host,
             port,
         }))
-    }
-}
-
-/// How long ranks wait for each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// For the ranks to meet, and for a sign of life of a rank after that.
-    pub timeout: Duration,
-    /// For a rank that shows signs of life to join an operation that others have begun.
-    pub longest_wait: Duration,
-}
-
-impl Default for Limits {
-    /// One minute, and half an hour.
-    fn default() -> Self {
-        Self {
-            timeout: Duration::from_secs(60),
-            longest_wait: Duration::from_secs(30 * 60),
-        }
     }
 }

@@ -61,6 +61,8 @@ mod handshake;
 
 mod door;
 
+mod failure;
+
 mod monitor;
 
 mod rendezvous;
@@ -81,7 +83,7 @@ mod architecture;
 
 pub use error::{Peer, RankError, Seconds};
 pub use gather::GATHER_LIMIT;
-pub use launch::{Launch, Launcher, Limits};
+pub use launch::{Launch, Launcher};
 pub use ranks::{Alone, Ranks};
 pub use token::Token;
-pub use world::{World, start};
+pub use world::{Limits, World, start};

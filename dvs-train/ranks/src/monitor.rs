@@ -19,86 +19,18 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::error::{Peer, RankError, Seconds};
+use crate::error::{Peer, RankError};
+use crate::failure::{Cause, Failure};
 use crate::wire::{Fields, Message};
 
 /// How long a rank whose connection broke waits to hear why.
 const GRACE: Duration = Duration::from_secs(1);
 /// How long a rank that finished waits for the others to have heard of it.
 const FAREWELL: Duration = Duration::from_secs(5);
-/// Characters of a reason that are passed on.
-const LONGEST_REASON: usize = 4000;
 
 const BEAT: u64 = 0;
 const FAREWELL_SAID: u64 = 1;
 const FAILURE: u64 = 2;
-
-/// What went wrong with a rank.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Cause {
-    Closed,
-    Silent,
-    Stuck,
-    Network(String),
-    Aborted(String),
-    /// The noticing rank's call, and the other rank's.
-    Mismatch(String, String),
-}
-
-/// The failure that ended the job.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
-    /// The rank it is about.
-    pub(crate) rank: usize,
-    /// The rank that noticed it.
-    pub(crate) seen_by: usize,
-    pub(crate) cause: Cause,
-    /// The limit that was exceeded, if one was.
-    pub(crate) limit: Duration,
-}
-
-impl Failure {
-    fn message(&self) -> Message {
-        let (kind, texts) = match &self.cause {
-            Cause::Closed => (0, ["", ""]),
-            Cause::Silent => (1, ["", ""]),
-            Cause::Stuck => (2, ["", ""]),
-            Cause::Network(reason) => (3, [reason.as_str(), ""]),
-            Cause::Aborted(reason) => (4, [reason.as_str(), ""]),
-            Cause::Mismatch(ours, theirs) => (5, [ours.as_str(), theirs]),
-        };
-        Message::default()
-            .number(FAILURE)
-            .number(kind)
-            .number(self.rank as u64)
-            .number(self.seen_by as u64)
-            .number(u64::try_from(self.limit.as_millis()).unwrap_or(u64::MAX))
-            .text(texts[0])
-            .text(texts[1])
-    }
-
-    fn read(fields: &mut Fields, size: usize) -> Option<Self> {
-        let kind = fields.number()?;
-        let rank = fields.index().filter(|rank| *rank < size)?;
-        let seen_by = fields.index().filter(|rank| *rank < size)?;
-        let limit = Duration::from_millis(fields.number()?);
-        let (first, second) = (fields.text()?, fields.text()?);
-        let cause = match kind {
-            0 => Cause::Closed,
-            1 => Cause::Silent,
-            2 => Cause::Stuck,
-            3 => Cause::Network(first),
-            4 => Cause::Aborted(first),
-            _ => Cause::Mismatch(first, second),
-        };
-        Some(Self {
-            rank,
-            seen_by,
-            cause,
-            limit,
-        })
-    }
-}
 
 /// A control connection, and what could not be sent on it yet.
 struct Control {
@@ -259,31 +191,7 @@ impl Monitor {
 
     /// The error of a failure, with what this rank was doing.
     pub(crate) fn error(&self, failure: &Failure, during: &str) -> RankError {
-        let peer = self.shared.peers[failure.rank].clone();
-        let seen_by = self.shared.peers[failure.seen_by].clone();
-        let (limit, during) = (Seconds(failure.limit), during.to_owned());
-        match failure.cause.clone() {
-            Cause::Closed => RankError::Closed { peer, during },
-            Cause::Silent => RankError::Silent {
-                peer,
-                limit,
-                during,
-            },
-            Cause::Stuck => RankError::Stuck {
-                peer,
-                waiting: seen_by,
-                limit,
-                during,
-            },
-            Cause::Network(reason) => RankError::Network {
-                peer,
-                seen_by,
-                reason,
-                during,
-            },
-            Cause::Aborted(reason) => RankError::Aborted { peer, reason },
-            Cause::Mismatch(ours, theirs) => RankError::Mismatch { ours, theirs },
-        }
+        failure.error(&self.shared.peers, during)
     }
 
     fn join(&self) {
@@ -309,13 +217,9 @@ impl Shared {
         if let Some(first) = &*first {
             return first.clone();
         }
-        let mut failure = failure;
-        if let Cause::Aborted(reason) = &mut failure.cause {
-            *reason = reason.chars().take(LONGEST_REASON).collect();
-        }
         *first = Some(failure.clone());
         if first_hand || self.own == 0 {
-            let message = failure.message();
+            let message = failure.write(Message::default().number(FAILURE));
             for control in &self.controls {
                 control.send(&message);
             }

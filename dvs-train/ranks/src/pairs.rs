@@ -10,8 +10,9 @@ use rustix::net::sockopt::{
 };
 
 use crate::error::RankError;
+use crate::failure::{Cause, Failure};
 use crate::handshake::{Stranger, call};
-use crate::monitor::{Cause, Failure, Monitor};
+use crate::monitor::Monitor;
 use crate::rendezvous::{Meeting, Traveller, usable};
 use crate::wire::Deadline;
 

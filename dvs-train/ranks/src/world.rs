@@ -7,13 +7,33 @@ use bytemuck::{cast_slice, cast_slice_mut};
 
 use crate::error::{Peer, RankError};
 use crate::exchange::{Data, EAGER, Header, Lane, Operation, exchange};
+use crate::failure::{Cause, Failure};
 use crate::gather::{GATHER_LIMIT, Gather};
-use crate::launch::{Launch, Limits};
-use crate::monitor::{Cause, Failure, Monitor};
+use crate::launch::Launch;
+use crate::monitor::Monitor;
 use crate::pairs::Pairs;
 use crate::ranks::{Alone, Ranks};
 use crate::reduce::{Reduce, Value, contributed, sum_all};
 use crate::rendezvous::Traveller;
+
+/// How long ranks wait for each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// For the ranks to meet, and for a sign of life of a rank after that.
+    pub timeout: Duration,
+    /// For a rank that shows signs of life to join an operation that others have begun.
+    pub longest_wait: Duration,
+}
+
+impl Default for Limits {
+    /// One minute, and half an hour.
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(60),
+            longest_wait: Duration::from_secs(30 * 60),
+        }
+    }
+}
 
 /// The other ranks over TCP, through host memory.
 pub struct World {
