@@ -68,7 +68,7 @@ pub enum RankError {
         reason: String,
     },
     /// Something answered that is not a rank of this job.
-    #[error("rank {rank} on {host} got no entry at {address}: {reason}")]
+    #[error("rank {rank} on {host} found no rank 0 of its job at {address}: {reason}")]
     Refused {
         rank: usize,
         host: String,

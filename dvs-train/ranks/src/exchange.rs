@@ -102,7 +102,7 @@ pub(crate) trait Data {
 }
 
 /// The connection to another rank, and how far the operation is on it.
-pub(crate) struct Lane {
+pub(crate) struct Connection {
     rank: usize,
     stream: TcpStream,
     header: [u8; HEADER_BYTES],
@@ -141,7 +141,7 @@ fn moved(result: io::Result<usize>) -> io::Result<Option<usize>> {
     }
 }
 
-impl Lane {
+impl Connection {
     pub(crate) fn new(rank: usize, stream: TcpStream) -> Self {
         Self {
             rank,
@@ -254,7 +254,7 @@ impl Lane {
 
 /// Does one operation with all other ranks. A rank that does not move for `longest_wait` ends it.
 pub(crate) fn exchange(
-    lanes: &mut [Lane],
+    connections: &mut [Connection],
     own: Header,
     data: &mut impl Data,
     monitor: &Monitor,
@@ -262,24 +262,24 @@ pub(crate) fn exchange(
     longest_wait: Duration,
 ) -> Result<(), Failure> {
     let header = own.bytes();
-    lanes.iter_mut().for_each(Lane::begin);
+    connections.iter_mut().for_each(Connection::begin);
     let mut last_move = Instant::now();
     loop {
         let (mut any, mut done) = (false, true);
-        for lane in lanes.iter_mut() {
-            let turn = lane
+        for connection in connections.iter_mut() {
+            let turn = connection
                 .send(&header, data)
                 .map_err(Trouble::from)
-                .and_then(|sent| Ok(sent | lane.receive(own, data, monitor, rank)?));
+                .and_then(|sent| Ok(sent | connection.receive(own, data, monitor, rank)?));
             match turn {
                 Ok(moved) => any |= moved,
                 Err(Trouble::Failed(failure)) => return Err(failure),
-                Err(Trouble::Broken(cause)) => return Err(monitor.broken(lane.rank, cause)),
+                Err(Trouble::Broken(cause)) => return Err(monitor.broken(connection.rank, cause)),
             }
         }
         any |= data.work();
-        for lane in lanes.iter() {
-            done &= lane.all_received() && lane.all_sent(data);
+        for connection in connections.iter() {
+            done &= connection.all_received() && connection.all_sent(data);
         }
         if done {
             return Ok(());
@@ -290,16 +290,22 @@ pub(crate) fn exchange(
         }
         let left = longest_wait.saturating_sub(last_move.elapsed());
         if left.is_zero() {
-            let waited_for = lanes.iter().find(|lane| lane.expected.is_none());
-            let waited_for = waited_for.or_else(|| lanes.iter().find(|lane| !lane.all_received()));
+            let waited_for = connections
+                .iter()
+                .find(|connection| connection.expected.is_none());
+            let waited_for = waited_for.or_else(|| {
+                connections
+                    .iter()
+                    .find(|connection| !connection.all_received())
+            });
             return Err(monitor.fail(Failure {
-                rank: waited_for.map_or(rank, |lane| lane.rank),
+                rank: waited_for.map_or(rank, |connection| connection.rank),
                 seen_by: rank,
                 cause: Cause::Stuck,
                 limit: longest_wait,
             }));
         }
-        if let Some(closed) = wait(lanes, data, left) {
+        if let Some(closed) = wait(connections, data, left) {
             return Err(monitor.broken(closed, Cause::Closed));
         }
     }
@@ -307,23 +313,23 @@ pub(crate) fn exchange(
 
 /// Waits until a connection can be used. Returns a rank that closed its connection before it got
 /// everything.
-fn wait(lanes: &[Lane], data: &impl Data, time: Duration) -> Option<usize> {
-    // Lanes that are done are not looked at: their ranks may have gone on, or finished.
-    let open: Vec<&Lane> = lanes
+fn wait(connections: &[Connection], data: &impl Data, time: Duration) -> Option<usize> {
+    // Connections that are done are not looked at: their ranks may have gone on, or finished.
+    let open: Vec<&Connection> = connections
         .iter()
-        .filter(|lane| !lane.all_received() || !lane.all_sent(data))
+        .filter(|connection| !connection.all_received() || !connection.all_sent(data))
         .collect();
     let mut polled: Vec<PollFd> = open
         .iter()
-        .map(|lane| {
+        .map(|connection| {
             let mut events = PollFlags::empty();
-            if !lane.all_received() {
+            if !connection.all_received() {
                 events |= PollFlags::IN;
             }
-            if lane.header_sent < HEADER_BYTES || !lane.sendable(data).is_empty() {
+            if connection.header_sent < HEADER_BYTES || !connection.sendable(data).is_empty() {
                 events |= PollFlags::OUT;
             }
-            PollFd::new(&lane.stream, events)
+            PollFd::new(&connection.stream, events)
         })
         .collect();
     // An interrupted wait is a short one.
@@ -332,6 +338,6 @@ fn wait(lanes: &[Lane], data: &impl Data, time: Duration) -> Option<usize> {
     polled
         .iter()
         .zip(&open)
-        .find(|(polled, lane)| polled.revents().intersects(gone) && lane.all_received())
-        .map(|(_, lane)| lane.rank)
+        .find(|(polled, connection)| polled.revents().intersects(gone) && connection.all_received())
+        .map(|(_, connection)| connection.rank)
 }

@@ -120,8 +120,8 @@ pub(crate) fn call(
     read_exact(stream, &mut verdict[..1], deadline)?;
     if verdict[0] == WRONG_TOKEN {
         return Err(Stranger::Other(
-            "the token is another one. Another job may use this address, which MASTER_PORT \
-             changes; or DVS_RANKS_TOKEN differs between ranks"
+            "the token is another one. Another job may use this address: set MASTER_PORT to a \
+             free port. Or DVS_RANKS_TOKEN differs between ranks"
                 .to_owned(),
         ));
     }

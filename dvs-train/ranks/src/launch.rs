@@ -159,10 +159,8 @@ impl Variables<'_> {
                 .unwrap_or("SLURM_NTASKS");
             let names = ["SLURM_PROCID", size, "SLURM_LOCALID", ""];
             let mut place = self.place(Launcher::Srun, names)?;
-            if let Some(place) = &mut place
-                && self.number("SLURM_STEP_NUM_NODES")? == Some(1_u64)
-            {
-                place.local_size = Some(place.size.1);
+            if let Some(place) = &mut place {
+                place.local_size = self.slurm_local_size()?;
             }
             return Ok(place);
         }
@@ -175,7 +173,7 @@ impl Variables<'_> {
     }
 
     /// Host and port of rank 0.
-    fn meeting(&self, place: &Place) -> Result<(String, u16), RankError> {
+    fn roster(&self, place: &Place) -> Result<(String, u16), RankError> {
         let host = self.text("MASTER_ADDR");
         let port: Option<u16> = self.number("MASTER_PORT")?;
         if let Some(port) = self.number("DVS_RANKS_PORT")? {
@@ -252,6 +250,15 @@ impl Variables<'_> {
         }
     }
 
+    /// Number of ranks of an `srun` on this host.
+    fn slurm_local_size(&self) -> Result<Option<usize>, RankError> {
+        let tasks = self.text("SLURM_STEP_TASKS_PER_NODE");
+        let node = self.number("SLURM_NODEID")?;
+        Ok(tasks
+            .zip(node)
+            .and_then(|(tasks, node)| nodes::tasks(&tasks, node)))
+    }
+
     /// A port from 20000 to 29999 that differs between the steps of a job and between jobs that
     /// follow each other.
     fn slurm_port(&self) -> Result<u16, RankError> {
@@ -267,24 +274,25 @@ impl Variables<'_> {
     }
 
     /// The secret, or else what the ranks of this job share and those of another job do not.
-    fn token(&self, host: &str, port: u16) -> Token {
+    fn token(&self, launcher: Launcher) -> Token {
         if let Some(secret) = self.text("DVS_RANKS_TOKEN") {
             return Token::new(&secret);
         }
-        let job: Vec<String> = [
+        let mut names = vec![
             "SLURM_JOB_ID",
-            "SLURM_STEP_ID",
             "TORCHELASTIC_RUN_ID",
             "PMIX_NAMESPACE",
             "OMPI_MCA_ess_base_jobid",
-        ]
-        .into_iter()
-        // Under torchrun within srun, each host may have a step of its own.
-        .filter(|name| !name.starts_with("SLURM_STEP") || self.text("RANK").is_none())
-        .map(|name| format!("{name}={}", self.text(name).unwrap_or_default()))
-        .collect();
-        let user = rustix::process::getuid().as_raw();
-        Token::new(&format!("{} user={user} {host}:{port}", job.join(" ")))
+        ];
+        // Within one job of another launcher, some ranks are in a step and others are not.
+        if launcher == Launcher::Srun {
+            names.push("SLURM_STEP_ID");
+        }
+        let mut job = format!("user={}", rustix::process::getuid().as_raw());
+        for name in names {
+            job += &format!(" {name}={}", self.text(name).unwrap_or_default());
+        }
+        Token::new(&job)
     }
 }
 
@@ -327,14 +335,14 @@ impl Launch {
         if size == 1 {
             return Ok(None);
         }
-        let (host, port) = variables.meeting(&place)?;
+        let (host, port) = variables.roster(&place)?;
         Ok(Some(Self {
             launcher: place.launcher,
             rank,
             size,
             local_rank: place.local_rank,
             local_size: place.local_size,
-            token: variables.token(&host, port),
+            token: variables.token(place.launcher),
             host,
             port,
         }))

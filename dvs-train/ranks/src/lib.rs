@@ -59,7 +59,7 @@ mod wire;
 
 mod handshake;
 
-mod door;
+mod listener;
 
 mod failure;
 

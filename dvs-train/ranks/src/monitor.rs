@@ -244,7 +244,7 @@ impl Shared {
 }
 
 /// What the thread knows about one control connection.
-struct Line {
+struct Inbox {
     received: Vec<u8>,
     last_sign: Instant,
     /// The rank needs nothing more.
@@ -256,10 +256,10 @@ struct Line {
 fn watch(shared: &Shared, woken: &UnixStream) {
     let interval = (shared.timeout / 6).clamp(Duration::from_millis(10), Duration::from_secs(1));
     let now = Instant::now();
-    let mut lines: Vec<Line> = shared
+    let mut lines: Vec<Inbox> = shared
         .controls
         .iter()
-        .map(|_| Line {
+        .map(|_| Inbox {
             received: Vec::new(),
             last_sign: now,
             said_farewell: false,
@@ -308,7 +308,7 @@ fn watch(shared: &Shared, woken: &UnixStream) {
 }
 
 /// Reads what came from a rank, and acts on it.
-fn listen(shared: &Shared, control: &Control, line: &mut Line) {
+fn listen(shared: &Shared, control: &Control, line: &mut Inbox) {
     let mut buffer = [0; 4096];
     while !line.ended {
         match (&control.stream).read(&mut buffer) {
@@ -349,7 +349,7 @@ fn next_message(received: &mut Vec<u8>) -> Option<Vec<u8>> {
 }
 
 /// Waits for news or the end of the time; false if the watch is to end.
-fn wait(shared: &Shared, woken: &UnixStream, lines: &[Line], time: Duration) -> bool {
+fn wait(shared: &Shared, woken: &UnixStream, lines: &[Inbox], time: Duration) -> bool {
     let mut polled: Vec<PollFd> = vec![PollFd::new(woken, PollFlags::IN)];
     for (control, line) in shared.controls.iter().zip(lines) {
         if !line.ended {

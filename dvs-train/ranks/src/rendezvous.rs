@@ -7,10 +7,10 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-use crate::door::Door;
 use crate::error::{Peer, RankError};
 use crate::handshake::{Hello, Stranger};
 use crate::launch::Launch;
+use crate::listener::AuthListener;
 use crate::token::Token;
 
 /// The longest single attempt to connect.
@@ -20,20 +20,20 @@ const WELCOME: u64 = 0;
 const TURNED_AWAY: u64 = 1;
 
 /// What a rank has once all have met.
-pub(crate) struct Meeting {
+pub(crate) struct Roster {
     pub(crate) peers: Vec<Peer>,
     /// To all others on rank 0, else to rank 0.
     pub(crate) controls: Vec<(usize, TcpStream)>,
     /// Where each rank listens for the others.
     pub(crate) addresses: Vec<SocketAddr>,
-    /// For the connections between the ranks of this meeting alone.
+    /// For the connections between these ranks alone.
     pub(crate) token: Token,
     /// Where this rank listens.
-    pub(crate) door: Door,
+    pub(crate) listener: AuthListener,
 }
 
-/// One rank on its way to the others.
-pub(crate) struct Traveller<'a> {
+/// What a rank brings to the rendezvous.
+pub(crate) struct Rendezvous<'a> {
     pub(crate) launch: &'a Launch,
     pub(crate) host: &'a str,
     pub(crate) timeout: Duration,
@@ -47,7 +47,7 @@ fn peer_of(hello: &Hello) -> Peer {
     }
 }
 
-impl Traveller<'_> {
+impl Rendezvous<'_> {
     pub(crate) fn hello(&self, port: u16) -> Hello {
         Hello {
             rank: self.launch.rank,
@@ -77,7 +77,7 @@ impl Traveller<'_> {
     }
 
     /// Meets all other ranks.
-    pub(crate) fn meet(&self) -> Result<Meeting, RankError> {
+    pub(crate) fn meet(&self) -> Result<Roster, RankError> {
         match self.launch.rank {
             0 => self.receive_all(),
             _ => self.join(),
@@ -105,8 +105,8 @@ impl Traveller<'_> {
             .map_err(|e| self.cannot_listen(address.to_string(), e.to_string()))
     }
 
-    fn open(&self, listener: TcpListener, token: &Token) -> Result<Door, RankError> {
-        Door::open(listener, token.clone()).map_err(|e| self.system("start a thread", &e))
+    fn open(&self, listener: TcpListener, token: &Token) -> Result<AuthListener, RankError> {
+        AuthListener::open(listener, token.clone()).map_err(|e| self.system("start a thread", &e))
     }
 }
 

@@ -30,7 +30,7 @@ impl Token {
         Self(hash.finalize().into())
     }
 
-    /// The token for one meeting of the ranks, so that those of another meeting are refused.
+    /// The token for one session, so that ranks of another one are refused.
     pub(crate) fn of_session(&self, session: &str) -> Self {
         Self(
             self.keyed(&[b"session", session.as_bytes()])

@@ -1,4 +1,21 @@
 //! The ranks of a job, connected by TCP.
+//!
+//! This is code of its own because the library that was first thought of, `timely_communication`
+//! 0.32.0, cannot report a failure. `initialize_networking_from_sockets` takes ready-made sockets,
+//! so the token and the addresses would be possible. But its threads own these sockets from then
+//! on:
+//!
+//! * A connection that ends or fails makes them panic (`tcp_panic`, allocator/zero_copy/tcp.rs,
+//!   lines 17 to 23, from lines 73 to 81 and 205), as does data after the end (lines 107 to 114).
+//!   The panic names no rank.
+//! * The program's thread then panics in its next call (`MergeQueue poisoned.`,
+//!   allocator/zero_copy/bytes_exchange.rs, lines 77, 85, 135 and 175), and dropping the guard
+//!   panics as well (allocator/zero_copy/initialize.rs, lines 22 and 26).
+//! * They read and write without a time limit (tcp.rs, lines 73 and 205; the sockets are set to
+//!   blocking in initialize.rs, line 73), and queues between threads have no bound. So a stopped
+//!   process is never noticed, and has to be found out by something beside it.
+//! * Its channels belong to one thread (`Rc`, allocator/zero_copy/push_pull.rs, line 18), while
+//!   [`Ranks`] is shared between threads. All values are copied twice more on the way.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -6,7 +23,7 @@ use std::time::Duration;
 use bytemuck::{cast_slice, cast_slice_mut};
 
 use crate::error::{Peer, RankError};
-use crate::exchange::{Data, EAGER, Header, Lane, Operation, exchange};
+use crate::exchange::{Connection, Data, EAGER, Header, Operation, exchange};
 use crate::failure::{Cause, Failure};
 use crate::gather::{GATHER_LIMIT, Gather};
 use crate::launch::Launch;
@@ -14,12 +31,13 @@ use crate::monitor::Monitor;
 use crate::pairs::Pairs;
 use crate::ranks::{Alone, Ranks};
 use crate::reduce::{Reduce, Value, contributed, sum_all};
-use crate::rendezvous::Traveller;
+use crate::rendezvous::Rendezvous;
 
 /// How long ranks wait for each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// For the ranks to meet, and for a sign of life of a rank after that.
+    /// For the ranks to meet, and for a sign of life of a rank after that. From 0.1 s to a day;
+    /// what is beyond is taken as these.
     pub timeout: Duration,
     /// For a rank that shows signs of life to join an operation that others have begun.
     pub longest_wait: Duration,
@@ -44,9 +62,12 @@ pub struct World {
     engine: Mutex<Engine>,
 }
 
+const LEAST_TIMEOUT: Duration = Duration::from_millis(100);
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// What an operation has for itself.
 struct Engine {
-    lanes: Vec<Lane>,
+    connections: Vec<Connection>,
     /// Operations so far.
     sequence: u64,
     /// Memory for the values of other ranks, in eight bytes for the alignment of all types.
@@ -85,35 +106,39 @@ impl World {
     /// do not have the token, or if they disagree about their number or have the same rank.
     pub fn connect(launch: &Launch, limits: Limits) -> Result<Self, RankError> {
         let host = host_name();
+        let timeout = limits.timeout.clamp(LEAST_TIMEOUT, LONGEST_TIMEOUT);
         if launch.rank >= launch.size {
             return Err(RankError::World(format!(
                 "rank {} on {host} is not less than the world size, {}",
                 launch.rank, launch.size
             )));
         }
-        let traveller = Traveller {
+        let rendezvous = Rendezvous {
             launch,
             host: &host,
-            timeout: limits.timeout,
+            timeout,
         };
-        let mut meeting = traveller.meet()?;
-        let controls = std::mem::take(&mut meeting.controls);
-        let peers = meeting.peers.clone();
-        let monitor = Monitor::start(launch.rank, peers, limits.timeout, controls)
-            .map_err(|e| traveller.system("start a thread", &e))?;
+        let mut roster = rendezvous.meet()?;
+        let controls = std::mem::take(&mut roster.controls);
+        let peers = roster.peers.clone();
+        let monitor = Monitor::start(launch.rank, peers, timeout, controls)
+            .map_err(|e| rendezvous.system("start a thread", &e))?;
         let pairs = Pairs {
-            traveller: &traveller,
-            meeting: &meeting,
+            rendezvous: &rendezvous,
+            roster: &roster,
             monitor: &monitor,
         };
-        let lanes = pairs.connect()?;
+        let connections = pairs.connect()?;
         Ok(Self {
             rank: launch.rank,
             size: launch.size,
             longest_wait: limits.longest_wait,
             monitor,
             engine: Mutex::new(Engine {
-                lanes: lanes.into_iter().map(|(r, s)| Lane::new(r, s)).collect(),
+                connections: connections
+                    .into_iter()
+                    .map(|(r, s)| Connection::new(r, s))
+                    .collect(),
                 sequence: 0,
                 scratch: Vec::new(),
             }),
@@ -157,12 +182,12 @@ impl World {
 
     fn exchange(
         &self,
-        lanes: &mut [Lane],
+        connections: &mut [Connection],
         header: Header,
         data: &mut impl Data,
     ) -> Result<(), RankError> {
         let (monitor, rank) = (&self.monitor, self.rank);
-        exchange(lanes, header, data, monitor, rank, self.longest_wait)
+        exchange(connections, header, data, monitor, rank, self.longest_wait)
             .map_err(|failure| self.error(&failure, header))
     }
 
@@ -174,7 +199,7 @@ impl World {
     ) -> Result<Vec<Vec<u8>>, RankError> {
         let (mut engine, header) = self.begin(operation, length)?;
         let mut gather = Gather::new(bytes, self.rank, self.size, header);
-        self.exchange(&mut engine.lanes, header, &mut gather)?;
+        self.exchange(&mut engine.connections, header, &mut gather)?;
         Ok(gather.parts)
     }
 
@@ -186,7 +211,11 @@ impl World {
             return Ok(());
         }
         let (mut engine, header) = self.begin(V::OPERATION, values.len())?;
-        let Engine { lanes, scratch, .. } = &mut *engine;
+        let Engine {
+            connections,
+            scratch,
+            ..
+        } = &mut *engine;
         let others = contributed(self.rank, self.size, values.len());
         let words = (others * size_of::<V>()).div_ceil(size_of::<u64>());
         if scratch.len() < words {
@@ -194,7 +223,7 @@ impl World {
         }
         let contributions = &mut cast_slice_mut(scratch)[..others];
         let mut reduce = Reduce::new(values, contributions, self.rank, self.size, header);
-        self.exchange(lanes, header, &mut reduce)
+        self.exchange(connections, header, &mut reduce)
     }
 
     fn abort_because(&self, reason: String) {

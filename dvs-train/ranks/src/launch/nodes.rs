@@ -1,4 +1,4 @@
-//! Slurm's lists of nodes: `node[01-03,7],other`.
+//! Slurm's lists of nodes, `node[01-03,7],other`, and of tasks on each of them, `2(x3),1`.
 
 /// The first node of a list; `None` if it is not such a list.
 pub(super) fn first(list: &str) -> Option<String> {
@@ -23,6 +23,23 @@ pub(super) fn first(list: &str) -> Option<String> {
 fn valid(name: String) -> Option<String> {
     let known = |c: char| c.is_alphanumeric() || matches!(c, '-' | '.' | '_' | ':');
     (!name.is_empty() && name.chars().all(known)).then_some(name)
+}
+
+/// Number of tasks on a node; `None` if the list does not say it.
+pub(super) fn tasks(list: &str, node: usize) -> Option<usize> {
+    let mut before = 0;
+    for part in list.trim().split(',') {
+        let (tasks, nodes) = match part.split_once("(x") {
+            Some((tasks, nodes)) => (tasks, nodes.strip_suffix(')')?.parse().ok()?),
+            None => (part, 1_usize),
+        };
+        let tasks = tasks.parse().ok()?;
+        before += nodes;
+        if node < before {
+            return Some(tasks);
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -52,6 +69,21 @@ mod tests {
             "a]b",
         ] {
             assert_eq!(first(list), None, "{list}");
+        }
+    }
+
+    #[test]
+    fn counts_the_tasks_of_a_node() {
+        for (list, node, expected) in [
+            ("4", 0, Some(4)),
+            ("4", 1, None),
+            ("2(x3),1", 2, Some(2)),
+            ("2(x3),1", 3, Some(1)),
+            ("2(x3),1", 4, None),
+            ("2(3),1", 1, None),
+            ("", 0, None),
+        ] {
+            assert_eq!(tasks(list, node), expected, "{list} {node}");
         }
     }
 }

@@ -36,8 +36,10 @@ fn every_launcher_is_understood() {
     let table: Vec<(String, Expected)> = vec![
         (SRUN.into(), (Srun, 3, 8, Some(1), None, "node07", 22547)),
         (
-            format!("{SRUN} SLURM_STEP_NUM_TASKS=6 SLURM_STEP_NUM_NODES=1"),
-            (Srun, 3, 6, Some(1), Some(6), "node07", 22547),
+            format!(
+                "{SRUN} SLURM_STEP_NUM_TASKS=6 SLURM_STEP_TASKS_PER_NODE=2(x2),1(x2) SLURM_NODEID=3"
+            ),
+            (Srun, 3, 6, Some(1), Some(1), "node07", 22547),
         ),
         (
             format!("{SRUN} MASTER_ADDR=a MASTER_PORT=5"),
@@ -184,6 +186,10 @@ fn the_token_belongs_to_the_job() {
     assert_eq!(token(SRUN), token(&other_rank));
     assert_ne!(token(SRUN), token(&SRUN.replace("12345", "22345")));
     assert_ne!(token(SRUN), token(&SRUN.replace("STEP_ID=2", "STEP_ID=3")));
+    // mpirun forks the ranks of its own host, and starts those of others by srun.
+    let mpirun = "SLURM_JOB_ID=1 OMPI_COMM_WORLD_RANK=1 OMPI_COMM_WORLD_SIZE=2 MASTER_ADDR=a";
+    let daemon = format!("{mpirun} SLURM_STEP_ID=0 SLURM_PROCID=0 SLURM_NTASKS=1");
+    assert_eq!(token(mpirun), token(&daemon));
     let secret = |step: &str| {
         token(&format!(
             "{} DVS_RANKS_TOKEN=x",

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use super::{ATTEMPT, Meeting, TURNED_AWAY, Traveller, usable};
+use super::{ATTEMPT, Rendezvous, Roster, TURNED_AWAY, usable};
 use crate::error::{Peer, RankError, Seconds};
 use crate::handshake::{Stranger, call};
 use crate::wire::{Deadline, Fields, read_message};
@@ -13,7 +13,7 @@ use crate::wire::{Deadline, Fields, read_message};
 /// How much longer than rank 0 the others wait for its answer, which says what it waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-impl Traveller<'_> {
+impl Rendezvous<'_> {
     fn unreachable(&self, reason: String) -> RankError {
         RankError::Unreachable {
             rank: self.launch.rank,
@@ -25,7 +25,7 @@ impl Traveller<'_> {
     }
 
     /// Calls rank 0 until it answers, and waits for the list.
-    pub(super) fn join(&self) -> Result<Meeting, RankError> {
+    pub(super) fn join(&self) -> Result<Roster, RankError> {
         let (stream, listener) = self.call_master(Deadline::after(self.timeout))?;
         let wait = Deadline::after(self.timeout + PATIENCE);
         let message = read_message(&stream, wait).map_err(|e| {
@@ -41,11 +41,11 @@ impl Traveller<'_> {
         let (session, peers, addresses) = read_welcome(&mut fields, self.launch.size)
             .ok_or_else(|| self.unreachable("its list of ranks makes no sense".to_owned()))?;
         let token = self.launch.token.of_session(&session);
-        Ok(Meeting {
+        Ok(Roster {
             peers,
             controls: vec![(0, stream)],
             addresses,
-            door: self.open(listener, &token)?,
+            listener: self.open(listener, &token)?,
             token,
         })
     }

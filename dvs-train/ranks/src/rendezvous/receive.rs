@@ -4,18 +4,18 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use super::{ATTEMPT, Meeting, TURNED_AWAY, Traveller, WELCOME, peer_of};
-use crate::door::{Arrival, Door};
+use super::{ATTEMPT, Rendezvous, Roster, TURNED_AWAY, WELCOME, peer_of};
 use crate::error::{Peer, RankError, Seconds};
 use crate::handshake::{Hello, random};
+use crate::listener::{Arrival, AuthListener};
 use crate::wire::{Deadline, Message, write_message};
 
 /// How long rank 0 tells late ranks why there is no job.
 const LINGER: Duration = Duration::from_secs(1);
 
-impl Traveller<'_> {
-    /// The door of rank 0, at the first of the host's addresses that is this machine's.
-    fn open_master(&self) -> Result<Door, RankError> {
+impl Rendezvous<'_> {
+    /// The listener of rank 0, at the first of the host's addresses that is this machine's.
+    fn open_master(&self) -> Result<AuthListener, RankError> {
         let launch = self.launch;
         let refuse = |reason: String| Err(self.cannot_listen(self.master(), reason));
         let addresses = match self.resolve() {
@@ -37,9 +37,9 @@ impl Traveller<'_> {
                 );
                 continue;
             }
-            let open = |listener| Door::open(listener, launch.token.clone());
+            let open = |listener| AuthListener::open(listener, launch.token.clone());
             match TcpListener::bind(address).and_then(open) {
-                Ok(door) => return Ok(door),
+                Ok(listener) => return Ok(listener),
                 Err(e) => {
                     reason = match e.kind() {
                         io::ErrorKind::AddrInUse => {
@@ -58,14 +58,14 @@ impl Traveller<'_> {
     }
 
     /// Waits for all others, and sends each the list of all.
-    pub(super) fn receive_all(&self) -> Result<Meeting, RankError> {
+    pub(super) fn receive_all(&self) -> Result<Roster, RankError> {
         let deadline = Deadline::after(self.timeout);
         let master = self.open_master()?;
         let session = random::<16>().map_err(|e| self.system("get random bytes", &e))?;
         let session = format!("{:032x}", u128::from_le_bytes(session));
         let token = self.launch.token.of_session(&session);
         let (listener, address) = self.listen(master.address().ip())?;
-        let door = self.open(listener, &token)?;
+        let listener = self.open(listener, &token)?;
         let mut arrived: Vec<Option<Arrival>> = (0..self.launch.size).map(|_| None).collect();
         let error = loop {
             let missing: Vec<usize> = (1..arrived.len())
@@ -122,12 +122,12 @@ impl Traveller<'_> {
             write_message(stream, &welcome, deadline).map_err(|_| self.closed(&peer_of(hello)))?;
         }
         let controls = arrived.into_iter().map(|a| (a.hello.rank, a.stream));
-        Ok(Meeting {
+        Ok(Roster {
             peers,
             controls: controls.collect(),
             addresses,
             token,
-            door,
+            listener,
         })
     }
 
@@ -156,14 +156,14 @@ impl Traveller<'_> {
         }
     }
 
-    fn missing(&self, door: &Door, missing: &[usize]) -> RankError {
+    fn missing(&self, listener: &AuthListener, missing: &[usize]) -> RankError {
         let shown: Vec<String> = missing.iter().take(8).map(usize::to_string).collect();
         let more = match missing.len().saturating_sub(shown.len()) {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
         let ranks = if missing.len() == 1 { "rank" } else { "ranks" };
-        let refused = match door.refused() {
+        let refused = match listener.refused() {
             0 => String::new(),
             1 => "; 1 connection was refused".to_owned(),
             n => format!("; {n} connections were refused"),
@@ -171,7 +171,7 @@ impl Traveller<'_> {
         RankError::Missing {
             rank: self.launch.rank,
             host: self.host.to_owned(),
-            address: door.address(),
+            address: listener.address(),
             limit: Seconds(self.timeout),
             missing: format!(
                 "{ranks} {}{more} of {} ranks{refused}",

@@ -31,7 +31,7 @@ pub(crate) struct Arrival {
 }
 
 /// Listens until it is dropped.
-pub(crate) struct Door {
+pub(crate) struct AuthListener {
     address: SocketAddr,
     arrivals: Receiver<Arrival>,
     shared: Arc<Shared>,
@@ -45,7 +45,7 @@ struct Shared {
     refused: AtomicUsize,
 }
 
-impl Door {
+impl AuthListener {
     /// Lets in what comes to a listener. What came before waits in the system's queue.
     pub(crate) fn open(listener: TcpListener, token: Token) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
@@ -58,7 +58,7 @@ impl Door {
         });
         let (sender, arrivals) = channel();
         let thread = thread::Builder::new()
-            .name("ranks-door".to_owned())
+            .name("ranks-listener".to_owned())
             .spawn({
                 let shared = Arc::clone(&shared);
                 move || listen(&listener, &shared, &sender)
@@ -94,7 +94,7 @@ impl Door {
     }
 }
 
-impl Drop for Door {
+impl Drop for AuthListener {
     fn drop(&mut self) {
         self.shared.closed.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
@@ -145,7 +145,7 @@ fn answer_one(stream: TcpStream, caller: SocketAddr, shared: &Shared, sender: &S
     let deadline = Deadline::after(HANDSHAKE);
     match prepared.and_then(|()| answer(&stream, &shared.token, deadline)) {
         Ok(hello) => {
-            // Without a receiver the door is closed, and the caller sees its connection end.
+            // Without a receiver nobody waits any more, and the caller sees its connection end.
             let _ = sender.send(Arrival { stream, hello });
         }
         Err(stranger) => {
