@@ -25,16 +25,15 @@
 //!   [`Ranks::abort`], and does so when it is dropped before [`Ranks::finish`].
 //! * A *hang* is a rank without signs of life: a stopped process, a dead host, a cut network. A
 //!   thread of each process sends heartbeats, and their absence for [`Limits::timeout`] ends the
-//!   job. If only the network between two ranks other than rank 0 is cut, it takes a quarter
-//!   longer.
+//!   job. On Linux, so does a network that is cut only between two ranks other than rank 0.
 //! * A *slow* rank writes a checkpoint or compiles kernels. Its heartbeats continue, and the
 //!   others wait for it, up to [`Limits::longest_wait`]. A program that computes or waits forever
 //!   looks the same, so this limit alone ends it.
 //!
 //! # Who may take part
 //! Whoever shows the job's [`Token`], which itself is never sent. Without `DVS_RANKS_TOKEN` the
-//! token comes from the job's number, user and address. That keeps jobs apart that meet by
-//! accident, but whoever knows these values can guess it. `DVS_RANKS_TOKEN` set to a secret keeps
+//! token comes from the user and the launcher's job number. That keeps jobs apart that meet by
+//! accident, but whoever knows these values has the token. `DVS_RANKS_TOKEN` set to a secret keeps
 //! others on the network out as well. Data between ranks is neither encrypted nor signed: someone
 //! who can read or change packets on the way reads or changes it.
 

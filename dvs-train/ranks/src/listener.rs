@@ -28,6 +28,8 @@ const TICK: i64 = 50_000_000;
 pub(crate) struct Arrival {
     pub(crate) stream: TcpStream,
     pub(crate) hello: Hello,
+    /// The address from which it called.
+    pub(crate) caller: SocketAddr,
 }
 
 /// Listens until it is dropped.
@@ -146,7 +148,11 @@ fn answer_one(stream: TcpStream, caller: SocketAddr, shared: &Shared, sender: &S
     match prepared.and_then(|()| answer(&stream, &shared.token, deadline)) {
         Ok(hello) => {
             // Without a receiver nobody waits any more, and the caller sees its connection end.
-            let _ = sender.send(Arrival { stream, hello });
+            let _ = sender.send(Arrival {
+                stream,
+                hello,
+                caller,
+            });
         }
         Err(stranger) => {
             let why = match stranger {

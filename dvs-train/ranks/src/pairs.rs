@@ -71,14 +71,14 @@ impl Pairs<'_> {
         Ok(stream)
     }
 
-    /// Lets the system find out that a host does not answer, even while nothing is sent. It takes
-    /// a quarter longer than the monitor, whose error says more.
+    /// Lets the system find out that a host does not answer, even while nothing is sent. If
+    /// the whole host is gone, the monitor notices it first.
     fn prepare(&self, stream: &TcpStream) -> io::Result<()> {
         sockopt::set_socket_keepalive(stream, true)?;
         // Elsewhere only the monitor notices it, and only for connections with rank 0.
         #[cfg(target_os = "linux")]
         {
-            let timeout = self.rendezvous.timeout.mul_f64(1.25);
+            let timeout = self.rendezvous.timeout;
             let third = (timeout / 3).max(Duration::from_secs(1));
             sockopt::set_tcp_keepidle(stream, third)?;
             sockopt::set_tcp_keepintvl(stream, third)?;

@@ -6,16 +6,16 @@
 //! on:
 //!
 //! * A connection that ends or fails makes them panic (`tcp_panic`, allocator/zero_copy/tcp.rs,
-//!   lines 17 to 23, from lines 73 to 81 and 205), as does data after the end (lines 107 to 114).
+//!   line 17, called in lines 75, 77, 183 and 202), as does data after the end (lines 108 and 112).
 //!   The panic names no rank.
 //! * The program's thread then panics in its next call (`MergeQueue poisoned.`,
 //!   allocator/zero_copy/bytes_exchange.rs, lines 77, 85, 135 and 175), and dropping the guard
 //!   panics as well (allocator/zero_copy/initialize.rs, lines 22 and 26).
-//! * They read and write without a time limit (tcp.rs, lines 73 and 205; the sockets are set to
+//! * They read and write without a time limit (tcp.rs, lines 74 and 202; the sockets are set to
 //!   blocking in initialize.rs, line 73), and queues between threads have no bound. So a stopped
 //!   process is never noticed, and has to be found out by something beside it.
-//! * Its channels belong to one thread (`Rc`, allocator/zero_copy/push_pull.rs, line 18), while
-//!   [`Ranks`] is shared between threads. All values are copied twice more on the way.
+//! * Its channels belong to one thread (`Rc`, allocator/zero_copy/push_pull.rs, line 21), while
+//!   [`Ranks`] is shared between threads. Values are copied once more on each side.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

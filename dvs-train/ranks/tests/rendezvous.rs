@@ -236,3 +236,17 @@ fn garbage_and_silent_connections_disturb_nobody() {
     // Silent ones have five seconds of their own.
     assert!(start.elapsed() < Duration::from_secs(5));
 }
+
+#[test]
+fn a_rank_that_leaves_while_others_are_awaited_is_named_to_all() {
+    let launches = launches(4);
+    // With a timeout of its own it gives up before the last rank comes.
+    thread::scope(|scope| {
+        let others = scope.spawn(|| errors(run(&launches[..2], PATIENT, |w| w.barrier())));
+        let leaving = errors(run(&launches[2..3], short(100), |_| Ok(())));
+        all_name(&leaving, &["it answered, but did not name the other ranks"]);
+        let last = errors(run(&launches[3..], PATIENT, |w| w.barrier()));
+        all_name(&last, &["rank 2 on "]);
+        all_name(&others.join().unwrap(), &["rank 2 on "]);
+    });
+}

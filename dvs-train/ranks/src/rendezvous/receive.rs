@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use super::{ATTEMPT, Rendezvous, Roster, TURNED_AWAY, WELCOME, peer_of};
-use crate::error::{Peer, RankError, Seconds};
+use crate::error::{RankError, Seconds};
 use crate::handshake::{Hello, random};
 use crate::listener::{Arrival, AuthListener};
 use crate::wire::{Deadline, Message, write_message};
@@ -104,11 +104,9 @@ impl Rendezvous<'_> {
         }
         let mut peers = vec![peer_of(&self.hello(0))];
         let mut addresses = vec![address];
-        for Arrival { stream, hello } in &arrived {
-            let from = stream.peer_addr();
-            let from = from.map_err(|_| self.closed(&peer_of(hello)))?;
+        for Arrival { hello, caller, .. } in &arrived {
             peers.push(peer_of(hello));
-            addresses.push(SocketAddr::new(from.ip(), hello.port));
+            addresses.push(SocketAddr::new(caller.ip(), hello.port));
         }
         let mut welcome = Message::default().number(WELCOME).text(&session);
         for (peer, address) in peers.iter().zip(&addresses) {
@@ -118,8 +116,9 @@ impl Rendezvous<'_> {
                 .text(&address.to_string());
         }
         let deadline = Deadline::after(self.timeout);
-        for Arrival { stream, hello } in &arrived {
-            write_message(stream, &welcome, deadline).map_err(|_| self.closed(&peer_of(hello)))?;
+        for arrival in &arrived {
+            // If the rank is gone, the monitor notices it, and tells those that are not.
+            let _ = write_message(&arrival.stream, &welcome, deadline);
         }
         let controls = arrived.into_iter().map(|a| (a.hello.rank, a.stream));
         Ok(Roster {
@@ -178,13 +177,6 @@ impl Rendezvous<'_> {
                 shown.join(", "),
                 self.launch.size
             ),
-        }
-    }
-
-    fn closed(&self, peer: &Peer) -> RankError {
-        RankError::Closed {
-            peer: peer.clone(),
-            during: "while the ranks met".to_owned(),
         }
     }
 }
