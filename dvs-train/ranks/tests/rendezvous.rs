@@ -1,6 +1,6 @@
 //! How ranks meet, and worlds that are wrong.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::panic, clippy::unwrap_used)]
 
 mod common;
 
@@ -248,5 +248,65 @@ fn a_rank_that_leaves_while_others_are_awaited_is_named_to_all() {
         let last = errors(run(&launches[3..], PATIENT, |w| w.barrier()));
         all_name(&last, &["rank 2 on "]);
         all_name(&others.join().unwrap(), &["rank 2 on "]);
+    });
+}
+
+/// The addresses on which this process listens, as Linux shows them: in hexadecimal digits.
+#[cfg(target_os = "linux")]
+fn listening() -> Vec<String> {
+    let own: Vec<String> = std::fs::read_dir("/proc/self/fd")
+        .unwrap()
+        .filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
+        .filter_map(|link| {
+            let inode = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
+            Some(inode.to_owned())
+        })
+        .collect();
+    let mut found = Vec::new();
+    for table in ["/proc/self/net/tcp", "/proc/self/net/tcp6"] {
+        for line in std::fs::read_to_string(table).unwrap_or_default().lines() {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            if fields[3] == "0A" && own.iter().any(|inode| inode == fields[9]) {
+                found.push(fields[1].split(':').next().unwrap().to_owned());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn ranks_listen_only_on_the_address_of_rank_0_and_only_until_they_have_met() {
+    let launches = launches(2);
+    let std::net::IpAddr::V4(ip) = launches[0].host.parse().unwrap() else {
+        panic!("not an address of version 4");
+    };
+    let here = format!("{:08X}", u32::from_le_bytes(ip.octets()));
+    thread::scope(|scope| {
+        let first = scope.spawn(|| run(&launches[..1], PATIENT, |w| w.barrier()));
+        let deadline = Instant::now() + Duration::from_secs(10);
+        // One listener for the rendezvous, one for the other rank.
+        while listening()
+            .iter()
+            .filter(|address| **address == here)
+            .count()
+            < 2
+        {
+            assert!(Instant::now() < deadline, "{here}: {:?}", listening());
+        }
+        // Other tests of this process listen on other loopback addresses.
+        let elsewhere = listening()
+            .into_iter()
+            .find(|address| !address.ends_with("7F"));
+        assert_eq!(elsewhere, None);
+        let second = run(&launches[1..], PATIENT, |world| {
+            world.barrier()?;
+            Ok(listening()
+                .iter()
+                .filter(|address| **address == here)
+                .count())
+        });
+        assert_eq!(second, [Ok(0)]);
+        let _ = first.join().unwrap();
     });
 }
