@@ -50,6 +50,11 @@ use crate::commands::{
     bench, devices, eval, export, import, manual, predict, preview, profile, report,
     train as training,
 };
+use crate::run_dir::run_folder::FolderInUse;
+
+/// Exit status if another process trains the same run: EX_TEMPFAIL of the BSD systems' sysexits.h, to
+/// try again later.
+const FOLDER_IN_USE: u8 = 75;
 
 /// Finds what CUDA needs in NVIDIA's packages from PyPI, if it is nowhere else.
 ///
@@ -68,7 +73,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse_from(argparse_compat::translate(std::env::args_os()));
     let result = match cli.chosen() {
         Command::Train(args) => match training::run(&args) {
-            Ok(Some(signal)) => return ExitCode::from(signal.exit_status()),
+            Ok(Some(reason)) => return ExitCode::from(reason.exit_status()),
             done => done.map(drop),
         },
         Command::Eval(args) => eval::run(&args),
@@ -88,7 +93,10 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Standard error may be closed.
             let _ = writeln!(io::stderr(), "dvs-train: {error:#}");
-            ExitCode::FAILURE
+            match error.is::<FolderInUse>() {
+                true => ExitCode::from(FOLDER_IN_USE),
+                false => ExitCode::FAILURE,
+            }
         }
     }
 }

@@ -7,5 +7,6 @@ pub mod evaluate;
 pub mod model_summary;
 pub mod resume;
 pub mod run;
+pub mod run_output;
 pub mod summary;
 pub mod train_state;

@@ -89,13 +89,23 @@ pub struct TrainArgs {
     pub out_dir: Option<PathBuf>,
 
     /// Resume from a checkpoint or run folder (its checkpoint_latest is used); options not given
-    /// keep their saved values
-    #[arg(long, value_name = "PATH")]
+    /// keep their saved values. With auto, resume this very run if its folder has a checkpoint, else
+    /// begin it: a requeued job can repeat its command
+    #[arg(long, value_name = "auto|PATH")]
     pub resume: Option<PathBuf>,
 
     /// Overwrite an existing run in the run folder
     #[arg(long)]
     pub force: bool,
+
+    /// Stop after the current batch once this file exists, as on SIGTERM
+    #[arg(long, alias = "stop_file", value_name = "FILE")]
+    pub stop_file: Option<PathBuf>,
+
+    /// Print a line of JSON for each epoch and one at the end; everything else goes to standard
+    /// error
+    #[arg(long)]
+    pub json: bool,
 
     /// Automatic mixed precision: compute convolutions and linear layers in 16 bits during
     /// training; needs a GPU [bf16 if no TYPE is given]
@@ -186,6 +196,8 @@ impl TrainArgs {
             out_dir: _,
             resume: _,
             force: _,
+            stop_file: _,
+            json: _,
             amp,
             opt,
             lr,

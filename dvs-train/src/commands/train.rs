@@ -1,41 +1,91 @@
 //! `dvs-train train`, the default command.
 
-use anyhow::Result;
+use std::path::Path;
+
+use anyhow::{Result, ensure};
 use burn::backend::Autodiff;
 
 use crate::cli::TrainArgs;
 use crate::config::options::TrainOptions;
 use crate::config::train_config::TrainConfig;
-use crate::console::interrupt::{Interrupt, Signal};
+use crate::console::interrupt::{Interrupt, StopReason};
 use crate::device::{self, on_device};
-use crate::train::resume::resume;
+use crate::train::resume::{AutoStart, Resumption, resume, resume_auto};
 use crate::train::run;
+use crate::train::run_output::RunOutput;
 
-/// Trains a network. Returns the signal that ended the run early, if any.
-pub fn run(args: &TrainArgs) -> Result<Option<Signal>> {
-    let (options, from) = match &args.resume {
-        None => {
-            let mut config = TrainConfig::default();
-            args.apply(&mut config);
-            let options = TrainOptions::resolve(config, &args.cache_request(), args.destination())?;
-            (options, None)
-        }
-        Some(path) => {
-            let apply_typed = |config: &mut TrainConfig| args.apply(config);
-            let (options, from) =
-                resume(path, apply_typed, args.cache_request(), args.destination())?;
-            eprintln!("dvs-train: {from}");
-            (options, Some(from))
-        }
-    };
+/// The value of `--resume` that resumes if there is something to resume. A folder of this name is
+/// `./auto`.
+const AUTO: &str = "auto";
+
+/// Trains a network. Returns the reason if the run stopped before its end.
+///
+/// # Errors
+/// Returns [`FolderInUse`](crate::run_dir::run_folder::FolderInUse) if another process trains the
+/// same run, and another error if the options, the cache, the checkpoint or the device cannot be
+/// used.
+pub fn run(args: &TrainArgs) -> Result<Option<StopReason>> {
     let interrupt = Interrupt::listen()?;
+    if let Some(file) = &args.stop_file {
+        interrupt.watch(file)?;
+    }
+    let Some((options, from)) = start(args)? else {
+        return Ok(None);
+    };
+    if let Some(from) = &from {
+        eprintln!("dvs-train: {from}");
+    }
     let remedy = format!(
         "{} and --test-batch-size, fewer --channels, or --frames-in memory if the frames are on the device",
         device::smaller_batch(options.config.data.batch_size)
     );
     device::guard(&options.device, &remedy, || {
         on_device!(&options.device, |B, device| {
-            run::run::<Autodiff<B>>(&options, from.as_ref(), &interrupt, device)
+            run::run::<Autodiff<B>>(&options, from.as_ref(), &interrupt, args.json, device)
         })
     })
+}
+
+/// Resolves the options and finds the checkpoint to resume from. Returns `None` if nothing is left to
+/// do, and prints the results in that case.
+fn start(args: &TrainArgs) -> Result<Option<(TrainOptions, Option<Resumption>)>> {
+    let (request, destination) = (args.cache_request(), args.destination());
+    match &args.resume {
+        Some(path) if path != Path::new(AUTO) => {
+            let apply_typed = |config: &mut TrainConfig| args.apply(config);
+            let (options, from) = resume(path, apply_typed, request, destination)?;
+            Ok(Some((options, Some(from))))
+        }
+        auto => {
+            let mut config = TrainConfig::default();
+            args.apply(&mut config);
+            let options = TrainOptions::resolve(config, &request, destination)?;
+            if auto.is_none() {
+                return Ok(Some((options, None)));
+            }
+            ensure!(
+                !args.force,
+                "--force would replace the run that --resume auto resumes; leave one of them out"
+            );
+            match resume_auto(&options)? {
+                AutoStart::Anew => Ok(Some((options, None))),
+                AutoStart::Resumed(from) => Ok(Some((options, Some(*from)))),
+                AutoStart::Complete(summary) => {
+                    let folder = options.run_folder();
+                    let output = RunOutput {
+                        json: args.json,
+                        folder: &folder,
+                        config: &options.config,
+                    };
+                    eprintln!(
+                        "dvs-train: nothing is left to do: {} has all {} epochs",
+                        folder.display(),
+                        options.config.schedule.epochs
+                    );
+                    output.finished(&summary)?;
+                    Ok(None)
+                }
+            }
+        }
+    }
 }

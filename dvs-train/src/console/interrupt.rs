@@ -1,16 +1,23 @@
-//! SIGINT and SIGTERM stop a run after the current batch; a second signal ends it at once.
+//! SIGINT, SIGTERM or a stop file stop a run after the current batch; a second signal ends it at once.
 
-use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+use std::{fmt, thread};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-/// Whether the run was asked to stop. All clones see the same signals.
+/// Whether the run was asked to stop. All clones see the same.
 #[derive(Clone, Debug, Default)]
 pub struct Interrupt(Arc<AtomicUsize>);
+
+/// Stands for the stop file, as numbers of signals stand for signals.
+const STOP_FILE: usize = usize::MAX;
+/// Time between two looks for the stop file.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 impl Interrupt {
     /// Starts to listen for signals.
@@ -21,7 +28,7 @@ impl Interrupt {
         let interrupt = Self::default();
         let asked = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
-            let failed = || format!("cannot listen for {}", Signal(signal));
+            let failed = || format!("cannot listen for {}", StopReason::Signal(signal));
             // The order matters: the first signal finds the flag clear and sets it, and the second
             // ends the program.
             flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked))
@@ -33,31 +40,69 @@ impl Interrupt {
         Ok(interrupt)
     }
 
-    /// The signal that asked the run to stop, if one did.
-    pub fn asked(&self) -> Option<Signal> {
+    /// Starts to look for a file that asks the run to stop.
+    ///
+    /// # Errors
+    /// Returns an error if the file exists already, or the thread that looks cannot start.
+    pub fn watch(&self, file: &Path) -> Result<()> {
+        let shown = file.display();
+        let there = file.try_exists();
+        let there = there.with_context(|| format!("cannot look for the stop file {shown}"))?;
+        ensure!(
+            !there,
+            "the stop file {shown} exists already; remove it, or name another with --stop-file"
+        );
+        let (asked, file) = (Arc::clone(&self.0), PathBuf::from(file));
+        let look = move || {
+            while !file.exists() {
+                thread::sleep(LOOK_EVERY);
+            }
+            // A signal that came before is the reason.
+            let _ = asked.compare_exchange(0, STOP_FILE, Ordering::Relaxed, Ordering::Relaxed);
+        };
+        let thread = thread::Builder::new().name("stop file".to_owned());
+        thread.spawn(look).context("cannot start a thread")?;
+        Ok(())
+    }
+
+    /// Why the run was asked to stop, if it was.
+    pub fn asked(&self) -> Option<StopReason> {
         match self.0.load(Ordering::Relaxed) {
             0 => None,
-            signal => Some(Signal(signal as i32)),
+            STOP_FILE => Some(StopReason::StopFile),
+            signal => Some(StopReason::Signal(signal as i32)),
         }
     }
 }
 
+/// Why a run stops before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Signal(i32);
+pub enum StopReason {
+    /// This signal came.
+    Signal(i32),
+    /// The stop file is there.
+    StopFile,
+}
 
-impl Signal {
-    /// The exit status of a program that this signal ended.
+impl StopReason {
+    /// The program's exit status: that of a program which the signal ended. A stop file counts as
+    /// SIGTERM.
     pub fn exit_status(self) -> u8 {
-        128 + self.0 as u8
+        let signal = match self {
+            Self::Signal(signal) => signal,
+            Self::StopFile => SIGTERM,
+        };
+        128 + signal as u8
     }
 }
 
-impl fmt::Display for Signal {
+impl fmt::Display for StopReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            SIGINT => write!(f, "SIGINT"),
-            SIGTERM => write!(f, "SIGTERM"),
-            other => write!(f, "signal {other}"),
+        match self {
+            Self::Signal(SIGINT) => write!(f, "SIGINT"),
+            Self::Signal(SIGTERM) => write!(f, "SIGTERM"),
+            Self::Signal(other) => write!(f, "signal {other}"),
+            Self::StopFile => write!(f, "stop file"),
         }
     }
 }

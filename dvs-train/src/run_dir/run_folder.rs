@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use dvs_shared::output::{is_unfinished, write_file};
+use thiserror::Error;
 
 use crate::config::options::TrainOptions;
 use crate::config::settings::Settings;
@@ -29,6 +30,11 @@ pub const REPORT: &str = "report.html";
 /// File that the process of a run locks. The system unlocks it however the process ends.
 const LOCK: &str = ".lock";
 
+/// Another process has the lock of a run's folder.
+#[derive(Debug, Error)]
+#[error("another dvs-train works in {}; wait for it, or name another place with --out-dir", .0.display())]
+pub struct FolderInUse(PathBuf);
+
 /// Lock of a run's folder, released when dropped.
 #[derive(Debug)]
 pub struct FolderLock(#[expect(dead_code, reason = "held, not used")] File);
@@ -37,17 +43,15 @@ impl FolderLock {
     /// Locks `folder`.
     ///
     /// # Errors
-    /// Returns an error if another process has the lock, or the folder is not writable.
+    /// Returns [`FolderInUse`] if another process has the lock, and another error if the folder is not
+    /// writable.
     pub fn take(folder: &Path) -> Result<Self> {
         let path = folder.join(LOCK);
         let file = File::create(&path);
         let file = file.with_context(|| format!("cannot write {}", path.display()))?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => bail!(
-                "another dvs-train works in {}; wait for it, or name another place with --out-dir",
-                folder.display()
-            ),
+            Err(TryLockError::WouldBlock) => bail!(FolderInUse(folder.to_owned())),
             // The file system has no locks.
             Err(TryLockError::Error(error)) => {
                 eprintln!("dvs-train: cannot lock {}: {error}", path.display());

@@ -13,6 +13,7 @@ use crate::config::train_config::TrainConfig;
 use crate::run_dir::checkpoint::{self, Checkpoint, EpochProgress, LATEST, MAX};
 use crate::run_dir::run_folder::{FolderLock, SETTINGS, SUMMARY};
 use crate::run_dir::weight_layout::Architecture;
+use crate::train::summary::{self, Summary};
 
 /// The checkpoint that a run resumes from.
 #[derive(Debug)]
@@ -31,6 +32,52 @@ impl Resumption {
     /// Whether the run resumes in the checkpoint's folder.
     pub fn in_place(&self) -> bool {
         self.lock.is_some()
+    }
+
+    fn epochs_done(&self) -> u32 {
+        self.checkpoint.state.epochs_done()
+    }
+
+    /// Whether nothing of the epochs done is missing: a run that was interrupted after its last epoch
+    /// still lacks its summary.
+    fn is_complete(&self) -> bool {
+        !self.in_place() || self.file.with_file_name(SUMMARY).exists()
+    }
+
+    /// Checks that the network of the checkpoint can go on with these options.
+    fn check(&self, options: &TrainOptions) -> Result<()> {
+        let shown = self.file.display();
+        let state = &self.checkpoint.state;
+        let of_file = || format!("cannot resume from {shown}");
+        let network = state.settings.network_config().with_context(of_file)?;
+        Architecture::of(&network)
+            .check(&self.checkpoint.tensors)
+            .with_context(of_file)?;
+        let now = Settings::of(options);
+        let ([height, width], [old_height, old_width]) = (now.size, state.settings.size);
+        ensure!(
+            now.size == state.settings.size,
+            "cannot resume from {shown}: its network takes frames of {old_height} x {old_width}, but the cache {} holds \
+             {height} x {width}",
+            options.cache.path().display()
+        );
+        ensure!(
+            now.label_names == state.settings.label_names,
+            "cannot resume from {shown}: its network tells other classes apart than the cache {} holds: {}, not {}",
+            options.cache.path().display(),
+            listed(&state.settings.label_names),
+            listed(&now.label_names)
+        );
+        let batch_size = state.settings.config.data.batch_size;
+        let same_batches = is_same_data(options, &self.checkpoint)
+            && options.config.data.batch_size == batch_size;
+        ensure!(
+            state.progress.is_none() || same_batches,
+            "cannot resume from {shown} with another --batch-size or another dataset: the run was stopped within epoch {}, \
+             which has to end as it began",
+            state.epoch
+        );
+        Ok(())
     }
 }
 
@@ -100,61 +147,89 @@ pub fn resume(
     if of_a_run && lock.is_none() && is_same(old, &options.run_folder()) {
         lock = Some(FolderLock::take(old)?);
     }
-    let now = Settings::of(&options);
-    let ([height, width], [old_height, old_width]) = (now.size, state.settings.size);
-    let network = state.settings.network_config().with_context(of_file)?;
-    Architecture::of(&network)
-        .check(&checkpoint.tensors)
-        .with_context(of_file)?;
-    ensure!(
-        now.size == state.settings.size,
-        "cannot resume from {}: its network takes frames of {old_height} x {old_width}, but the cache {} holds \
-         {height} x {width}",
-        file.display(),
-        options.cache.path().display()
-    );
-    ensure!(
-        now.label_names == state.settings.label_names,
-        "cannot resume from {}: its network tells other classes apart than the cache {} holds: {}, not {}",
-        file.display(),
-        options.cache.path().display(),
-        listed(&state.settings.label_names),
-        listed(&now.label_names)
-    );
-    // Each of these changes the samples or their frames.
-    let same_data = now.source_sha256 == state.settings.source_sha256
-        && now.keep_invalid == state.settings.keep_invalid
-        && now.reading == state.settings.reading;
-    if !same_data {
+    if !is_same_data(&options, &checkpoint) {
         changed.push(format!(
             "the cache {} was made from other data than the run began with, or counts other events of it",
             options.cache.path().display()
         ));
     }
-    let same_batches = same_data && options.config.data.batch_size == saved.data.batch_size;
-    ensure!(
-        state.progress.is_none() || same_batches,
-        "cannot resume from {} with another --batch-size or another dataset: the run was stopped within epoch {}, which has \
-         to end as it began",
-        file.display(),
-        state.epoch
-    );
-    let done = state.epochs_done();
-    // A run that was interrupted after its last epoch still lacks its summary.
-    let whole = lock.is_none() || file.with_file_name(SUMMARY).exists();
-    ensure!(
-        options.config.schedule.epochs > done || (options.config.schedule.epochs == done && !whole),
-        "cannot resume from {}: it has all {done} of --epochs {}; ask for more with --epochs",
-        file.display(),
-        options.config.schedule.epochs
-    );
     let resumption = Resumption {
         file,
         checkpoint,
         changed,
         lock,
     };
+    resumption.check(&options)?;
+    let (done, epochs) = (resumption.epochs_done(), options.config.schedule.epochs);
+    ensure!(
+        epochs > done || (epochs == done && !resumption.is_complete()),
+        "cannot resume from {}: it has all {done} of --epochs {epochs}; ask for more with --epochs",
+        resumption.file.display()
+    );
     Ok((options, resumption))
+}
+
+/// How a run with `--resume auto` starts.
+#[derive(Debug)]
+pub enum AutoStart {
+    /// Its folder has no checkpoint.
+    Anew,
+    /// Its folder has a checkpoint.
+    Resumed(Box<Resumption>),
+    /// Its folder holds the whole run, with this summary.
+    Complete(Box<Summary>),
+}
+
+/// Finds out whether the folder of the run that `options` describe has a checkpoint to resume from.
+///
+/// # Errors
+/// Returns an error if the checkpoint there cannot be used, is of another run, or was trained on
+/// other data, or if another process works in the folder.
+pub fn resume_auto(options: &TrainOptions) -> Result<AutoStart> {
+    let folder = options.run_folder();
+    let there = [LATEST, MAX].map(|name| folder.join(name));
+    if !there.iter().any(|file| file.exists()) {
+        return Ok(AutoStart::Anew);
+    }
+    let lock = FolderLock::take(&folder)?;
+    // As in `resume`, a run may have been killed before its first latest checkpoint.
+    let [latest, best] = there;
+    let file = if latest.exists() { latest } else { best };
+    let checkpoint = Checkpoint::read(&file)?;
+    let changed = changes(&checkpoint.state.settings.config, &options.config);
+    let resumption = Resumption {
+        changed: changed.with_context(|| format!("cannot resume from {}", file.display()))?,
+        file,
+        checkpoint,
+        lock: Some(lock),
+    };
+    let shown = resumption.file.display();
+    ensure!(
+        is_same_data(options, &resumption.checkpoint),
+        "cannot resume from {shown}: the cache {} was made from other data than the run began with, or counts other events \
+         of it; begin another run with another --out-dir",
+        options.cache.path().display()
+    );
+    resumption.check(options)?;
+    let (done, epochs) = (resumption.epochs_done(), options.config.schedule.epochs);
+    ensure!(
+        epochs >= done,
+        "cannot resume from {shown}: it has {done} epochs, more than --epochs {epochs}; ask for more with --epochs"
+    );
+    if epochs == done && resumption.is_complete() {
+        return Ok(AutoStart::Complete(Box::new(summary::read(
+            &folder.join(SUMMARY),
+        )?)));
+    }
+    Ok(AutoStart::Resumed(Box::new(resumption)))
+}
+
+/// Whether the samples and their frames are those that the run began with.
+fn is_same_data(options: &TrainOptions, checkpoint: &Checkpoint) -> bool {
+    let (now, before) = (Settings::of(options), &checkpoint.state.settings);
+    now.source_sha256 == before.source_sha256
+        && now.keep_invalid == before.keep_invalid
+        && now.reading == before.reading
 }
 
 /// Whether both paths are the same file or folder.

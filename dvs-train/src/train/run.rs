@@ -1,6 +1,5 @@
 //! A training run, from its first epoch or a checkpoint to the files in its folder.
 
-use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -9,8 +8,7 @@ use burn::tensor::backend::AutodiffBackend;
 
 use crate::config::options::TrainOptions;
 use crate::config::settings::Settings;
-use crate::console::interrupt::{Interrupt, Signal};
-use crate::console::print;
+use crate::console::interrupt::{Interrupt, StopReason};
 use crate::data::data_loader::{test_batches, train_batches};
 use crate::data::device_loader::DeviceLoader;
 use crate::data::seed::{Purpose, derive};
@@ -25,11 +23,13 @@ use crate::train::epoch::{EpochResult, RemainingEpoch, train_epoch};
 use crate::train::evaluate::{EvalResult, evaluate};
 use crate::train::model_summary::describe;
 use crate::train::resume::Resumption;
+use crate::train::run_output::RunOutput;
 use crate::train::summary::{self, Summary};
 use crate::train::train_state::TrainState;
 
 /// Trains a network with `options`, from the start or from `resumption`, until the last epoch or
-/// until `interrupt` asks to stop. Returns the signal that stopped the run, if any.
+/// until `interrupt` asks to stop. Prints results as lines of JSON if `json` says so. Returns the
+/// reason if the run stopped.
 ///
 /// # Errors
 /// Returns an error if a sample cannot be read, a file cannot be written, the device fails or
@@ -38,8 +38,9 @@ pub fn run<B>(
     options: &TrainOptions,
     resumption: Option<&Resumption>,
     interrupt: &Interrupt,
+    json: bool,
     device: &B::Device,
-) -> Result<Option<Signal>>
+) -> Result<Option<StopReason>>
 where
     B: AutodiffBackend + SnnBackend,
     B::InnerBackend: SnnBackend + OptimizerBackend,
@@ -63,11 +64,16 @@ where
     folder.save_settings(&settings)?;
     let learns_tau = !state.network.learnt_taus()?.is_empty();
     let mut log = EpochLog::open(&folder, state.epoch, learns_tau)?;
-    print(&describe(options, &state.network, &config, device))?;
+    let output = RunOutput {
+        json,
+        folder: folder.path(),
+        config: &options.config,
+    };
+    output.text(&describe(options, &state.network, &config, device))?;
     let notes = [memory, options.device.kernels_note()];
     let notes = notes.into_iter().flatten();
     let notes: String = notes.map(|note| format!("  {note}\n")).collect();
-    print(&format!(
+    output.text(&format!(
         "  {}\n{notes}  folder: {}\n",
         sets.describe(),
         folder.path().display()
@@ -76,15 +82,19 @@ where
         options,
         settings,
         sets,
-        folder,
+        folder: &folder,
         interrupt,
+        output,
         device,
     };
     while state.epoch < options.config.schedule.epochs {
         state = run.epoch(state, &mut log)?;
         if let Some(progress) = state.progress {
             let (epoch, batch) = (state.epoch, progress.batches);
-            return Ok(run.stopped(&format!("within epoch {epoch}, after batch {batch}")));
+            return run.stopped(
+                &format!("within epoch {epoch}, after batch {batch}"),
+                epoch,
+            );
         }
     }
     run.finish(state)
@@ -95,8 +105,9 @@ struct Run<'a, B: AutodiffBackend> {
     options: &'a TrainOptions,
     settings: Settings,
     sets: DataSplits<B::InnerBackend>,
-    folder: RunFolder,
+    folder: &'a RunFolder,
     interrupt: &'a Interrupt,
+    output: RunOutput<'a>,
     device: &'a B::Device,
 }
 
@@ -172,7 +183,7 @@ where
             checkpoint.write(&self.folder.file(MAX))?;
         }
         checkpoint.write(&self.folder.file(LATEST))?;
-        print(&record.line())?;
+        self.output.epoch(&record)?;
         Ok(state)
     }
 
@@ -227,7 +238,7 @@ where
     }
 
     /// Evaluates the best network on the test set and writes the summary.
-    fn finish(&self, state: TrainState<B>) -> Result<Option<Signal>> {
+    fn finish(&self, state: TrainState<B>) -> Result<Option<StopReason>> {
         let best = state.best.context("the run has no epoch")?;
         let path = self.folder.file(MAX);
         let network = Checkpoint::read(&path)?
@@ -235,26 +246,23 @@ where
             .network(state.network.valid())
             .with_context(|| format!("cannot use {}", path.display()))?;
         let Some(evaluated) = self.evaluate(&network, &self.sets.test, "test".to_owned())? else {
-            return Ok(self.stopped("before the summary, all epochs done"));
+            return self.stopped("before the summary, all epochs done", state.epoch);
         };
         let users = self.sets.users().to_vec();
         let names = self.settings.label_names.clone();
         let summary = Summary::new(self.sets.evaluation_set().0, users, names, best, evaluated);
-        summary::leave(&self.folder, &summary)?;
-        print(&summary.to_string())?;
+        summary::leave(self.folder, &summary)?;
+        self.output.finished(&summary)?;
         Ok(None)
     }
 
-    /// Reports where the run stopped and how to resume it. Returns the signal.
-    fn stopped(&self, at: &str) -> Option<Signal> {
-        let signal = self.interrupt.asked()?;
-        // Ignore errors, because the reader of stderr may have got the same signal.
-        let _ = writeln!(
-            io::stderr(),
-            "dvs-train: {signal}: stopped {at}; resume with: dvs-train --resume {}",
-            self.folder.path().display()
-        );
-        Some(signal)
+    /// Says where the run stopped, with this number of epochs done. Returns the reason.
+    fn stopped(&self, at: &str, epochs: u32) -> Result<Option<StopReason>> {
+        let reason = self.interrupt.asked();
+        if let Some(reason) = reason {
+            self.output.stopped(reason, at, epochs)?;
+        }
+        Ok(reason)
     }
 }
 
