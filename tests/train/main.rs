@@ -31,5 +31,6 @@ mod models;
 mod older_versions;
 mod readers;
 mod report;
+mod requeue;
 mod resume;
 mod usage;

@@ -12,7 +12,6 @@ use crate::support;
 use crate::support::{Place, SMALL, fail, output, rows, run, text};
 
 const LATEST: &str = "checkpoint_latest.safetensors";
-const MAX: &str = "checkpoint_max.safetensors";
 
 #[test]
 fn resume_is_bitwise_identical() {
@@ -172,22 +171,17 @@ fn resume_refuses_damaged_foreign_and_missing_checkpoints() {
 /// Enough epochs that a run takes a second or more, and can be stopped.
 const LONG: [&str; 2] = ["--epochs", "40"];
 
-/// Starts a run in `out`, or resumes the run there if it has a checkpoint.
+/// Starts a run in `out`, or resumes the run there if it has a checkpoint: always with the same
+/// command.
 fn start(place: &Place, out: &str, flags: &[&str]) -> Child {
     let (cache, out) = (place.cache(), place.at(out));
-    let folder = fs::read_dir(&out)
-        .ok()
-        .and_then(|mut entries| entries.next());
-    let folder = folder.map(|entry| entry.unwrap().path());
     let mut command = Command::new(env!("CARGO_BIN_EXE_dvs-train"));
-    match folder.filter(|folder| [LATEST, MAX].iter().any(|name| folder.join(name).exists())) {
-        Some(folder) => command.arg("--resume").arg(folder),
-        None => command
-            .args(SMALL)
-            .args(flags)
-            .args(["--cache", &cache, "--out-dir", &out]),
-    };
-    let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(SMALL)
+        .args(flags)
+        .args(["--cache", &cache, "--out-dir", &out, "--resume", "auto"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     command.spawn().unwrap()
 }
 
@@ -305,30 +299,8 @@ fn killed_runs_resume_bitwise_identically() {
                 text(&stderr)
             );
             kills += 1;
-            // The run was killed after it wrote its summary, so there is nothing to resume.
-            let out = place.at(&out);
-            let folder = fs::read_dir(out)
-                .ok()
-                .and_then(|mut entries| entries.next());
-            if folder.is_some_and(|folder| folder.unwrap().path().join("summary.json").exists()) {
-                break;
-            }
         }
         assert_same_run(&support::only_entry(Path::new(&place.at(&out))), &whole);
     }
     println!("{kills} kills of {runs} runs");
-}
-
-#[test]
-fn refuses_second_run_in_a_folder_in_use() {
-    let place = Place::new();
-    let mut first = start(&place, "logs", &["--epochs", "100000"]);
-    let _out = wait_until_it_trains(&mut first);
-    let (cache, out) = (place.cache(), place.at("logs"));
-    let line = ["--cache", &cache, "--out-dir", &out, "--force"];
-    let error = fail(&[&SMALL[..], &line].concat());
-    assert!(error.contains("another dvs-train works in "), "{error}");
-    assert!(first.try_wait().unwrap().is_none());
-    first.kill().unwrap();
-    first.wait().unwrap();
 }

@@ -69,8 +69,8 @@ impl Resumption {
             listed(&now.label_names)
         );
         let batch_size = state.settings.config.data.batch_size;
-        let same_batches = is_same_data(options, &self.checkpoint)
-            && options.config.data.batch_size == batch_size;
+        let same_batches =
+            is_same_data(options, &self.checkpoint) && options.config.data.batch_size == batch_size;
         ensure!(
             state.progress.is_none() || same_batches,
             "cannot resume from {shown} with another --batch-size or another dataset: the run was stopped within epoch {}, \

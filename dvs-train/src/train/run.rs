@@ -91,10 +91,7 @@ where
         state = run.epoch(state, &mut log)?;
         if let Some(progress) = state.progress {
             let (epoch, batch) = (state.epoch, progress.batches);
-            return run.stopped(
-                &format!("within epoch {epoch}, after batch {batch}"),
-                epoch,
-            );
+            return run.stopped(&format!("within epoch {epoch}, after batch {batch}"), epoch);
         }
     }
     run.finish(state)

@@ -1,0 +1,37 @@
+#!/usr/bin/env python3
+"""Searches for good settings with Optuna, and ends runs early that promise little.
+
+    study.py TRIALS [OPTIONS of dvs-train]      needs: pip install optuna
+
+Start it several times to use several GPUs: all share study.db and learn from each other's trials.
+"""
+import json
+import subprocess
+import sys
+
+import optuna
+from optuna.trial import TrialState
+
+study = optuna.create_study(
+    study_name="dvs", storage="sqlite:///study.db", load_if_exists=True, direction="maximize",
+    pruner=optuna.pruners.MedianPruner(n_startup_trials=3, n_warmup_steps=2))
+for _ in range(int(sys.argv[1])):
+    trial = study.ask()
+    options = {"--lr": trial.suggest_float("lr", 1e-4, 2e-2, log=True), "--tau": trial.suggest_float("tau", 1.2, 4.0)}
+    command = ["dvs-train", *sys.argv[2:], *(str(word) for option in options.items() for word in option),
+               "--out-dir", f"study/{trial.number}", "--json"]
+    run, state, acc = subprocess.Popen(command, stdout=subprocess.PIPE, text=True), TrialState.FAIL, None
+    for line in map(json.loads, run.stdout):
+        if line["event"] == "end":
+            state = TrialState.COMPLETE if line["status"] == "finished" else TrialState.PRUNED
+            continue
+        acc = line["max_acc"]
+        trial.report(line["acc"], line["epoch"])
+        if state != TrialState.PRUNED and trial.should_prune():
+            state = TrialState.PRUNED
+            run.terminate()
+    if run.wait() not in (0, 143):
+        state = TrialState.FAIL
+    study.tell(trial, acc if state == TrialState.COMPLETE else None, state=state)
+best = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
+print(f"best: {study.best_value:.4f} with {study.best_params}" if best else "no trial has ended")

@@ -1,0 +1,122 @@
+"""The scripts of scripts/cluster run: SLURM's through a stand-in, Optuna's and GNU parallel's for real.
+
+DVS_PREP and DVS_TRAIN name the programs.
+"""
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+from slurm import Slurm
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = ROOT / "scripts" / "cluster"
+SMALL = "--device cpu --channels 6 -b 4 --lr 0.01 --v-threshold 0.4".split()
+
+
+class Scripts(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = Path(tempfile.mkdtemp(prefix="dvs-cluster-"))
+        programs = cls.folder / "bin"
+        programs.mkdir()
+        for name in ("DVS_PREP", "DVS_TRAIN"):
+            program = programs / name.lower().replace("_", "-")
+            program.symlink_to(Path(os.environ[name]).resolve())
+        cls.path = f"{programs}:{os.environ['PATH']}"
+        cls.cache = str(cls.folder / "cache.h5")
+        archive = ROOT / "tests" / "data" / "DvsGesture-mini.tar.gz"
+        subprocess.run([programs / "dvs-prep", "-T", "2", "-i", archive, "-o", cls.cache], check=True, capture_output=True)
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.folder)
+
+    def place(self, name):
+        place = self.folder / name
+        place.mkdir()
+        return place
+
+    def run_script(self, command, place, **variables):
+        done = subprocess.run(command, cwd=place, env=os.environ | {"PATH": self.path} | variables, capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        return done.stdout + done.stderr
+
+    def runs(self, logs):
+        """The summary and the last checkpoint of each run, by the seed."""
+        found = {}
+        for folder in sorted(Path(logs).iterdir()):
+            seed = json.loads((folder / "settings.json").read_text())["config"]["seed"]
+            found[seed] = (json.loads((folder / "summary.json").read_text()),
+                           (folder / "checkpoint_latest.safetensors").read_bytes())
+        return found
+
+    def test_array_of_seeds_goes_on_after_time_limits(self):
+        place = self.place("seeds")
+        options = [*SMALL, "--cache", self.cache, "--epochs", "30", "--out-dir", "logs"]
+        statuses = Slurm(place / "slurm", self.path).submit(
+            SCRIPTS / "seeds.sbatch", options, limits=[0.4, 0.7], directory=place)
+        self.assertEqual(list(statuses), [0, 1, 2, 3, 4])
+        stopped = 0
+        for of_job in statuses.values():
+            self.assertEqual(of_job[-1], 0)
+            self.assertLessEqual(set(of_job[:-1]), {143})
+            stopped += len(of_job) - 1
+        self.assertGreaterEqual(stopped, 5, "SIGTERM came too late to stop runs")
+        whole = [*options[:-1], "whole", "--resume", "auto"]
+        for seed in range(5):
+            self.run_script(["dvs-train", *whole, "--seed", str(seed)], place)
+        self.assertEqual(self.runs(place / "logs"), self.runs(place / "whole"))
+
+    def test_job_waits_for_another_in_the_same_folder(self):
+        place = self.place("busy")
+        options = [*SMALL, "--cache", self.cache, "--epochs", "3", "--out-dir", "logs"]
+        # The first job finds the folder of its run locked by an earlier job, which then ends.
+        fake = place / "bin"
+        fake.mkdir()
+        program = fake / "dvs-train"
+        program.write_text(f"#!/bin/sh\n[ -e '{place}/ended' ] || {{ touch '{place}/ended'; exit 75; }}\nexec '{os.environ['DVS_TRAIN']}' \"$@\"\n")
+        program.chmod(0o755)
+        statuses = Slurm(place / "slurm", f"{fake}:{self.path}").submit(
+            SCRIPTS / "seeds.sbatch", options, limits=[], variables={"RETRY_AFTER": "0"}, directory=place)
+        self.assertEqual(statuses, {0: [75, 0], 1: [0], 2: [0], 3: [0], 4: [0]})
+
+    def test_study_completes_and_prunes_trials(self):
+        import optuna
+
+        place = self.place("study")
+        options = [*SMALL[:-4], "--v-threshold", "0.4", "--cache", self.cache, "--epochs", "8"]
+        said = self.run_script([sys.executable, SCRIPTS / "study.py", "8", *options], place)
+        self.assertRegex(said, r"best: 0\.\d+ with \{'lr': ")
+        study = optuna.load_study(study_name="dvs", storage=f"sqlite:///{place}/study.db")
+        states = [trial.state.name for trial in study.trials]
+        self.assertEqual(len(states), 8)
+        self.assertLessEqual(set(states), {"COMPLETE", "PRUNED"})
+        self.assertGreaterEqual(states.count("COMPLETE"), 3)
+        for trial in study.trials:
+            (folder,) = (place / "study" / str(trial.number)).iterdir()
+            self.assertEqual((folder / "summary.json").exists(), trial.state.name == "COMPLETE")
+            if trial.state.name == "COMPLETE":
+                self.assertEqual(trial.value, json.loads((folder / "summary.json").read_text())["chosen_with"])
+
+    def test_sweep_goes_on_where_it_stopped(self):
+        place = self.place("sweep")
+        options = [*SMALL, "--cache", self.cache, "--epochs", "2", "--out-dir", "runs here"]
+        command = [SCRIPTS / "sweep", *options]
+        self.run_script(command, place, RATES="0.01 0.02", SEEDS="0 1")
+        runs = sorted((place / "runs here").iterdir())
+        self.assertEqual(len(runs), 4)
+        latest = runs[0] / "checkpoint_latest.safetensors"
+        before = latest.stat().st_mtime_ns
+        said = self.run_script(command, place, RATES="0.01 0.02", SEEDS="0 1", GPUS="2")
+        self.assertEqual(len(re.findall("nothing is left to do", said)), 4)
+        self.assertEqual(latest.stat().st_mtime_ns, before)
+
+
+if __name__ == "__main__":
+    unittest.main()
