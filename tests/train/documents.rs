@@ -12,6 +12,7 @@ use crate::support::{Place, dvs_prep, output, prepare, text};
 const README: &str = "README.md";
 const PREP_README: &str = "dvs-prep/README.md";
 const TRAIN_README: &str = "dvs-train/README.md";
+const CLUSTER_README: &str = "scripts/cluster/README.md";
 
 fn read(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name)).unwrap()
@@ -110,10 +111,10 @@ impl ReadmeFolder {
 fn filled_in(line: &str) -> String {
     let cache = "DVS128Gesture/frames_number_16_split_by_number.h5";
     let line = line.replace("CACHE", cache);
-    match line.as_str() {
-        // The printed command trains the whole network, which takes too long.
-        "dvs-train -T 16" => format!("{line} --epochs 1 --channels 2 --device cpu"),
-        _ => line,
+    // The printed commands train the whole network, which takes too long.
+    match line.starts_with("dvs-train -T 16") {
+        true => format!("{line} --epochs 1 --channels 2 --device cpu"),
+        false => line,
     }
 }
 
@@ -124,7 +125,7 @@ fn readme_commands_run_as_printed() {
     // Some commands need the cache of 4 frames that scripts/demo makes.
     folder.run("dvs-prep -T 4");
     let mut ran = 0;
-    for document in [README, PREP_README, TRAIN_README] {
+    for document in [README, PREP_README, TRAIN_README, CLUSTER_README] {
         for line in commands(document) {
             folder.run(&filled_in(&line));
             ran += 1;
@@ -154,11 +155,13 @@ fn readme_options_exist() {
         "--label_signal_noise",
         "--batch",
         "--dvs640",
+        "--signal",
     ];
     for (document, known) in [
         (README, &prep | &train),
         (PREP_README, &prep | &train),
         (TRAIN_README, &train | &prep),
+        (CLUSTER_README, train),
     ] {
         let named = options(&read(document));
         assert!(named.len() > 1, "{document}");
@@ -259,6 +262,19 @@ fn json_output_has_the_fields_that_the_readme_lists() {
         // Only networks of PLIF neurons have this field, and this test trains another one.
         expected.remove("tau");
         assert_eq!(object, expected, "{command:?}");
+    }
+    let printed = output(&["train", "--resume", run, "--epochs", "2", "--json"]);
+    let columns = fs::read_to_string(format!("{run}/metrics.csv")).unwrap();
+    let columns: BTreeSet<&str> = columns.lines().next().unwrap().split(',').collect();
+    let cluster = read(CLUSTER_README);
+    let lines = text(&printed.stdout);
+    assert_eq!(lines.lines().count(), 2, "{}", text(&printed.stderr));
+    for line in lines.lines() {
+        let object: serde_json::Value = serde_json::from_str(line).unwrap();
+        for field in object.as_object().unwrap().keys() {
+            let listed = cluster.contains(&format!("`{field}`"));
+            assert!(listed || columns.contains(field.as_str()), "{field}");
+        }
     }
     let printed = output(&["devices", "--json"]);
     let list: serde_json::Value = serde_json::from_slice(&printed.stdout).unwrap();
