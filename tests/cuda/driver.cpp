@@ -4,6 +4,7 @@
 // execute.cpp. Every call finishes before it returns, under one lock. That is one of the orders in which a GPU may run
 // what its streams hold, because a stream or a waiting event never depends on what is queued later.
 // README.md lists the variables.
+#include "tensor_map.h"
 #include <csignal>
 #include <cstdarg>
 #include <cstdint>
@@ -637,38 +638,71 @@ CUresult cuLaunchKernel(void *handle, unsigned grid_x, unsigned grid_y, unsigned
     return SUCCESS;
 }
 
-// Tensor maps: checked as the driver checks them. The executor does not know the copies that use them.
-static CUresult encode(void *map, int type, unsigned rank, uint64_t address, const uint64_t *dim, const uint64_t *stride,
-                       const unsigned *box, const unsigned *element, int interleave, int swizzle) {
+// Tensor maps: checked as the driver checks them. The executor reads what is kept in them.
+static CUresult encode(void *to, TensorMap map, uint64_t address, const uint64_t *dim, const uint64_t *stride,
+                       const unsigned *element) {
     CALL;
     static const unsigned bytes[] = {1, 2, 4, 4, 8, 8, 2, 4, 8, 2, 4, 4, 4}, swizzle_bytes[] = {1u << 30, 32, 64, 128};
     if (capability < 90) return NOT_SUPPORTED;
-    bool good = rank >= 1 && rank <= 5 && address % 16 == 0;
-    for (unsigned i = 0; good && i < rank; i++) {
+    bool good = map.rank >= 1 && map.rank <= 5 && address % 16 == 0 && (uint64_t)to % 64 == 0;
+    for (unsigned i = 0; good && i < map.rank; i++) {
         good = dim[i] && dim[i] <= 1ull << 32 && element[i] && element[i] <= 8;
         if (i) good = good && stride[i - 1] % 16 == 0 && stride[i - 1] < 1ull << 40;
-        if (box) good = good && box[i] && box[i] <= 256;
+        if (!map.im2col) good = good && map.box[i] && map.box[i] <= 256;
+        if (!good) break;
+        map.dim[i] = dim[i];
+        map.element[i] = (uint8_t)element[i];
+        if (i) map.stride[i - 1] = stride[i - 1];
     }
-    if (good && box && !interleave) {
-        unsigned row = box[0] * (type < 13 ? bytes[type] : 1);
-        good = row % 16 == 0 && (swizzle > 3 || row <= swizzle_bytes[swizzle]);
+    // The box of the first tap must not be empty.
+    for (int i = 0; good && map.im2col && i < map.rank - 2; i++) good = (int64_t)map.dim[i + 1] + map.upper[i] > map.lower[i];
+    map.size = (uint8_t)(map.type < 13 ? bytes[map.type] : 1);
+    if (good && !map.interleave) {
+        unsigned row = (map.im2col ? map.channels : map.box[0]) * map.size;
+        good = (map.im2col || row % 16 == 0) && (map.swizzle > 3 || row <= swizzle_bytes[map.swizzle]);
     }
-    note("tensor map type=%d rank=%u%s", type, rank, good ? "" : " invalid");
-    memset(map, 0, 128);
-    return good ? SUCCESS : INVALID_VALUE;
+    note("tensor map type=%d rank=%u%s%s", map.type, map.rank, map.im2col ? " im2col" : "", good ? "" : " invalid");
+    memset(to, 0, 128);
+    if (!good) return INVALID_VALUE;
+    map.address = address;
+    memcpy(map.mark, tensor_map_mark, sizeof map.mark);
+    memcpy(to, &map, sizeof map);
+    return SUCCESS;
 }
-CUresult cuTensorMapEncodeTiled(void *map, int type, unsigned rank, void *address, const uint64_t *dim,
+static TensorMap tensor_map(int type, unsigned rank, int interleave, int swizzle, int fill) {
+    TensorMap map = {};
+    map.rank = (uint8_t)(rank > 5 ? 0 : rank);
+    map.type = (uint8_t)type;
+    map.interleave = (uint8_t)interleave;
+    map.swizzle = (uint8_t)swizzle;
+    map.fill = (uint8_t)fill;
+    return map;
+}
+CUresult cuTensorMapEncodeTiled(void *to, int type, unsigned rank, void *address, const uint64_t *dim,
                                 const uint64_t *stride, const unsigned *box, const unsigned *element, int interleave,
-                                int swizzle, int, int) {
+                                int swizzle, int, int fill) {
     SINCE(12000);
-    return encode(map, type, rank, (uint64_t)address, dim, stride, box, element, interleave, swizzle);
+    TensorMap map = tensor_map(type, rank, interleave, swizzle, fill);
+    for (unsigned i = 0; i < map.rank; i++) map.box[i] = (uint16_t)(box[i] > 256 ? 0 : box[i]);
+    return encode(to, map, (uint64_t)address, dim, stride, element);
 }
-CUresult cuTensorMapEncodeIm2col(void *map, int type, unsigned rank, void *address, const uint64_t *dim,
-                                 const uint64_t *stride, const int *, const int *, unsigned channels, unsigned pixels,
-                                 const unsigned *element, int interleave, int swizzle, int, int) {
+// NVIDIA's text gives the corners as {D, H, W}, yet CUTLASS and CubeCL pass W first, as the other arrays have it.
+CUresult cuTensorMapEncodeIm2col(void *to, int type, unsigned rank, void *address, const uint64_t *dim,
+                                 const uint64_t *stride, const int *lower, const int *upper, unsigned channels,
+                                 unsigned pixels, const unsigned *element, int interleave, int swizzle, int, int fill) {
     SINCE(12000);
-    if (rank < 3 || channels > 256 || pixels > 1024) return INVALID_VALUE;
-    return encode(map, type, rank, (uint64_t)address, dim, stride, nullptr, element, interleave, swizzle);
+    if (rank < 3 || rank > 5 || !channels || channels > 256 || !pixels || pixels > 1024) return INVALID_VALUE;
+    TensorMap map = tensor_map(type, rank, interleave, swizzle, fill);
+    const int limit = rank == 3 ? 32768 : rank == 4 ? 128 : 16;
+    map.im2col = 1;
+    map.channels = (uint16_t)channels;
+    map.pixels = (uint16_t)pixels;
+    for (unsigned i = 0; i < rank - 2; i++) {
+        if (lower[i] < -limit || lower[i] >= limit || upper[i] < -limit || upper[i] >= limit) return INVALID_VALUE;
+        map.lower[i] = (int16_t)lower[i];
+        map.upper[i] = (int16_t)upper[i];
+    }
+    return encode(to, map, (uint64_t)address, dim, stride, element);
 }
 CUresult cuTensorMapEncodeIm2colWide(void *, int, unsigned, void *, const uint64_t *, const uint64_t *, int, int,
                                      unsigned, unsigned, const unsigned *, int, int, int, int, int) {

@@ -3,6 +3,7 @@
 #include "execute.h"
 #include "hash.h"
 #include <csignal>
+#include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
 #include <dlfcn.h>
@@ -32,6 +33,16 @@ struct Block {
 static Block block;
 static const char *kernel_running;
 
+void stop(const char *format, ...) {
+    char text[400];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(text, sizeof text, format, list);
+    va_end(list);
+    fprintf(stderr, "stand-in: the kernel %s: %s\n", kernel_running, text);
+    _exit(99);
+}
+
 extern "C" void switch_to(void **from, void *to);
 asm(R"(
 .text
@@ -59,9 +70,13 @@ switch_to:
 static void next(Block &b) {
     Fiber &from = b.fibers[b.current];
     size_t count = b.fibers.size(), at = b.current;
-    if (++b.idle > 2 * count) {
-        fprintf(stderr, "stand-in: the threads of %s wait for each other\n", kernel_running);
-        _exit(99);
+    // Copies that are under way end when nobody can go on without them.
+    if (++b.idle > count && async_finish()) b.idle = 0;
+    if (b.idle > 2 * count) {
+        char text[200];
+        for (const Fiber &fiber : b.fibers)
+            if (!fiber.done && async_waits(fiber.thread, text, sizeof text)) stop("its threads wait for ever: %s", text);
+        stop("its threads wait for each other");
     }
     for (size_t i = 1; i <= count; i++) {
         at = (at + b.step) % count;
@@ -73,6 +88,13 @@ static void next(Block &b) {
         return;
     }
     switch_to(&from.sp, b.main_sp);
+}
+void turn(Thread &t) { next(*t.block); }
+void went_on(Thread &t) { t.block->idle = 0; }
+static void pass(Thread &t) {
+    went_on(t);
+    turn(t);
+    went_on(t);
 }
 static void meet_block(Thread &t, uint32_t id, uint32_t count) {
     Block &b = *t.block;
@@ -153,13 +175,15 @@ static std::string options() {
     std::string wish = setting("STAND_IN_OPTIMISE");
     return "-std=gnu++17 -w " + (wish.empty() ? "-O2" : wish) +
            " -ffp-contract=off -fwrapv -fno-strict-aliasing -fno-exceptions -march=native -fPIC -shared" +
-           (getenv("STAND_IN_POISON") ? " -DPOISON" : "");
+           (getenv("STAND_IN_POISON") ? " -DPOISON" : "") +
+           (setting("STAND_IN_ORDER") == "together" ? " -DTOGETHER" : "");
 }
 // What the library depends on beside the PTX: the translator, the options, and the CPU.
 static const std::string &environment_key() {
     static const std::string key = [] {
         std::string here = setting("STAND_IN_HERE"), cpu = contents("/proc/cpuinfo"), all = options();
-        for (const char *name : {"/execute.h", "/ptx_to_cpp.py", "/ptx_instructions.py"}) all += contents(here + name);
+        for (const char *name : {"/execute.h", "/async.h", "/ptx_to_cpp.py", "/ptx_instructions.py", "/ptx_async.py", "/ptx_matrix.py"})
+            all += contents(here + name);
         size_t flags = cpu.find("flags");
         if (flags != std::string::npos) all += cpu.substr(flags, cpu.find('\n', flags) - flags);
         return hash(all);
@@ -292,6 +316,11 @@ extern "C" int execute_run(void *handle, const char *name, const unsigned grid[3
         t.lane = i % 32;
         t.warp = i / 32;
         t.shared = shared;
+        t.shared_size = (uint32_t)shared_size;
+        t.groups = 0;
+        t.waits_at = nullptr;
+        t.side = 0;
+        t.async = &async_table;
         t.params = pointers.data();
         t.local = locals + (*fibers ? i * local_size : 0);
         t.slots = block.warps[t.warp].slots;
@@ -300,6 +329,7 @@ extern "C" int execute_run(void *handle, const char *name, const unsigned grid[3
         t.block = &block;
         t.bar = meet_block;
         t.meet = meet_lanes;
+        t.pass = pass;
     };
     kernel_running = name;
     const uint64_t blocks = (uint64_t)grid[0] * grid[1] * grid[2];
@@ -335,6 +365,7 @@ extern "C" int execute_run(void *handle, const char *name, const unsigned grid[3
         }
         block.current = backward ? threads - 1 : 0;
         switch_to(&block.main_sp, block.fibers[block.current].sp);
+        async_finish();
     }
     kernel_running = nullptr;
     if (poisoned)

@@ -1,6 +1,7 @@
 // What translated kernels use. A `Thread` is one thread of a block. No header of the C++ library is included: reading
 // those would take longer than compiling the kernel.
 #pragma once
+#include "async.h"
 #include <cfenv>
 #include <stdint.h>
 #include <string.h>
@@ -10,6 +11,11 @@ struct Thread {
     uint32_t tid[3], ntid[3], ctaid[3], nctaid[3];
     uint32_t lane, warp;
     char *shared;            // of the block
+    uint32_t shared_size;
+    uint32_t groups;         // of copies that this thread has closed
+    char *waits_at;          // an mbarrier, or nothing
+    char side;               // whether it stored or loaded in shared memory last
+    const Async *async;
     char **params;           // the bytes of each parameter
     char *local;             // this thread's local memory
     uint64_t *slots;         // of the warp: 32 lanes x 32 slots
@@ -18,6 +24,7 @@ struct Thread {
     Block *block;
     void (*bar)(Thread &, uint32_t id, uint32_t count);  // meets `count` threads; 0: all of the block
     void (*meet)(Thread &, uint32_t mask);               // meets these lanes
+    void (*pass)(Thread &);                              // lets all others go on first
 };
 typedef Thread T;
 
@@ -33,6 +40,16 @@ template <class X> static inline X ldg(T &t, const char *p) {
 }
 #else
 template <class X> static inline X ldg(T &, const char *p) { return ld<X>(p); }
+#endif
+// Before a load or store in shared memory. With $STAND_IN_ORDER=together a thread that changes from one to the other lets
+// all others go on first, so that lanes stay together as those of a GPU mostly do.
+#ifdef TOGETHER
+static inline void side(T &t, char now) {
+    if (t.side && t.side != now) t.pass(t);
+    t.side = now;
+}
+#else
+static inline void side(T &, char) {}
 #endif
 template <class X> static inline void st(char *p, X x) { memcpy(p, &x, sizeof x); }
 static inline float F(uint32_t x) { float f; memcpy(&f, &x, 4); return f; }

@@ -1,7 +1,8 @@
 """The instructions of PTX as C++: one method for each, which returns a statement.
 
 A method gets the modifiers behind the instruction's name, its operands, the state space, the types among the modifiers,
-and the last of these. An instruction without a method, and a form that a method does not know, raise Unknown.
+and the last of these. An instruction without a method, and a form that a method does not know, raise Unknown. Those of
+matrices and of asynchronous copies are in ptx_matrix.py and ptx_async.py.
 """
 import re
 
@@ -14,7 +15,6 @@ PAIRS = ("f16x2", "bf16x2")
 # Towards which number an instruction rounds to an integer, and the directions that no method knows for other results.
 ROUND = {"rni": "m::nearbyint", "rzi": "m::trunc", "rmi": "m::floor", "rpi": "m::ceil"}
 DIRECTED = ("rz", "rm", "rp")
-KIND = {"f16": 0, "bf16": 1, "tf32": 2}
 COMPARE = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "lo": "<", "ls": "<=", "hi": ">", "hs": ">=",
            "equ": "==", "neu": "!=", "ltu": "<", "leu": "<=", "gtu": ">", "geu": ">=", "num": "", "nan": ""}
 NEGATED = {"==": "!=", "!=": "==", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
@@ -76,13 +76,21 @@ class Instructions:
             return self.set(d, f"((uint64_t)t.shared + {self.bits(a, 64)})", 64)
         return self.set(d, self.bits(a, 64), 64)
 
+    def side(self, space, now):
+        """Before a load or store in shared memory, in which threads may take turns."""
+        if not space.startswith("shared"):
+            return ""
+        self.fibers = True
+        return f"side(t, '{now}'); "
+
     def op_ld(self, mods, args, space, types, type_):
         outs, address = self.list(args[0]), self.address(args[1], space)
         width, signed = WIDTH[type_], type_[0] == "s"
         load = f"ldg<{UINT[width]}>(t, " if space == "global" else f"ld<{UINT[width]}>("
+        side = self.side(space, "l")
         if len(outs) == 1:
-            return self.set(outs[0], f"{load}{address})", width, signed)
-        return f"{{ char *p = {address}; " + " ".join(
+            return side + self.set(outs[0], f"{load}{address})", width, signed)
+        return f"{{ {side}char *p = {address}; " + " ".join(
             self.set(o, f"{load}p + {i * width // 8})", width, signed) for i, o in enumerate(outs)) + " }"
 
     op_ldu = op_ld
@@ -90,7 +98,7 @@ class Instructions:
     def op_st(self, mods, args, space, types, type_):
         address, ins = self.address(args[0], space), self.list(args[1])
         width = WIDTH[type_]
-        return f"{{ char *p = {address}; " + " ".join(
+        return f"{{ {self.side(space, 's')}char *p = {address}; " + " ".join(
             f"st<{UINT[width]}>(p + {i * width // 8}, {self.bits(s, width)});" for i, s in enumerate(ins)) + " }"
 
     def op_prefetch(self, *_):
@@ -508,14 +516,6 @@ class Instructions:
     def op_activemask(self, mods, args, space, types, type_):
         return self.set(args[0], "*t.alive", 32)
 
-    def op_elect(self, mods, args, space, types, type_):
-        outs = [o.strip() for o in args[0].split("|")]
-        mask = f"({self.bits(args[1], 32)} & *t.alive)"
-        code = f"{{ uint32_t first = (uint32_t)__builtin_ctz({mask}); " + self.set(outs[0], "first", 32)
-        if len(outs) > 1:
-            code += self.set(outs[1], "(first == t.lane)", 1)
-        return code + " }"
-
     def op_redux(self, mods, args, space, types, type_):
         self.fibers = True
         op = next(m for m in mods if m in ("add", "min", "max", "and", "or", "xor"))
@@ -555,77 +555,3 @@ class Instructions:
         if "async" in mods or args[1].startswith("{"):
             raise Unknown("red." + ".".join(mods))
         return self.atomic(mods, space, type_, None, args[0], args[1])
-
-    # Tensor cores
-
-    def array(self, name, operands):
-        return f"uint32_t {name}[] = {{{', '.join(self.bits(x, 32) for x in operands)}}}; "
-
-    def spread(self, operands):
-        """Puts d[0], d[1], ... into registers."""
-        return " ".join(self.set(x, f"d[{i}]", 32) for i, x in enumerate(operands)) + " }"
-
-    @staticmethod
-    def shape(mods):
-        return map(int, re.fullmatch(r"m(\d+)n(\d+)k(\d+)", next(m for m in mods if re.match(r"m\d+n", m))).groups())
-
-    def op_mma(self, mods, args, space, types, type_):
-        self.fibers = True
-        m, n, k = self.shape(mods)
-        dt, at, bt, ct = types
-        if (m, n) != (16, 8) or at != bt or dt != "f32" or ct != "f32" or at not in KIND:
-            raise Unknown("mma." + ".".join(mods))
-        d, a, b, c = map(self.list, args)
-        floats = ", ".join(self.value(x, "f32") for x in c)
-        return ("{ " + self.array("a", a) + self.array("b", b) + f"float c[] = {{{floats}}}, f[4]; "
-                f"mma_16x8(t, {KIND[at]}, {k}, a, {len(a)}, b, {len(b)}, c, f); "
-                "uint32_t d[] = {B(f[0]), B(f[1]), B(f[2]), B(f[3])}; " + self.spread(d))
-
-    def op_ldmatrix(self, mods, args, space, types, type_):
-        self.fibers = True
-        outs, trans = self.list(args[0]), "true" if "trans" in mods else "false"
-        address = self.address(args[1], space or "generic")
-        return f"{{ uint32_t d[4]; ldmatrix(t, {len(outs)}, {trans}, {address}, d); " + self.spread(outs)
-
-    def op_stmatrix(self, mods, args, space, types, type_):
-        self.fibers = True
-        ins, trans = self.list(args[1]), "true" if "trans" in mods else "false"
-        address = self.address(args[0], space or "generic")
-        return "{ " + self.array("s", ins) + f"stmatrix(t, {len(ins)}, {trans}, {address}, s); }}"
-
-    def op_wmma(self, mods, args, space, types, type_):
-        self.fibers = True
-        m, n, k = self.shape(mods)
-        in_rows = next(x for x in mods if x in ("row", "col")) == "row"
-
-        def kind(type_):
-            return KIND.get(type_, 3)
-
-        if mods[0] in ("load", "store"):
-            rows, cols = {"a": (m, k), "b": (k, n), "c": (m, n), "d": (m, n)}[mods[1]]
-            values, place = (args[0], args[1]) if mods[0] == "load" else (args[1], args[0])
-            values, address = self.list(values), self.address(place, space or "generic")
-            stride = self.bits(args[2], 32) if len(args) > 2 else str(cols if in_rows else rows)
-            how = f"t, {kind(type_)}, {rows}, {cols}, {'true' if in_rows else 'false'}, {address}, {stride}"
-            if mods[0] == "load":
-                return f"{{ uint32_t d[16]; wmma_load({how}, d, {len(values)}); " + self.spread(values)
-            return "{ " + self.array("s", values) + f"wmma_store({how}, s, {len(values)}); }}"
-        if mods[0] == "mma":
-            d, a, b, c = map(self.list, args)
-            # Of f16 only the types of d and c are named.
-            dt, ab, ct = (types[0], "f16", types[1]) if len(types) == 2 else (types[0], types[1], types[3])
-            return ("{ " + self.array("a", a) + self.array("b", b) + self.array("c", c) + "uint32_t d[16]; "
-                    f"wmma_mma(t, {n}, {k}, {kind(ab)}, {kind(ct)}, {kind(dt)}, a, {len(a)}, b, {len(b)}, c, d, {len(d)}); "
-                    + self.spread(d))
-        raise Unknown("wmma." + ".".join(mods))
-
-    def op_cp(self, mods, args, space, types, type_):
-        if mods[:2] in (["async", "commit_group"], ["async", "wait_group"], ["async", "wait_all"]):
-            return ";"
-        if mods[0] == "async" and mods[1] in ("ca", "cg"):
-            to, fro = self.address(args[0], "shared"), self.address(args[1], "global")
-            size = int(args[2], 0)
-            got = self.bits(args[3], 32) if len(args) > 3 else f"{size}u"
-            return (f"{{ char *to = {to}; const char *from = {fro}; uint32_t n = {got}; "
-                    f"memcpy(to, from, n); memset(to + n, 0, {size} - n); }}")
-        raise Unknown("cp." + ".".join(mods))

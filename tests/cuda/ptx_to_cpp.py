@@ -3,12 +3,14 @@
 
     ptx_to_cpp.py < module.ptx > module.cpp
 
-Something unknown ends it with status 3 and one line on standard error. The instructions are in ptx_instructions.py.
+Something unknown ends it with status 3 and one line on standard error. The instructions are in ptx_instructions.py, ptx_matrix.py and ptx_async.py.
 """
 import re
 import sys
 
+from ptx_async import Async
 from ptx_instructions import SINT, UINT, WIDTH, Instructions, Unknown, split_commas
+from ptx_matrix import Matrices
 
 SPECIAL = {"%laneid": "t.lane", "%warpid": "t.warp", "WARP_SZ": "32", "%clock": "0", "%clock64": "0", "%globaltimer": "0",
            "%lanemask_eq": "(1u << t.lane)", "%lanemask_lt": "((1u << t.lane) - 1)", "%lanemask_le": "((2u << t.lane) - 1)",
@@ -23,7 +25,7 @@ for i, axis in enumerate("xyz"):
     SPECIAL[f"%nclusterid.{axis}"] = f"t.nctaid[{i}]"
 
 
-class Kernel(Instructions):
+class Kernel(Instructions, Matrices, Async):
     def __init__(self, name, params, body, module):
         self.name, self.module = name, module
         self.params = params            # [(name, size)]
@@ -279,7 +281,7 @@ def tokens(text):
 
 class Module:
     def __init__(self, text):
-        self.shared, self.shared_size = {}, 0
+        self.shared, self.shared_size, self.dynamic_align = {}, 0, 128
         self.globals = {}
         self.code = ""
         self.kernels = []
@@ -329,6 +331,7 @@ class Module:
         size = WIDTH[type_] // 8 * (int(m.group(4)) if m.group(4) else (0 if "[" in text else 1))
         if not size:  # dynamic: behind all others
             into[name] = "DYN"
+            self.dynamic_align = max(self.dynamic_align, align)
             return
         self.shared_size = (self.shared_size + align - 1) // align * align
         into[name] = self.shared_size
@@ -341,7 +344,7 @@ def main():
     except Unknown as unknown:
         print(f"unknown: {unknown}", file=sys.stderr)
         return 3
-    size = (module.shared_size + 127) // 128 * 128
+    size = (module.shared_size + module.dynamic_align - 1) // module.dynamic_align * module.dynamic_align
     print('#include "execute.h"\n' + module.code + f"enum : uint32_t {{ DYN = {size} }};\n")
     module.shared_size = size
     for kernel in module.kernels:
