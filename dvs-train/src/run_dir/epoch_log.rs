@@ -250,14 +250,16 @@ pub fn read_columns(path: &Path) -> Result<Columns> {
     Ok(parse_columns(&text))
 }
 
-/// Parses the text of a `metrics.csv`, as in [`read_columns`].
+/// Parses the text of a `metrics.csv`, as in [`read_columns`]. A row that is cut short has no number
+/// in its other columns.
 pub fn parse_columns(text: &str) -> Columns {
     let mut lines = text.lines();
     let names = lines.next().unwrap_or_default().split(',');
     let mut columns: Columns = names.map(|name| (name.to_owned(), Vec::new())).collect();
     for row in lines {
-        for ((_, numbers), field) in columns.iter_mut().zip(row.split(',')) {
-            numbers.push(field.parse().ok());
+        let mut fields = row.split(',');
+        for (_, numbers) in &mut columns {
+            numbers.push(fields.next().and_then(|field| field.parse().ok()));
         }
     }
     columns
