@@ -29,7 +29,7 @@ pub fn chart(panel: &Panel) -> Markup {
     html! {
         figure {
             figcaption { (panel.title) }
-            @if panel.lines.is_empty() {
+            @if panel.is_empty() {
                 p.note { "No epoch has ended yet." }
             } @else {
                 svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(to_text(panel)) {
@@ -43,12 +43,22 @@ pub fn chart(panel: &Panel) -> Markup {
                     line.axis x1=(LEFT) x2=(WIDTH - RIGHT) y1=(HEIGHT - BELOW) y2=(HEIGHT - BELOW) {}
                     text x=(round((LEFT + WIDTH - RIGHT) / 2.0)) y=(HEIGHT - 5.0) text-anchor="middle" { "epoch" }
                     @for (at, line) in panel.lines.iter().enumerate() {
+                        @if !line.band.is_empty() {
+                            g class=(colour(at)) { path.band d={ (path(&thinned(line).outline(), x, y)) "Z" } {} }
+                        }
+                    }
+                    @for (at, line) in panel.lines.iter().enumerate() {
                         g class=(colour(at)) {
-                            path.curve d=(path(line, x, y)) stroke-dasharray=(dash(at)) {}
+                            path.curve d=(path(&thinned(line).points, x, y)) stroke-dasharray=(dash(at)) {}
                             @if line.points.len() <= MARKED {
-                                @for &(epoch, value) in &line.points {
+                                @for (place, &(epoch, value)) in line.points.iter().enumerate() {
                                     circle cx=(round(x(epoch))) cy=(round(y(value))) r="3" {
-                                        title { (line.name) ", epoch " (epoch) ": " (short_number(value)) }
+                                        title {
+                                            (line.name) ", epoch " (epoch) ": " (short_number(value))
+                                            @if let Some(&(lower, upper)) = line.band.get(place) {
+                                                " (" (short_number(lower)) " to " (short_number(upper)) ")"
+                                            }
+                                        }
                                     }
                                 }
                             }
@@ -93,17 +103,29 @@ fn to_text(panel: &Panel) -> String {
     format!("{} by epoch: {}", panel.title, lines.join("; "))
 }
 
-/// The SVG path of a line, thinned to about MOST points.
-fn path(line: &Line, x: impl Fn(f64) -> f64, y: impl Fn(f64) -> f64) -> String {
-    let every = line.points.len().div_ceil(MOST).max(1);
+/// The line with about MOST of its points.
+fn thinned(line: &Line) -> Line {
+    fn some(numbers: &[(f64, f64)]) -> Vec<(f64, f64)> {
+        let every = numbers.len().div_ceil(MOST).max(1);
+        let last = numbers.len().saturating_sub(1);
+        let kept = numbers.iter().enumerate();
+        let kept = kept.filter(|&(at, _)| at.is_multiple_of(every) || at == last);
+        kept.map(|(_, &numbers)| numbers).collect()
+    }
+    Line {
+        name: line.name.clone(),
+        points: some(&line.points),
+        band: some(&line.band),
+    }
+}
+
+/// The SVG path through `points`.
+fn path(points: &[(f64, f64)], x: impl Fn(f64) -> f64, y: impl Fn(f64) -> f64) -> String {
     let mut path = String::new();
-    let last = line.points.len().saturating_sub(1);
-    for (at, &(epoch, value)) in line.points.iter().enumerate() {
-        if at.is_multiple_of(every) || at == last {
-            let command = if path.is_empty() { 'M' } else { 'L' };
-            // Writing to a string cannot fail.
-            let _ = write!(path, "{command}{} {}", round(x(epoch)), round(y(value)));
-        }
+    for &(epoch, value) in points {
+        let command = if path.is_empty() { 'M' } else { 'L' };
+        // Writing to a string cannot fail.
+        let _ = write!(path, "{command}{} {}", round(x(epoch)), round(y(value)));
     }
     path
 }

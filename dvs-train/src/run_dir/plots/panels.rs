@@ -2,6 +2,9 @@
 
 use crate::run_dir::epoch_log::Columns;
 
+/// Maximum number of lines that a reader can tell apart: each has a colour of its own.
+pub const MOST_LINES: usize = 7;
+
 /// Curves that share their axes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Panel {
@@ -12,11 +15,23 @@ pub struct Panel {
 }
 
 /// One curve.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Line {
     pub name: String,
     /// Epoch and value.
     pub points: Vec<(f64, f64)>,
+    /// Lower and upper bound at each of these epochs; empty for a line without a band.
+    pub band: Vec<(f64, f64)>,
+}
+
+impl Line {
+    /// The band's outline: forth along the upper bounds and back along the lower ones.
+    pub fn outline(&self) -> Vec<(f64, f64)> {
+        let bounds = || self.points.iter().zip(&self.band);
+        let forth = bounds().map(|(&(epoch, _), &(_, upper))| (epoch, upper));
+        let back = bounds().map(|(&(epoch, _), &(lower, _))| (epoch, lower));
+        forth.chain(back.rev()).collect()
+    }
 }
 
 /// Makes panels for loss, accuracy, learning rate, firing rates, and tau if it is learnt. A panel
@@ -32,6 +47,7 @@ pub fn panels(columns: &Columns) -> Vec<Panel> {
             Some(Line {
                 name,
                 points: points.collect(),
+                band: Vec::new(),
             })
         });
         picked.filter(|line| !line.points.is_empty()).collect()
@@ -66,15 +82,22 @@ pub fn panels(columns: &Columns) -> Vec<Panel> {
 }
 
 impl Panel {
-    fn new(title: &'static str, lines: Vec<Line>, top: Option<f64>) -> Self {
-        let all = lines.iter().flat_map(|line| &line.points);
-        let highest = all.map(|&(_, y)| y).fold(0.0, f64::max);
+    /// Makes a panel whose vertical axis ends at `top`, or else above all lines and bands.
+    pub fn new(title: &'static str, lines: Vec<Line>, top: Option<f64>) -> Self {
+        let values = lines.iter().flat_map(|line| &line.points);
+        let bounds = lines.iter().flat_map(|line| &line.band);
+        let highest = values.chain(bounds).map(|&(_, y)| y).fold(0.0, f64::max);
         let fitting = if highest > 0.0 { 1.08 * highest } else { 1.0 };
         Self {
             title,
             lines,
             top: top.unwrap_or(fitting),
         }
+    }
+
+    /// Whether there is nothing to draw.
+    pub fn is_empty(&self) -> bool {
+        self.lines.iter().all(|line| line.points.is_empty())
     }
 
     /// Returns the first and last epoch, or a range of length 1 around a single epoch.
