@@ -3,6 +3,7 @@
 pub mod argparse_compat;
 mod augment;
 mod choices;
+mod compare;
 mod manual;
 mod models;
 mod neuron;
@@ -17,6 +18,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use dvs_shared::Set;
 use dvs_shared::read_args::ReadArgs;
 
+pub use self::compare::CompareArgs;
 pub use self::manual::{CompletionsArgs, ManArgs};
 pub use self::models::{ExportArgs, ImportArgs, ModelFormat};
 pub use self::neuron::NeuronArgs;
@@ -50,8 +52,11 @@ pub enum Command {
     Profile(ProfileArgs),
     /// Draw training samples before and after augmentation
     Preview(PreviewArgs),
-    /// Write an HTML report of a run: settings, curves, confusion matrix, costs, samples
+    /// Write an HTML report of a run (settings, curves, confusion matrix, costs, samples), or of
+    /// several runs
     Report(ReportArgs),
+    /// Compare runs: mean and standard deviation over the seeds, and the settings that differ
+    Compare(CompareArgs),
     /// Classify one recording or sample, step by step
     Predict(PredictArgs),
     /// Import a network that SpikingJelly trained (.pth) as a checkpoint

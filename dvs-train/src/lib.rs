@@ -47,7 +47,7 @@ use clap::Parser;
 
 use crate::cli::{Cli, Command, argparse_compat};
 use crate::commands::{
-    bench, devices, eval, export, import, manual, predict, preview, profile, report,
+    bench, compare, devices, eval, export, import, manual, predict, preview, profile, report,
     train as training,
 };
 use crate::run_dir::run_folder::FolderInUse;
@@ -80,6 +80,7 @@ pub fn main() -> ExitCode {
         Command::Profile(args) => profile::run(&args),
         Command::Preview(args) => preview::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Export(args) => export::run(&args),

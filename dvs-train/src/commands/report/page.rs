@@ -5,19 +5,20 @@ use dvs_shared::view::short_number;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::chart::chart;
-use super::run_files::RunFiles;
 use super::samples::Pictures;
 use super::tables::{self, percent};
-use crate::commands::profile::{Cost, ENERGY_LIMITS};
+use crate::commands::profile::{Cost, ENERGY_LIMITS, Profile};
+use crate::commands::run_files::RunFiles;
 use crate::console::numbers::{bytes, joules, number};
+use crate::metrics::statistics::median;
 use crate::run_dir::plots::panels::panels;
 use crate::train::summary::Summary;
 
 const STYLE: &str = include_str!("style.css");
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 
-/// The page of a run; `samples` are pictures, or the reason why there are none.
-pub fn page(run: &RunFiles, samples: Result<&Pictures, &anyhow::Error>) -> Markup {
+/// A page with this title.
+pub fn document(title: &str, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -25,36 +26,48 @@ pub fn page(run: &RunFiles, samples: Result<&Pictures, &anyhow::Error>) -> Marku
                 meta charset="utf-8";
                 meta http-equiv="Content-Security-Policy" content=(POLICY);
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                title { (run.name) " - dvs-train" }
+                title { (title) " - dvs-train" }
                 style { (PreEscaped(STYLE)) }
             }
             body {
                 main {
-                    h1 { (run.name) }
-                    (verdict(run))
-                    (tiles(run))
-                    h2 { "Curves" }
-                    div.charts { @for panel in panels(&run.columns) { (chart(&panel)) } }
-                    (tables::epochs(run))
-                    @if let Some(summary) = &run.summary {
-                        h2 { "Confusion matrix" }
-                        (tables::confusion(&summary.confusion, &summary.label_names))
-                    }
-                    (costs(run))
-                    h2 { "Samples" }
-                    (shown(samples))
-                    h2 { "Settings" }
-                    (tables::settings(&run.settings))
-                    footer {
-                        p {
-                            "Trained by " (run.settings.created_by) ", reported by dvs-train " (env!("CARGO_PKG_VERSION"))
-                            ". This page needs no other file and no network."
-                        }
-                    }
+                    h1 { (title) }
+                    (body)
                 }
             }
         }
     }
+}
+
+/// The page of a run; `samples` are pictures, or the reason why there are none.
+pub fn page(
+    run: &RunFiles,
+    profile: Option<&Profile>,
+    samples: Result<&Pictures, &anyhow::Error>,
+) -> Markup {
+    let body = html! {
+        (verdict(run))
+        (tiles(run, profile))
+        h2 { "Curves" }
+        div.charts { @for panel in panels(&run.columns) { (chart(&panel)) } }
+        (tables::epochs(run))
+        @if let Some(summary) = &run.summary {
+            h2 { "Confusion matrix" }
+            (tables::confusion(&summary.confusion, &summary.label_names))
+        }
+        (costs(profile))
+        h2 { "Samples" }
+        (shown(samples))
+        h2 { "Settings" }
+        (tables::settings(&run.settings))
+        footer {
+            p {
+                "Trained by " (run.settings.created_by) ", reported by dvs-train " (env!("CARGO_PKG_VERSION"))
+                ". This page needs no other file and no network."
+            }
+        }
+    };
+    document(&run.name, &body)
 }
 
 /// The result of the run in a sentence.
@@ -87,7 +100,7 @@ fn chosen(summary: &Summary) -> Markup {
 /// A tile: name, value and note.
 type Tile = (&'static str, String, String);
 
-fn tiles(run: &RunFiles) -> Markup {
+fn tiles(run: &RunFiles, profile: Option<&Profile>) -> Markup {
     let mut tiles: Vec<Tile> = Vec::new();
     if let Some(summary) = &run.summary {
         tiles.push((
@@ -105,13 +118,14 @@ fn tiles(run: &RunFiles) -> Markup {
             format!("in {}", time(seconds)),
         ));
     }
-    if let Some(speed) = median(run.column("train_samples_per_s")) {
-        let testing = median(run.column("test_samples_per_s"));
+    let median = |name: &str| median(run.column(name).iter().flatten().copied());
+    if let Some(speed) = median("train_samples_per_s") {
+        let testing = median("test_samples_per_s");
         let testing = testing.map_or(String::new(), |speed| format!("; testing {speed:.0}/s"));
         let speed = format!("{speed:.0}/s");
         tiles.push(("training speed", speed, format!("samples{testing}")));
     }
-    if let Some(waiting) = median(run.column("waiting_for_data")) {
+    if let Some(waiting) = median("waiting_for_data") {
         let of = "of the time, without a batch".to_owned();
         tiles.push(("waiting for data", percent(waiting), of));
     }
@@ -119,7 +133,7 @@ fn tiles(run: &RunFiles) -> Markup {
         let of = "of the neurons, in the last epoch".to_owned();
         tiles.push(("never fired", percent(*silent), of));
     }
-    if let Some(profile) = &run.profile {
+    if let Some(profile) = profile {
         let cost = &profile.cost;
         tiles.push((
             "energy a sample",
@@ -141,10 +155,10 @@ fn tiles(run: &RunFiles) -> Markup {
     }
 }
 
-fn costs(run: &RunFiles) -> Markup {
+fn costs(profile: Option<&Profile>) -> Markup {
     html! {
         h2 { "What it costs" }
-        @match &run.profile {
+        @match profile {
             None => {
                 p.note {
                     "Not known: " code { "dvs-train profile RUN" }
@@ -192,13 +206,6 @@ fn shown(samples: Result<&Pictures, &anyhow::Error>) -> Markup {
             },
         }
     }
-}
-
-/// The (upper) median of the numbers that are present.
-fn median(numbers: &[Option<f64>]) -> Option<f64> {
-    let mut there: Vec<f64> = numbers.iter().flatten().copied().collect();
-    there.sort_by(f64::total_cmp);
-    there.get(there.len() / 2).copied()
 }
 
 fn time(seconds: f64) -> String {

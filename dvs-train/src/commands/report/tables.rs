@@ -3,8 +3,8 @@
 use dvs_shared::view::short_number;
 use maud::{Markup, html};
 
-use super::run_files::RunFiles;
 use crate::commands::profile::Cost;
+use crate::commands::run_files::RunFiles;
 use crate::config::settings::Settings;
 use crate::config::train_config::{TrainConfig, Value};
 use crate::console::numbers::{joules, number};

@@ -8,11 +8,9 @@ use anyhow::{Context, Result, anyhow, ensure};
 use dvs_shared::limited_reader::read_bounded;
 use serde::de::DeserializeOwned;
 
-use crate::commands::profile::Profile;
 use crate::config::settings::Settings;
-use crate::run_dir::checkpoint::MAX;
 use crate::run_dir::epoch_log::{Columns, parse_columns};
-use crate::run_dir::run_folder::{METRICS, PROFILE, SETTINGS, SUMMARY};
+use crate::run_dir::run_folder::{METRICS, SETTINGS, SUMMARY};
 use crate::train::summary::Summary;
 
 /// Maximum bytes of a file; rows for the maximum number of epochs fit.
@@ -28,8 +26,6 @@ pub struct RunFiles {
     pub columns: Columns,
     /// The summary, once the run has ended.
     pub summary: Option<Summary>,
-    /// Cost of the best network, if it was profiled.
-    pub profile: Option<Profile>,
 }
 
 impl RunFiles {
@@ -47,13 +43,7 @@ impl RunFiles {
         let settings = settings
             .ok_or_else(|| anyhow!("{shown} is not a run's folder: it has no {SETTINGS}"))?;
         let metrics = read_text(&folder.join(METRICS))?;
-        let summary: Option<Summary> = read_json(&folder.join(SUMMARY))?;
-        let profile: Option<Profile> = read_json(&folder.join(PROFILE))?;
-        // A profile of another checkpoint would not match the other figures.
-        let best = summary.as_ref().map(|summary| summary.best_epoch);
-        let profile = profile.filter(|profile| {
-            best == Some(profile.epoch) && Path::new(&profile.checkpoint).ends_with(MAX)
-        });
+        let summary = read_json(&folder.join(SUMMARY))?;
         let real = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
         let name = real.file_name().unwrap_or(real.as_os_str());
         Ok(Self {
@@ -61,7 +51,6 @@ impl RunFiles {
             settings,
             columns: parse_columns(&metrics.unwrap_or_default()),
             summary,
-            profile,
         })
     }
 
@@ -72,24 +61,31 @@ impl RunFiles {
     }
 }
 
-/// The text of a file; `None` if there is no such file.
-fn read_text(path: &Path) -> Result<Option<String>> {
-    let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        found => found.with_context(|| format!("cannot read {}", path.display()))?,
-    };
-    let shown = path.display();
-    let bytes = read_bounded(file, MAX_BYTES).with_context(|| format!("cannot read {shown}"))?;
-    let bytes =
-        bytes.with_context(|| format!("{shown} has more than {MAX_BYTES} bytes, the limit"))?;
-    let text = String::from_utf8(bytes).with_context(|| format!("{shown} is not text"))?;
-    Ok(Some(text))
-}
-
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+/// The value in a JSON file of a run folder; `None` if there is no such file.
+///
+/// # Errors
+/// Returns an error if the file cannot be read, or does not hold such a value.
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     let Some(text) = read_text(path)? else {
         return Ok(None);
     };
     let value = serde_json::from_str(&text);
     value.with_context(|| format!("{} is not as this version writes it", path.display()))
+}
+
+/// The text of a file; `None` if there is no such file.
+fn read_text(path: &Path) -> Result<Option<String>> {
+    let shown = path.display();
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        // Opening a named pipe would wait for a writer.
+        Ok(there) => ensure!(there.is_file(), "{shown} is not a file"),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {shown}")),
+    }
+    let file = File::open(path).with_context(|| format!("cannot read {shown}"))?;
+    let bytes = read_bounded(file, MAX_BYTES).with_context(|| format!("cannot read {shown}"))?;
+    let bytes =
+        bytes.with_context(|| format!("{shown} has more than {MAX_BYTES} bytes, the limit"))?;
+    let text = String::from_utf8(bytes).with_context(|| format!("{shown} is not text"))?;
+    Ok(Some(text))
 }
