@@ -17,6 +17,7 @@ mod train_readers;
 
 mod augment;
 mod classes;
+mod compare;
 mod costs;
 #[cfg(feature = "cuda")]
 mod cuda;

@@ -22,7 +22,7 @@ fn report(folder: &Path) -> String {
 }
 
 /// Asserts that every element is closed, in order.
-fn assert_well_formed(page: &str) {
+pub fn assert_well_formed(page: &str) {
     let mut open = Vec::new();
     let mut rest = page;
     while let Some(at) = rest.find('<') {
@@ -40,7 +40,7 @@ fn assert_well_formed(page: &str) {
     assert!(open.is_empty(), "{open:?}");
 }
 
-fn assert_self_contained(page: &str) {
+pub fn assert_self_contained(page: &str) {
     for asks in [
         "<script", "<link", "<iframe", "http:", "https:", "@import", "url(", "href",
     ] {
@@ -152,9 +152,10 @@ fn report_explains_missing_files() {
         error.contains("is not a folder; name a run's folder"),
         "{error}"
     );
-    let error = fail(&["report", &place.at("logs")]);
+    fs::create_dir(place.at("empty")).unwrap();
+    let error = fail(&["report", &place.at("empty")]);
     assert!(
-        error.contains("is not a run's folder: it has no settings.json"),
+        error.contains("no folder there has a settings.json; name a run's folder"),
         "{error}"
     );
     let error = fail(&["report", path, "-o", &place.at("none/page.html")]);

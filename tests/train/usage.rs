@@ -304,7 +304,8 @@ fn writes_completions_and_manual_pages_for_commands() {
     let said = run(&["man", &pages]);
     let written: Vec<&str> = said.lines().collect();
     assert_eq!(fs::read_dir(&pages).unwrap().count(), written.len());
-    let commands = "train eval profile preview report predict bench devices completions man";
+    let commands =
+        "train eval profile preview report compare predict bench devices completions man";
     let scripts = ["bash", "zsh", "fish", "elvish", "powershell"];
     let scripts = scripts.map(|shell| run(&["completions", shell]));
     for command in commands.split(' ') {
