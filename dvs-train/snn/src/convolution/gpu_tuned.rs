@@ -122,6 +122,19 @@ fn are_whole_tiles<R: CubeRuntime>(images: &CubeTensor<R>, gradient: &CubeTensor
         .all(|x| dims::<R, 4>(x)[3].is_multiple_of(MOST_IN_A_TILE))
 }
 
+/// Whether the kernel passes a tile of 32-bit results from thread to thread without a barrier.
+///
+/// In cubek 0.2.0, each thread of a warp stores its part of the tile to shared memory (cubek-std,
+/// tile/compute/matmul/mma/writer.rs, `store_manual_plain`), and other threads read it at once
+/// (cubek-matmul, components/global/write/plane.rs, `write_vector`). Tiles of 16 bits are stored by an
+/// instruction that the warp executes together.
+fn has_race(strategy: &Strategy) -> bool {
+    let Strategy::Inferred { tile_kind, .. } = strategy else {
+        return false;
+    };
+    *tile_kind == AcceleratedTileKind::Mma
+}
+
 /// Most rows or columns of a cube's tile in CubeCL's kernels.
 const MOST_IN_A_TILE: usize = 128;
 
@@ -136,6 +149,9 @@ fn launch<R: CubeRuntime>(
     });
     if operation == Operation::WeightGradient && !are_whole_tiles(&a, &b) {
         return Err("CubeCL does not check the bounds of this shape".to_owned());
+    }
+    if out.dtype == DType::F32 && has_race(strategy) {
+        return Err("CubeCL does not wait for a tile before it reads it".to_owned());
     }
     let client = out.client.clone();
     let input = |tensor: CubeTensor<R>| {
@@ -173,7 +189,6 @@ fn launch<R: CubeRuntime>(
 
 #[cfg(all(test, feature = "cuda"))]
 mod tests {
-    use std::env;
     use std::io::{self, Write};
 
     use burn::backend::Cuda;
@@ -197,11 +212,6 @@ mod tests {
             let tensor = wave::<Cuda, 4>(shape, step, &device).cast(DType::BF16);
             into_contiguous(tensor.into_primitive().tensor())
         };
-        // With f32 results, `Mma` passes a tile from lane to lane through shared memory and has no barrier
-        // in between (cubek-matmul 0.2.0, partitioned_matmul.rs, after `tile.copy_from`). A GPU keeps the
-        // lanes together there; the stand-in for CUDA does so only when it is told to.
-        let lanes_stay_together = env::var_os("STAND_IN_EXECUTE").is_none()
-            || env::var_os("STAND_IN_ORDER").is_some_and(|order| order == "together");
         for ([n, height, width], inputs_and_outputs) in [
             ([2, 8, 8], [16, 32]),
             ([3, 10, 6], [24, 40]),
@@ -236,12 +246,6 @@ mod tests {
                 let plain = read(plain);
                 let largest = plain.iter().fold(0.0_f32, |max, x| max.max(x.abs()));
                 for (algorithm, tile_kind) in CANDIDATES {
-                    if dtype == DType::F32
-                        && matches!(tile_kind, AcceleratedTileKind::Mma)
-                        && !lanes_stay_together
-                    {
-                        continue;
-                    }
                     let strategy = Strategy::Inferred {
                         algorithm,
                         tile_kind,
@@ -254,7 +258,10 @@ mod tests {
                         Operation::InputGradient => {
                             matches!(algorithm, ConvAlgorithm::SimpleAsyncTma)
                         }
-                        Operation::WeightGradient => inputs_and_outputs != [128, 128],
+                        Operation::WeightGradient => {
+                            inputs_and_outputs != [128, 128]
+                                || tile_kind == AcceleratedTileKind::Mma
+                        }
                     };
                     assert_eq!(
                         found.is_err(),
