@@ -46,6 +46,17 @@ impl Place {
         self.at("cache.h5")
     }
 
+    /// Makes a cache of 2 frames per sample from synthetic gestures of four users. Returns its path.
+    pub fn synthetic_cache(&self, seed: &str) -> String {
+        let archive = self.at(&format!("synthetic_{seed}.tar.gz"));
+        let size = "--users 4 --lights led --event-rate 3000 --gesture-seconds 1";
+        let size: Vec<&str> = size.split(' ').collect();
+        prepare(&[&["synth", "--seed", seed, "-o", &archive][..], &size].concat());
+        let cache = self.at(&format!("synthetic_{seed}.h5"));
+        prepare(&["-T", "2", "-i", &archive, "-o", &cache]);
+        cache
+    }
+
     /// Returns a path in the folder.
     pub fn at(&self, name: &str) -> String {
         self.0.path().join(name).to_str().unwrap().to_owned()

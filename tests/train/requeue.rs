@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Place, SMALL, fail, only_entry, output, prepare, rows, run, text};
+use crate::support::{Place, SMALL, fail, only_entry, output, rows, run, text};
 
 const LATEST: &str = "checkpoint_latest.safetensors";
 
@@ -267,12 +267,7 @@ fn resume_auto_refuses_other_data_damage_and_force() {
     let forced = [&strs(&command)[..], &["--force"]].concat();
     assert!(fail(&forced).contains("--force would replace the run that --resume auto resumes"));
 
-    let archive = place.at("other.tar.gz");
-    let synth = "synth --users 4 --lights led --event-rate 3000 --gesture-seconds 1 --seed 5 -o";
-    let synth: Vec<&str> = synth.split(' ').chain([archive.as_str()]).collect();
-    prepare(&synth);
-    let cache = place.at("other.h5");
-    prepare(&["-T", "2", "-i", &archive, "-o", &cache]);
+    let cache = place.synthetic_cache("5");
     let other = [&strs(&command)[..], &["--cache", &cache]].concat();
     let error = fail(&other);
     assert!(

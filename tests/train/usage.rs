@@ -50,13 +50,7 @@ fn accepts_the_command_line_of_the_tutorial() {
 #[test]
 fn validation_holds_out_users_and_tests_only_once() {
     let place = Place::new();
-    let archive = place.at("DvsGesture.tar.gz");
-    let synth = "synth --users 4 --lights led --event-rate 3000 --gesture-seconds 1 -o";
-    let synth: Vec<&str> = synth.split(' ').chain([archive.as_str()]).collect();
-    prepare(&synth);
-    let cache = place.at("users.h5");
-    prepare(&["-T", "2", "-i", &archive, "-o", &cache]);
-
+    let cache = place.synthetic_cache("0");
     let out = place.at("logs");
     let flags = [
         "--cache",

@@ -46,7 +46,7 @@ impl AdamStep {
     /// 1 - beta_1 and 1 - beta_2.
     pub const NEW: [f32; 2] = [(1.0 - BETAS[0]) as f32, (1.0 - BETAS[1]) as f32];
     /// Natural logarithms of beta_1 and beta_2.
-    pub const LOG_BETAS: [f32; 2] = [-0.105_360_515_657_826_3, -0.001_000_500_333_583_533_5];
+    pub const LOG_BETAS: [f32; 2] = [-0.105_360_52, -0.001_000_500_3];
     /// Added to the root of the mean square.
     pub const EPSILON: f32 = EPSILON as f32;
 

@@ -27,6 +27,9 @@ pub enum Constant {
     RootCorrection,
 }
 
+/// State of loss scaling on a CubeCL backend.
+pub type GpuScale<R, F, I, BT> = DeviceScale<CubeBackend<R, F, I, BT>>;
+
 /// Number of [`Constant`]s.
 const CONSTANTS: usize = 4;
 
@@ -55,8 +58,8 @@ pub fn sum<R: CubeRuntime>(gradients: &[CubeTensor<R>]) -> CubeTensor<R> {
 pub fn scale<R, F, I, BT>(
     gradients: &[CubeTensor<R>],
     update: ScaledUpdate,
-    scale: DeviceScale<CubeBackend<R, F, I, BT>>,
-) -> (CubeTensor<R>, DeviceScale<CubeBackend<R, F, I, BT>>)
+    scale: GpuScale<R, F, I, BT>,
+) -> (CubeTensor<R>, GpuScale<R, F, I, BT>)
 where
     R: CubeRuntime,
     F: FloatElement,
