@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
@@ -103,6 +104,36 @@ class Scripts(unittest.TestCase):
             self.assertEqual((folder / "summary.json").exists(), trial.state.name == "COMPLETE")
             if trial.state.name == "COMPLETE":
                 self.assertEqual(trial.value, json.loads((folder / "summary.json").read_text())["chosen_with"])
+
+    def test_study_ends_with_the_first_trial_that_fails(self):
+        place = self.place("failing")
+        done = subprocess.run([sys.executable, SCRIPTS / "study.py", "3", "--no-such-option"], cwd=place, capture_output=True,
+                              env=os.environ | {"PATH": self.path}, text=True)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("trial 0 failed: dvs-train --no-such-option", done.stderr)
+
+    def test_stopped_study_stops_its_run(self):
+        place = self.place("stopped study")
+        options = [*SMALL, "--cache", self.cache, "--epochs", "100000"]
+        study = subprocess.Popen([sys.executable, SCRIPTS / "study.py", "3", *options], cwd=place, stderr=subprocess.PIPE,
+                                 env=os.environ | {"PATH": self.path}, text=True)
+        deadline = time.monotonic() + 60
+        while not list(place.glob("study/0/*/checkpoint_latest.safetensors")):
+            self.assertLess(time.monotonic(), deadline, "no checkpoint")
+            time.sleep(0.05)
+        study.terminate()
+        _, said = study.communicate(timeout=60)
+        self.assertEqual(study.returncode, 143)
+        self.assertIn("dvs-train: SIGTERM: stopped ", said)
+
+    def test_sweep_needs_no_options_and_checks_gpus(self):
+        place = self.place("no options")
+        done = subprocess.run([SCRIPTS / "sweep"], cwd=place, capture_output=True, text=True,
+                              env=os.environ | {"PATH": self.path, "RATES": "0.01", "SEEDS": "0"})
+        self.assertEqual(done.returncode, 1, "the one run fails")
+        self.assertIn("the data directory DVS128Gesture does not exist", done.stdout + done.stderr)
+        done = subprocess.run([SCRIPTS / "sweep"], cwd=place, capture_output=True, text=True, env=os.environ | {"GPUS": "x"})
+        self.assertEqual((done.returncode, "GPUS=x is not a number" in done.stderr), (2, True))
 
     def test_sweep_goes_on_where_it_stopped(self):
         place = self.place("sweep")

@@ -145,7 +145,7 @@ fn the_same_command_again_trains_the_run_to_its_end() {
     assert!(text(&said.stderr).contains("after epoch 29; not as before: --epochs 30 -> 31"));
     assert_eq!(lines(&text(&said.stdout)).len(), 2);
     let fewer = line(&place, "requeued", &["--epochs", "3"]);
-    assert!(fail(&strs(&fewer)).contains("it has 31 epochs, more than --epochs 3"));
+    assert!(fail(&strs(&fewer)).contains("the run has 31 epochs already, more than --epochs 3"));
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn second_job_on_a_folder_in_use_ends_with_a_status_of_its_own() {
 }
 
 #[test]
-fn stop_file_stops_a_run_like_sigterm() {
+fn stop_file_stops_a_run_with_a_status_of_its_own() {
     let place = Place::new();
     let stop = place.at("stop");
     let command = line(
@@ -244,7 +244,7 @@ fn stop_file_stops_a_run_like_sigterm() {
     fs::write(&stop, "").unwrap();
     let ended = child.wait_with_output().unwrap();
     let said = text(&ended.stderr);
-    assert_eq!(ended.status.code(), Some(143), "{said}");
+    assert_eq!(ended.status.code(), Some(3), "{said}");
     assert!(said.contains("dvs-train: stop file: stopped "), "{said}");
     let said = lines(&text(&ended.stdout));
     let end = said.last().unwrap();
@@ -255,6 +255,35 @@ fn stop_file_stops_a_run_like_sigterm() {
     assert!(end["epochs_done"].as_u64().unwrap() >= 1);
     let error = fail(&strs(&command));
     assert!(error.contains("stop exists already; remove it"), "{error}");
+    let nowhere = place.at("no/stop");
+    let command = line(&place, "other", &["--epochs", "1", "--stop-file", &nowhere]);
+    assert!(fail(&strs(&command)).contains("its folder does not exist"));
+    // Nothing is left to stop.
+    let whole = line(&place, "whole", &["--epochs", "1"]);
+    run(&strs(&whole));
+    run(&[&strs(&whole)[..], &["--stop-file", &stop]].concat());
+}
+
+#[test]
+fn run_whose_folder_was_replaced_ends_and_writes_nothing_more() {
+    let place = Place::new();
+    let command = line(&place, "logs", &["--epochs", "100000"]);
+    let mut first = start(&command);
+    wait_for_checkpoint(&place, "logs", &mut first);
+    fs::rename(place.at("logs"), place.at("moved")).unwrap();
+    let other = line(&place, "logs", &["--epochs", "2"]);
+    run(&strs(&other));
+    let ended = first.wait_with_output().unwrap();
+    let said = text(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("was deleted, moved or replaced while the run worked in it"),
+        "{said}"
+    );
+    let whole = place.train("whole", &["--epochs", "2"]);
+    let folder = only_entry(Path::new(&place.at("logs")));
+    assert_eq!(rows(&folder), rows(&whole));
+    assert!(fs::read(folder.join(LATEST)).unwrap() == fs::read(whole.join(LATEST)).unwrap());
 }
 
 #[test]

@@ -89,8 +89,9 @@ pub struct TrainArgs {
     pub out_dir: Option<PathBuf>,
 
     /// Resume from a checkpoint or run folder (its checkpoint_latest is used); options not given
-    /// keep their saved values. With auto, resume this very run if its folder has a checkpoint, else
-    /// begin it: a requeued job can repeat its command
+    /// keep their saved values. With auto, the same command can be given again and again: it begins
+    /// the run, goes on if the run's folder has a checkpoint, and does nothing once all epochs are
+    /// done
     #[arg(long, value_name = "auto|PATH")]
     pub resume: Option<PathBuf>,
 
@@ -98,7 +99,7 @@ pub struct TrainArgs {
     #[arg(long)]
     pub force: bool,
 
-    /// Stop after the current batch once this file exists, as on SIGTERM
+    /// Stop after the current batch once this file exists, as on SIGTERM, but with exit status 3
     #[arg(long, alias = "stop_file", value_name = "FILE")]
     pub stop_file: Option<PathBuf>,
 

@@ -26,12 +26,12 @@ const AUTO: &str = "auto";
 /// used.
 pub fn run(args: &TrainArgs) -> Result<Option<StopReason>> {
     let interrupt = Interrupt::listen()?;
-    if let Some(file) = &args.stop_file {
-        interrupt.watch(file)?;
-    }
     let Some((options, from)) = start(args)? else {
         return Ok(None);
     };
+    if let Some(file) = &args.stop_file {
+        interrupt.watch(file)?;
+    }
     if let Some(from) = &from {
         eprintln!("dvs-train: {from}");
     }

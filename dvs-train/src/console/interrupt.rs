@@ -52,6 +52,13 @@ impl Interrupt {
             !there,
             "the stop file {shown} exists already; remove it, or name another with --stop-file"
         );
+        let folder = file
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        ensure!(
+            folder.is_none_or(Path::is_dir),
+            "nobody can make the stop file {shown}, because its folder does not exist"
+        );
         let (asked, file) = (Arc::clone(&self.0), PathBuf::from(file));
         let look = move || {
             while !file.exists() {
@@ -85,14 +92,13 @@ pub enum StopReason {
 }
 
 impl StopReason {
-    /// The program's exit status: that of a program which the signal ended. A stop file counts as
-    /// SIGTERM.
+    /// The program's exit status: that of a program which the signal ended, or 3 for a stop file. A
+    /// scheduler must not repeat a run that somebody wants to stop.
     pub fn exit_status(self) -> u8 {
-        let signal = match self {
-            Self::Signal(signal) => signal,
-            Self::StopFile => SIGTERM,
-        };
-        128 + signal as u8
+        match self {
+            Self::Signal(signal) => 128 + signal as u8,
+            Self::StopFile => 3,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ pub mod panels;
 
 use std::path::Path;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use dvs_shared::view::plot_font;
 use plotters::prelude::*;
 
@@ -24,6 +24,16 @@ pub fn picture(
     size: (u32, u32),
     draw: impl FnOnce(&DrawingArea<BitMapBackend<'_>, plotters::coord::Shift>) -> Result<()>,
 ) -> Result<()> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        bail!(
+            "cannot draw {}: there is no folder {}",
+            path.display(),
+            folder.display()
+        );
+    }
     let cannot = |error: anyhow::Error| error.context(format!("cannot draw {}", path.display()));
     let area = BitMapBackend::new(path, size).into_drawing_area();
     area.fill(&WHITE).map_err(|e| cannot(broken(e)))?;

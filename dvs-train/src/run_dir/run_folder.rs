@@ -1,10 +1,12 @@
 //! The folder of a run. It never replaces another run without `--force`.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, Metadata, TryLockError};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use dvs_shared::output::{is_unfinished, write_file};
 use thiserror::Error;
 
@@ -35,9 +37,9 @@ const LOCK: &str = ".lock";
 #[error("another dvs-train works in {}; wait for it, or name another place with --out-dir", .0.display())]
 pub struct FolderInUse(PathBuf);
 
-/// Lock of a run's folder, released when dropped.
-#[derive(Debug)]
-pub struct FolderLock(#[expect(dead_code, reason = "held, not used")] File);
+/// Lock of a run's folder, released when all clones are dropped.
+#[derive(Clone, Debug)]
+pub struct FolderLock(Arc<File>);
 
 impl FolderLock {
     /// Locks `folder`.
@@ -57,7 +59,15 @@ impl FolderLock {
                 eprintln!("dvs-train: cannot lock {}: {error}", path.display());
             }
         }
-        Ok(Self(file))
+        Ok(Self(Arc::new(file)))
+    }
+
+    /// Whether `folder` is still the one that was locked.
+    fn is_of(&self, folder: &Path) -> bool {
+        let id = |of: Metadata| (of.dev(), of.ino());
+        let locked = self.0.metadata().map(id);
+        let there = fs::metadata(folder.join(LOCK)).map(id);
+        matches!((locked, there), (Ok(locked), Ok(there)) if locked == there)
     }
 }
 
@@ -65,8 +75,7 @@ impl FolderLock {
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
-    /// `None` if the caller of [`RunFolder::reopen`] holds the lock.
-    _lock: Option<FolderLock>,
+    lock: FolderLock,
 }
 
 impl RunFolder {
@@ -80,7 +89,7 @@ impl RunFolder {
         let shown = path.display();
         fs::create_dir_all(&path).with_context(|| format!("cannot make the folder {shown}"))?;
         let folder = Self {
-            _lock: Some(FolderLock::take(&path)?),
+            lock: FolderLock::take(&path)?,
             path: path.clone(),
         };
         let there = folder.files()?;
@@ -99,9 +108,9 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// Returns the folder for a run that resumes from `checkpoint` in the file `from`. If the run
-    /// resumes `in_place`, that is the file's folder, which the caller has locked. Otherwise it is
-    /// a new folder with copies of the checkpoints.
+    /// Returns the folder for a run that resumes from `checkpoint` in the file `from`. With a `lock`,
+    /// the run resumes in the file's folder, which the lock is of. Otherwise it is a new folder with
+    /// copies of the checkpoints.
     ///
     /// # Errors
     /// Returns an error as [`RunFolder::create`] does, or if the checkpoints cannot be copied.
@@ -109,13 +118,13 @@ impl RunFolder {
         options: &TrainOptions,
         from: &Path,
         checkpoint: &Checkpoint,
-        in_place: bool,
+        lock: Option<&FolderLock>,
     ) -> Result<Self> {
         let old = from.parent().unwrap_or(Path::new("."));
-        if in_place {
+        if let Some(lock) = lock {
             let folder = Self {
                 path: old.to_owned(),
-                _lock: None,
+                lock: lock.clone(),
             };
             // The files from the end of the earlier run are outdated now. Half-written files are
             // from runs that were killed.
@@ -149,6 +158,20 @@ impl RunFolder {
             let file = self.file(name);
             fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
         }
+        Ok(())
+    }
+
+    /// Checks that the folder is still there. If somebody deleted or moved it, another run may work
+    /// in a new folder of the same name.
+    ///
+    /// # Errors
+    /// Returns an error if it is not.
+    pub fn check(&self) -> Result<()> {
+        ensure!(
+            self.lock.is_of(&self.path),
+            "the folder {} was deleted, moved or replaced while the run worked in it, so the run ends and writes nothing more",
+            self.path.display()
+        );
         Ok(())
     }
 

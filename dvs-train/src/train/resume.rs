@@ -25,15 +25,10 @@ pub struct Resumption {
     /// Differences to the earlier run, in words.
     pub changed: Vec<String>,
     /// Lock of the checkpoint's folder, if the run resumes there.
-    lock: Option<FolderLock>,
+    pub lock: Option<FolderLock>,
 }
 
 impl Resumption {
-    /// Whether the run resumes in the checkpoint's folder.
-    pub fn in_place(&self) -> bool {
-        self.lock.is_some()
-    }
-
     fn epochs_done(&self) -> u32 {
         self.checkpoint.state.epochs_done()
     }
@@ -41,7 +36,7 @@ impl Resumption {
     /// Whether nothing of the epochs done is missing: a run that was interrupted after its last epoch
     /// still lacks its summary.
     fn is_complete(&self) -> bool {
-        !self.in_place() || self.file.with_file_name(SUMMARY).exists()
+        self.lock.is_none() || self.file.with_file_name(SUMMARY).exists()
     }
 
     /// Checks that the network of the checkpoint can go on with these options.
@@ -214,7 +209,7 @@ pub fn resume_auto(options: &TrainOptions) -> Result<AutoStart> {
     let (done, epochs) = (resumption.epochs_done(), options.config.schedule.epochs);
     ensure!(
         epochs >= done,
-        "cannot resume from {shown}: it has {done} epochs, more than --epochs {epochs}; ask for more with --epochs"
+        "cannot resume from {shown}: the run has {done} epochs already, more than --epochs {epochs}; ask for {done} or more"
     );
     if epochs == done && resumption.is_complete() {
         return Ok(AutoStart::Complete(Box::new(summary::read(

@@ -58,7 +58,7 @@ where
     let memory = options.device.check_memory(training, test)?;
     let mut state = TrainState::<B>::at(options, &config, resumption, device)?;
     let folder = match resumption {
-        Some(from) => RunFolder::reopen(options, &from.file, &from.checkpoint, from.in_place())?,
+        Some(from) => RunFolder::reopen(options, &from.file, &from.checkpoint, from.lock.as_ref())?,
         None => RunFolder::create(options)?,
     };
     folder.save_settings(&settings)?;
@@ -149,6 +149,7 @@ where
         let Some(evaluated) = evaluated else {
             device::check_threads()?;
             let checkpoint = state.checkpoint(&self.settings)?;
+            self.folder.check()?;
             checkpoint.write(&self.folder.file(LATEST))?;
             return Ok(state);
         };
@@ -169,6 +170,7 @@ where
         let mut record = record(epoch, lr, evaluated_on, &trained, evaluated, best, took);
         record.taus = state.network.learnt_taus()?;
         record.loss_scale = state.optimizer.loss_scale;
+        self.folder.check()?;
         // Write the row before the checkpoint: resuming drops a row without a checkpoint, but
         // cannot restore a missing row.
         log.add(&record).with_context(|| {
@@ -248,6 +250,7 @@ where
         let users = self.sets.users().to_vec();
         let names = self.settings.label_names.clone();
         let summary = Summary::new(self.sets.evaluation_set().0, users, names, best, evaluated);
+        self.folder.check()?;
         summary::leave(self.folder, &summary)?;
         self.output.finished(&summary)?;
         Ok(None)
