@@ -67,9 +67,15 @@ pub struct Statistics {
 }
 
 impl Setting {
-    /// The value for people, in one line and not too long.
+    /// The value for people, in one line and not too long. A value that is cut has its CRC-32 instead
+    /// of the rest, so that two of them still differ.
     pub fn short(&self) -> String {
-        printable(&self.value.to_string(), MOST_CHARACTERS)
+        let whole = self.value.to_string();
+        if whole.chars().count() <= MOST_CHARACTERS {
+            return printable(&whole, MOST_CHARACTERS);
+        }
+        let start = printable(&whole, MOST_CHARACTERS - 10);
+        format!("{start}… {:08x}", crc32fast::hash(whole.as_bytes()))
     }
 }
 

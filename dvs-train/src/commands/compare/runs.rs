@@ -144,8 +144,17 @@ fn epochs(files: &RunFiles, evaluated_on: EvaluatedOn) -> Result<Vec<Epoch>> {
             bail!("line {line} of {METRICS} has no epoch, no {set}_acc or no {set}_loss");
         };
         let epoch = epoch as u32;
-        let after = epochs.last().is_none_or(|last| last.epoch < epoch);
-        ensure!(after, "line {line} of {METRICS} repeats epoch {epoch}");
+        if let Some(last) = epochs.last() {
+            let (last, next) = (last.epoch, last.epoch.saturating_add(1));
+            ensure!(
+                last < epoch,
+                "line {line} of {METRICS} repeats epoch {epoch}"
+            );
+            ensure!(
+                epoch == next,
+                "line {line} of {METRICS} is epoch {epoch}, and epoch {next} is missing"
+            );
+        }
         epochs.push(Epoch {
             epoch,
             accuracy,
@@ -205,6 +214,10 @@ mod tests {
         for (rows, reason) in [
             ("0,0.5\n1,0.5,0.25\n", "line 2 of metrics.csv has no epoch"),
             ("0,1,1\n0,1,1\n", "line 3 of metrics.csv repeats epoch 0"),
+            (
+                "4,1,1\n5,1,1\n20,1,1\n",
+                "line 4 of metrics.csv is epoch 20, and epoch 6 is missing",
+            ),
             ("0.5,1,1\n1,1,1\n", "line 2"),
             ("1e300,1,1\n1,1,1\n", "line 2"),
             ("-1,1,1\n1,1,1\n", "line 2"),

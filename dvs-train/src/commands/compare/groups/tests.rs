@@ -175,3 +175,15 @@ fn names_are_one_line() {
     assert!(groups[1].name().chars().count() < 60);
     assert!(group(Vec::new()).is_empty());
 }
+
+#[test]
+fn long_values_that_differ_at_the_end_still_differ() {
+    let users = |last: &str| {
+        let value = format!("users:{}{last}", "user001,".repeat(10)).into();
+        let name = "validation";
+        Setting { name, value }.short()
+    };
+    assert_eq!(users("a").chars().count(), MOST_CHARACTERS);
+    assert!(users("a").starts_with("users:user001,user001,"));
+    assert_ne!(users("a"), users("b"));
+}
