@@ -93,9 +93,9 @@ pub(crate) trait Data {
     fn total(&self, rank: usize) -> usize;
     /// What the rank can get after the bytes already sent: nothing if it is not known yet.
     fn outgoing(&self, rank: usize, sent: usize) -> &[u8];
-    /// Where the rank's next bytes go, after those received.
+    /// Returns the buffer for the bytes that the rank sends after those received.
     fn incoming(&mut self, rank: usize, received: usize) -> &mut [u8];
-    /// Something came from the rank: so many bytes so far.
+    /// Notes that the rank has sent so many bytes so far.
     fn received(&mut self, rank: usize, bytes: usize);
     /// Works on what has come; true if there is more to send now.
     fn work(&mut self) -> bool;

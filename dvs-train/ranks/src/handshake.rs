@@ -45,7 +45,7 @@ pub(crate) struct Hello {
     pub(crate) size: usize,
     pub(crate) host: String,
     pub(crate) process: u32,
-    /// Where it listens for other ranks, on the address from which it calls.
+    /// Port at which it listens for other ranks, on the address from which it connects.
     pub(crate) port: u16,
 }
 

@@ -80,7 +80,7 @@ impl<'a, V: Value> Reduce<'a, V> {
         self.slice(rank).len() * size_of::<V>()
     }
 
-    /// Where the rank's values lie among the contributions.
+    /// Range of the rank's values among the contributions.
     fn contribution(&self, rank: usize) -> Range<usize> {
         let length = self.slice(self.own).len();
         let index = rank - usize::from(rank > self.own);

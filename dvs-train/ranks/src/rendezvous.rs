@@ -24,11 +24,11 @@ pub(crate) struct Roster {
     pub(crate) peers: Vec<Peer>,
     /// To all others on rank 0, else to rank 0.
     pub(crate) controls: Vec<(usize, TcpStream)>,
-    /// Where each rank listens for the others.
+    /// Addresses at which the ranks listen, by rank.
     pub(crate) addresses: Vec<SocketAddr>,
     /// For the connections between these ranks alone.
     pub(crate) token: Token,
-    /// Where this rank listens.
+    /// Listener of this rank.
     pub(crate) listener: AuthListener,
 }
 

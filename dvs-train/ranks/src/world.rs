@@ -36,10 +36,10 @@ use crate::rendezvous::Rendezvous;
 /// How long ranks wait for each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// For the ranks to meet, and for a sign of life of a rank after that. From 0.1 s to a day;
-    /// what is beyond is taken as these.
+    /// Time for the ranks to meet, and for a sign of life of a rank after that. A shorter time than
+    /// 0.1 s counts as 0.1 s, and a longer one than a day as a day.
     pub timeout: Duration,
-    /// For a rank that shows signs of life to join an operation that others have begun.
+    /// Time for a rank that shows signs of life to join an operation that others have begun.
     pub longest_wait: Duration,
 }
 

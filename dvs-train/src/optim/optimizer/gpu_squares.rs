@@ -14,7 +14,7 @@ use super::adam::AdamStep;
 use super::update::ScaledUpdate;
 use crate::optim::loss_scale::{DeviceScale, GROWTH_INTERVAL, SMALLEST};
 
-/// Where [`scale`] puts the numbers of a step.
+/// Positions of the numbers of a step in the array that [`scale`] returns.
 #[derive(Clone, Copy, Debug)]
 pub enum Constant {
     /// 0 if the step is skipped, else 1.
