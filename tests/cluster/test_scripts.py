@@ -81,7 +81,7 @@ class Scripts(unittest.TestCase):
         fake = place / "bin"
         fake.mkdir()
         program = fake / "dvs-train"
-        program.write_text(f"#!/bin/sh\n[ -e '{place}/ended' ] || {{ touch '{place}/ended'; exit 75; }}\nexec '{os.environ['DVS_TRAIN']}' \"$@\"\n")
+        program.write_text(f"#!/bin/sh\n[ -e '{place}/ended' ] || {{ touch '{place}/ended'; exit 75; }}\nexec '{Path(os.environ['DVS_TRAIN']).resolve()}' \"$@\"\n")
         program.chmod(0o755)
         statuses = Slurm(place / "slurm", f"{fake}:{self.path}").submit(
             SCRIPTS / "seeds.sbatch", options, limits=[], variables={"RETRY_AFTER": "0"}, directory=place)
