@@ -9,6 +9,7 @@ pub mod cpu;
 pub mod gpu;
 #[cfg(feature = "gpu")]
 pub mod gpu_kernels;
+pub mod ranks;
 pub mod reference;
 
 use burn::backend::Autodiff;
@@ -22,6 +23,7 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::ops::FloatTensor;
 
+use self::ranks::BatchRanks;
 use crate::backend::cpu::dims;
 use crate::backend::primitive::{primitive, tensor};
 
@@ -36,6 +38,9 @@ pub struct BatchNorm<B: Backend> {
     pub running_mean: RunningState<Tensor<B, 1>>,
     /// Unbiased variance `[C]` used outside training.
     pub running_var: RunningState<Tensor<B, 1>>,
+    /// Ranks that share each training batch.
+    #[module(skip)]
+    pub ranks: BatchRanks,
     momentum: f64,
     epsilon: f64,
 }
@@ -48,6 +53,7 @@ impl<B: BatchNormBackend> BatchNorm<B> {
             beta: Initializer::Zeros.init([channels], device),
             running_mean: RunningState::new(Tensor::zeros([channels], device)),
             running_var: RunningState::new(Tensor::ones([channels], device)),
+            ranks: BatchRanks::default(),
             momentum: 0.1,
             epsilon: 1e-5,
         }
@@ -83,6 +89,7 @@ impl<B: BatchNormBackend> BatchNorm<B> {
                 variance: primitive(self.running_var.value_sync()),
             },
             momentum: self.momentum,
+            ranks: self.ranks.clone(),
         }
     }
 
@@ -130,6 +137,8 @@ pub struct Running<T> {
     pub moments: Moments<T>,
     /// Weight of a new batch.
     pub momentum: f64,
+    /// Ranks that share a batch.
+    pub ranks: BatchRanks,
 }
 
 /// Everything that training needs to know about the values of a batch.
@@ -161,6 +170,8 @@ pub struct Saved<T> {
     pub mean: T,
     /// 1 / deviation of the batch.
     pub inverse: T,
+    /// Ranks that share the batch.
+    pub ranks: BatchRanks,
 }
 
 /// Returns the normalisation by these moments, and the values for its backward pass. PyTorch uses
@@ -191,6 +202,7 @@ pub fn affine<B: Backend>(
         gamma: parameters.gamma.clone(),
         mean: moments.mean.clone(),
         inverse: primitive(inverse),
+        ranks: BatchRanks::default(),
     };
     (affine, saved)
 }
@@ -207,11 +219,13 @@ pub fn statistics<B: Backend>(
     parameters: &Parameters<FloatTensor<B>>,
     running: Running<FloatTensor<B>>,
 ) -> BatchStatistics<FloatTensor<B>> {
-    let (affine, saved) = affine::<B>(parameters, &moments);
+    let (affine, mut saved) = affine::<B>(parameters, &moments);
     let Running {
         moments: old,
         momentum,
+        ranks,
     } = running;
+    saved.ranks = ranks;
     let count = count as f64;
     let variance = tensor::<B, 1>(moments.variance).mul_scalar(count / (count - 1.0).max(1.0));
     let moved = |old: FloatTensor<B>, batch: Tensor<B, 1>| {
@@ -254,6 +268,34 @@ pub trait BatchNormBackend: Backend {
         statistics::<Self>(moments, n * height * width, parameters, running)
     }
 
+    /// Returns the mean and the biased variance of each channel of `x` `[N, C, H, W]`, on the host.
+    fn moments(x: FloatTensor<Self>) -> Vec<[f64; 2]> {
+        let device = Self::float_device(&x);
+        let [n, c, height, width] = tensor::<Self, 4>(x.clone()).dims();
+        let zeros = || primitive(Tensor::<Self, 1>::zeros([c], &device));
+        let plain = Parameters {
+            gamma: primitive(Tensor::<Self, 1>::ones([c], &device)),
+            beta: zeros(),
+            epsilon: 0.0,
+        };
+        // With momentum 1, the new running statistics are the mean and the unbiased variance of the
+        // batch.
+        let new = Running {
+            moments: Moments {
+                mean: zeros(),
+                variance: zeros(),
+            },
+            momentum: 1.0,
+            ranks: BatchRanks::default(),
+        };
+        let moments = Self::statistics(x, &plain, new).running;
+        let count = (n * height * width) as f64;
+        let biased = |variance: f64| variance * (count - 1.0) / count;
+        let [mean, variance] = [moments.mean, moments.variance].map(host::<Self>);
+        let pairs = mean.into_iter().zip(variance);
+        pairs.map(|(mean, var)| [mean, biased(var)]).collect()
+    }
+
     /// Returns `x` `[N, C, H, W]` times each channel's scale, plus its shift.
     fn scale(x: FloatTensor<Self>, affine: Affine<FloatTensor<Self>>) -> FloatTensor<Self> {
         let (scale, shift) = (tensor(affine.scale), tensor(affine.shift));
@@ -266,7 +308,6 @@ pub trait BatchNormBackend: Backend {
         x: FloatTensor<Self>,
         saved: Saved<FloatTensor<Self>>,
     ) -> [FloatTensor<Self>; 3] {
-        let saved = [saved.gamma, saved.mean, saved.inverse].map(tensor);
         let (dx, [dgamma, dbeta]) = reference::backward(tensor::<Self, 4>(grad), tensor(x), saved);
         [primitive(dx), primitive(dgamma), primitive(dbeta)]
     }
@@ -279,7 +320,12 @@ impl BatchNormBackend for Flex {
         running: Running<FloatTensor<Self>>,
     ) -> BatchStatistics<FloatTensor<Self>> {
         let [n, _, height, width] = dims(&x);
-        statistics::<Self>(cpu::moments(&x), n * height * width, parameters, running)
+        let moments = on_device::<Self>(&cpu::moments(&x), &Default::default());
+        statistics::<Self>(moments, n * height * width, parameters, running)
+    }
+
+    fn moments(x: FloatTensor<Self>) -> Vec<[f64; 2]> {
+        cpu::moments(&x)
     }
 
     fn scale(x: FloatTensor<Self>, affine: Affine<FloatTensor<Self>>) -> FloatTensor<Self> {
@@ -329,8 +375,54 @@ pub fn inner_statistics<B: BatchNormBackend, C: CheckpointStrategy>(
             variance: running.moments.variance.primitive,
         },
         momentum: running.momentum,
+        ranks: running.ranks,
     };
-    B::statistics(x, &parameters, running)
+    if running.ranks.is_alone() {
+        return B::statistics(x, &parameters, running);
+    }
+    let device = B::float_device(&x);
+    let [n, _, height, width] = tensor::<B, 4>(x.clone()).dims();
+    let mut moments = B::moments(x);
+    running.ranks.merge(&mut moments);
+    let count = running.ranks.size() * n * height * width;
+    let moments = on_device::<B>(&moments, &device);
+    statistics::<B>(moments, count, &parameters, running)
+}
+
+/// Returns the values of a vector on the host. If the device failed, they are not numbers.
+fn host<B: Backend>(vector: FloatTensor<B>) -> Vec<f64> {
+    let vector = tensor::<B, 1>(vector);
+    let length = vector.dims()[0];
+    match vector.try_into_data() {
+        Ok(data) => data.iter::<f64>().collect(),
+        Err(_) => vec![f64::NAN; length],
+    }
+}
+
+/// Uploads the mean and variance of each channel.
+fn on_device<B: Backend>(moments: &[[f64; 2]], device: &B::Device) -> Moments<FloatTensor<B>> {
+    let vector = |values: Vec<f32>| primitive(Tensor::<B, 1>::from_floats(&*values, device));
+    Moments {
+        mean: vector(moments.iter().map(|[mean, _]| *mean as f32).collect()),
+        variance: vector(moments.iter().map(|[_, var]| *var as f32).collect()),
+    }
+}
+
+/// Adds up the two sums `[2, C]` of the backward pass over `ranks`.
+pub fn sum_over_ranks<B: Backend>(sums: FloatTensor<B>, ranks: &BatchRanks) -> FloatTensor<B> {
+    if ranks.is_alone() {
+        return sums;
+    }
+    let sums = tensor::<B, 2>(sums);
+    let (device, c) = (sums.device(), sums.dims()[1]);
+    let own = host::<B>(primitive(sums.reshape([2 * c])));
+    let (first, second) = own.split_at(c);
+    let mut pairs: Vec<[f64; 2]> = first.iter().zip(second).map(|(&a, &b)| [a, b]).collect();
+    ranks.sum(&mut pairs);
+    let rows = [0, 1].map(|row| pairs.iter().map(move |pair| pair[row] as f32));
+    let all: Vec<f32> = rows.into_iter().flatten().collect();
+    // CUDA pads the rows of a matrix that is uploaded, but not those of a vector.
+    primitive(Tensor::<B, 1>::from_floats(&*all, &device).reshape([2, c]))
 }
 
 /// Returns moments of the inner backend as tensors without gradient.

@@ -6,7 +6,8 @@ use std::env;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Barrier, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use burn::backend::Flex;
 #[cfg(feature = "cuda")]
@@ -19,6 +20,7 @@ use ndarray::{ArrayD, OwnedRepr};
 use ndarray_npy::{NpzReader, ReadableElement};
 
 use crate::backend::primitive::{self, primitive};
+use crate::batch_norm::ranks::{BatchRanks, RankSums};
 
 /// An open NPZ archive from the folder tests/data.
 pub struct Npz(NpzReader<File>);
@@ -163,4 +165,49 @@ pub fn wave<B: Backend, const D: usize>(
 pub fn own_random_numbers() -> MutexGuard<'static, ()> {
     static OWNER: Mutex<()> = Mutex::new(());
     OWNER.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Returns what two ranks compute that share their batches. They are threads of this process.
+pub fn on_two_ranks<T: Send>(compute: impl Fn(usize, BatchRanks) -> T + Sync) -> [T; 2] {
+    let sums = Arc::new(TwoThreads::default());
+    let compute = |rank| compute(rank, BatchRanks::new(sums.clone()));
+    thread::scope(|scope| {
+        let second = scope.spawn(|| compute(1));
+        [compute(0), second.join().unwrap()]
+    })
+}
+
+#[derive(Debug)]
+struct TwoThreads {
+    met: Barrier,
+    sums: Mutex<Vec<f64>>,
+}
+
+impl Default for TwoThreads {
+    fn default() -> Self {
+        Self {
+            met: Barrier::new(2),
+            sums: Mutex::default(),
+        }
+    }
+}
+
+impl RankSums for TwoThreads {
+    fn size(&self) -> usize {
+        2
+    }
+
+    fn sum(&self, values: &mut [f64]) {
+        {
+            let mut sums = self.sums.lock().unwrap();
+            sums.resize(values.len(), 0.0);
+            sums.iter_mut().zip(&*values).for_each(|(a, b)| *a += b);
+        }
+        self.met.wait();
+        values.copy_from_slice(&self.sums.lock().unwrap());
+        if self.met.wait().is_leader() {
+            self.sums.lock().unwrap().clear();
+        }
+        self.met.wait();
+    }
 }

@@ -7,7 +7,7 @@ use burn::backend::flex::FlexTensor;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::{Affine, Moments, Saved};
+use super::{Affine, Saved};
 use crate::backend::cpu::{dims, map, map2, sum, sum2, tensor, values, zeros};
 
 /// Values that are added up in single precision before double precision is used. They stay in the
@@ -15,26 +15,17 @@ use crate::backend::cpu::{dims, map, map2, sum, sum2, tensor, values, zeros};
 const CHUNK: usize = 4096;
 
 /// Returns the mean and the biased variance of each channel of `x` `[N, C, H, W]`.
-pub fn moments(x: &FlexTensor) -> Moments<FlexTensor> {
+pub fn moments(x: &FlexTensor) -> Vec<[f64; 2]> {
     let [_, c, height, width] = dims(x);
     let cells = height * width;
     let planes: Vec<Partial> = values(x).par_chunks(cells.max(1)).map(partial).collect();
-    let channels: Vec<Partial> = (0..c)
+    (0..c)
         .map(|channel| {
             let images = planes.iter().skip(channel).step_by(c);
-            images.fold(Partial::default(), |a, b| a.merge(b))
+            let all = images.fold(Partial::default(), |a, b| a.merge(b));
+            [all.mean, all.squares / all.count.max(1.0)]
         })
-        .collect();
-    let vector = |of: fn(&Partial) -> f64| {
-        tensor(
-            channels.iter().map(|channel| of(channel) as f32).collect(),
-            [c],
-        )
-    };
-    Moments {
-        mean: vector(|channel| channel.mean),
-        variance: vector(|channel| channel.squares / channel.count.max(1.0)),
-    }
+        .collect()
 }
 
 /// Returns `x` `[N, C, H, W]` times each channel's scale, plus its shift.
@@ -163,7 +154,7 @@ pub struct Slope {
 
 impl Slope {
     /// Returns the slopes of all channels, and the gradients of gamma and beta. `sums` has one
-    /// entry per plane, in order, and `count` is the number of values per channel.
+    /// entry per plane, in order, and `count` is this rank's number of values per channel.
     pub fn of(
         sums: &[Sums],
         count: usize,
@@ -174,24 +165,31 @@ impl Slope {
             values(&saved.mean),
             values(&saved.inverse),
         );
-        let (c, count) = (gamma.len(), count as f64);
-        let (mut slopes, mut dgamma, mut dbeta) = (Vec::new(), Vec::new(), Vec::new());
-        for channel in 0..c {
-            let planes = sums.iter().skip(channel).step_by(c);
-            let sums = planes.fold(Sums::default(), |a, b| Sums {
-                dy: a.dy + b.dy,
-                dy_centred: a.dy_centred + b.dy_centred,
-            });
+        let (c, count) = (gamma.len(), (saved.ranks.size() * count) as f64);
+        let mut sums: Vec<[f64; 2]> = (0..c)
+            .map(|channel| {
+                let planes = sums.iter().skip(channel).step_by(c);
+                planes.fold([0.0; 2], |[dy, dy_centred], plane| {
+                    [dy + plane.dy, dy_centred + plane.dy_centred]
+                })
+            })
+            .collect();
+        // Those of gamma and beta are of this rank's samples alone, as are those of all weights.
+        let dgamma = sums.iter().zip(&*inverse);
+        let dgamma = dgamma.map(|([_, sum], &inverse)| (sum * f64::from(inverse)) as f32);
+        let (dgamma, dbeta) = (dgamma.collect(), sums.iter().map(|[dy, _]| *dy as f32));
+        let dbeta = dbeta.collect();
+        saved.ranks.sum(&mut sums);
+        let slopes = sums.iter().enumerate().map(|(channel, [dy, dy_centred])| {
             let inverse = f64::from(inverse[channel]);
-            slopes.push(Self {
+            Self {
                 scale: (f64::from(gamma[channel]) * inverse) as f32,
-                shift: (sums.dy / count) as f32,
-                slope: (sums.dy_centred * inverse * inverse / count) as f32,
+                shift: (dy / count) as f32,
+                slope: (dy_centred * inverse * inverse / count) as f32,
                 mean: mean[channel],
-            });
-            dgamma.push((sums.dy_centred * inverse) as f32);
-            dbeta.push(sums.dy as f32);
-        }
+            }
+        });
+        let slopes = slopes.collect();
         (slopes, [tensor(dgamma, [c]), tensor(dbeta, [c])])
     }
 

@@ -11,7 +11,9 @@ use super::gpu_kernels::{
     StatisticsParamsLaunch, deviations_kernel, gradient_sums_kernel, input_gradient_kernel,
     scale_kernel, statistics_kernel, sums_kernel,
 };
-use super::{Affine, BatchNormBackend, BatchStatistics, Moments, Parameters, Running, Saved};
+use super::{
+    Affine, BatchNormBackend, BatchStatistics, Moments, Parameters, Running, Saved, sum_over_ranks,
+};
 use crate::backend::gpu::{
     Threads, UNITS, channels_last, channels_second, cubes, dims, empty, in_type, single, width,
 };
@@ -50,6 +52,7 @@ where
             gamma: single(saved.gamma),
             mean: single(saved.mean),
             inverse: single(saved.inverse),
+            ranks: saved.ranks,
         };
         let Sums {
             sums,
@@ -57,6 +60,7 @@ where
             dbeta,
             ..
         } = finish_sums(gradient_sums(&dy, &x, &saved.mean), &saved);
+        let sums = sum_over_ranks::<Self>(sums, &saved.ranks);
         let dx = input_gradient(dy, x, saved, sums);
         [channels_second(dx), dgamma, dbeta]
     }
@@ -86,6 +90,7 @@ fn finish_statistics<R: CubeRuntime>(
         gamma: single(parameters.gamma.clone()),
         mean: vector(),
         inverse: vector(),
+        ranks: running.ranks,
     };
     let moved = Moments {
         mean: vector(),
@@ -284,7 +289,7 @@ fn gradient_sums<R: CubeRuntime>(
     parts
 }
 
-/// Returns dx from dy and x, `[N, H, W, C]`, and from the sums over all rows, `[2, C]`.
+/// Returns dx from dy and x, `[N, H, W, C]`, and from the sums over all rows of all ranks, `[2, C]`.
 fn input_gradient<R: CubeRuntime>(
     dy: CubeTensor<R>,
     x: CubeTensor<R>,
@@ -298,6 +303,7 @@ fn input_gradient<R: CubeRuntime>(
     if vectors == 0 {
         return dx;
     }
+    let values = saved.ranks.size() * n * height * width_;
     let (count, dim) = cubes(&x, vectors);
     // SAFETY: a thread stops if its index is not below the number of vectors of x, dy and dx. The
     // column that it computes from the index is one of the channels.
@@ -317,7 +323,7 @@ fn input_gradient<R: CubeRuntime>(
             dx.clone().into_array_arg(),
             vectors,
             c / width,
-            1.0 / (n * height * width_) as f32,
+            1.0 / values as f32,
             x.dtype.into(),
         );
     }

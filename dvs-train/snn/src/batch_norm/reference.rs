@@ -2,6 +2,10 @@
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
+use burn::tensor::ops::FloatTensor;
+
+use super::{Saved, sum_over_ranks};
+use crate::backend::primitive::{primitive, tensor};
 
 /// Returns the mean and the biased variance `[C]` of the channels of `x` `[N, C, H, W]`.
 pub fn moments<B: Backend>(x: Tensor<B, 4>) -> [Tensor<B, 1>; 2] {
@@ -23,27 +27,32 @@ pub fn scale<B: Backend>(
     x * each(scale, n) + each(shift, n)
 }
 
-/// Returns the gradients of x, and of gamma and beta. `saved` holds gamma, mean and 1 / deviation.
+/// Returns the gradients of x, and of gamma and beta.
 ///
 /// ```text
 /// dbeta  = sum dy
 /// dgamma = sum dy (x - mean) / deviation
 /// dx     = gamma / deviation (dy - dbeta / count - (x - mean) / deviation dgamma / count)
 /// ```
+///
+/// If several ranks share the batch, the sums and the count in dx are those of all ranks.
 pub fn backward<B: Backend>(
     dy: Tensor<B, 4>,
     x: Tensor<B, 4>,
-    saved: [Tensor<B, 1>; 3],
+    saved: Saved<FloatTensor<B>>,
 ) -> (Tensor<B, 4>, [Tensor<B, 1>; 2]) {
-    let [gamma, mean, inverse] = saved; // [C]
-    let [n, _, height, width] = dy.dims();
-    let count = (n * height * width) as f64;
+    let [gamma, mean, inverse] = [saved.gamma, saved.mean, saved.inverse].map(tensor::<B, 1>); // [C]
+    let [n, c, height, width] = dy.dims();
+    let count = (saved.ranks.size() * n * height * width) as f64;
     let centred = x - each(mean, n);
     let dbeta = channel_sum(dy.clone()); // [C]
     let dgamma = channel_sum(dy.clone() * centred.clone()) * inverse.clone(); // [C]
+    let own = Tensor::cat(vec![dbeta.clone(), dgamma.clone()], 0).reshape([2, c]);
+    let all: Tensor<B, 2> = tensor(sum_over_ranks::<B>(primitive(own), &saved.ranks));
+    let [all_dbeta, all_dgamma] = [0, 1].map(|row| all.clone().narrow(0, row, 1).reshape([c]));
     let scale = gamma * inverse.clone(); // [C]
-    let shift = (scale.clone() * dbeta.clone()).div_scalar(count); // [C]
-    let slope = (scale.clone() * inverse * dgamma.clone()).div_scalar(count); // [C]
+    let shift = (scale.clone() * all_dbeta).div_scalar(count); // [C]
+    let slope = (scale.clone() * inverse * all_dgamma).div_scalar(count); // [C]
     let dx = dy * each(scale, n) - centred * each(slope, n) - each(shift, n);
     (dx, [dgamma, dbeta])
 }

@@ -1,13 +1,17 @@
 #![allow(clippy::unwrap_used)]
 
+use std::ops::Range;
+
 use burn::backend::{Autodiff, Flex};
 use burn::module::{AutodiffModule, Param};
 use burn::nn::BatchNormConfig;
 use burn::tensor::Tensor;
 use rayon::ThreadPoolBuilder;
 
+use super::ranks::BatchRanks;
 use super::{Affine, BatchNorm, BatchNormBackend, Moments, Parameters, Running, Saved, reference};
-use crate::testing::{back, distance, on_gpu, there, values, wave};
+use crate::backend::primitive::primitive;
+use crate::testing::{back, distance, on_gpu, on_two_ranks, there, values, wave};
 
 type B = Autodiff<Flex>;
 
@@ -172,6 +176,7 @@ fn assert_kernel_matches_reference<K: BatchNormBackend>(shape: [usize; 4], devic
             variance: vector(&gamma),
         },
         momentum: 0.1,
+        ranks: BatchRanks::default(),
     };
     let batch = K::statistics(there::<K, 4>(&x, device), &parameters, running());
     let inverse = variance.clone().add_scalar(1e-5).sqrt().recip();
@@ -200,12 +205,18 @@ fn assert_kernel_matches_reference<K: BatchNormBackend>(shape: [usize; 4], devic
     let (dx, [dgamma, dbeta]) = reference::backward(
         dy.clone(),
         x.clone(),
-        [gamma.clone(), mean.clone(), inverse.clone()],
+        Saved {
+            gamma: primitive(gamma.clone()),
+            mean: primitive(mean.clone()),
+            inverse: primitive(inverse.clone()),
+            ranks: BatchRanks::default(),
+        },
     );
     let saved = Saved {
         gamma: vector(&gamma),
         mean: vector(&mean),
         inverse: vector(&inverse),
+        ranks: BatchRanks::default(),
     };
     let (dy, x) = (there::<K, 4>(&dy, device), there::<K, 4>(&x, device));
     let [a, b, c] = K::batch_norm_backward(dy, x, saved);
@@ -246,6 +257,7 @@ fn assert_moments_are_precise<K: BatchNormBackend>(device: &K::Device) {
             variance: vector(1.0),
         },
         momentum: 1.0,
+        ranks: BatchRanks::default(),
     };
     let batch = K::statistics(there::<K, 4>(&x, device), &parameters, running);
     assert!((f64::from(back::<K, 1>(batch.saved.mean)[0]) - mean).abs() < 1e-4);
@@ -279,4 +291,46 @@ fn results_are_bitwise_identical_for_any_thread_count() {
     let one = run(1);
     assert_eq!(one, run(2));
     assert_eq!(one, run(5));
+}
+
+#[test]
+fn two_ranks_normalise_like_one_with_the_whole_batch() {
+    // On the CPU all moments and sums have double precision, so the same numbers come out.
+    assert_two_ranks_match_one::<Flex>(&Default::default(), 0.0);
+    on_gpu!(|K, device| assert_two_ranks_match_one::<K>(&device, 1e-5));
+}
+
+fn assert_two_ranks_match_one<K: BatchNormBackend>(device: &K::Device, most: f32) {
+    let shape @ [n, ..] = [4, 3, 6, 8];
+    let run = |images: Range<usize>, ranks: BatchRanks| {
+        let mut layer = BatchNorm::<Autodiff<K>>::new(3, device);
+        layer.gamma = Param::from_tensor(wave([3], 0.5, device) + 1.5);
+        layer.ranks = ranks;
+        let part = |step| {
+            let whole = wave::<Autodiff<K>, 4>(shape, step, device);
+            whole.narrow(0, images.start, images.len())
+        };
+        let x = (part(0.9) * 3.0 + 1.0).require_grad();
+        let y = layer.forward(x.clone());
+        let grads = (y.clone() * part(0.7)).sum().backward();
+        let parameters =
+            [&layer.gamma, &layer.beta].map(|of| values(of.val().grad(&grads).unwrap()));
+        let running = [&layer.running_mean, &layer.running_var].map(|of| values(of.value_sync()));
+        let images = [values(y), values(x.grad(&grads).unwrap())];
+        (images, parameters, running)
+    };
+    let whole = run(0..n, BatchRanks::default());
+    let [first, second] = on_two_ranks(|rank, ranks| run(rank * n / 2..(rank + 1) * n / 2, ranks));
+    let close = |ours: &[f32], expected: &[f32], most: f32| {
+        let off = distance(ours, expected);
+        assert!(off <= most, "{off:e}");
+    };
+    for at in 0..2 {
+        close(&[&*first.0[at], &second.0[at]].concat(), &whole.0[at], most);
+        let pairs = first.1[at].iter().zip(&second.1[at]);
+        let sums: Vec<f32> = pairs.map(|(a, b)| a + b).collect();
+        close(&sums, &whole.1[at], 1e-4);
+        close(&first.2[at], &whole.2[at], most);
+        assert_eq!(first.2[at], second.2[at]);
+    }
 }

@@ -18,7 +18,7 @@ use crate::backend::gpu::{
 };
 use crate::backend::primitive::{primitive, tensor};
 use crate::batch_norm::gpu::{Sums, finish_sums};
-use crate::batch_norm::{Affine, Saved};
+use crate::batch_norm::{Affine, Saved, sum_over_ranks};
 use crate::neuron::gpu::weight_gradient;
 use crate::neuron::gpu_dynamics::{KernelConfig, kernel_params};
 
@@ -82,6 +82,7 @@ where
             dbeta,
             third: drate,
         } = finish_sums(given.sums(block), &given.saved);
+        let sums = sum_over_ranks::<Self>(sums, &given.saved.ranks);
         [
             Some(given.input_gradient(sums, block)),
             Some(dgamma),
@@ -179,6 +180,7 @@ impl<R: CubeRuntime> BackwardInputs<R> {
                 gamma: single(saved.gamma),
                 mean: single(saved.mean),
                 inverse: single(saved.inverse),
+                ranks: saved.ranks,
             },
             width,
             threads: Threads::new(UNITS, c / width),
@@ -222,7 +224,7 @@ impl<R: CubeRuntime> BackwardInputs<R> {
         parts
     }
 
-    /// Returns dx from the sums over all windows. It takes the memory of x if nobody else needs x.
+    /// Returns dx from the sums over all windows of all ranks. It takes the memory of x if nobody else needs x.
     fn input_gradient(self, sums: CubeTensor<R>, block: &FusedBlock) -> CubeTensor<R> {
         let [n, c, height, width] = block.shape;
         let BlockInputs { x, affine, w } = self.inputs;
@@ -239,6 +241,7 @@ impl<R: CubeRuntime> BackwardInputs<R> {
             },
             false => dx.clone().into_array_arg(),
         };
+        let values = self.saved.ranks.size() * n * height * width;
         let parts = self.cells.div_ceil(self.threads.rows() as usize);
         let (count, dim) = self.threads.cubes(c / self.width, parts.min(MOST_CUBES));
         // SAFETY: as in `sums`. dx has the shape of x. If it is x, each thread reads its cell's
@@ -262,7 +265,7 @@ impl<R: CubeRuntime> BackwardInputs<R> {
                 dx_argument,
                 windows(block, self.width),
                 kernel_params(&block.neuron),
-                1.0 / (n * height * width) as f32,
+                1.0 / values as f32,
                 self.threads,
                 block.steps,
                 KernelConfig::new(&block.neuron),

@@ -1,7 +1,10 @@
 #![allow(clippy::unwrap_used)]
 
+use std::ops::Range;
+
 use burn::backend::flex::FlexTensor;
 use burn::backend::{Autodiff, Flex};
+use burn::module::Param;
 use burn::tensor::backend::Backend;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::FloatTensorOps;
@@ -11,6 +14,7 @@ use rayon::ThreadPoolBuilder;
 
 use super::{BlockBackend, BlockInputs, FusedBlock, cpu, norm_fire_pool, unfused};
 use crate::backend::primitive::primitive;
+use crate::batch_norm::ranks::BatchRanks;
 use crate::batch_norm::{
     Affine, BatchNorm, BatchNormBackend, BatchStatistics, Moments, Parameters, Running, Saved,
 };
@@ -18,7 +22,7 @@ use crate::convolution::ConvolutionBackend;
 use crate::neuron::model::Charge;
 use crate::neuron::surrogate::{Surrogate, SurrogateShape};
 use crate::neuron::{Neuron, Neurons};
-use crate::testing::{back, distance, on_gpu, values, wave};
+use crate::testing::{back, distance, on_gpu, on_two_ranks, values, wave};
 
 fn flat_values(tensor: FlexTensor) -> Vec<f32> {
     let n = tensor.layout().num_elements();
@@ -51,6 +55,7 @@ fn arguments(neuron: Neuron, steps: usize, shape: [usize; 4]) -> Arguments {
             variance: parameters.gamma.clone(),
         },
         momentum: 0.1,
+        ranks: BatchRanks::default(),
     };
     let BatchStatistics { affine, saved, .. } = Flex::statistics(x.clone(), &parameters, running);
     let learns = matches!(neuron.charge, Charge::Learnt { .. });
@@ -187,6 +192,7 @@ fn gpu_fused_kernel_equals_separate_operations() {
                     gamma: to_gpu(&args.saved.gamma),
                     mean: to_gpu(&args.saved.mean),
                     inverse: to_gpu(&args.saved.inverse),
+                    ranks: BatchRanks::default(),
                 };
                 let x_before = flat_values(args.inputs.x.clone());
                 let fast = K::fire_pool(inputs.clone(), &args.block);
@@ -258,6 +264,7 @@ fn half_precision_gpu_block_matches_single_precision() {
                 gamma: to_gpu(&args.saved.gamma),
                 mean: to_gpu(&args.saved.mean),
                 inverse: to_gpu(&args.saved.inverse),
+                ranks: BatchRanks::default(),
             };
             let (x, grad) = (to_half(&args.inputs.x), to_half(&args.grad));
             let w = args.inputs.w.as_ref().map(to_gpu);
@@ -273,6 +280,7 @@ fn half_precision_gpu_block_matches_single_precision() {
                         variance: saved.gamma.clone(),
                     },
                     momentum: 0.5,
+                    ranks: BatchRanks::default(),
                 };
                 let batch = K::statistics(x.clone(), &parameters, running);
                 let inputs = BlockInputs {
@@ -339,6 +347,47 @@ fn block_after_convolution_matches_cpu_on_gpu() {
             assert!(off < 2e-5, "off by {off:e}");
         }
     });
+}
+
+#[test]
+fn two_ranks_fire_like_one_with_the_whole_batch() {
+    // On the CPU all moments and sums have double precision, so the same numbers come out.
+    assert_two_ranks_match_one::<Flex>([4, 3, 6, 8], &Default::default(), 0.0);
+    assert_two_ranks_match_one::<Flex>([4, 3, 5, 7], &Default::default(), 1e-6);
+    on_gpu!(|K, device| assert_two_ranks_match_one::<K>([4, 3, 6, 8], &device, 1e-5));
+}
+
+/// `shape` is that of two time steps of two samples.
+fn assert_two_ranks_match_one<K: BlockBackend>(shape: [usize; 4], device: &K::Device, most: f32) {
+    let run = |samples: Range<usize>, ranks: BatchRanks| {
+        let mut norm = BatchNorm::<Autodiff<K>>::new(3, device);
+        norm.beta = Param::from_tensor(Tensor::full([3], 0.7, device));
+        norm.ranks = ranks;
+        let neurons = Neurons::<Autodiff<K>>::new(kinds()[1], device);
+        let part = |[n, c, height, width]: [usize; 4], step| {
+            let whole = wave::<Autodiff<K>, 5>([2, n / 2, c, height, width], step, device);
+            let part = whole.narrow(1, samples.start, samples.len());
+            part.flatten::<4>(0, 1)
+        };
+        let x = (part(shape, 0.37) * 2.0).require_grad();
+        let spikes = norm_fire_pool(x.clone(), &norm, &neurons, 2);
+        let [_, c, height, width] = shape;
+        let grad = part([4, c, height / 2, width / 2], 0.11);
+        let grads = (spikes.clone() * grad).sum().backward();
+        // Back to one row for each sample.
+        let rows = |of: Tensor<K, 4>| {
+            let cells = of.shape().num_elements() / (2 * samples.len());
+            let rows = of.reshape([2, samples.len(), cells]).swap_dims(0, 1);
+            values(rows)
+        };
+        [rows(spikes.inner()), rows(x.grad(&grads).unwrap())]
+    };
+    let whole = run(0..2, BatchRanks::default());
+    let [first, second] = on_two_ranks(|rank, ranks| run(rank..rank + 1, ranks));
+    assert_eq!([&*first[0], &second[0]].concat(), whole[0]);
+    assert!(whole[0].contains(&1.0) && whole[0].contains(&0.0));
+    let off = distance(&[&*first[1], &second[1]].concat(), &whole[1]);
+    assert!(off <= most, "{off:e}");
 }
 
 #[test]
