@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use burn::tensor::backend::Backend;
 use burn::tensor::{ElementConversion, Tensor};
 use burn_snn::loss::{EpochSums, LossBackend};
+use dvs_ranks::Ranks;
 use serde::{Deserialize, Serialize};
 
 /// Sums over the samples seen so far.
@@ -28,6 +29,21 @@ pub struct Sums {
 }
 
 impl Sums {
+    /// Adds up the sums of all ranks.
+    ///
+    /// # Errors
+    /// Returns an error if another rank failed.
+    pub fn over_ranks(self, ranks: &dyn Ranks) -> Result<Self> {
+        let mut sums = [self.loss, self.correct, self.samples as f64];
+        ranks.all_reduce_f64(&mut sums)?;
+        let [loss, correct, samples] = sums;
+        Ok(Self {
+            loss,
+            correct,
+            samples: samples as usize,
+        })
+    }
+
     /// Returns the means over the samples.
     pub fn means(self) -> Metrics {
         let samples = self.samples.max(1) as f64;

@@ -84,6 +84,11 @@ pub struct TrainArgs {
     #[arg(long, alias = "step_mode", value_enum, value_name = "MODE")]
     pub step_mode: Option<StepMode>,
 
+    /// With several ranks, let each normalise its part of a batch by its own statistics, as PyTorch
+    /// does without SyncBatchNorm, instead of the whole batch's
+    #[arg(long, alias = "local_batch_norm")]
+    pub local_batch_norm: bool,
+
     /// Directory to create the run folder in [default: ./logs]
     #[arg(long, alias = "out_dir", value_name = "DIR")]
     pub out_dir: Option<PathBuf>,
@@ -102,6 +107,11 @@ pub struct TrainArgs {
     /// Stop after the current batch once this file exists, as on SIGTERM, but with exit status 3
     #[arg(long, alias = "stop_file", value_name = "FILE")]
     pub stop_file: Option<PathBuf>,
+
+    /// With several ranks, started by srun, torchrun or mpirun: how long they wait for each other to
+    /// start, and for a sign of life after that, before all of them end
+    #[arg(long, alias = "ranks_timeout", value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub ranks_timeout: u64,
 
     /// Print a line of JSON for each epoch and one at the end; everything else goes to standard
     /// error
@@ -194,10 +204,12 @@ impl TrainArgs {
             linear_bias,
             hidden,
             step_mode,
+            local_batch_norm,
             out_dir: _,
             resume: _,
             force: _,
             stop_file: _,
+            ranks_timeout: _,
             json: _,
             amp,
             opt,
@@ -231,6 +243,7 @@ impl TrainArgs {
         set(&mut network.hidden, hidden);
         network.linear_bias |= *linear_bias;
         set(&mut network.step_mode, step_mode);
+        network.local_batch_norm |= *local_batch_norm;
         neuron.apply(neurons);
         set(&mut optimizer.opt, opt);
         set(&mut optimizer.lr, lr);
@@ -244,6 +257,18 @@ impl TrainArgs {
         augment.apply(augmentation);
         set(seed, typed_seed);
         set(device, typed_device);
+    }
+
+    /// What all ranks of a run must be started with, as a text to compare.
+    pub fn of_all_ranks(&self) -> String {
+        let own_to_a_rank = Self {
+            data_dir: None,
+            cache: None,
+            device: None,
+            jobs: None,
+            ..self.clone()
+        };
+        format!("{own_to_a_rank:?}")
     }
 
     /// The cache that was asked for.

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use crate::cli::BenchArgs;
 use crate::config::options::{network_config, refuse_amp, within};
 use crate::config::train_config::TrainConfig;
+use crate::console::interrupt::Interrupt;
 use crate::console::numbers::bytes;
 use crate::console::print;
 use crate::data::batch::{Batch, Counts, HostBatch};
@@ -29,6 +30,7 @@ use crate::optim::loss_scale::LossScale;
 use crate::optim::optimizer::update::OptimizerBackend;
 use crate::optim::optimizer::{Optimizer, Rule};
 use crate::train::epoch::step;
+use crate::train::run_ranks::RunRanks;
 
 /// Height and width of a frame.
 const SIZE: [usize; 2] = [DVS128.height as usize, DVS128.width as usize];
@@ -114,8 +116,9 @@ where
     let batch = Batch::<B>::upload(made_up.clone(), CLASSES, device);
     let mut network = Network::<B>::new(&config, device);
     let mut optimizer = optimizer(args);
+    let alone = RunRanks::alone(Interrupt::default());
     let train = seconds::<B>(args, device, || {
-        network = step(network.clone(), &mut optimizer, 1e-3, &batch)?.network;
+        network = step(network.clone(), &mut optimizer, 1e-3, &batch, &alone)?.network;
         Ok(())
     })?;
     let batch = Batch::<B::InnerBackend>::upload(made_up, CLASSES, device);
@@ -144,7 +147,8 @@ where
     let made_up = frames(args);
     let batch = Batch::<B>::upload(made_up.clone(), CLASSES, device);
     let network = Network::<B>::new(&config(args)?, device);
-    let network = step(network, &mut optimizer(args), 1e-3, &batch)?.network;
+    let alone = RunRanks::alone(Interrupt::default());
+    let network = step(network, &mut optimizer(args), 1e-3, &batch, &alone)?.network;
     let batch = Batch::<B::InnerBackend>::upload(made_up, CLASSES, device);
     let mut counter = SpikeCounter::new();
     let rate = network.valid().rates(batch.frames, &mut counter);

@@ -19,6 +19,7 @@ use crate::nn::network::{LAYERS, SnnBackend};
 use crate::nn::spike_stats::Observer;
 use crate::run_dir::loaded_model::LoadedModel;
 use crate::train::evaluate::{EvalResult, evaluate};
+use crate::train::run_ranks::RunRanks;
 
 /// Evaluates as `args` ask and prints the result.
 ///
@@ -80,7 +81,8 @@ pub fn evaluate_checkpoint<B: SnnBackend>(
     trained.check(&cache)?;
     let set = Set::from(args.set);
     let samples = CacheSamples::all(&Arc::new(cache), set, FramesIn::Stream);
-    let loader = DeviceLoader::new(samples, args.jobs, &Interrupt::default(), device);
+    let alone = RunRanks::alone(Interrupt::default());
+    let loader = DeviceLoader::new(samples, args.jobs, alone.interrupt(), device);
     let number = loader.len();
     ensure!(
         number > 0,
@@ -88,9 +90,18 @@ pub fn evaluate_checkpoint<B: SnnBackend>(
         path.display(),
         set.name()
     );
-    let batches = loader.epoch(test_batches(number, args.batch_size), None)?;
+    let batches = loader.epoch(test_batches(0..number, args.batch_size), None)?;
     let name = set.name().to_owned();
-    let evaluation = evaluate(&trained.network, batches, number, name, also, device)?;
+    let evaluation = evaluate(
+        &trained.network,
+        batches,
+        number,
+        name,
+        also,
+        &alone,
+        device,
+    )?
+    .context("nothing asks an evaluation to stop")?;
     Ok(CheckpointEval {
         cache: path.clone(),
         set,

@@ -121,6 +121,7 @@ pub fn run(args: &ImportArgs) -> Result<()> {
             steps: 0,
             best: None,
             loss_scale: None,
+            ranks: 1,
         },
         tensors: imported.weights.into_checkpoint(),
     };

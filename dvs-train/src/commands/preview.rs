@@ -141,7 +141,7 @@ fn altered(
     let of = &cache.set(Set::Train).samples[sample];
     let steps = counts.len() / (2 * height * width);
     // The plan treats the sample as the first of a batch.
-    let plan = transforms.plan(&[sample], &mut [of.label]);
+    let plan = transforms.plan(sample, &[sample], &mut [of.label]);
     let frames: Vec<f32> = counts.iter().map(|&count| count as f32).collect();
     let frames = TensorData::new(frames, [steps, 1, 2, height, width]);
     let frames = alter::<Flex>(Tensor::from_data(frames, &Default::default()), &plan);

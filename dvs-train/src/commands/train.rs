@@ -1,6 +1,7 @@
 //! `dvs-train train`, the default command.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use burn::backend::Autodiff;
@@ -9,10 +10,13 @@ use crate::cli::TrainArgs;
 use crate::config::options::TrainOptions;
 use crate::config::train_config::TrainConfig;
 use crate::console::interrupt::{Interrupt, StopReason};
+use crate::console::progress::hide_bars;
 use crate::device::{self, on_device};
-use crate::train::resume::{AutoStart, Resumption, resume, resume_auto};
+use crate::train::joint_start::{Started, follow, lead};
+use crate::train::resume::{AutoStart, resume, resume_auto};
 use crate::train::run;
 use crate::train::run_output::RunOutput;
+use crate::train::run_ranks::RunRanks;
 
 /// The value of `--resume` that resumes if there is something to resume. A folder of this name is
 /// `./auto`.
@@ -25,15 +29,32 @@ const AUTO: &str = "auto";
 /// same run, and another error if the options, the cache, the checkpoint or the device cannot be
 /// used.
 pub fn run(args: &TrainArgs) -> Result<Option<StopReason>> {
-    let interrupt = Interrupt::listen()?;
-    let Some((options, from)) = start(args)? else {
+    let timeout = Duration::from_secs(args.ranks_timeout);
+    let ranks = RunRanks::meet(Interrupt::listen()?, timeout)?;
+    ranks.end(run_on(args, &ranks))
+}
+
+/// Trains a network on these ranks.
+fn run_on(args: &TrainArgs, ranks: &RunRanks) -> Result<Option<StopReason>> {
+    ranks.check_same("options", args.of_all_ranks().as_bytes())?;
+    let started = match ranks.is_first() {
+        true => lead(ranks.agree(start(args))?, ranks)?,
+        false => {
+            hide_bars();
+            ranks.agree(Ok(()))?;
+            follow(args.cache_request(), args.destination(), ranks)?
+        }
+    };
+    let Some((options, from)) = started else {
         return Ok(None);
     };
-    if let Some(file) = &args.stop_file {
-        interrupt.watch(file)?;
-    }
-    if let Some(from) = &from {
-        eprintln!("dvs-train: {from}");
+    if ranks.is_first() {
+        if let Some(file) = &args.stop_file {
+            ranks.interrupt().watch(file)?;
+        }
+        if let Some(from) = &from {
+            eprintln!("dvs-train: {from}");
+        }
     }
     let remedy = format!(
         "{} and --test-batch-size, fewer --channels, or --frames-in memory if the frames are on the device",
@@ -41,14 +62,14 @@ pub fn run(args: &TrainArgs) -> Result<Option<StopReason>> {
     );
     device::guard(&options.device, &remedy, || {
         on_device!(&options.device, |B, device| {
-            run::run::<Autodiff<B>>(&options, from.as_ref(), &interrupt, args.json, device)
+            run::run::<Autodiff<B>>(&options, from.as_ref(), ranks, args.json, device)
         })
     })
 }
 
 /// Resolves the options and finds the checkpoint to resume from. Returns `None` if nothing is left to
 /// do, and prints the results in that case.
-fn start(args: &TrainArgs) -> Result<Option<(TrainOptions, Option<Resumption>)>> {
+fn start(args: &TrainArgs) -> Result<Option<Started>> {
     let (request, destination) = (args.cache_request(), args.destination());
     match &args.resume {
         Some(path) if path != Path::new(AUTO) => {

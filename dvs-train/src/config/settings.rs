@@ -101,6 +101,13 @@ impl Settings {
         }
     }
 
+    /// Whether the samples and their frames are those of `other` settings.
+    pub fn is_same_data(&self, other: &Self) -> bool {
+        self.source_sha256 == other.source_sha256
+            && self.keep_invalid == other.keep_invalid
+            && self.reading == other.reading
+    }
+
     /// Size of the frames.
     pub fn sensor(&self) -> SensorSize {
         let [height, width] = self.size;

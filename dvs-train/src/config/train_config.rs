@@ -73,6 +73,15 @@ pub struct ArchitectureConfig {
     pub linear_bias: bool,
     /// Order of computation over the time steps.
     pub step_mode: StepMode,
+    /// Whether each rank of data-parallel training normalises by the statistics of its own samples.
+    #[serde(skip_serializing_if = "is_off")]
+    pub local_batch_norm: bool,
+}
+
+// serde passes a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_off(switch: &bool) -> bool {
+    !*switch
 }
 
 /// The optimizer.
@@ -157,6 +166,7 @@ impl Default for ArchitectureConfig {
             hidden: None,
             linear_bias: false,
             step_mode: StepMode::M,
+            local_batch_norm: false,
         }
     }
 }
@@ -264,6 +274,7 @@ impl TrainConfig {
             hidden,
             linear_bias,
             step_mode,
+            local_batch_norm,
         } = network;
         let NeuronConfig {
             neuron,
@@ -310,6 +321,7 @@ impl TrainConfig {
             fixed("hidden", *hidden),
             fixed("linear_bias", *linear_bias),
             fixed("step_mode", step_mode.to_string()),
+            fixed("local_batch_norm", *local_batch_norm),
             fixed("neuron", neuron.to_string()),
             fixed("tau", *tau),
             fixed("v_threshold", *v_threshold),

@@ -72,9 +72,19 @@ impl Interrupt {
         Ok(())
     }
 
+    /// Returns the reason as a number for other processes: 0 if the run was not asked to stop.
+    pub fn code(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Asks the run to stop for the reason with this [`code`](Self::code).
+    pub fn stop_as(&self, code: usize) {
+        self.0.store(code, Ordering::Relaxed);
+    }
+
     /// Why the run was asked to stop, if it was.
     pub fn asked(&self) -> Option<StopReason> {
-        match self.0.load(Ordering::Relaxed) {
+        match self.code() {
             0 => None,
             STOP_FILE => Some(StopReason::StopFile),
             signal => Some(StopReason::Signal(signal as i32)),

@@ -26,7 +26,7 @@ mod geometry;
 #[cfg(feature = "gpu")]
 mod gpu;
 
-use std::fmt;
+use std::{fmt, vec};
 
 use anyhow::{Result, ensure};
 use burn::tensor::Tensor;
@@ -55,6 +55,14 @@ pub struct Augmentation {
 pub struct EpochTransforms {
     augmentation: Augmentation,
     seed: u64,
+}
+
+/// Changes to the batches of one epoch, or to one rank's part of each.
+#[derive(Clone, Debug)]
+pub struct BatchTransforms {
+    epoch: EpochTransforms,
+    /// The first sample of each whole batch that is left.
+    firsts: vec::IntoIter<usize>,
 }
 
 /// Changes to one sample.
@@ -210,14 +218,32 @@ impl EpochTransforms {
         all
     }
 
-    /// Draws the changes to a batch of these samples and mirrors the labels of mirrored samples.
-    pub fn plan(&self, batch: &[usize], labels: &mut [u8]) -> Plan {
-        let transforms: Vec<SampleTransform> = batch.iter().map(|&at| self.sample(at)).collect();
+    /// Draws the changes to `samples` of the batch whose first sample is `first`, and mirrors the
+    /// labels of mirrored samples.
+    pub fn plan(&self, first: usize, samples: &[usize], labels: &mut [u8]) -> Plan {
+        let transforms: Vec<SampleTransform> = samples.iter().map(|&at| self.sample(at)).collect();
         for (label, transform) in labels.iter_mut().zip(&transforms) {
             *label = transform.label(*label);
         }
-        let steps = self.steps(batch.first().copied().unwrap_or(0));
-        Plan::new(steps, &transforms, self.augmentation.size)
+        Plan::new(self.steps(first), &transforms, self.augmentation.size)
+    }
+
+    /// Returns the changes to these whole batches, in order.
+    pub fn batches(self, whole: &[Vec<usize>]) -> BatchTransforms {
+        let firsts = whole.iter().filter_map(|batch| batch.first().copied());
+        BatchTransforms {
+            epoch: self,
+            firsts: firsts.collect::<Vec<_>>().into_iter(),
+        }
+    }
+}
+
+impl BatchTransforms {
+    /// Draws the changes to `samples`, all or some of the next batch, as
+    /// [`EpochTransforms::plan`] does.
+    pub fn next_plan(&mut self, samples: &[usize], labels: &mut [u8]) -> Plan {
+        let first = self.firsts.next().or(samples.first().copied());
+        self.epoch.plan(first.unwrap_or(0), samples, labels)
     }
 }
 

@@ -5,6 +5,7 @@
 //! has at most two batches in memory: one in its channel and one in progress.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 
@@ -33,9 +34,9 @@ pub fn train_batches(samples: usize, batch_size: usize, seed: u64) -> Batches {
     order.chunks_exact(batch_size).map(<[_]>::to_vec).collect()
 }
 
-/// Makes test batches of all samples in the cache's order. The last batch may be short.
-pub fn test_batches(samples: usize, batch_size: usize) -> Batches {
-    let order: Vec<usize> = (0..samples).collect();
+/// Makes test batches of the samples at `places` in the cache's order. The last batch may be short.
+pub fn test_batches(places: Range<usize>, batch_size: usize) -> Batches {
+    let order: Vec<usize> = places.collect();
     order.chunks(batch_size).map(<[_]>::to_vec).collect()
 }
 

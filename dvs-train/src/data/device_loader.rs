@@ -13,7 +13,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 use crate::console::interrupt::Interrupt;
 use crate::console::progress::sample_bar;
 use crate::data::augment::backend::AugmentBackend;
-use crate::data::augment::{EpochTransforms, alter};
+use crate::data::augment::{BatchTransforms, alter};
 use crate::data::batch::{Batch, DeviceCounts};
 use crate::data::data_loader::{BatchReader, Batches, test_batches};
 use crate::data::dataset::{CacheSamples, FramesIn, SampleSource};
@@ -33,7 +33,7 @@ pub struct DeviceLoader<B: Backend> {
 }
 
 impl<B: Backend> DeviceLoader<B> {
-    /// Makes a loader that reads `samples` with `workers` threads, until `interrupt` asks to stop.
+    /// Makes a loader that reads `samples` with `workers` threads.
     pub fn new(
         samples: CacheSamples,
         workers: usize,
@@ -55,14 +55,14 @@ impl<B: Backend> DeviceLoader<B> {
     }
 
     /// Returns the batches of one epoch, augmented by `transforms`. With [`FramesIn::Device`], the first
-    /// call loads all frames onto the device.
+    /// call loads all frames onto the device, unless the run is asked to stop meanwhile.
     ///
     /// # Errors
     /// Returns an error if a sample cannot be loaded or a thread cannot be started.
     pub fn epoch(
         &self,
         batches: Batches,
-        transforms: Option<EpochTransforms>,
+        transforms: Option<BatchTransforms>,
     ) -> Result<EpochBatches<'_, B>> {
         if self.samples.frames_in == FramesIn::Device && self.loaded.get().is_none() {
             self.load()?;
@@ -88,7 +88,7 @@ impl<B: Backend> DeviceLoader<B> {
     fn load(&self) -> Result<()> {
         let bar = sample_bar("frames onto the device".to_owned(), self.len());
         let mut parts = Vec::new();
-        for batch in self.read(test_batches(self.len(), UPLOAD))? {
+        for batch in self.read(test_batches(0..self.len(), UPLOAD))? {
             let batch = batch?;
             bar.inc(batch.labels.len() as u64);
             let counts = DeviceCounts::upload(batch, &self.device); // [T, 16, 2, H, W]
@@ -112,7 +112,7 @@ impl<B: Backend> DeviceLoader<B> {
     }
 }
 
-/// Iterates over the batches of one epoch. Ends after an error, or once the run is asked to stop.
+/// Iterates over the batches of one epoch. Ends after an error.
 pub struct EpochBatches<'a, B: Backend> {
     loader: &'a DeviceLoader<B>,
     source: Source<'a, B>,
@@ -120,7 +120,7 @@ pub struct EpochBatches<'a, B: Backend> {
     batches: vec::IntoIter<Vec<usize>>,
     /// Number of samples of the batch before.
     last_size: Option<usize>,
-    transforms: Option<EpochTransforms>,
+    transforms: Option<BatchTransforms>,
 }
 
 /// Source of batches.
@@ -159,8 +159,8 @@ impl<B: AugmentBackend> EpochBatches<'_, B> {
                 (counts.float(), labels.collect())
             }
         };
-        if let Some(transforms) = &self.transforms {
-            frames = alter(frames, &transforms.plan(samples, &mut labels));
+        if let Some(transforms) = &mut self.transforms {
+            frames = alter(frames, &transforms.next_plan(samples, &mut labels));
         }
         Some(Ok(Batch::new(
             frames,
@@ -175,9 +175,6 @@ impl<B: AugmentBackend> Iterator for EpochBatches<'_, B> {
     type Item = Result<Batch<B>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.loader.interrupt.asked().is_some() {
-            return None;
-        }
         let samples = self.batches.next()?;
         // On CUDA, memory of a size that no tensor needs any longer stays allocated until then.
         if self.last_size.replace(samples.len()) != Some(samples.len()) {

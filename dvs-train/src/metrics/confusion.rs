@@ -1,5 +1,6 @@
 //! The confusion matrix.
 
+use dvs_ranks::{RankError, Ranks};
 use serde::{Deserialize, Serialize};
 
 /// Maximum number of classes for a table with a column per class. With more classes, each row lists
@@ -33,6 +34,19 @@ impl Confusion {
         {
             *count += 1;
         }
+    }
+
+    /// Adds up the counts of all ranks.
+    ///
+    /// # Errors
+    /// Returns an error if another rank failed.
+    pub fn over_ranks(mut self, ranks: &dyn Ranks) -> Result<Self, RankError> {
+        let all = self.counts.iter().flatten();
+        let mut sums: Vec<f64> = all.map(|&count| count as f64).collect();
+        ranks.all_reduce_f64(&mut sums)?;
+        let all = self.counts.iter_mut().flatten();
+        all.zip(sums).for_each(|(count, sum)| *count = sum as u64);
+        Ok(self)
     }
 
     /// Returns the share of the samples of `label` that were classified correctly; `None` if there

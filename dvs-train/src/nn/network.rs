@@ -21,7 +21,8 @@ use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
 use burn::tensor::{DType, Distribution, FloatDType, Tensor, TensorMetadata};
 use burn_snn::backend::primitive::{primitive, tensor};
-use burn_snn::batch_norm::BatchNorm;
+use burn_snn::batch_norm::ranks::BatchRanks;
+use burn_snn::batch_norm::{BatchNorm, Moments};
 use burn_snn::cast::CastBackend;
 use burn_snn::convolution::{ConvolutionBackend, convolve, convolve_half};
 use burn_snn::fused_block::{BlockBackend, MOST_STEPS, norm_fire_pool, norm_fire_pool_count, pool};
@@ -30,10 +31,12 @@ use burn_snn::loss::LossBackend;
 use burn_snn::neuron::layer::Potentials;
 use burn_snn::neuron::{Neuron, Neurons};
 use burn_snn::voting::{VotingBackend, firing_rate};
+use dvs_ranks::Ranks;
 use dvs_shared::event::POLARITIES;
 use serde::{Deserialize, Serialize};
 
 use crate::data::augment::backend::AugmentBackend;
+use crate::data::batch_share::BatchShare;
 use crate::nn::spike_stats::Observer;
 
 /// Order of computation over the T time steps.
@@ -172,6 +175,8 @@ pub struct Network<B: Backend> {
     dropout: f64,
     #[module(skip)]
     half: Option<FloatDType>,
+    #[module(skip)]
+    share: BatchShare,
 }
 
 /// Convolution, batch norm, LIF and max pooling.
@@ -257,11 +262,55 @@ impl<B: SnnBackend> Network<B> {
             step_mode: config.step_mode,
             dropout: config.dropout,
             half: config.half,
+            share: BatchShare::WHOLE,
         };
         // burn draws a weight when it is first used. Draw all now, so that their values do not
         // depend on draws in between.
         network.visit(&mut Draw);
         network
+    }
+
+    /// Makes this the network of one rank, which trains on its `share` of each batch. `norms` adds
+    /// up batch norm's statistics over the ranks, unless each rank is to normalise by its own.
+    pub fn on_rank(mut self, share: BatchShare, norms: &BatchRanks) -> Self {
+        self.share = share;
+        for block in &mut self.blocks {
+            block.norm.ranks = norms.clone();
+        }
+        self
+    }
+
+    /// Replaces batch norm's running statistics by their means over the ranks, if each rank
+    /// normalises by its own statistics.
+    ///
+    /// # Errors
+    /// Returns an error if the device or another rank failed.
+    pub fn average_running_statistics(&self, ranks: &dyn Ranks) -> Result<()> {
+        if ranks.size() == 1 {
+            return Ok(());
+        }
+        let mean = |own: FloatTensor<B>| {
+            let own = tensor::<B, 1>(own);
+            let device = own.device();
+            let own = own.try_into_data();
+            let own = own.context("the device failed while it computed")?;
+            let mut sums: Vec<f64> = own.iter().collect();
+            ranks.all_reduce_f64(&mut sums)?;
+            let means = sums.iter().map(|sum| (sum / ranks.size() as f64) as f32);
+            let means = Tensor::<B, 1>::from_floats(&*means.collect::<Vec<_>>(), &device);
+            anyhow::Ok(primitive(means))
+        };
+        for block in &self.blocks {
+            let Moments {
+                mean: means,
+                variance,
+            } = block.norm.running().moments;
+            block.norm.set_running(Moments {
+                mean: mean(means)?,
+                variance: mean(variance)?,
+            });
+        }
+        Ok(())
     }
 
     /// Returns the number of classes K.
@@ -366,7 +415,8 @@ impl<B: SnnBackend> Network<B> {
         B::cast_all(convolutions.chain(ends).collect(), half.into())
     }
 
-    /// Draws the masks for both dropouts of a training batch. Returns `None` outside training.
+    /// Draws the masks for both dropouts of a training batch, of which this rank has `b` samples.
+    /// Returns `None` outside training.
     fn masks(&self, b: usize, device: &B::Device) -> Masks<B> {
         if self.dropout == 0.0 || !B::ad_enabled(device) {
             return None;
@@ -374,7 +424,13 @@ impl<B: SnnBackend> Network<B> {
         let kept = 1.0 - self.dropout;
         Some([&self.hidden, &self.output].map(|layer| {
             let features = layer.weight.dims()[0];
-            let mask = Tensor::<B, 2>::random([b, features], Distribution::Bernoulli(kept), device);
+            // All ranks draw the masks of the whole batch, as one rank alone would.
+            let whole = self.share.whole(b);
+            let keep = Distribution::Bernoulli(kept);
+            let mut mask = Tensor::<B, 2>::random([whole, features], keep, device);
+            if !self.share.is_whole() {
+                mask = mask.slice([self.share.places(whole), 0..features]);
+            }
             Dropout {
                 mask: primitive(mask),
                 kept,
@@ -382,8 +438,8 @@ impl<B: SnnBackend> Network<B> {
         }))
     }
 
-    /// Draws and discards the dropout masks of `batches` batches of `b` samples, so that a resumed
-    /// epoch goes on with the masks of the next batch.
+    /// Draws and discards the dropout masks of `batches` batches, of which this rank has `b` samples
+    /// each, so that a resumed epoch goes on with the masks of the next batch.
     pub fn pass_over_masks(&self, batches: usize, b: usize, device: &B::Device) {
         for _ in 0..batches {
             self.masks(b, device);

@@ -3,6 +3,9 @@
 use anyhow::{Context, Result};
 use burn::tensor::backend::Backend;
 use burn::tensor::{ElementConversion, Tensor};
+use dvs_ranks::Ranks;
+
+const FAILED: &str = "the device failed while it counted spikes";
 
 /// Observes the spikes of a network.
 pub trait Observer<B: Backend> {
@@ -88,18 +91,39 @@ impl<B: Backend> SpikeCounter<B> {
         Self { layers: Vec::new() }
     }
 
+    /// Adds up the counts of all ranks, which have the same neurons. Each counted the spikes of its
+    /// own samples.
+    ///
+    /// # Errors
+    /// Returns an error if the device or another rank failed.
+    pub fn over_ranks(mut self, ranks: &dyn Ranks) -> Result<Self> {
+        if ranks.size() == 1 {
+            return Ok(self);
+        }
+        for Counted { spikes, seen } in &mut self.layers {
+            let device = spikes.device();
+            let own = spikes.clone().try_into_data().context(FAILED)?;
+            let mut counts: Vec<f32> = own.iter().collect();
+            ranks.all_reduce(&mut counts)?;
+            *spikes = Tensor::from_floats(&*counts, &device);
+            let mut all = [*seen as f64];
+            ranks.all_reduce_f64(&mut all)?;
+            *seen = all[0] as usize;
+        }
+        Ok(self)
+    }
+
     /// Fetches the counts.
     ///
     /// # Errors
     /// Returns an error if the device failed.
     pub fn finish(self) -> Result<Firing> {
-        let failed = "the device failed while it counted spikes";
         let (mut rates, mut silent, mut neurons) = (Vec::new(), 0.0, Vec::new());
         for Counted { spikes, seen } in self.layers {
             let size = spikes.dims()[0];
             let never = spikes.clone().equal_elem(0).int().sum();
-            silent += never.try_into_scalar().context(failed)?.elem::<f64>();
-            let mean: f64 = spikes.mean().try_into_scalar().context(failed)?.elem();
+            silent += never.try_into_scalar().context(FAILED)?.elem::<f64>();
+            let mean: f64 = spikes.mean().try_into_scalar().context(FAILED)?.elem();
             rates.push(mean / seen.max(1) as f64);
             neurons.push(size);
         }

@@ -1,8 +1,89 @@
-//! The check that all gradients of an epoch were finite.
+//! The sum of the ranks' gradients, and the check that all gradients of an epoch were finite.
+
+use std::vec;
 
 use anyhow::{Context, Result, bail};
-use burn::tensor::Tensor;
-use burn::tensor::backend::Backend;
+use burn::module::{AutodiffModule, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::backend::{AutodiffBackend, Backend};
+use burn::tensor::{Tensor, TensorData};
+use dvs_ranks::Ranks;
+
+/// Replaces all gradients of `module`, and the number `more`, by their sums over all ranks.
+///
+/// They go as one vector in the order in which the module is visited, because an exchange of many
+/// small vectors would wait for the network each time.
+///
+/// # Errors
+/// Returns an error if the device or another rank failed.
+pub fn sum_over_ranks<B: AutodiffBackend, M: AutodiffModule<B>>(
+    module: &M,
+    gradients: GradientsParams,
+    more: &mut f32,
+    ranks: &dyn Ranks,
+) -> Result<GradientsParams> {
+    if ranks.size() == 1 {
+        return Ok(gradients);
+    }
+    let mut flatten = Flatten {
+        gradients: &gradients,
+        flat: Vec::new(),
+    };
+    module.visit(&mut flatten);
+    let Flatten { flat, .. } = flatten;
+    let mut values = Vec::new();
+    if !flat.is_empty() {
+        let flat = Tensor::cat(flat, 0).try_into_data();
+        let flat = flat.context("the device failed while it computed")?;
+        values.extend(flat.iter::<f32>());
+    }
+    values.push(*more);
+    ranks.all_reduce(&mut values)?;
+    *more = values.pop().unwrap_or_default();
+    let mut replace = Replace {
+        old: &gradients,
+        new: GradientsParams::new(),
+        sums: values.into_iter(),
+    };
+    module.visit(&mut replace);
+    Ok(replace.new)
+}
+
+/// Collects all gradients as vectors.
+struct Flatten<'a, B: Backend> {
+    gradients: &'a GradientsParams,
+    flat: Vec<Tensor<B, 1>>,
+}
+
+impl<B: AutodiffBackend> ModuleVisitor<B> for Flatten<'_, B::InnerBackend> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        if let Some(gradient) = self.gradients.get::<B::InnerBackend, D>(param.id) {
+            self.flat.push(gradient.flatten(0, D - 1));
+        }
+    }
+}
+
+/// Makes gradients of the sums, in the order of [`Flatten`].
+struct Replace<'a> {
+    old: &'a GradientsParams,
+    new: GradientsParams,
+    sums: vec::IntoIter<f32>,
+}
+
+impl<B: AutodiffBackend> ModuleVisitor<B> for Replace<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        let Some(old) = self.old.get::<B::InnerBackend, D>(param.id) else {
+            return;
+        };
+        let shape = old.shape();
+        let sums: Vec<f32> = self.sums.by_ref().take(shape.num_elements()).collect();
+        let length = sums.len();
+        // CUDA pads the rows of a matrix that is uploaded, but not those of a vector.
+        let flat = TensorData::new(sums, [length]);
+        let flat = Tensor::<B::InnerBackend, 1>::from_data(flat, &old.device());
+        self.new.register(param.id, flat.reshape::<D, _>(shape));
+    }
+}
 
 /// Checks that the gradients of all steps were finite. `squares` has the sum of the squares
 /// of all gradients of each step from `first` on. It is finite only if all gradients are, and below

@@ -67,6 +67,19 @@ pub struct State {
     /// State of loss scaling, if used.
     #[serde(default)]
     pub loss_scale: Option<LossScale>,
+    /// Number of ranks that trained.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub ranks: usize,
+}
+
+fn one() -> usize {
+    1
+}
+
+// serde passes a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_one(ranks: &usize) -> bool {
+    *ranks == 1
 }
 
 impl State {

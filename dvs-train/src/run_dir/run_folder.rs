@@ -34,8 +34,22 @@ const LOCK: &str = ".lock";
 
 /// Another process has the lock of a run's folder.
 #[derive(Debug, Error)]
-#[error("another dvs-train works in {}; wait for it, or name another place with --out-dir", .0.display())]
-pub struct FolderInUse(PathBuf);
+#[error("{0}")]
+pub struct FolderInUse(String);
+
+impl FolderInUse {
+    fn new(folder: &Path) -> Self {
+        Self(format!(
+            "another dvs-train works in {}; wait for it, or name another place with --out-dir",
+            folder.display()
+        ))
+    }
+
+    /// The same error on a rank that heard of it from `rank`.
+    pub fn elsewhere(rank: usize, reason: &str) -> Self {
+        Self(format!("rank {rank} gave up: {reason}"))
+    }
+}
 
 /// Lock of a run's folder, released when all clones are dropped.
 #[derive(Clone, Debug)]
@@ -53,7 +67,7 @@ impl FolderLock {
         let file = file.with_context(|| format!("cannot write {}", path.display()))?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => bail!(FolderInUse(folder.to_owned())),
+            Err(TryLockError::WouldBlock) => bail!(FolderInUse::new(folder)),
             // The file system has no locks.
             Err(TryLockError::Error(error)) => {
                 eprintln!("dvs-train: cannot lock {}: {error}", path.display());

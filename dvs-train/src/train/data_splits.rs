@@ -5,11 +5,11 @@ use burn::tensor::backend::Backend;
 use dvs_shared::Set;
 
 use crate::config::options::TrainOptions;
-use crate::console::interrupt::Interrupt;
 use crate::data::dataset::CacheSamples;
 use crate::data::device_loader::DeviceLoader;
 use crate::data::seed::{Purpose, derive};
 use crate::run_dir::epoch_log::EvaluatedOn;
+use crate::train::run_ranks::RunRanks;
 
 /// The sets of a run.
 pub struct DataSplits<B: Backend> {
@@ -22,15 +22,16 @@ pub struct DataSplits<B: Backend> {
 }
 
 impl<B: Backend> DataSplits<B> {
-    /// Makes the sets that `options` ask for. Their batches end once `interrupt` asks to stop.
+    /// Makes the sets that `options` ask for.
     ///
     /// # Errors
-    /// Returns an error if too few samples are left to train on.
-    pub fn new(options: &TrainOptions, interrupt: &Interrupt, device: &B::Device) -> Result<Self> {
+    /// Returns an error if too few samples are left to train on, or to evaluate on all ranks.
+    pub fn new(options: &TrainOptions, ranks: &RunRanks, device: &B::Device) -> Result<Self> {
         let (cache, frames_in) = (&options.cache, options.frames_in);
-        let loader =
-            |samples| DeviceLoader::new(samples, options.config.data.jobs, interrupt, device);
+        let (jobs, interrupt) = (options.config.data.jobs, ranks.interrupt());
+        let loader = |samples| DeviceLoader::new(samples, jobs, interrupt, device);
         let test = loader(CacheSamples::all(cache, Set::Test, frames_in));
+        ranks.check_samples("test", test.len())?;
         let Some(validation) = &options.config.data.validation else {
             return Ok(Self {
                 train: loader(CacheSamples::all(cache, Set::Train, frames_in)),
@@ -48,6 +49,7 @@ impl<B: Backend> DataSplits<B> {
              or use -b {left} or less",
             options.config.data.batch_size
         );
+        ranks.check_samples("validation", held_out.validation.len())?;
         let some = |places| loader(CacheSamples::new(cache, Set::Train, places, frames_in));
         Ok(Self {
             train: some(held_out.train),

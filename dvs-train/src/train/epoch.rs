@@ -11,12 +11,13 @@ use burn_snn::loss::mean_squared_error;
 use crate::console::progress::sample_bar;
 use crate::data::batch::Batch;
 use crate::data::device_loader::EpochBatches;
-use crate::metrics::Running;
+use crate::metrics::{Running, Sums};
 use crate::nn::network::{Network, SnnBackend};
-use crate::optim::gradients;
+use crate::optim::gradients::{self, sum_over_ranks};
 use crate::optim::optimizer::Optimizer;
 use crate::optim::optimizer::update::OptimizerBackend;
 use crate::run_dir::checkpoint::EpochProgress;
+use crate::train::run_ranks::RunRanks;
 
 /// The rest of an epoch of training.
 pub struct RemainingEpoch<'a, B: Backend> {
@@ -44,7 +45,7 @@ pub struct EpochResult {
     pub waited: Duration,
 }
 
-/// Results of a training step.
+/// Results of a training step. The loss and the rates are those of this rank's samples.
 pub struct Step<B: AutodiffBackend> {
     /// The network with its new weights.
     pub network: Network<B>,
@@ -54,17 +55,21 @@ pub struct Step<B: AutodiffBackend> {
     pub rate: Tensor<B::InnerBackend, 2>,
     /// Sum `[1]` of the squares of all gradients; `None` if the loss is scaled.
     pub square_sum: Option<Tensor<B::InnerBackend, 1>>,
+    /// Whether this rank or another one was asked to stop.
+    pub stop: bool,
 }
 
-/// Trains one step: forward, loss, backward, optimizer.
+/// Trains one step: forward, loss, backward, optimizer. `batch` is this rank's part of the batch,
+/// and all ranks take the same step.
 ///
 /// # Errors
-/// Returns an error if the device failed.
+/// Returns an error if the device or another rank failed.
 pub fn step<B>(
     network: Network<B>,
     optimizer: &mut Optimizer<B>,
     lr: f64,
     batch: &Batch<B>,
+    ranks: &RunRanks,
 ) -> Result<Step<B>>
 where
     B: AutodiffBackend + SnnBackend,
@@ -72,29 +77,39 @@ where
 {
     let rate = network.forward(batch.frames.clone());
     let loss = mean_squared_error(rate.clone(), batch.target.clone());
-    let scaled = match optimizer.loss_factor(&loss.device()) {
+    let mut scaled = match optimizer.loss_factor(&loss.device()) {
         Some(factor) => loss.clone() * factor,
         None => loss.clone(),
     };
+    if ranks.size() > 1 {
+        // The loss of the whole batch is the mean of the ranks' losses.
+        scaled = scaled.div_scalar(ranks.size() as f64);
+    }
     let gradients = GradientsParams::from_grads(scaled.backward(), &network);
+    let mut stops = f32::from(u8::from(ranks.interrupt().asked().is_some()));
+    let gradients = sum_over_ranks(&network, gradients, &mut stops, ranks.all())?;
     let (network, square_sum) = optimizer.step(lr, network, gradients)?;
     Ok(Step {
         network,
         loss: loss.inner(),
         rate: rate.inner(),
         square_sum,
+        stop: stops > 0.0,
     })
 }
 
-/// Trains `network` on the rest of an epoch at the learning rate `lr`.
+/// Trains `network` on the rest of an epoch at the learning rate `lr`, or until a rank is asked to
+/// stop.
 ///
 /// # Errors
-/// Returns an error if a sample cannot be read, gradients are not finite, or the device fails.
+/// Returns an error if a sample cannot be read, gradients are not finite, or the device or another
+/// rank fails.
 pub fn train_epoch<B>(
     mut network: Network<B>,
     optimizer: &mut Optimizer<B>,
     lr: f64,
     rest: RemainingEpoch<'_, B::InnerBackend>,
+    ranks: &RunRanks,
     device: &B::Device,
 ) -> Result<(Network<B>, EpochResult)>
 where
@@ -111,13 +126,19 @@ where
     let bar = sample_bar(name, samples);
     bar.inc(progress.sums.samples as u64);
     let mut batches = progress.batches;
-    let mut running = Running::<B::InnerBackend>::from(progress.sums, device);
+    // The sums so far are of all ranks, and count once.
+    let before = match ranks.is_first() {
+        true => progress.sums,
+        false => Sums::default(),
+    };
+    let mut running = Running::<B::InnerBackend>::from(before, device);
     let mut square_sums = Vec::new();
-    for batch in &mut epoch_batches {
+    let mut stop = ranks.asked_to_stop()?.is_some();
+    while !stop && let Some(batch) = epoch_batches.next() {
         let batch = batch?.tracked::<B>();
-        let step = step(network, optimizer, lr, &batch)?;
-        network = step.network;
-        let batch_size = batch.labels.len();
+        let step = step(network, optimizer, lr, &batch, ranks)?;
+        (network, stop) = (step.network, step.stop);
+        let batch_size = ranks.share().whole(batch.labels.len());
         running = running.add(step.loss, step.rate, batch.target.inner());
         // The optimizer itself checks the gradients of a scaled loss, which overflow now and then.
         square_sums.extend(step.square_sum);
@@ -127,7 +148,7 @@ where
     bar.finish_and_clear();
     gradients::check(square_sums, progress.batches)?;
     optimizer.settle()?;
-    let sums = running.finish()?;
+    let sums = running.finish()?.over_ranks(ranks.all())?;
     let trained = EpochResult {
         progress: EpochProgress { batches, sums },
         samples: sums.samples - progress.sums.samples,

@@ -12,6 +12,7 @@ use crate::metrics::confusion::Confusion;
 use crate::metrics::{Metrics, Running, Sums};
 use crate::nn::network::{Network, SnnBackend};
 use crate::nn::spike_stats::{Firing, Observer, SpikeCounter};
+use crate::train::run_ranks::RunRanks;
 
 /// Results of an evaluation.
 #[derive(Clone, Debug)]
@@ -28,26 +29,30 @@ pub struct EvalResult {
     pub waited: Duration,
 }
 
-/// Evaluates `network` on the batches of `batches`, which have `samples` samples. `name` labels the
-/// progress bar, and `also` is a further observer of the spikes.
+/// Evaluates `network` on `batches`, which have this rank's part of `samples` samples. `name` labels
+/// the progress bar, and `also` is a further observer of the spikes. Returns `None` if a rank is
+/// asked to stop, because the result would be of a part of the set.
 ///
 /// # Errors
-/// Returns an error if a sample cannot be read or the device fails.
+/// Returns an error if a sample cannot be read, or the device or another rank fails.
 pub fn evaluate<B: SnnBackend>(
     network: &Network<B>,
     mut batches: EpochBatches<'_, B>,
     samples: usize,
     name: String,
     also: &mut impl Observer<B>,
+    ranks: &RunRanks,
     device: &B::Device,
-) -> Result<EvalResult> {
+) -> Result<Option<EvalResult>> {
     let start = Instant::now();
     let classes = network.classes();
     let bar = sample_bar(name, samples);
     let mut running = Running::<B>::from(Sums::default(), device);
     let mut counter = SpikeCounter::new();
     let (mut labels, mut guesses) = (Vec::<u8>::new(), Vec::<Tensor<B, 1, Int>>::new());
-    for batch in &mut batches {
+    while ranks.interrupt().asked().is_none()
+        && let Some(batch) = batches.next()
+    {
         let batch = batch?;
         let size = batch.labels.len();
         let rate = network.rates(batch.frames, &mut (&mut counter, &mut *also)); // [B, K]
@@ -55,9 +60,12 @@ pub fn evaluate<B: SnnBackend>(
         guesses.push(rate.clone().argmax(1).reshape([size]));
         labels.extend(batch.labels);
         running = running.add(loss, rate, batch.target);
-        bar.inc(size as u64);
+        bar.inc(ranks.share().whole(size) as u64);
     }
     bar.finish_and_clear();
+    if ranks.asked_to_stop()?.is_some() {
+        return Ok(None);
+    }
     let mut confusion = Confusion::new(classes);
     if !guesses.is_empty() {
         let guesses = Tensor::cat(guesses, 0).try_into_data();
@@ -66,11 +74,11 @@ pub fn evaluate<B: SnnBackend>(
             confusion.add(usize::from(label), guess as usize);
         }
     }
-    Ok(EvalResult {
-        metrics: running.finish()?.means(),
-        confusion,
-        firing: counter.finish()?,
+    Ok(Some(EvalResult {
+        metrics: running.finish()?.over_ranks(ranks.all())?.means(),
+        confusion: confusion.over_ranks(ranks.all())?,
+        firing: counter.over_ranks(ranks.all())?.finish()?,
         took: start.elapsed(),
         waited: batches.waited(),
-    })
+    }))
 }

@@ -65,7 +65,7 @@ impl Resumption {
         );
         let batch_size = state.settings.config.data.batch_size;
         let same_batches =
-            is_same_data(options, &self.checkpoint) && options.config.data.batch_size == batch_size;
+            now.is_same_data(&state.settings) && options.config.data.batch_size == batch_size;
         ensure!(
             state.progress.is_none() || same_batches,
             "cannot resume from {shown} with another --batch-size or another dataset: the run was stopped within epoch {}, \
@@ -142,7 +142,7 @@ pub fn resume(
     if of_a_run && lock.is_none() && is_same(old, &options.run_folder()) {
         lock = Some(FolderLock::take(old)?);
     }
-    if !is_same_data(&options, &checkpoint) {
+    if !Settings::of(&options).is_same_data(&checkpoint.state.settings) {
         changed.push(format!(
             "the cache {} was made from other data than the run began with, or counts other events of it",
             options.cache.path().display()
@@ -200,7 +200,7 @@ pub fn resume_auto(options: &TrainOptions) -> Result<AutoStart> {
     };
     let shown = resumption.file.display();
     ensure!(
-        is_same_data(options, &resumption.checkpoint),
+        Settings::of(options).is_same_data(&resumption.checkpoint.state.settings),
         "cannot resume from {shown}: the cache {} was made from other data than the run began with, or counts other events \
          of it; begin another run with another --out-dir",
         options.cache.path().display()
@@ -217,14 +217,6 @@ pub fn resume_auto(options: &TrainOptions) -> Result<AutoStart> {
         )?)));
     }
     Ok(AutoStart::Resumed(Box::new(resumption)))
-}
-
-/// Whether the samples and their frames are those that the run began with.
-fn is_same_data(options: &TrainOptions, checkpoint: &Checkpoint) -> bool {
-    let (now, before) = (Settings::of(options), &checkpoint.state.settings);
-    now.source_sha256 == before.source_sha256
-        && now.keep_invalid == before.keep_invalid
-        && now.reading == before.reading
 }
 
 /// Whether both paths are the same file or folder.

@@ -26,6 +26,8 @@ pub struct TrainState<B: AutodiffBackend> {
     pub progress: Option<EpochProgress>,
     /// The best epoch so far.
     pub best: Option<Best>,
+    /// Number of ranks that train.
+    pub ranks: usize,
 }
 
 impl<B> TrainState<B>
@@ -50,6 +52,7 @@ where
             epoch: 0,
             progress: None,
             best: None,
+            ranks: 1,
         };
         if let Some(from) = resumption {
             let Checkpoint { state, tensors } = &from.checkpoint;
@@ -63,6 +66,7 @@ where
                 epoch: state.epochs_done(),
                 progress: state.progress,
                 best: state.best,
+                ranks: 1,
             };
         }
         train_state.optimizer.loss_scale = match options.config.optimizer.amp {
@@ -73,6 +77,20 @@ where
             Some(AmpDtype::Bf16) | None => None,
         };
         Ok(train_state)
+    }
+
+    /// Returns the CRC-32 of all weights and of the optimizer's state.
+    ///
+    /// # Errors
+    /// Returns an error if the device failed.
+    pub fn weights_crc(&self) -> Result<u32> {
+        let mut hasher = crc32fast::Hasher::new();
+        for array in Tensors::take(&self.network, &self.optimizer)?.0.values() {
+            for value in &array.values {
+                hasher.update(&value.to_le_bytes());
+            }
+        }
+        Ok(hasher.finalize())
     }
 
     /// Makes a checkpoint of the state.
@@ -91,6 +109,7 @@ where
             steps: self.optimizer.steps,
             best: self.best,
             loss_scale: self.optimizer.loss_scale,
+            ranks: self.ranks,
         };
         Ok(Checkpoint { state, tensors })
     }

@@ -228,11 +228,11 @@ fn flipped_samples_have_mirrored_labels() {
     };
     let mut labels: Vec<u8> = (0..=11).collect();
     let samples: Vec<usize> = (0..12).collect();
-    epoch(&flipped, 0).plan(&samples, &mut labels);
+    epoch(&flipped, 0).plan(samples[0], &samples, &mut labels);
     assert_eq!(labels, [0, 2, 1, 6, 5, 4, 3, 7, 8, 9, 10, 11]);
     let mut labels = [3];
     let rotated = AugmentConfig { flip: 0.0, ..all() };
-    epoch(&rotated, 0).plan(&[0], &mut labels);
+    epoch(&rotated, 0).plan(0, &[0], &mut labels);
     assert_eq!(labels, [3]);
 }
 
@@ -269,7 +269,7 @@ fn gpu_augmentation_matches_cpu_exactly() {
             .unwrap();
         let plan = transforms
             .epoch(1, 4)
-            .plan(&[5, 0, 9, 2], &mut [0, 1, 2, 3]);
+            .plan(5, &[5, 0, 9, 2], &mut [0, 1, 2, 3]);
         let shape = [5, 4, 2, 33, 47];
         let counts = (0..shape.iter().product()).map(|i: usize| match i % 1013 {
             0 => 5000.0,

@@ -140,12 +140,12 @@ fn shuffling_is_uniform() {
 
 #[test]
 fn test_batches_keep_order_and_the_short_batch() {
-    let batches = test_batches(10, 4);
+    let batches = test_batches(0..10, 4);
     assert_eq!(batches, [vec![0, 1, 2, 3], vec![4, 5, 6, 7], vec![8, 9]]);
     let read = read_all(Fake::new(10), batches, 3).unwrap();
     assert_eq!(read.concat(), (0..10).collect::<Vec<u8>>());
     assert_eq!(
-        read_all(Fake::new(0), test_batches(0, 4), 3).unwrap(),
+        read_all(Fake::new(0), test_batches(0..0, 4), 3).unwrap(),
         Vec::<Vec<u8>>::new()
     );
 }
@@ -156,7 +156,7 @@ fn read_error_ends_the_epoch_at_its_batch() {
         let mut source = Fake::new(40);
         source.fails_at = Some(17);
         let mut reader =
-            BatchReader::start(Arc::new(source), test_batches(40, 4), workers).unwrap();
+            BatchReader::start(Arc::new(source), test_batches(0..40, 4), workers).unwrap();
         for _ in 0..4 {
             reader.next().unwrap().unwrap();
         }
@@ -170,7 +170,7 @@ fn read_error_ends_the_epoch_at_its_batch() {
 fn worker_panic_becomes_an_error() {
     let mut source = Fake::new(40);
     source.panics_at = Some(17);
-    let error = read_all(source, test_batches(40, 4), 2).unwrap_err();
+    let error = read_all(source, test_batches(0..40, 4), 2).unwrap_err();
     assert!(
         error.to_string().contains("ended before its last batch"),
         "{error}"
@@ -182,7 +182,7 @@ fn dropping_the_reader_stops_its_workers() {
     for taken in [0, 1, 5] {
         let source = Arc::new(Fake::new(10_000));
         let mut reader =
-            BatchReader::start(Arc::clone(&source), test_batches(10_000, 4), 3).unwrap();
+            BatchReader::start(Arc::clone(&source), test_batches(0..10_000, 4), 3).unwrap();
         for _ in 0..taken {
             reader.next().unwrap().unwrap();
         }

@@ -11,10 +11,12 @@ use burn_snn::neuron::model::Charge;
 use burn_snn::testing::{Npz, distance, on_gpu, own_random_numbers, values, wave};
 
 use super::*;
+use crate::console::interrupt::Interrupt;
 use crate::data::batch::Batch;
 use crate::optim::optimizer::update::OptimizerBackend;
 use crate::optim::optimizer::{Optimizer, Rule};
 use crate::train::epoch::step;
+use crate::train::run_ranks::RunRanks;
 
 type B = Autodiff<Flex>;
 
@@ -227,7 +229,15 @@ where
     let network = spikingjelly_network::<B>(&mut npz, "before", device);
     let batch = spikingjelly_batch::<B>(&mut npz, device);
     let adam = &mut Optimizer::new(Rule::Adam);
-    let network = step(network, adam, 0.001, &batch).unwrap().network;
+    let network = step(
+        network,
+        adam,
+        0.001,
+        &batch,
+        &RunRanks::alone(Interrupt::default()),
+    )
+    .unwrap()
+    .network;
     let weights = parameters(&network, |p| match p {
         Visit::Conv(p) => values(p.val()),
         Visit::Vector(p) => values(p.val()),

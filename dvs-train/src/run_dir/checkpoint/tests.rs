@@ -30,6 +30,7 @@ fn checkpoint() -> Checkpoint {
                 keep_invalid: false,
             },
             epoch: 3,
+            ranks: 4,
             steps: 40,
             progress: Some(EpochProgress {
                 batches: 3,

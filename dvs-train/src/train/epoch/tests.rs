@@ -6,6 +6,7 @@ use burn_snn::testing::{own_random_numbers, values};
 use dvs_shared::{CountType, Frames};
 
 use super::*;
+use crate::console::interrupt::Interrupt;
 use crate::data::batch::HostBatch;
 use crate::nn::network::{NetworkConfig, StepMode};
 use crate::optim::optimizer::Rule;
@@ -50,9 +51,10 @@ fn train(seed: u64, steps: usize, dropout: f64) -> (Vec<f32>, Vec<f32>) {
     let config = NetworkConfig { dropout, ..CONFIG };
     let mut network = Network::<B>::new(&config, &device);
     let (mut adam, batch) = (Optimizer::new(Rule::Adam), batch());
+    let alone = RunRanks::alone(Interrupt::default());
     let mut losses = Vec::new();
     for _ in 0..steps {
-        let step = step(network, &mut adam, 0.003, &batch).unwrap();
+        let step = step(network, &mut adam, 0.003, &batch, &alone).unwrap();
         network = step.network;
         losses.extend(values(step.loss));
     }
