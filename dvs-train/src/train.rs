@@ -7,6 +7,7 @@ pub mod epoch;
 pub mod evaluate;
 pub mod joint_start;
 pub mod model_summary;
+pub mod processors;
 pub mod recorder;
 pub mod resume;
 pub mod run;

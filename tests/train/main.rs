@@ -8,6 +8,8 @@ mod arrays;
 mod cameras;
 #[path = "../support/help.rs"]
 mod help_pages;
+#[path = "../support/job.rs"]
+mod job;
 #[path = "../support/networks.rs"]
 mod networks;
 #[path = "../support/train.rs"]
@@ -30,6 +32,8 @@ mod learns;
 mod messages;
 mod models;
 mod older_versions;
+mod ranks;
+mod ranks_that_fail;
 mod readers;
 mod report;
 mod requeue;

@@ -13,6 +13,7 @@ use crate::console::interrupt::{Interrupt, StopReason};
 use crate::console::progress::hide_bars;
 use crate::device::{self, on_device};
 use crate::train::joint_start::{Started, follow, lead};
+use crate::train::processors;
 use crate::train::resume::{AutoStart, resume, resume_auto};
 use crate::train::run;
 use crate::train::run_output::RunOutput;
@@ -36,6 +37,7 @@ pub fn run(args: &TrainArgs) -> Result<Option<StopReason>> {
 
 /// Trains a network on these ranks.
 fn run_on(args: &TrainArgs, ranks: &RunRanks) -> Result<Option<StopReason>> {
+    processors::divide(ranks.all())?;
     ranks.check_same("options", args.of_all_ranks().as_bytes())?;
     let started = match ranks.is_first() {
         true => lead(ranks.agree(start(args))?, ranks)?,

@@ -1,0 +1,53 @@
+//! The division of a host's processors between its ranks.
+
+use std::env;
+use std::num::NonZero;
+use std::thread::available_parallelism;
+
+use anyhow::{Context, Result};
+use dvs_ranks::Ranks;
+use rayon::ThreadPoolBuilder;
+use sysinfo::System;
+
+/// Gives this process its share of the threads, if other ranks may use the same processors.
+///
+/// Ranks that the launcher bound to processors of their own do not share them. The number of
+/// threads changes no result. `$RAYON_NUM_THREADS` counts first.
+///
+/// # Errors
+/// Returns an error if another rank failed, or the threads cannot be started.
+pub fn divide(ranks: &dyn Ranks) -> Result<()> {
+    if ranks.size() == 1 {
+        return Ok(());
+    }
+    let own = format!("{:?} {}", System::host_name(), allowed());
+    let all = ranks.gather(own.as_bytes())?;
+    if env::var_os("RAYON_NUM_THREADS").is_some() {
+        return Ok(());
+    }
+    let same = all.iter().filter(|theirs| **theirs == own.as_bytes());
+    let processors = available_parallelism().map_or(1, NonZero::get);
+    let threads = (processors / same.count().max(1)).max(1);
+    let pool = ThreadPoolBuilder::new().num_threads(threads);
+    pool.build_global()
+        .with_context(|| format!("cannot start {threads} threads"))
+}
+
+/// The processors on which this process may run, as a text to compare.
+#[cfg(target_os = "linux")]
+fn allowed() -> String {
+    use rustix::thread::{CpuSet, sched_getaffinity};
+    match sched_getaffinity(None) {
+        Ok(set) => (0..CpuSet::MAX_CPU)
+            .filter(|&cpu| set.is_set(cpu))
+            .map(|cpu| format!("{cpu} "))
+            .collect(),
+        Err(_) => String::new(),
+    }
+}
+
+/// Other systems bind no process to processors.
+#[cfg(not(target_os = "linux"))]
+fn allowed() -> String {
+    String::new()
+}
