@@ -96,7 +96,7 @@ fn weights_after_five_epochs_equal_those_of_one_rank() {
     let args = [
         &CALM[..],
         &altered,
-        &["--epochs", "5", "--validation", "users:1"],
+        &["--epochs", "5", "--validation", "recordings:0.5"],
     ]
     .concat();
     let alone = train(&place, "1", 1, &args);
@@ -120,8 +120,8 @@ fn weights_after_five_epochs_equal_those_of_one_rank() {
         close("validation_loss", 1e-5);
         close("silent_neurons", 1e-3);
         close("firing_rate_conv1", 1e-4);
-        let samples: usize = 4;
-        close("validation_acc", 1.001 / samples as f64);
+        // Within a sample of 11.
+        close("validation_acc", 0.1);
         let summary = |folder: &Path| -> Value {
             serde_json::from_slice(&fs::read(folder.join("summary.json")).unwrap()).unwrap()
         };
