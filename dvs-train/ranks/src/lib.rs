@@ -50,6 +50,8 @@ mod error;
 
 mod token;
 
+mod engine;
+
 mod launch;
 
 mod ranks;
@@ -76,13 +78,22 @@ mod gather;
 
 mod world;
 
+#[cfg(feature = "mpi")]
+mod mpi;
+
+mod start;
+
 #[cfg(test)]
 #[path = "../../../tests/support/architecture.rs"]
 mod architecture;
 
+#[cfg(feature = "mpi")]
+pub use self::mpi::MpiWorld;
+pub use engine::Engine;
 pub use error::{Peer, RankError, Seconds};
 pub use gather::GATHER_LIMIT;
 pub use launch::{Launch, Launcher};
 pub use ranks::{Alone, Ranks};
+pub use start::start;
 pub use token::Token;
-pub use world::{Limits, World, start};
+pub use world::{Limits, World};

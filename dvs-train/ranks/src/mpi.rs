@@ -1,0 +1,450 @@
+//! The ranks of a job over MPI, for clusters whose network is fast by their own MPI library alone.
+//!
+//! `MPI_Allreduce` may sum in any order, and in another one in the next run. So each rank gets all
+//! others' values of its slice, sums them in the order of the ranks and gives the sums to everyone,
+//! as over TCP.
+//!
+//! Before the data of every operation the ranks exchange headers. MPI would take calls that do not
+//! fit each other for each other's, or end the job without saying which rank called what.
+
+mod watch;
+
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytemuck::cast_slice_mut;
+use mpi::datatype::{Partition, PartitionMut};
+use mpi::environment::{Universe, library_version};
+use mpi::topology::SimpleCommunicator;
+use mpi::traits::{Communicator, CommunicatorCollectives, Equivalence};
+use mpi::{Count, Threading};
+
+use self::watch::{Watch, Watched};
+use crate::error::{Peer, RankError, Seconds};
+use crate::exchange::{EAGER, HEADER_BYTES, Header, Operation};
+use crate::gather::GATHER_LIMIT;
+use crate::launch::Launch;
+use crate::ranks::Ranks;
+use crate::reduce::{Value, slice_of, sum_in_place};
+use crate::wire::{Fields, Message};
+use crate::world::{Limits, host_name};
+
+/// Values that are reduced at a time. MPI counts in 32 bits, and the other ranks' values need
+/// memory.
+const REDUCED_AT_ONCE: usize = 1 << 24;
+/// Bytes of each rank that are gathered at a time, for the same reasons.
+const GATHERED_AT_ONCE: usize = 16 << 20;
+
+/// The other ranks over MPI.
+///
+/// The results are those of [`World`](crate::World), bit for bit. Failures differ, because MPI ends
+/// all processes where TCP returns an error:
+///
+/// * [`abort`](Ranks::abort) prints the reason and calls `MPI_Abort` with status 1. It does not
+///   return, and all processes end at once: nothing is dropped, and no other rank learns the reason
+///   except by reading what was printed. So does dropping it before [`finish`](Ranks::finish).
+/// * A rank that ends or is killed is noticed by the launcher, which kills the others.
+/// * A rank that hangs is noticed by nobody. If an operation takes longer than
+///   [`Limits::longest_wait`], this rank prints that and calls `MPI_Abort`. [`Limits::timeout`]
+///   is not used.
+/// * Errors within MPI end all processes with the library's own message.
+///
+/// Calls that do not fit each other are an error on all ranks, as over TCP. MPI ends within
+/// `finish`, or when this is dropped after an error. Its standard wants that on the thread that
+/// called [`connect`](Self::connect), and lets a process start MPI only once.
+pub struct MpiWorld {
+    rank: usize,
+    size: usize,
+    peers: Vec<Peer>,
+    /// The job has finished, or failed on all ranks, or is being aborted.
+    over: AtomicBool,
+    state: Mutex<State>,
+}
+
+/// What an operation has for itself.
+struct State {
+    /// `None` once MPI has ended.
+    running: Option<Running>,
+    /// Operations so far.
+    sequence: u64,
+    /// Memory for the values of all ranks, in eight bytes for the alignment of all types.
+    scratch: Vec<u64>,
+    failure: Option<RankError>,
+}
+
+/// MPI between its start and its end. The watch goes first: it calls MPI.
+struct Running {
+    watch: Watch,
+    _universe: Universe,
+}
+
+/// An operation whose call fits those of all other ranks.
+struct Turn<'a> {
+    _watched: Watched<'a>,
+    scratch: &'a mut Vec<u64>,
+    /// What each rank says is its length.
+    lengths: Vec<usize>,
+}
+
+impl MpiWorld {
+    /// Starts MPI, which says which rank this is and meets the others. If there is a launch, it
+    /// must say the same.
+    ///
+    /// # Errors
+    /// Returns an error if the process has started MPI before, if the library does not let several
+    /// threads call it, or if MPI and the launcher disagree about the ranks.
+    pub fn connect(launch: Option<&Launch>, limits: Limits) -> Result<Self, RankError> {
+        let host = host_name();
+        let cannot = |what: &str, reason: String| RankError::System {
+            rank: launch.map_or(0, |launch| launch.rank),
+            host: host.clone(),
+            what: what.to_owned(),
+            reason,
+        };
+        // So that the watch and `abort` can end the job while another thread waits in MPI.
+        let Some((universe, threading)) = mpi::initialize_with_threading(Threading::Multiple)
+        else {
+            let reason = "this process has started it before, and may do so only once".to_owned();
+            return Err(cannot("start MPI", reason));
+        };
+        if threading < Threading::Multiple {
+            let library = library_version().unwrap_or_default();
+            let reason = format!(
+                "MPI_THREAD_MULTIPLE is needed, and {} has {threading:?}. Use an MPI library that \
+                 was built with it, or set DVS_RANKS_ENGINE=tcp",
+                library.lines().next().unwrap_or("the library"),
+            );
+            return Err(cannot("start MPI", reason));
+        }
+        let world = SimpleCommunicator::world();
+        let (rank, size) = (index(world.rank()), index(world.size()));
+        let peers = introduce(&world, &host, launch)?;
+        let longest_wait = limits.longest_wait;
+        let own = peers[rank].clone();
+        let watch = Watch::start(longest_wait, move |header| {
+            let limit = Seconds(longest_wait);
+            let call = header.text();
+            end_all(&format!(
+                "{own} has waited {limit} in {call}: another rank has stopped, or is busy. If its \
+                 work takes longer than that, raise the longest wait"
+            ))
+        });
+        let watch = watch.map_err(|e| cannot("start a thread", e.to_string()))?;
+        Ok(Self {
+            rank,
+            size,
+            peers,
+            over: AtomicBool::new(false),
+            state: Mutex::new(State {
+                running: Some(Running {
+                    watch,
+                    _universe: universe,
+                }),
+                sequence: 0,
+                scratch: Vec::new(),
+                failure: None,
+            }),
+        })
+    }
+
+    /// All ranks with their hosts and processes, by rank.
+    pub fn peers(&self) -> &[Peer] {
+        &self.peers
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until all ranks have called an operation, and compares the calls.
+    fn begin<'a>(
+        &self,
+        state: &'a mut State,
+        operation: Operation,
+        length: usize,
+    ) -> Result<Turn<'a>, RankError> {
+        state.sequence += 1;
+        let own = Header {
+            operation,
+            sequence: state.sequence,
+            length,
+        };
+        if let Some(failure) = &state.failure {
+            return Err(failure.clone());
+        }
+        let Some(running) = &state.running else {
+            return Err(RankError::Finished {
+                rank: self.rank,
+                operation: own.text(),
+            });
+        };
+        let watched = running.watch.over(own);
+        let mut headers = vec![0; self.size * HEADER_BYTES];
+        SimpleCommunicator::world().all_gather_into(&own.bytes()[..], &mut headers[..]);
+        match self.compare(&headers) {
+            Ok(lengths) => Ok(Turn {
+                _watched: watched,
+                scratch: &mut state.scratch,
+                lengths,
+            }),
+            Err(mismatch) => {
+                // All ranks find the same one, so all can end by themselves.
+                self.over.store(true, Ordering::SeqCst);
+                state.failure = Some(mismatch.clone());
+                Err(mismatch)
+            }
+        }
+    }
+
+    /// The lengths of all calls if they fit that of rank 0.
+    fn compare(&self, headers: &[u8]) -> Result<Vec<usize>, RankError> {
+        let (headers, _) = headers.as_chunks();
+        let first = headers.first().and_then(Header::read);
+        let length = |header: &[u8; HEADER_BYTES]| {
+            let (first, header) = (first?, Header::read(header)?);
+            let fits = match first.operation {
+                Operation::Gather => {
+                    Header {
+                        length: first.length,
+                        ..header
+                    } == first
+                }
+                _ => header == first,
+            };
+            fits.then_some(header.length)
+        };
+        let call = |rank: usize| {
+            let header = Header::read(&headers[rank]);
+            let call = header.map_or("what no rank calls".to_owned(), Header::text);
+            format!("{} called {call}", self.peers[rank])
+        };
+        let lengths = headers.iter().enumerate().map(|(rank, header)| {
+            length(header).ok_or_else(|| RankError::Mismatch {
+                ours: call(0),
+                theirs: call(rank),
+            })
+        });
+        lengths.collect()
+    }
+
+    fn reduce<V: Value + Equivalence>(&self, values: &mut [V]) -> Result<(), RankError> {
+        let mut state = self.lock();
+        let turn = self.begin(&mut state, V::OPERATION, values.len())?;
+        let world = SimpleCommunicator::world();
+        for part in values.chunks_mut(REDUCED_AT_ONCE) {
+            // Everyone sums everything if that costs less than waiting for the sums of others.
+            if size_of_val(part) <= EAGER {
+                let all = room(turn.scratch, self.size * part.len());
+                world.all_gather_into(&part[..], all);
+                sum_in_place(all, part.len());
+                part.copy_from_slice(&all[..part.len()]);
+            } else {
+                self.reduce_by_slices(&world, part, turn.scratch);
+            }
+        }
+        Ok(())
+    }
+
+    fn reduce_by_slices<V: Value + Equivalence>(
+        &self,
+        world: &SimpleCommunicator,
+        values: &mut [V],
+        scratch: &mut Vec<u64>,
+    ) {
+        let slices = (0..self.size).map(|rank| slice_of(rank, self.size, values.len()));
+        let (counts, starts): (Vec<Count>, Vec<Count>) = slices
+            .map(|slice| (count(slice.len()), count(slice.start)))
+            .unzip();
+        let length = slice_of(self.rank, self.size, values.len()).len();
+        let all: &mut [V] = room(scratch, self.size * length);
+        let own_counts = vec![count(length); self.size];
+        let own_starts: Vec<Count> = (0..self.size).map(|rank| count(rank * length)).collect();
+        let parts = Partition::new(&*values, &counts[..], &starts[..]);
+        let mut contributions = PartitionMut::new(&mut *all, &own_counts[..], &own_starts[..]);
+        world.all_to_all_varcount_into(&parts, &mut contributions);
+        sum_in_place(all, length);
+        let mut sums = PartitionMut::new(values, &counts[..], &starts[..]);
+        world.all_gather_varcount_into(&all[..length], &mut sums);
+    }
+}
+
+impl Ranks for MpiWorld {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn size(&self) -> usize {
+        self.size
+    }
+
+    fn all_reduce(&self, values: &mut [f32]) -> Result<(), RankError> {
+        self.reduce(values)
+    }
+
+    fn all_reduce_f64(&self, values: &mut [f64]) -> Result<(), RankError> {
+        self.reduce(values)
+    }
+
+    fn gather(&self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, RankError> {
+        if bytes.len() > GATHER_LIMIT {
+            return Err(RankError::TooLong {
+                bytes: bytes.len(),
+                limit: GATHER_LIMIT,
+            });
+        }
+        let mut state = self.lock();
+        let turn = self.begin(&mut state, Operation::Gather, bytes.len())?;
+        Ok(gather(&SimpleCommunicator::world(), bytes, &turn.lengths))
+    }
+
+    fn barrier(&self) -> Result<(), RankError> {
+        let mut state = self.lock();
+        // Nobody has all headers before all have called it.
+        self.begin(&mut state, Operation::Barrier, 0).map(|_| ())
+    }
+
+    /// Prints the reason and ends all processes. It returns only if the job is over already.
+    fn abort(&self, reason: &str) {
+        // Without the lock, which a thread has that waits for other ranks.
+        if self.over.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let error = RankError::Aborted {
+            peer: self.peers[self.rank].clone(),
+            reason: reason.to_owned(),
+        };
+        end_all(&error.to_string());
+    }
+
+    fn finish(&self) -> Result<(), RankError> {
+        let mut state = self.lock();
+        self.begin(&mut state, Operation::Finish, 0)?;
+        self.over.store(true, Ordering::SeqCst);
+        // Here and not when this is dropped: a program that leaves by `std::process::exit` drops
+        // nothing, and the launcher takes a process without `MPI_Finalize` for one that failed.
+        state.running = None;
+        Ok(())
+    }
+}
+
+impl Drop for MpiWorld {
+    fn drop(&mut self) {
+        self.abort(match std::thread::panicking() {
+            true => "it panicked",
+            false => "it ended before the job was finished",
+        });
+    }
+}
+
+/// Prints why, and ends the processes of all ranks with status 1.
+fn end_all(reason: &str) -> ! {
+    // Nothing is left to do if this cannot be printed.
+    let _ = writeln!(std::io::stderr(), "{reason}");
+    SimpleCommunicator::world().abort(1)
+}
+
+/// Tells all ranks about this one's process and launch, and returns all ranks.
+///
+/// All return the same error if a launcher says something else than MPI, so none goes on alone.
+fn introduce(
+    world: &SimpleCommunicator,
+    host: &str,
+    launch: Option<&Launch>,
+) -> Result<Vec<Peer>, RankError> {
+    let size = index(world.size());
+    let (launcher, rank_there, size_there) = match launch {
+        Some(launch) => (launch.launcher.to_string(), launch.rank, launch.size),
+        None => ("MPI".to_owned(), index(world.rank()), size),
+    };
+    let own = Message::default()
+        .number(u64::from(std::process::id()))
+        .text(host)
+        .text(&launcher)
+        .number(rank_there as u64)
+        .number(size_there as u64)
+        .framed();
+    let mut lengths = vec![0_u64; size];
+    world.all_gather_into(&(own.len() as u64), &mut lengths[..]);
+    let lengths: Vec<usize> = lengths.into_iter().map(|length| length as usize).collect();
+    let hellos = gather(world, &own, &lengths);
+    let peers = hellos.iter().enumerate().map(|(rank, hello)| {
+        let mut fields = Fields(hello.get(4..).unwrap_or_default());
+        let mut read = || {
+            let process = fields.number()?.try_into().ok()?;
+            let host = fields.text()?;
+            Some((
+                process,
+                host,
+                fields.text()?,
+                fields.index()?,
+                fields.index()?,
+            ))
+        };
+        let Some((process, host, launcher, rank_there, size_there)) = read() else {
+            return Err(RankError::World(format!(
+                "rank {rank} is of another version. Use the same program on all hosts"
+            )));
+        };
+        if (rank_there, size_there) != (rank, size) {
+            return Err(RankError::World(format!(
+                "MPI says that a process on {host} is rank {rank} of {size}, but {launcher} says \
+                 rank {rank_there} of {size_there}. Start it by the mpirun of the MPI library that \
+                 it was built with, or by srun --mpi=pmix"
+            )));
+        }
+        Ok(Peer {
+            rank,
+            host: host.into(),
+            process,
+        })
+    });
+    peers.collect()
+}
+
+/// The bytes of all ranks, of which each has the length that it told the others.
+fn gather(world: &SimpleCommunicator, bytes: &[u8], lengths: &[usize]) -> Vec<Vec<u8>> {
+    let at_once = GATHERED_AT_ONCE.min(index(Count::MAX) / lengths.len());
+    let mut parts: Vec<Vec<u8>> = lengths.iter().map(|n| Vec::with_capacity(*n)).collect();
+    let longest = lengths.iter().copied().max().unwrap_or(0);
+    let mut all = Vec::new();
+    for start in (0..longest).step_by(at_once) {
+        let round = |length: usize| start.min(length)..(start + at_once).min(length);
+        let (mut counts, mut starts, mut total) = (Vec::new(), Vec::new(), 0);
+        for length in lengths {
+            let length = round(*length).len();
+            counts.push(count(length));
+            starts.push(count(total));
+            total += length;
+        }
+        all.resize(total, 0_u8);
+        let mut places = PartitionMut::new(&mut all[..], &counts[..], &starts[..]);
+        world.all_gather_varcount_into(&bytes[round(bytes.len())], &mut places);
+        let mut rest = &all[..];
+        for (part, length) in parts.iter_mut().zip(lengths) {
+            let (own, after) = rest.split_at(round(*length).len());
+            part.extend_from_slice(own);
+            rest = after;
+        }
+    }
+    parts
+}
+
+/// Memory for so many values. What it holds is of no account.
+fn room<V: Value>(scratch: &mut Vec<u64>, values: usize) -> &mut [V] {
+    let words = (values * size_of::<V>()).div_ceil(size_of::<u64>());
+    if scratch.len() < words {
+        scratch.resize(words, 0);
+    }
+    &mut cast_slice_mut(scratch)[..values]
+}
+
+/// A number for MPI, which the limits above keep within its range.
+fn count(number: usize) -> Count {
+    Count::try_from(number).unwrap_or(Count::MAX)
+}
+
+/// A number from MPI, which is never negative.
+fn index(number: Count) -> usize {
+    usize::try_from(number).unwrap_or(0)
+}
