@@ -96,8 +96,8 @@ impl MpiWorld {
     /// threads call it, or if MPI and the launcher disagree about the ranks.
     pub fn connect(launch: Option<&Launch>, limits: Limits) -> Result<Self, RankError> {
         let host = host_name();
-        let cannot = |what: &str, reason: String| RankError::System {
-            rank: launch.map_or(0, |launch| launch.rank),
+        let cannot = |rank: usize, what: &str, reason: String| RankError::System {
+            rank,
             host: host.clone(),
             what: what.to_owned(),
             reason,
@@ -106,8 +106,11 @@ impl MpiWorld {
         let Some((universe, threading)) = mpi::initialize_with_threading(Threading::Multiple)
         else {
             let reason = "this process has started it before, and may do so only once".to_owned();
-            return Err(cannot("start MPI", reason));
+            let rank = launch.map_or(0, |launch| launch.rank);
+            return Err(cannot(rank, "start MPI", reason));
         };
+        let world = SimpleCommunicator::world();
+        let (rank, size) = (index(world.rank()), index(world.size()));
         if threading < Threading::Multiple {
             let library = library_version().unwrap_or_default();
             let reason = format!(
@@ -115,10 +118,8 @@ impl MpiWorld {
                  was built with it, or set DVS_RANKS_ENGINE=tcp",
                 library.lines().next().unwrap_or("the library"),
             );
-            return Err(cannot("start MPI", reason));
+            return Err(cannot(rank, "start MPI", reason));
         }
-        let world = SimpleCommunicator::world();
-        let (rank, size) = (index(world.rank()), index(world.size()));
         let peers = introduce(&world, &host, launch)?;
         let longest_wait = limits.longest_wait;
         let own = peers[rank].clone();
@@ -130,7 +131,10 @@ impl MpiWorld {
                  work takes longer than that, raise the longest wait"
             ))
         });
-        let watch = watch.map_err(|e| cannot("start a thread", e.to_string()))?;
+        let watch = watch.unwrap_or_else(|error| {
+            // The others would wait for this rank.
+            end_all(&cannot(rank, "start a thread", error.to_string()).to_string())
+        });
         Ok(Self {
             rank,
             size,
@@ -388,7 +392,7 @@ fn introduce(
         };
         if (rank_there, size_there) != (rank, size) {
             return Err(RankError::World(format!(
-                "MPI says that a process on {host} is rank {rank} of {size}, but {launcher} says \
+                "MPI says that a process on {host} is rank {rank} of {size}, but for {launcher} it is \
                  rank {rank_there} of {size_there}. Start it by the mpirun of the MPI library that \
                  it was built with, or by srun --mpi=pmix"
             )));
