@@ -33,7 +33,7 @@ use crate::ranks::Ranks;
 use crate::reduce::{Reduce, Value, contributed, sum_all};
 use crate::rendezvous::Rendezvous;
 
-/// How long ranks wait for each other.
+/// How long ranks wait for each other. Over MPI only the longest wait counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Time for the ranks to meet, and for a sign of life of a rank after that. A shorter time than
