@@ -12,6 +12,8 @@ mod watch;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use bytemuck::cast_slice_mut;
 use mpi::datatype::{Partition, PartitionMut};
@@ -334,7 +336,7 @@ impl Ranks for MpiWorld {
 
 impl Drop for MpiWorld {
     fn drop(&mut self) {
-        self.abort(match std::thread::panicking() {
+        self.abort(match thread::panicking() {
             true => "it panicked",
             false => "it ended before the job was finished",
         });
@@ -345,6 +347,8 @@ impl Drop for MpiWorld {
 fn end_all(reason: &str) -> ! {
     // Nothing is left to do if this cannot be printed.
     let _ = writeln!(std::io::stderr(), "{reason}");
+    // MPICH's launcher may drop what it has not passed on when it hears of the end.
+    thread::sleep(Duration::from_millis(200));
     SimpleCommunicator::world().abort(1)
 }
 
