@@ -7,6 +7,8 @@
 //! Before the data of every operation the ranks exchange headers. MPI would take calls that do not
 //! fit each other for each other's, or end the job without saying which rank called what.
 
+mod meet;
+mod transfer;
 mod watch;
 
 use std::io::Write;
@@ -15,28 +17,20 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use bytemuck::cast_slice_mut;
-use mpi::datatype::{Partition, PartitionMut};
+use mpi::Threading;
 use mpi::environment::{Universe, library_version};
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::{Communicator, CommunicatorCollectives, Equivalence};
-use mpi::{Count, Threading};
 
+use self::transfer::index;
 use self::watch::{Watch, Watched};
 use crate::error::{Peer, RankError, Seconds};
-use crate::exchange::{EAGER, HEADER_BYTES, Header, Operation};
+use crate::exchange::{HEADER_BYTES, Header, Operation};
 use crate::gather::GATHER_LIMIT;
 use crate::launch::Launch;
 use crate::ranks::Ranks;
-use crate::reduce::{Value, slice_of, sum_in_place};
-use crate::wire::{Fields, Message};
+use crate::reduce::Value;
 use crate::world::{Limits, host_name};
-
-/// Values that are reduced at a time. MPI counts in 32 bits, and the other ranks' values need
-/// memory.
-const REDUCED_AT_ONCE: usize = 1 << 24;
-/// Bytes of each rank that are gathered at a time, for the same reasons.
-const GATHERED_AT_ONCE: usize = 16 << 20;
 
 /// The other ranks over MPI.
 ///
@@ -122,7 +116,7 @@ impl MpiWorld {
             );
             return Err(cannot(rank, "start MPI", reason));
         }
-        let peers = introduce(&world, &host, launch)?;
+        let peers = meet::introduce(&world, &host, launch)?;
         let longest_wait = limits.longest_wait;
         let own = peers[rank].clone();
         let watch = Watch::start(longest_wait, move |header| {
@@ -237,41 +231,8 @@ impl MpiWorld {
     fn reduce<V: Value + Equivalence>(&self, values: &mut [V]) -> Result<(), RankError> {
         let mut state = self.lock();
         let turn = self.begin(&mut state, V::OPERATION, values.len())?;
-        let world = SimpleCommunicator::world();
-        for part in values.chunks_mut(REDUCED_AT_ONCE) {
-            // Everyone sums everything if that costs less than waiting for the sums of others.
-            if size_of_val(part) <= EAGER {
-                let all = room(turn.scratch, self.size * part.len());
-                world.all_gather_into(&part[..], all);
-                sum_in_place(all, part.len());
-                part.copy_from_slice(&all[..part.len()]);
-            } else {
-                self.reduce_by_slices(&world, part, turn.scratch);
-            }
-        }
+        transfer::reduce(&SimpleCommunicator::world(), values, turn.scratch);
         Ok(())
-    }
-
-    fn reduce_by_slices<V: Value + Equivalence>(
-        &self,
-        world: &SimpleCommunicator,
-        values: &mut [V],
-        scratch: &mut Vec<u64>,
-    ) {
-        let slices = (0..self.size).map(|rank| slice_of(rank, self.size, values.len()));
-        let (counts, starts): (Vec<Count>, Vec<Count>) = slices
-            .map(|slice| (count(slice.len()), count(slice.start)))
-            .unzip();
-        let length = slice_of(self.rank, self.size, values.len()).len();
-        let all: &mut [V] = room(scratch, self.size * length);
-        let own_counts = vec![count(length); self.size];
-        let own_starts: Vec<Count> = (0..self.size).map(|rank| count(rank * length)).collect();
-        let parts = Partition::new(&*values, &counts[..], &starts[..]);
-        let mut contributions = PartitionMut::new(&mut *all, &own_counts[..], &own_starts[..]);
-        world.all_to_all_varcount_into(&parts, &mut contributions);
-        sum_in_place(all, length);
-        let mut sums = PartitionMut::new(values, &counts[..], &starts[..]);
-        world.all_gather_varcount_into(&all[..length], &mut sums);
     }
 }
 
@@ -301,7 +262,11 @@ impl Ranks for MpiWorld {
         }
         let mut state = self.lock();
         let turn = self.begin(&mut state, Operation::Gather, bytes.len())?;
-        Ok(gather(&SimpleCommunicator::world(), bytes, &turn.lengths))
+        Ok(transfer::gather(
+            &SimpleCommunicator::world(),
+            bytes,
+            &turn.lengths,
+        ))
     }
 
     fn barrier(&self) -> Result<(), RankError> {
@@ -350,109 +315,4 @@ fn end_all(reason: &str) -> ! {
     // MPICH's launcher may drop what it has not passed on when it hears of the end.
     thread::sleep(Duration::from_millis(200));
     SimpleCommunicator::world().abort(1)
-}
-
-/// Tells all ranks about this one's process and launch, and returns all ranks.
-///
-/// All return the same error if a launcher says something else than MPI, so none goes on alone.
-fn introduce(
-    world: &SimpleCommunicator,
-    host: &str,
-    launch: Option<&Launch>,
-) -> Result<Vec<Peer>, RankError> {
-    let size = index(world.size());
-    let (launcher, rank_there, size_there) = match launch {
-        Some(launch) => (launch.launcher.to_string(), launch.rank, launch.size),
-        None => ("MPI".to_owned(), index(world.rank()), size),
-    };
-    let own = Message::default()
-        .number(u64::from(std::process::id()))
-        .text(host)
-        .text(&launcher)
-        .number(rank_there as u64)
-        .number(size_there as u64)
-        .framed();
-    let mut lengths = vec![0_u64; size];
-    world.all_gather_into(&(own.len() as u64), &mut lengths[..]);
-    let lengths: Vec<usize> = lengths.into_iter().map(|length| length as usize).collect();
-    let hellos = gather(world, &own, &lengths);
-    let peers = hellos.iter().enumerate().map(|(rank, hello)| {
-        let mut fields = Fields(hello.get(4..).unwrap_or_default());
-        let mut read = || {
-            let process = fields.number()?.try_into().ok()?;
-            let host = fields.text()?;
-            Some((
-                process,
-                host,
-                fields.text()?,
-                fields.index()?,
-                fields.index()?,
-            ))
-        };
-        let Some((process, host, launcher, rank_there, size_there)) = read() else {
-            return Err(RankError::World(format!(
-                "rank {rank} is of another version. Use the same program on all hosts"
-            )));
-        };
-        if (rank_there, size_there) != (rank, size) {
-            return Err(RankError::World(format!(
-                "MPI says that a process on {host} is rank {rank} of {size}, but for {launcher} it is \
-                 rank {rank_there} of {size_there}. Start it by the mpirun of the MPI library that \
-                 it was built with, or by srun --mpi=pmix"
-            )));
-        }
-        Ok(Peer {
-            rank,
-            host: host.into(),
-            process,
-        })
-    });
-    peers.collect()
-}
-
-/// The bytes of all ranks, of which each has the length that it told the others.
-fn gather(world: &SimpleCommunicator, bytes: &[u8], lengths: &[usize]) -> Vec<Vec<u8>> {
-    let at_once = GATHERED_AT_ONCE.min(index(Count::MAX) / lengths.len());
-    let mut parts: Vec<Vec<u8>> = lengths.iter().map(|n| Vec::with_capacity(*n)).collect();
-    let longest = lengths.iter().copied().max().unwrap_or(0);
-    let mut all = Vec::new();
-    for start in (0..longest).step_by(at_once) {
-        let round = |length: usize| start.min(length)..(start + at_once).min(length);
-        let (mut counts, mut starts, mut total) = (Vec::new(), Vec::new(), 0);
-        for length in lengths {
-            let length = round(*length).len();
-            counts.push(count(length));
-            starts.push(count(total));
-            total += length;
-        }
-        all.resize(total, 0_u8);
-        let mut places = PartitionMut::new(&mut all[..], &counts[..], &starts[..]);
-        world.all_gather_varcount_into(&bytes[round(bytes.len())], &mut places);
-        let mut rest = &all[..];
-        for (part, length) in parts.iter_mut().zip(lengths) {
-            let (own, after) = rest.split_at(round(*length).len());
-            part.extend_from_slice(own);
-            rest = after;
-        }
-    }
-    parts
-}
-
-/// Memory for so many values. What it holds is of no account.
-fn room<V: Value>(scratch: &mut Vec<u64>, values: usize) -> &mut [V] {
-    let words = (values * size_of::<V>()).div_ceil(size_of::<u64>());
-    if scratch.len() < words {
-        scratch.resize(words, 0);
-    }
-    &mut cast_slice_mut(scratch)[..values]
-}
-
-/// A number for MPI, which the limits above keep within its range.
-fn count(number: usize) -> Count {
-    Count::try_from(number).unwrap_or(Count::MAX)
-}
-
-/// A number from MPI, which is never negative.
-fn index(number: Count) -> usize {
-    usize::try_from(number).unwrap_or(0)
 }
