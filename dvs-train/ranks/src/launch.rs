@@ -316,10 +316,12 @@ impl Launch {
     ///
     /// `variable` looks a variable up, as in `Launch::from_env(&|name| std::env::var(name).ok())`.
     /// If several launchers left variables, the innermost counts: `RANK` and `WORLD_SIZE`, then
-    /// Open MPI, Hydra, and `srun`.
+    /// Open MPI, Hydra, and `srun`. If `DVS_RANKS_ENGINE` asks for MPI, the address of rank 0 is not
+    /// looked for.
     ///
     /// # Errors
-    /// Returns an error if variables are missing, are not numbers, or contradict each other.
+    /// Returns an error if variables are missing, are not numbers, or contradict each other, and as
+    /// [`Engine::from_env`].
     pub fn from_env(variable: &dyn Fn(&str) -> Option<String>) -> Result<Option<Self>, RankError> {
         let variables = Variables(variable);
         let engine = Engine::from_env(variable)?;
