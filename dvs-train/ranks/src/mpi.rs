@@ -53,7 +53,7 @@ pub struct MpiWorld {
     rank: usize,
     size: usize,
     peers: Vec<Peer>,
-    /// The job has finished, or failed on all ranks, or is being aborted.
+    /// The job has finished, or failed on all ranks, or is being aborted: nobody needs to be told.
     over: AtomicBool,
     state: Mutex<State>,
 }
@@ -135,7 +135,8 @@ impl MpiWorld {
             rank,
             size,
             peers,
-            over: AtomicBool::new(false),
+            // A single rank has nobody to tell that it gives up.
+            over: AtomicBool::new(size == 1),
             state: Mutex::new(State {
                 running: Some(Running {
                     watch,

@@ -218,6 +218,9 @@ fn giving_up_ends_all_and_says_why_once() {
         assert_eq!(times(&output, "rank 1 on "), 1, "{output:?}");
         assert_eq!(output.status.code(), Some(1), "{act}");
     }
+    // A single rank has nobody to tell, as without MPI.
+    let output = job(1, "drop").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
 }
 
 #[test]
