@@ -1,29 +1,54 @@
 //! Measures all-reduces: `all_reduce 4 1000 10000000` starts 4 ranks on this host, and sums
-//! vectors of these lengths. Under `srun`, `torchrun` or `mpirun` it is one of their ranks, and
-//! the first argument is not used.
+//! vectors of so many `f32`; `256f64` are 256 `f64`. Under `srun`, `torchrun` or `mpirun` it is one
+//! of their ranks, and the first argument is not used.
 //!
 //! Prints the median of the durations, and the bytes that each rank sends in that time.
 
 use std::error::Error;
 use std::net::TcpListener;
+use std::num::ParseIntError;
 use std::process::Command;
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use dvs_ranks::{Launch, Limits, Ranks, start};
+use dvs_ranks::{Engine, Launch, Limits, RankError, Ranks, start};
 
 /// Measures for about this long each length.
 const ABOUT: Duration = Duration::from_secs(1);
 const MOST: usize = 2000;
 
-fn measure(ranks: &dyn Ranks, length: usize) -> Result<Duration, Box<dyn Error>> {
-    let mut values = vec![1.0; length];
+/// Values of an all-reduce.
+#[derive(Clone, Copy)]
+enum Length {
+    F32(usize),
+    F64(usize),
+}
+
+impl FromStr for Length {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIntError> {
+        match text.strip_suffix("f64") {
+            Some(number) => Ok(Self::F64(number.parse()?)),
+            None => Ok(Self::F32(text.parse()?)),
+        }
+    }
+}
+
+fn measure<T: Copy + PartialEq + From<u16>>(
+    ranks: &dyn Ranks,
+    length: usize,
+    all_reduce: impl Fn(&mut [T]) -> Result<(), RankError>,
+) -> Result<Duration, Box<dyn Error>> {
+    let mut values = vec![T::from(1); length];
+    let expected = T::from(u16::try_from(ranks.size())?);
     let mut once = || -> Result<Duration, Box<dyn Error>> {
-        values.fill(1.0);
+        values.fill(T::from(1));
         ranks.barrier()?;
         let start = Instant::now();
-        ranks.all_reduce(&mut values)?;
+        all_reduce(&mut values)?;
         let time = start.elapsed();
-        if values.iter().any(|sum| *sum != ranks.size() as f32) {
+        if values.iter().any(|sum| *sum != expected) {
             return Err("a sum is wrong".into());
         }
         Ok(time)
@@ -39,34 +64,43 @@ fn measure(ranks: &dyn Ranks, length: usize) -> Result<Duration, Box<dyn Error>>
     Ok(times[turns / 2])
 }
 
-fn run(ranks: &dyn Ranks, lengths: &[usize]) -> Result<(), Box<dyn Error>> {
+fn run(ranks: &dyn Ranks, lengths: &[Length]) -> Result<(), Box<dyn Error>> {
     for &length in lengths {
-        let seconds = measure(ranks, length)?.as_secs_f64();
+        let (time, numbers, bytes) = match length {
+            Length::F32(n) => {
+                let time = measure(ranks, n, |values| ranks.all_reduce(values))?;
+                (time, format!("{n} f32"), n * 4)
+            }
+            Length::F64(n) => {
+                let time = measure(ranks, n, |values| ranks.all_reduce_f64(values))?;
+                (time, format!("{n} f64"), n * 8)
+            }
+        };
+        let seconds = time.as_secs_f64();
         let share = 2.0 * (ranks.size() - 1) as f64 / ranks.size() as f64;
-        let rate = share * (length * 4) as f64 / seconds / 1e9;
+        let rate = share * bytes as f64 / seconds / 1e9;
         if ranks.rank() == 0 {
             let size = ranks.size();
-            println!("{size} ranks, {length} f32: {seconds:.6} s, {rate:.3} GB/s a rank");
+            println!("{size} ranks, {numbers}: {seconds:.6} s, {rate:.3} GB/s a rank");
         }
     }
     Ok(ranks.finish()?)
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<usize> = std::env::args()
-        .skip(1)
-        .map(|argument| argument.parse())
-        .collect::<Result<_, _>>()
-        .map_err(|_| "usage: all_reduce RANKS LENGTH...")?;
-    let [size, lengths @ ..] = arguments.as_slice() else {
-        return Err("usage: all_reduce RANKS LENGTH...".into());
-    };
-    if let Some(launch) = Launch::from_env(&|name| std::env::var(name).ok())? {
-        let ranks = start(Some(&launch), Limits::default())?;
-        return run(ranks.as_ref(), lengths);
+    const USAGE: &str = "usage: all_reduce RANKS LENGTH...";
+    let mut arguments = std::env::args().skip(1);
+    let size: usize = arguments.next().ok_or(USAGE)?.parse().map_err(|_| USAGE)?;
+    let lengths: Result<Vec<Length>, _> = arguments.map(|length| length.parse()).collect();
+    let lengths = lengths.map_err(|_| USAGE)?;
+    let variable = |name: &str| std::env::var(name).ok();
+    let launch = Launch::from_env(&variable)?;
+    if launch.is_some() || Engine::from_env(&variable)? == Engine::Mpi {
+        let ranks = start(launch.as_ref(), Limits::default())?;
+        return run(ranks.as_ref(), &lengths);
     }
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-    let children = (0..*size).map(|rank| {
+    let children = (0..size).map(|rank| {
         Command::new(std::env::current_exe()?)
             .args(std::env::args().skip(1))
             .env("RANK", rank.to_string())

@@ -20,7 +20,7 @@ pub(crate) const EAGER: usize = 16 << 10;
 /// Bytes of one read or write, so that every connection has its turn.
 const TURN: usize = 1 << 20;
 const MAGIC: u32 = 0x736b_6e72;
-const HEADER_BYTES: usize = 32;
+pub(crate) const HEADER_BYTES: usize = 32;
 
 /// What a rank calls, as the others are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    fn bytes(self) -> [u8; HEADER_BYTES] {
+    pub(crate) fn bytes(self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         bytes[..4].copy_from_slice(&MAGIC.to_le_bytes());
         bytes[4] = self.operation as u8;
@@ -52,7 +52,7 @@ impl Header {
         bytes
     }
 
-    fn read(bytes: &[u8; HEADER_BYTES]) -> Option<Self> {
+    pub(crate) fn read(bytes: &[u8; HEADER_BYTES]) -> Option<Self> {
         if bytes[..4] != MAGIC.to_le_bytes() {
             return None;
         }

@@ -6,6 +6,7 @@ mod tests;
 
 use std::fmt;
 
+use crate::engine::Engine;
 use crate::error::RankError;
 use crate::token::Token;
 
@@ -49,9 +50,9 @@ pub struct Launch {
     pub local_rank: Option<usize>,
     /// Number of ranks on this host, where the launcher says it.
     pub local_size: Option<usize>,
-    /// Host name or address of rank 0.
+    /// Host name or address of rank 0; empty if the ranks meet by MPI, which needs none.
     pub host: String,
-    /// The port on which rank 0 meets the others.
+    /// The port on which rank 0 meets the others; 0 if they meet by MPI.
     pub port: u16,
     /// By which the ranks know each other.
     pub token: Token,
@@ -125,7 +126,7 @@ impl Variables<'_> {
 
     /// The place of the innermost launcher: `torchrun` runs within `srun`, and an `mpirun` within
     /// a Slurm job starts its daemons by `srun`.
-    fn innermost(&self) -> Result<Option<Place>, RankError> {
+    fn innermost(&self, engine: Engine) -> Result<Option<Place>, RankError> {
         let torchrun = self.text("TORCHELASTIC_RUN_ID").is_some();
         let launcher = match torchrun {
             true => Launcher::Torchrun,
@@ -164,7 +165,7 @@ impl Variables<'_> {
             }
             return Ok(place);
         }
-        if self.text("PMIX_RANK").is_some() {
+        if engine == Engine::Tcp && self.text("PMIX_RANK").is_some() {
             let reason = "is set, but PMIx does not tell the number of ranks in a variable. Set \
                           RANK and WORLD_SIZE for each process";
             return Err(wrong("PMIX_RANK", reason));
@@ -315,13 +316,16 @@ impl Launch {
     ///
     /// `variable` looks a variable up, as in `Launch::from_env(&|name| std::env::var(name).ok())`.
     /// If several launchers left variables, the innermost counts: `RANK` and `WORLD_SIZE`, then
-    /// Open MPI, Hydra, and `srun`.
+    /// Open MPI, Hydra, and `srun`. If `DVS_RANKS_ENGINE` asks for MPI, the address of rank 0 is not
+    /// looked for.
     ///
     /// # Errors
-    /// Returns an error if variables are missing, are not numbers, or contradict each other.
+    /// Returns an error if variables are missing, are not numbers, or contradict each other, and as
+    /// [`Engine::from_env`].
     pub fn from_env(variable: &dyn Fn(&str) -> Option<String>) -> Result<Option<Self>, RankError> {
         let variables = Variables(variable);
-        let Some(place) = variables.innermost()? else {
+        let engine = Engine::from_env(variable)?;
+        let Some(place) = variables.innermost(engine)? else {
             return Ok(None);
         };
         let ((rank_name, rank), (size_name, size)) = (place.rank, place.size);
@@ -335,7 +339,10 @@ impl Launch {
         if size == 1 {
             return Ok(None);
         }
-        let (host, port) = variables.roster(&place)?;
+        let (host, port) = match engine {
+            Engine::Tcp => variables.roster(&place)?,
+            Engine::Mpi => (String::new(), 0),
+        };
         Ok(Some(Self {
             launcher: place.launcher,
             rank,

@@ -3,7 +3,8 @@
 //! A *rank* is one of N processes that train the same network on different parts of each batch.
 //! N is the *world size*. After each backward pass the ranks sum their gradients by an
 //! *all-reduce*, so all take the same step. [`Ranks`] has this operation, a *gather* of bytes and
-//! a *barrier*; [`Alone`] does them for a single process and [`World`] over TCP.
+//! a *barrier*; [`Alone`] does them for a single process and [`World`] over TCP. With the feature
+//! `mpi`, `MpiWorld` does them over an MPI library, if `DVS_RANKS_ENGINE=mpi` asks for it.
 //!
 //! ```no_run
 //! use dvs_ranks::{Launch, Limits, start};
@@ -19,6 +20,8 @@
 //! ```
 //!
 //! # When something goes wrong
+//! This is about TCP. MPI itself ends all processes in most of these cases; `MpiWorld` says how.
+//!
 //! The first failure ends the job on all ranks, and all name the same cause.
 //!
 //! * A rank that ends is noticed at once: its connections close. It can say why by
@@ -50,6 +53,8 @@ mod error;
 
 mod token;
 
+mod engine;
+
 mod launch;
 
 mod ranks;
@@ -76,13 +81,22 @@ mod gather;
 
 mod world;
 
+#[cfg(feature = "mpi")]
+mod mpi;
+
+mod start;
+
 #[cfg(test)]
 #[path = "../../../tests/support/architecture.rs"]
 mod architecture;
 
+#[cfg(feature = "mpi")]
+pub use self::mpi::MpiWorld;
+pub use engine::Engine;
 pub use error::{Peer, RankError, Seconds};
 pub use gather::GATHER_LIMIT;
 pub use launch::{Launch, Launcher};
 pub use ranks::{Alone, Ranks};
+pub use start::start;
 pub use token::Token;
-pub use world::{Limits, World, start};
+pub use world::{Limits, World};

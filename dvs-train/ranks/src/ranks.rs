@@ -46,6 +46,8 @@ pub trait Ranks: Send + Sync {
 
     /// Tells all other ranks that this one cannot continue, and why. Their operations then fail
     /// with [`RankError::Aborted`]. After an earlier failure it does nothing.
+    ///
+    /// Over MPI it prints the reason and ends all processes, this one included: it does not return.
     fn abort(&self, reason: &str);
 
     /// Waits for all ranks and ends the job. A rank that is dropped without it ends the others

@@ -40,7 +40,8 @@ pub(crate) struct Reduce<'a, V> {
     summed: usize,
 }
 
-fn slice_of(rank: usize, size: usize, length: usize) -> Range<usize> {
+/// The values that a rank sums.
+pub(crate) fn slice_of(rank: usize, size: usize, length: usize) -> Range<usize> {
     // In 128 bits, where the product cannot overflow.
     let start = |rank: usize| (length as u128 * rank as u128 / size as u128) as usize;
     start(rank)..start(rank + 1)
@@ -173,6 +174,21 @@ pub(crate) fn sum_all<V: Value>(parts: &[Vec<u8>], sums: &mut [V]) {
                 0 => *sum = term,
                 _ => *sum += term,
             }
+        }
+    }
+}
+
+/// Sums vectors of one length that lie one after the other, one from each rank, into the first.
+#[cfg(feature = "mpi")]
+pub(crate) fn sum_in_place<V: Value>(vectors: &mut [V], length: usize) {
+    let (sums, others) = vectors.split_at_mut(length);
+    for start in (0..length).step_by(BLOCK) {
+        let block = start..length.min(start + BLOCK);
+        for terms in others.chunks_exact(length) {
+            let sums = &mut sums[block.clone()];
+            sums.iter_mut()
+                .zip(&terms[block.clone()])
+                .for_each(|(sum, term)| *sum += *term);
         }
     }
 }

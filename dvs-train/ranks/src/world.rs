@@ -29,11 +29,11 @@ use crate::gather::{GATHER_LIMIT, Gather};
 use crate::launch::Launch;
 use crate::monitor::Monitor;
 use crate::pairs::Pairs;
-use crate::ranks::{Alone, Ranks};
+use crate::ranks::Ranks;
 use crate::reduce::{Reduce, Value, contributed, sum_all};
 use crate::rendezvous::Rendezvous;
 
-/// How long ranks wait for each other.
+/// How long ranks wait for each other. Over MPI only the longest wait counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Time for the ranks to meet, and for a sign of life of a rank after that. A shorter time than
@@ -75,23 +75,12 @@ struct Engine {
 }
 
 /// This host's name, as messages show it.
-fn host_name() -> String {
+pub(crate) fn host_name() -> String {
     let name = rustix::system::uname();
     let name = name.nodename().to_string_lossy();
     match name.is_empty() {
         true => "an unnamed host".to_owned(),
         false => name.into_owned(),
-    }
-}
-
-/// Meets the other ranks that a launcher started, or is [`Alone`] without a launch.
-///
-/// # Errors
-/// As [`World::connect`].
-pub fn start(launch: Option<&Launch>, limits: Limits) -> Result<Box<dyn Ranks>, RankError> {
-    match launch {
-        None => Ok(Box::new(Alone)),
-        Some(launch) => Ok(Box::new(World::connect(launch, limits)?)),
     }
 }
 

@@ -93,6 +93,18 @@ fn every_launcher_is_understood() {
     }
 }
 
+#[cfg(feature = "mpi")]
+#[test]
+fn mpi_needs_no_address_of_rank_0() {
+    let several_hosts = "DVS_RANKS_ENGINE=mpi OMPI_COMM_WORLD_RANK=2 OMPI_COMM_WORLD_SIZE=4 \
+                         OMPI_COMM_WORLD_LOCAL_SIZE=2 OMPI_COMM_WORLD_LOCAL_RANK=0";
+    let found = launch(several_hosts).unwrap().unwrap();
+    assert_eq!((found.rank, found.size), (2, 4));
+    assert_eq!((found.host.as_str(), found.port), ("", 0));
+    // PMIx tells the number of ranks to MPI alone.
+    assert_eq!(launch("DVS_RANKS_ENGINE=mpi PMIX_RANK=0"), Ok(None));
+}
+
 #[test]
 fn single_processes_are_no_ranks() {
     for variables in [
