@@ -53,10 +53,12 @@ impl RunRanks {
             timeout,
             ..Limits::default()
         };
+        let ranks: Arc<dyn Ranks> = start(launch.as_ref(), limits)?.into();
+        let local_rank = launch.and_then(|launch| launch.local_rank);
         Ok(Self {
-            ranks: start(launch.as_ref(), limits)?.into(),
+            local_rank: local_rank.unwrap_or(ranks.rank()),
+            ranks,
             interrupt,
-            local_rank: launch.map_or(0, |launch| launch.local_rank.unwrap_or(launch.rank)),
         })
     }
 
@@ -109,17 +111,16 @@ impl RunRanks {
     /// # Errors
     /// Returns an error if another rank failed.
     pub fn asked_to_stop(&self) -> Result<Option<StopReason>> {
-        if self.size() > 1 {
-            let own = self.interrupt.code().to_le_bytes();
-            let all = self.ranks.gather(&own)?;
-            let codes = all
-                .iter()
-                .filter_map(|code| code.as_slice().try_into().ok());
-            let asked = codes.map(usize::from_le_bytes).find(|&code| code != 0);
-            if let Some(code) = asked {
-                self.interrupt.stop_as(code);
-            }
-        }
+        let own = self.interrupt.code().to_le_bytes();
+        let all = self.ranks.gather(&own)?;
+        let codes = all
+            .iter()
+            .filter_map(|code| code.as_slice().try_into().ok());
+        let Some(code) = codes.map(usize::from_le_bytes).find(|&code| code != 0) else {
+            // This rank may have been asked since then, but the others do not know.
+            return Ok(None);
+        };
+        self.interrupt.stop_as(code);
         Ok(self.interrupt.asked())
     }
 
@@ -210,7 +211,12 @@ impl RunRanks {
         if error.is::<RankError>() {
             return result;
         }
-        self.ranks.abort(&format!("{error:#}"));
+        if error.is::<FolderInUse>() {
+            // All ranks have agreed to end, each with its own exit status.
+            let _ = self.ranks.finish();
+        } else {
+            self.ranks.abort(&format!("{error:#}"));
+        }
         result.with_context(|| format!("rank {}", self.ranks.rank()))
     }
 }
