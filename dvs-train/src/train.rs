@@ -14,4 +14,5 @@ pub mod run;
 pub mod run_output;
 pub mod run_ranks;
 pub mod summary;
+pub mod timed_ranks;
 pub mod train_state;

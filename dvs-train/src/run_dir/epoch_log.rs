@@ -42,6 +42,9 @@ pub struct EpochRecord {
     pub seconds: f64,
     /// Share of the duration spent waiting for batches.
     pub waiting: f64,
+    /// Share of the duration spent on sums over all ranks and on waiting for other ranks; `None`
+    /// without other ranks. It is printed, but is not in the logs.
+    pub waiting_for_ranks: Option<f64>,
     /// Share of the neurons that never fired in the evaluation.
     pub silent: f64,
     /// Spikes per neuron and step in each of [`LAYERS`].
@@ -124,6 +127,9 @@ impl EpochRecord {
             self.test_speed,
             100.0 * self.waiting
         );
+        if let Some(share) = self.waiting_for_ranks {
+            line += &format!(", waiting_for_ranks={:.1}%", 100.0 * share);
+        }
         if let Some(scale) = self.loss_scale {
             line += &format!(
                 ", loss_scale={}, skipped_steps={}",
@@ -206,6 +212,7 @@ fn header(learns_tau: bool) -> String {
         test_speed: 0.0,
         seconds: 0.0,
         waiting: 0.0,
+        waiting_for_ranks: None,
         silent: 0.0,
         firing: vec![0.0; LAYERS.len()],
         taus: vec![0.0; if learns_tau { LAYERS.len() } else { 0 }],

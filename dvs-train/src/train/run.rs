@@ -119,7 +119,7 @@ where
     /// the logs and checkpoints. If the run is asked to stop meanwhile, the new state is within the
     /// epoch.
     fn epoch(&mut self, from: TrainState<B>) -> Result<TrainState<B>> {
-        let start = Instant::now();
+        let (start, spent_before) = (Instant::now(), self.ranks.spent());
         let (options, ranks) = (self.options, self.ranks);
         let (evaluated_on, evaluation_set) = self.sets.evaluation_set();
         let TrainState {
@@ -177,6 +177,10 @@ where
             let mut record = record(epoch, lr, evaluated_on, &trained, evaluated, best, took);
             record.taus = state.network.learnt_taus()?;
             record.loss_scale = state.optimizer.loss_scale;
+            record.waiting_for_ranks = (ranks.size() > 1).then(|| {
+                let spent = ranks.spent() - spent_before;
+                spent.as_secs_f64() / record.seconds
+            });
             recorder.epoch(&record, &state, better)?;
         }
         Ok(state)
@@ -299,6 +303,7 @@ fn record(
         test_speed: speed(evaluated.metrics.samples, evaluated.took),
         seconds,
         waiting: (trained.waited + evaluated.waited).as_secs_f64() / seconds,
+        waiting_for_ranks: None,
         silent: evaluated.firing.silent,
         firing: evaluated.firing.rates,
         taus: Vec::new(),

@@ -53,6 +53,9 @@ impl RunOutput<'_> {
         put("loss", record.loss.into());
         put("acc", record.acc.into());
         put("max_acc", record.max_acc.into());
+        if let Some(share) = record.waiting_for_ranks {
+            put("waiting_for_ranks", share.into());
+        }
         for (name, number) in record.columns() {
             if let Some(number) = number {
                 put(&name, number.into());

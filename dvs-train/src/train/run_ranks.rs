@@ -11,11 +11,12 @@ use dvs_ranks::{Alone, Launch, Limits, RankError, Ranks, start};
 use crate::console::interrupt::{Interrupt, StopReason};
 use crate::data::batch_share::BatchShare;
 use crate::run_dir::run_folder::FolderInUse;
+use crate::train::timed_ranks::TimedRanks;
 
 /// The ranks of a run, and whether this one was asked to stop. All clones are the same ranks.
 #[derive(Clone)]
 pub struct RunRanks {
-    ranks: Arc<dyn Ranks>,
+    ranks: Arc<TimedRanks>,
     interrupt: Interrupt,
     /// This rank's number among those of its host.
     local_rank: usize,
@@ -36,7 +37,7 @@ impl RunRanks {
     /// The ranks of a process that nothing started together with others.
     pub fn alone(interrupt: Interrupt) -> Self {
         Self {
-            ranks: Arc::new(Alone),
+            ranks: Arc::new(TimedRanks::new(Box::new(Alone))),
             interrupt,
             local_rank: 0,
         }
@@ -53,11 +54,11 @@ impl RunRanks {
             timeout,
             ..Limits::default()
         };
-        let ranks: Arc<dyn Ranks> = start(launch.as_ref(), limits)?.into();
+        let ranks = TimedRanks::new(start(launch.as_ref(), limits)?);
         let local_rank = launch.and_then(|launch| launch.local_rank);
         Ok(Self {
             local_rank: local_rank.unwrap_or(ranks.rank()),
-            ranks,
+            ranks: Arc::new(ranks),
             interrupt,
         })
     }
@@ -74,6 +75,11 @@ impl RunRanks {
             "ranks: {size}, with {} samples of each batch",
             batch_size / size
         )
+    }
+
+    /// Returns the time that this rank has spent on sums over all ranks and on waiting for others.
+    pub fn spent(&self) -> Duration {
+        self.ranks.spent()
     }
 
     /// Number of ranks.
