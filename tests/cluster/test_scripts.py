@@ -1,4 +1,4 @@
-"""The scripts of scripts/cluster run: SLURM's through a stand-in, Optuna's and GNU parallel's for real.
+"""The scripts of scripts/cluster run: SLURM's through a stand-in, those of Optuna, GNU parallel and mpirun for real.
 
 DVS_PREP and DVS_TRAIN name the programs.
 """
@@ -73,6 +73,39 @@ class Scripts(unittest.TestCase):
         for seed in range(5):
             self.run_script(["dvs-train", *whole, "--seed", str(seed)], place)
         self.assertEqual(self.runs(place / "logs"), self.runs(place / "whole"))
+
+    def test_ranks_go_on_after_time_limits(self):
+        place = self.place("ranks")
+        options = [*SMALL, "--cache", self.cache, "--epochs", "30", "--out-dir", "logs"]
+        slurm = Slurm(place / "slurm", self.path)
+        statuses = slurm.submit(SCRIPTS / "ranks.sbatch", options, limits=[1.0, 1.5], directory=place)[0]
+        self.assertEqual(statuses[-1], 0)
+        self.assertEqual(set(statuses[:-1]), {143}, "SIGTERM came too late to stop the ranks")
+        whole = [*options[:-1], "whole"]
+        self.assertEqual(slurm.submit(SCRIPTS / "ranks.sbatch", whole, limits=[], directory=place), {0: [0]})
+        self.assertEqual(self.runs(place / "logs"), self.runs(place / "whole"))
+
+    def test_ranks_that_fail_are_tried_again_but_not_for_ever(self):
+        place = self.place("failing ranks")
+        program = place / "dvs-train"
+        program.write_text("#!/bin/sh\nexit 1\n")
+        program.chmod(0o755)
+        statuses = Slurm(place / "slurm", f"{place}:{self.path}").submit(
+            SCRIPTS / "ranks.sbatch", [], limits=[], variables={"RETRY_AFTER": "0"}, directory=place)
+        self.assertEqual(statuses, {0: [1, 1, 1, 1]})
+
+    def test_mpirun_starts_ranks(self):
+        place = self.place("mpirun")
+        tools = ROOT / ".tools" / "mpi"
+        self.assertTrue((tools / "bin" / "mpirun").exists(), "scripts/setup --mpi installs Open MPI")
+        variables = {"PATH": f"{tools}/bin:{self.path}", "LD_LIBRARY_PATH": str(tools / "lib"),
+                     "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+        train = ["dvs-train", *SMALL, "--cache", self.cache, "--epochs", "1"]
+        done = subprocess.run(["mpirun", "--oversubscribe", "-n", "2", *train], cwd=place, env=os.environ | variables,
+                              capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout.count("ranks: 2, with 2 samples of each batch"), 1, done.stdout)
+        self.assertEqual(done.stdout.count("best: epoch=0"), 1)
 
     def test_job_waits_for_another_in_the_same_folder(self):
         place = self.place("busy")

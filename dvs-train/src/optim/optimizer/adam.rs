@@ -46,6 +46,7 @@ impl AdamStep {
     /// 1 - beta_1 and 1 - beta_2.
     pub const NEW: [f32; 2] = [(1.0 - BETAS[0]) as f32, (1.0 - BETAS[1]) as f32];
     /// Natural logarithms of beta_1 and beta_2.
+    #[cfg(feature = "gpu")]
     pub const LOG_BETAS: [f32; 2] = [-0.105_360_52, -0.001_000_500_3];
     /// Added to the root of the mean square.
     pub const EPSILON: f32 = EPSILON as f32;
