@@ -24,6 +24,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use burn::backend::cuda::CudaDevice;
 #[cfg(feature = "vulkan")]
 use burn::backend::wgpu::WgpuDevice;
+use dvs_ranks::RankError;
 use serde::Serialize;
 
 use crate::console::numbers::bytes;
@@ -300,18 +301,20 @@ pub fn guard<T>(device: &Device, remedy: &str, work: impl FnOnce() -> Result<T>)
         (Some(Ok(_)), Some(reason)) => Err(anyhow!("{device} failed: {reason}")),
         (Some(result), None) => result,
     };
-    result.map_err(|error| match short_of_memory(&format!("{error:#}")) {
-        true => error.context(format!("out of memory on {device}; {remedy}")),
-        false => error,
-    })
+    let own = |error: &anyhow::Error| !error.is::<RankError>();
+    result.map_err(
+        |error| match own(&error) && short_of_memory(&format!("{error:#}")) {
+            true => error.context(format!("out of memory on {device}; {remedy}")),
+            false => error,
+        },
+    )
 }
 
-/// Returns the remedy of [`guard`] for a command with batches of `batch_size` samples.
-pub fn smaller_batch(batch_size: usize) -> String {
-    format!(
-        "try a smaller batch, as with --batch-size {}",
-        (batch_size / 2).max(1)
-    )
+/// Returns the remedy of [`guard`] for a command with batches of `batch_size` samples, which `ranks`
+/// ranks share.
+pub fn smaller_batch(batch_size: usize, ranks: usize) -> String {
+    let each = (batch_size / ranks / 2).max(1);
+    format!("try a smaller batch, as with --batch-size {}", each * ranks)
 }
 
 /// Whether a message of a backend or driver means that memory ran out.

@@ -1,6 +1,7 @@
 //! Loss and accuracy of an epoch, summed on the device so that steps need not wait for each other.
 
 pub mod confusion;
+pub mod rank_sums;
 pub mod statistics;
 
 use anyhow::{Context, Result};

@@ -7,6 +7,7 @@ Start it several times to use several GPUs: all share study.db and learn from ea
 of that moment counts as failed.
 """
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -17,6 +18,10 @@ from optuna.trial import TrialState
 if len(sys.argv) < 2 or not sys.argv[1].isdecimal():
     sys.exit(__doc__)
 run, stopped = None, False
+
+
+# Several copies of this script, started by one srun, are not ranks of one run.
+ALONE = os.environ | {"RANK": "0", "WORLD_SIZE": "1"}
 
 
 def stop(*_):
@@ -36,7 +41,7 @@ for _ in range(int(sys.argv[1])):
     options = {"--lr": trial.suggest_float("lr", 1e-4, 2e-2, log=True), "--tau": trial.suggest_float("tau", 1.2, 4.0)}
     command = ["dvs-train", *sys.argv[2:], *(str(word) for option in options.items() for word in option),
                "--out-dir", f"study/{trial.number}", "--json"]
-    run, state, acc = subprocess.Popen(command, stdout=subprocess.PIPE, text=True), TrialState.FAIL, None
+    run, state, acc = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ALONE), TrialState.FAIL, None
     if stopped:
         run.terminate()
     for line in map(json.loads, run.stdout):

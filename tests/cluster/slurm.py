@@ -66,7 +66,7 @@ class Slurm:
 
     def _run_job(self, script, options, limits, number, variables, directory):
         job, statuses = str(number), []
-        variables = variables | {"SLURM_JOB_ID": job, "SLURM_PROCID": "0", "SLURM_JOB_NODELIST": "node01"}
+        variables = variables | {"SLURM_JOB_ID": job, "SLURM_PROCID": "0", "SLURM_JOB_NODELIST": "node01", "SLURM_JOB_NAME": "job"}
         while True:
             for name in ("step", "requeued"):
                 (self.folder / name).unlink(missing_ok=True)

@@ -81,6 +81,7 @@ class Scripts(unittest.TestCase):
         statuses = slurm.submit(SCRIPTS / "ranks.sbatch", options, limits=[1.0, 1.5], directory=place)[0]
         self.assertEqual(statuses[-1], 0)
         self.assertEqual(set(statuses[:-1]), {143}, "SIGTERM came too late to stop the ranks")
+        self.assertEqual(list(place.glob("*.failures")), [])
         whole = [*options[:-1], "whole"]
         self.assertEqual(slurm.submit(SCRIPTS / "ranks.sbatch", whole, limits=[], directory=place), {0: [0]})
         self.assertEqual(self.runs(place / "logs"), self.runs(place / "whole"))
@@ -88,11 +89,12 @@ class Scripts(unittest.TestCase):
     def test_ranks_that_fail_are_tried_again_but_not_for_ever(self):
         place = self.place("failing ranks")
         program = place / "dvs-train"
-        program.write_text("#!/bin/sh\nexit 1\n")
+        # One rank is killed, and the others say so.
+        program.write_text('#!/bin/sh\n[ "$SLURM_PROCID" = 2 ] && kill -9 $$\nexit 1\n')
         program.chmod(0o755)
         statuses = Slurm(place / "slurm", f"{place}:{self.path}").submit(
             SCRIPTS / "ranks.sbatch", [], limits=[], variables={"RETRY_AFTER": "0"}, directory=place)
-        self.assertEqual(statuses, {0: [1, 1, 1, 1]})
+        self.assertEqual(statuses, {0: [137] * 4})
 
     def test_mpirun_starts_ranks(self):
         place = self.place("mpirun")

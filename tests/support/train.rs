@@ -24,6 +24,14 @@ pub const SMALL: [&str; 10] = [
     "0.4",
 ];
 
+/// File name of the checkpoint of a run's last epoch.
+pub const LATEST: &str = "checkpoint_latest.safetensors";
+
+/// Returns the bytes of the last checkpoint in a run's folder: weights, optimizer and state.
+pub fn latest(folder: &Path) -> Vec<u8> {
+    fs::read(folder.join(LATEST)).unwrap()
+}
+
 /// A temporary folder with a cache of the small archive, 2 frames per sample.
 pub struct Place(TempDir);
 

@@ -155,6 +155,8 @@ fn readme_options_exist() {
         "--label_signal_noise",
         "--batch",
         "--dvs640",
+        "--no-python",
+        "--nproc-per-node",
         "--signal",
     ];
     for (document, known) in [

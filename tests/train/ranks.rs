@@ -7,9 +7,7 @@ use serde_json::Value;
 
 use crate::job::Job;
 use crate::networks::tensors;
-use crate::support::{Place, SMALL, only_entry, rows, run};
-
-const LATEST: &str = "checkpoint_latest.safetensors";
+use crate::support::{LATEST, Place, SMALL, latest, only_entry, rows, run};
 
 /// A learning rate at which no rounding makes a spike appear or vanish within five epochs. With a
 /// higher one that happens sooner or later, and the runs then differ as much as runs with other
@@ -45,10 +43,6 @@ fn distance(a: &Path, b: &Path) -> f64 {
     let off: f64 = a.iter().zip(&b).map(|(a, b)| (a - b).powi(2)).sum();
     let norm: f64 = a.iter().map(|a| a * a).sum();
     (off / norm).sqrt()
-}
-
-fn bytes(folder: &Path) -> Vec<u8> {
-    fs::read(folder.join(LATEST)).unwrap()
 }
 
 /// The numbers of a column, by epoch.
@@ -143,7 +137,7 @@ fn the_same_ranks_train_the_same_bits_again() {
         let args = [local, &["--epochs", "3"]].concat();
         let first = train(&place, &format!("{name} first"), 4, &args);
         let again = train(&place, &format!("{name} again"), 4, &args);
-        assert!(bytes(&first) == bytes(&again), "{name}");
+        assert!(latest(&first) == latest(&again), "{name}");
         assert_eq!(rows(&first), rows(&again));
     }
 }

@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Place, SMALL, fail, only_entry, output, rows, run, text};
-
-const LATEST: &str = "checkpoint_latest.safetensors";
+use crate::support::{LATEST, Place, SMALL, fail, latest, only_entry, output, rows, run, text};
 
 /// Arguments of a run in `out`, in the order in which a scheduler would repeat them.
 fn line(place: &Place, out: &str, more: &[&str]) -> Vec<String> {
@@ -94,9 +92,8 @@ fn the_same_command_again_trains_the_run_to_its_end() {
     }
     assert!(stops >= 2, "{stops} stops");
     let folder = only_entry(Path::new(&place.at("requeued")));
-    let read = |folder: &Path| fs::read(folder.join(LATEST)).unwrap();
     assert!(
-        read(&folder) == read(&whole),
+        latest(&folder) == latest(&whole),
         "weights, optimizer and state"
     );
     assert_eq!(rows(&folder), rows(&whole));

@@ -9,9 +9,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use crate::support;
-use crate::support::{Place, SMALL, fail, output, rows, run, text};
-
-const LATEST: &str = "checkpoint_latest.safetensors";
+use crate::support::{LATEST, Place, SMALL, fail, latest, output, rows, run, text};
 
 #[test]
 fn resume_is_bitwise_identical() {
@@ -31,8 +29,11 @@ fn resume_is_bitwise_identical() {
     let whole = place.train("whole", &[&flags[..], &["--epochs", "4"]].concat());
     let halves = place.train("halves", &[&flags[..], &["--epochs", "2"]].concat());
     run(&["--resume", halves.to_str().unwrap(), "--epochs", "4"]);
-    let read = |folder: &std::path::Path| fs::read(folder.join(LATEST)).unwrap();
-    assert_eq!(read(&whole), read(&halves), "weights, optimizer and state");
+    assert_eq!(
+        latest(&whole),
+        latest(&halves),
+        "weights, optimizer and state"
+    );
     assert_eq!(rows(&whole), rows(&halves), "every number of every epoch");
     let table = rows(&whole);
     assert_eq!(table.len(), 5);
@@ -208,8 +209,10 @@ fn send(signal: &str, child: &Child) {
 /// Asserts that a run has the same weights and metrics as `whole`, a summary, and no unfinished
 /// file.
 fn assert_same_run(folder: &Path, whole: &Path) {
-    let read = |folder: &Path| fs::read(folder.join(LATEST)).unwrap();
-    assert!(read(folder) == read(whole), "weights, optimizer and state");
+    assert!(
+        latest(folder) == latest(whole),
+        "weights, optimizer and state"
+    );
     assert_eq!(rows(folder), rows(whole), "every number of every epoch");
     assert!(folder.join("summary.json").exists());
     for entry in fs::read_dir(folder).unwrap() {

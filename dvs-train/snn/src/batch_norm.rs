@@ -25,7 +25,7 @@ use burn::tensor::ops::FloatTensor;
 
 use self::ranks::BatchRanks;
 use crate::backend::cpu::dims;
-use crate::backend::primitive::{primitive, tensor};
+use crate::backend::primitive::{primitive, tensor, upload};
 
 /// Batch normalisation of `[N, C, H, W]` over all dimensions but the channels.
 #[derive(Module, Debug)]
@@ -421,8 +421,7 @@ pub fn sum_over_ranks<B: Backend>(sums: FloatTensor<B>, ranks: &BatchRanks) -> F
     ranks.sum(&mut pairs);
     let rows = [0, 1].map(|row| pairs.iter().map(move |pair| pair[row] as f32));
     let all: Vec<f32> = rows.into_iter().flatten().collect();
-    // CUDA pads the rows of a matrix that is uploaded, but not those of a vector.
-    primitive(Tensor::<B, 1>::from_floats(&*all, &device).reshape([2, c]))
+    primitive(upload::<B, 2>(&all, [2, c], &device))
 }
 
 /// Returns moments of the inner backend as tensors without gradient.

@@ -41,12 +41,12 @@ struct Readme;
 // Each module uses only those above it, which `architecture` tests.
 pub mod backend;
 
-#[cfg(feature = "testing")]
-pub mod testing;
-
 pub mod neuron;
 
 pub mod batch_norm;
+
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub mod cast;
 

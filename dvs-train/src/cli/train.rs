@@ -41,12 +41,13 @@ pub struct TrainArgs {
     #[arg(long, value_parser = fixed_splits(), value_name = "MODE")]
     pub split: Option<SplitBy>,
 
-    /// Device to compute on: auto (cuda:0 if it works, else the CPU), cpu, cuda:N or vulkan:N
-    /// [default: auto]
+    /// Device to compute on: auto (cuda:0 if it works, else the CPU; cuda:N for the rank with the
+    /// number N on its host), cpu, cuda:N or vulkan:N [default: auto]
     #[arg(long)]
     pub device: Option<DeviceName>,
 
-    /// Samples per training batch; an incomplete last batch is dropped [default: 16]
+    /// Samples per training batch, of all ranks together; an incomplete last batch is dropped
+    /// [default: 16]
     #[arg(short = 'b', long, value_name = "SAMPLES")]
     pub batch_size: Option<usize>,
 
@@ -108,8 +109,9 @@ pub struct TrainArgs {
     #[arg(long, alias = "stop_file", value_name = "FILE")]
     pub stop_file: Option<PathBuf>,
 
-    /// With several ranks, started by srun, torchrun or mpirun: how long they wait for each other to
-    /// start, and for a sign of life after that, before all of them end
+    /// With several ranks, started by srun, torchrun or mpirun: how long they wait for each other at
+    /// the start, and later for a sign of life, before all of them end. Over MPI, a hang is noticed
+    /// only after half an hour
     #[arg(long, alias = "ranks_timeout", value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub ranks_timeout: u64,
 
@@ -259,8 +261,8 @@ impl TrainArgs {
         set(device, typed_device);
     }
 
-    /// What all ranks of a run must be started with, as a text to compare.
-    pub fn of_all_ranks(&self) -> String {
+    /// The options that all ranks of a run must have alike, as a text to compare.
+    pub fn shared_options(&self) -> String {
         let own_to_a_rank = Self {
             data_dir: None,
             cache: None,

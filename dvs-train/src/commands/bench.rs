@@ -47,7 +47,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
 /// Runs the benchmark on `device` and returns what to print.
 fn measure(args: &BenchArgs, device: &Device) -> Result<String> {
     check(args, device)?;
-    let remedy = device::smaller_batch(args.batch_size);
+    let remedy = device::smaller_batch(args.batch_size, 1);
     device::guard(device, &remedy, || {
         on_device!(device, |B, device| run_on::<Autodiff<B>>(args, device))
     })
@@ -70,7 +70,7 @@ pub fn check(args: &BenchArgs, device: &Device) -> Result<()> {
 /// # Errors
 /// Returns an error if the device fails.
 pub fn warm_up(args: &BenchArgs, device: &Device) -> Result<()> {
-    let remedy = device::smaller_batch(args.batch_size);
+    let remedy = device::smaller_batch(args.batch_size, 1);
     device::guard(device, &remedy, || {
         on_device!(device, |B, device| warm_up_on::<Autodiff<B>>(args, device))
     })

@@ -29,7 +29,7 @@ use crate::train::run_ranks::RunRanks;
 pub fn run(args: &EvalArgs) -> Result<()> {
     check(args)?;
     let device = device::resolve(args.device)?;
-    let remedy = device::smaller_batch(args.batch_size);
+    let remedy = device::smaller_batch(args.batch_size, 1);
     print(&device::guard(&device, &remedy, || {
         on_device!(&device, |B, device| run_on::<B>(args, device))
     })?)

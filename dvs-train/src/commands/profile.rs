@@ -55,7 +55,7 @@ pub fn run(args: &ProfileArgs) -> Result<()> {
     }
     eval::check(&args.eval)?;
     let device = device::resolve(args.eval.device)?;
-    let remedy = device::smaller_batch(args.eval.batch_size);
+    let remedy = device::smaller_batch(args.eval.batch_size, 1);
     let profile = device::guard(&device, &remedy, || {
         on_device!(&device, |B, device| profile::<B>(args, device))
     })?;

@@ -12,7 +12,7 @@ use crate::config::train_config::TrainConfig;
 use crate::console::interrupt::{Interrupt, StopReason};
 use crate::console::progress::hide_bars;
 use crate::device::{self, on_device};
-use crate::train::joint_start::{Started, follow, lead};
+use crate::train::joint_start::{OwnOptions, Started, follow, lead};
 use crate::train::processors;
 use crate::train::resume::{AutoStart, resume, resume_auto};
 use crate::train::run;
@@ -37,14 +37,19 @@ pub fn run(args: &TrainArgs) -> Result<Option<StopReason>> {
 
 /// Trains a network on these ranks.
 fn run_on(args: &TrainArgs, ranks: &RunRanks) -> Result<Option<StopReason>> {
-    processors::divide(ranks.all())?;
-    ranks.check_same("options", args.of_all_ranks().as_bytes())?;
+    let ranks_here = processors::divide(ranks.operations())?;
+    ranks.check_same("options", args.shared_options().as_bytes())?;
     let started = match ranks.is_first() {
-        true => lead(ranks.agree(start(args))?, ranks)?,
+        true => lead(ranks.agree(start(args, ranks_here))?, ranks)?,
         false => {
             hide_bars();
             ranks.agree(Ok(()))?;
-            follow(args.cache_request(), args.destination(), ranks)?
+            let own = OwnOptions {
+                cache: args.cache_request(),
+                device: args.device,
+                jobs: args.jobs,
+            };
+            follow(own, args.destination(), ranks_here, ranks)?
         }
     };
     let Some((options, from)) = started else {
@@ -60,7 +65,7 @@ fn run_on(args: &TrainArgs, ranks: &RunRanks) -> Result<Option<StopReason>> {
     }
     let remedy = format!(
         "{} and --test-batch-size, fewer --channels, or --frames-in memory if the frames are on the device",
-        device::smaller_batch(options.config.data.batch_size)
+        device::smaller_batch(options.config.data.batch_size, ranks.size())
     );
     device::guard(&options.device, &remedy, || {
         on_device!(&options.device, |B, device| {
@@ -71,18 +76,18 @@ fn run_on(args: &TrainArgs, ranks: &RunRanks) -> Result<Option<StopReason>> {
 
 /// Resolves the options and finds the checkpoint to resume from. Returns `None` if nothing is left to
 /// do, and prints the results in that case.
-fn start(args: &TrainArgs) -> Result<Option<Started>> {
+fn start(args: &TrainArgs, ranks_here: usize) -> Result<Option<Started>> {
     let (request, destination) = (args.cache_request(), args.destination());
     match &args.resume {
         Some(path) if path != Path::new(AUTO) => {
             let apply_typed = |config: &mut TrainConfig| args.apply(config);
-            let (options, from) = resume(path, apply_typed, request, destination)?;
+            let (options, from) = resume(path, apply_typed, request, destination, ranks_here)?;
             Ok(Some((options, Some(from))))
         }
         auto => {
             let mut config = TrainConfig::default();
             args.apply(&mut config);
-            let options = TrainOptions::resolve(config, &request, destination)?;
+            let options = TrainOptions::resolve(config, &request, destination, ranks_here)?;
             if auto.is_none() {
                 return Ok(Some((options, None)));
             }

@@ -71,7 +71,8 @@ impl TrainOptions {
         self.destination.out_dir().join(folder_name(&self.config))
     }
 
-    /// Checks a configuration against its limits and this machine, and opens the cache.
+    /// Checks a configuration against its limits and this machine, which as many ranks share as
+    /// `ranks_here` says, and opens the cache.
     ///
     /// # Errors
     /// Returns an error if a value is out of range or the cache cannot be used; the message says
@@ -80,6 +81,7 @@ impl TrainOptions {
         mut config: TrainConfig,
         request: &CacheRequest,
         destination: Destination,
+        ranks_here: usize,
     ) -> Result<Self> {
         check_limits(&config)?;
         let device = device::resolve(config.device)?;
@@ -87,7 +89,9 @@ impl TrainOptions {
         let cache = request.open()?;
         let data = &mut config.data;
         check_samples(&cache, data.batch_size)?;
-        let frames_in = data.frames_in.resolve(&cache, device.memory())?;
+        let frames_in = data
+            .frames_in
+            .resolve(&cache, device.memory(), ranks_here)?;
         let sensor = cache.header.sensor;
         let augmentation = Augmentation::new(
             &config.augmentation,

@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{DType, Int, Tensor, TensorData};
+use burn_snn::backend::primitive::upload;
 use dvs_shared::{CountType, Frames};
 
 /// A batch in host memory, time first: `[T, B, 2, H, W]`.
@@ -111,8 +112,7 @@ impl<B: Backend> Batch<B> {
         Self {
             frames,
             labels,
-            // CUDA pads the rows of a matrix that is uploaded, but not those of a vector.
-            target: Tensor::<B, 1>::from_data(target.as_slice(), device).reshape([size, classes]),
+            target: upload(&target, [size, classes], device),
         }
     }
 

@@ -10,8 +10,8 @@ pub struct BatchShare {
 }
 
 impl BatchShare {
-    /// The share of a process without others.
-    pub const WHOLE: Self = Self { rank: 0, ranks: 1 };
+    /// The share of a process without others: everything.
+    pub const ALONE: Self = Self { rank: 0, ranks: 1 };
 
     /// The share of `rank`, which is below the number of `ranks`.
     pub fn new(rank: usize, ranks: usize) -> Self {
@@ -19,7 +19,7 @@ impl BatchShare {
     }
 
     /// Whether there are no other ranks.
-    pub fn is_whole(self) -> bool {
+    pub fn is_alone(self) -> bool {
         self.ranks == 1
     }
 
@@ -36,7 +36,7 @@ impl BatchShare {
     }
 
     /// Returns the length of a whole batch of which each rank has `part` samples.
-    pub fn whole(self, part: usize) -> usize {
+    pub fn whole_batch(self, part: usize) -> usize {
         part * self.ranks
     }
 }
@@ -62,7 +62,7 @@ mod tests {
     fn parts_of_a_multiple_are_equal() {
         let share = BatchShare::new(2, 4);
         assert_eq!(share.places(16), 8..12);
-        assert_eq!(share.whole(4), 16);
-        assert_eq!(BatchShare::WHOLE.places(5), 0..5);
+        assert_eq!(share.whole_batch(4), 16);
+        assert_eq!(BatchShare::ALONE.places(5), 0..5);
     }
 }

@@ -51,12 +51,14 @@ pub enum FramesIn {
 
 impl FramesIn {
     /// Replaces `auto` by the choice for `cache` on this machine. `gpu` is the memory of the GPU in
-    /// bytes, if there is a GPU.
+    /// bytes, if there is a GPU. `ranks_here` processes share the machine, and each may keep all
+    /// frames.
     ///
     /// # Errors
     /// Returns an error if the frames must stay in host memory and do not fit.
-    pub fn resolve(self, cache: &CacheFile, gpu: Option<u64>) -> Result<Self> {
-        let (needed, free) = (decoded_bytes(cache), free_memory());
+    pub fn resolve(self, cache: &CacheFile, gpu: Option<u64>, ranks_here: usize) -> Result<Self> {
+        let free = free_memory() / ranks_here.max(1) as u64;
+        let needed = decoded_bytes(cache);
         match (self, gpu) {
             (Self::Device, Some(_)) => return Ok(Self::Device),
             (Self::Auto, Some(memory)) if needed <= memory / 4 => return Ok(Self::Device),

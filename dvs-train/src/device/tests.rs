@@ -29,7 +29,7 @@ fn missing_device_error_suggests_a_remedy() {
 fn backend_panics_become_errors_with_advice_on_memory() {
     let device = Device::Vulkan(WgpuDevice::DefaultDevice, 0);
     let failing = |reason: &'static str, batch_size| {
-        let remedy = smaller_batch(batch_size);
+        let remedy = smaller_batch(batch_size, 1);
         let error = guard(&device, &remedy, || -> Result<()> { panic!("{reason}") });
         format!("{:#}", error.unwrap_err())
     };

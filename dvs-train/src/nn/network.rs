@@ -37,6 +37,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::augment::backend::AugmentBackend;
 use crate::data::batch_share::BatchShare;
+use crate::metrics::rank_sums::sum_over_ranks;
 use crate::nn::spike_stats::Observer;
 
 /// Order of computation over the T time steps.
@@ -262,7 +263,7 @@ impl<B: SnnBackend> Network<B> {
             step_mode: config.step_mode,
             dropout: config.dropout,
             half: config.half,
-            share: BatchShare::WHOLE,
+            share: BatchShare::ALONE,
         };
         // burn draws a weight when it is first used. Draw all now, so that their values do not
         // depend on draws in between.
@@ -270,12 +271,12 @@ impl<B: SnnBackend> Network<B> {
         network
     }
 
-    /// Makes this the network of one rank, which trains on its `share` of each batch. `norms` adds
-    /// up batch norm's statistics over the ranks, unless each rank is to normalise by its own.
-    pub fn on_rank(mut self, share: BatchShare, norms: &BatchRanks) -> Self {
+    /// Makes this the network of one rank, which trains on its `share` of each batch. Batch
+    /// norm shares its statistics with `batch_ranks`.
+    pub fn on_rank(mut self, share: BatchShare, batch_ranks: &BatchRanks) -> Self {
         self.share = share;
         for block in &mut self.blocks {
-            block.norm.ranks = norms.clone();
+            block.norm.ranks = batch_ranks.clone();
         }
         self
     }
@@ -289,25 +290,25 @@ impl<B: SnnBackend> Network<B> {
         if ranks.size() == 1 {
             return Ok(());
         }
-        let mean = |own: FloatTensor<B>| {
-            let own = tensor::<B, 1>(own);
-            let device = own.device();
-            let own = own.try_into_data();
-            let own = own.context("the device failed while it computed")?;
-            let mut sums: Vec<f64> = own.iter().collect();
-            ranks.all_reduce_f64(&mut sums)?;
-            let means = sums.iter().map(|sum| (sum / ranks.size() as f64) as f32);
-            let means = Tensor::<B, 1>::from_floats(&*means.collect::<Vec<_>>(), &device);
-            anyhow::Ok(primitive(means))
-        };
+        let running = |block: &ConvBlock<B>| block.norm.running().moments;
+        let all = self.blocks.iter().map(running);
+        let all = all.flat_map(|moments| [moments.mean, moments.variance]);
+        let all = Tensor::cat(all.map(tensor::<B, 1>).collect(), 0);
+        let device = all.device();
+        let mut means = sum_over_ranks(all, &mut 0.0, ranks)?;
+        for mean in &mut means {
+            *mean /= ranks.size() as f32;
+        }
+        let mut rest = &*means;
         for block in &self.blocks {
-            let Moments {
-                mean: means,
-                variance,
-            } = block.norm.running().moments;
+            let mut next = || {
+                let own;
+                (own, rest) = rest.split_at(block.norm.gamma.dims()[0]);
+                primitive(Tensor::<B, 1>::from_floats(own, &device))
+            };
             block.norm.set_running(Moments {
-                mean: mean(means)?,
-                variance: mean(variance)?,
+                mean: next(),
+                variance: next(),
             });
         }
         Ok(())
@@ -425,10 +426,10 @@ impl<B: SnnBackend> Network<B> {
         Some([&self.hidden, &self.output].map(|layer| {
             let features = layer.weight.dims()[0];
             // All ranks draw the masks of the whole batch, as one rank alone would.
-            let whole = self.share.whole(b);
+            let whole = self.share.whole_batch(b);
             let keep = Distribution::Bernoulli(kept);
             let mut mask = Tensor::<B, 2>::random([whole, features], keep, device);
-            if !self.share.is_whole() {
+            if !self.share.is_alone() {
                 mask = mask.slice([self.share.places(whole), 0..features]);
             }
             Dropout {

@@ -5,6 +5,8 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{ElementConversion, Tensor};
 use dvs_ranks::Ranks;
 
+use crate::metrics::rank_sums::sum_over_ranks;
+
 const FAILED: &str = "the device failed while it counted spikes";
 
 /// Observes the spikes of a network.
@@ -102,9 +104,7 @@ impl<B: Backend> SpikeCounter<B> {
         }
         for Counted { spikes, seen } in &mut self.layers {
             let device = spikes.device();
-            let own = spikes.clone().try_into_data().context(FAILED)?;
-            let mut counts: Vec<f32> = own.iter().collect();
-            ranks.all_reduce(&mut counts)?;
+            let counts = sum_over_ranks(spikes.clone(), &mut 0.0, ranks)?;
             *spikes = Tensor::from_floats(&*counts, &device);
             let mut all = [*seen as f64];
             ranks.all_reduce_f64(&mut all)?;

@@ -5,21 +5,24 @@ use std::vec;
 use anyhow::{Context, Result, bail};
 use burn::module::{AutodiffModule, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
-use burn::tensor::{Tensor, TensorData};
+use burn_snn::backend::primitive::upload;
 use dvs_ranks::Ranks;
 
-/// Replaces all gradients of `module`, and the number `more`, by their sums over all ranks.
+use crate::metrics::rank_sums::sum_over_ranks;
+
+/// Replaces all gradients of `module`, and the number `extra`, by their sums over all ranks.
 ///
 /// They go as one vector in the order in which the module is visited, because an exchange of many
 /// small vectors would wait for the network each time.
 ///
 /// # Errors
 /// Returns an error if the device or another rank failed.
-pub fn sum_over_ranks<B: AutodiffBackend, M: AutodiffModule<B>>(
+pub fn sum_gradients<B: AutodiffBackend, M: AutodiffModule<B>>(
     module: &M,
     gradients: GradientsParams,
-    more: &mut f32,
+    extra: &mut f32,
     ranks: &dyn Ranks,
 ) -> Result<GradientsParams> {
     if ranks.size() == 1 {
@@ -30,20 +33,11 @@ pub fn sum_over_ranks<B: AutodiffBackend, M: AutodiffModule<B>>(
         flat: Vec::new(),
     };
     module.visit(&mut flatten);
-    let Flatten { flat, .. } = flatten;
-    let mut values = Vec::new();
-    if !flat.is_empty() {
-        let flat = Tensor::cat(flat, 0).try_into_data();
-        let flat = flat.context("the device failed while it computed")?;
-        values.extend(flat.iter::<f32>());
-    }
-    values.push(*more);
-    ranks.all_reduce(&mut values)?;
-    *more = values.pop().unwrap_or_default();
+    let flat = Tensor::cat(flatten.flat, 0);
     let mut replace = Replace {
         old: &gradients,
         new: GradientsParams::new(),
-        sums: values.into_iter(),
+        sums: sum_over_ranks(flat, extra, ranks)?.into_iter(),
     };
     module.visit(&mut replace);
     Ok(replace.new)
@@ -77,11 +71,8 @@ impl<B: AutodiffBackend> ModuleVisitor<B> for Replace<'_> {
         };
         let shape = old.shape();
         let sums: Vec<f32> = self.sums.by_ref().take(shape.num_elements()).collect();
-        let length = sums.len();
-        // CUDA pads the rows of a matrix that is uploaded, but not those of a vector.
-        let flat = TensorData::new(sums, [length]);
-        let flat = Tensor::<B::InnerBackend, 1>::from_data(flat, &old.device());
-        self.new.register(param.id, flat.reshape::<D, _>(shape));
+        let sums: Tensor<B::InnerBackend, D> = upload(&sums, shape, &old.device());
+        self.new.register(param.id, sums);
     }
 }
 

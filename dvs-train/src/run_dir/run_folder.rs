@@ -45,9 +45,9 @@ impl FolderInUse {
         ))
     }
 
-    /// The same error on a rank that heard of it from `rank`.
-    pub fn elsewhere(rank: usize, reason: &str) -> Self {
-        Self(format!("rank {rank} gave up: {reason}"))
+    /// The same error on a rank that heard the reason from another.
+    pub fn elsewhere(reason: &str) -> Self {
+        Self(reason.to_owned())
     }
 }
 

@@ -53,6 +53,11 @@ impl Tensors {
         }
     }
 
+    /// Removes the state of the optimizer.
+    pub fn drop_optimizer(&mut self) {
+        self.0.retain(|name, _| !name.starts_with(OPTIMIZER));
+    }
+
     /// Puts these weights into `network`.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use crate::data::batch::Batch;
 use crate::data::device_loader::EpochBatches;
 use crate::metrics::{Running, Sums};
 use crate::nn::network::{Network, SnnBackend};
-use crate::optim::gradients::{self, sum_over_ranks};
+use crate::optim::gradients::{self, sum_gradients};
 use crate::optim::optimizer::Optimizer;
 use crate::optim::optimizer::update::OptimizerBackend;
 use crate::run_dir::checkpoint::EpochProgress;
@@ -87,7 +87,7 @@ where
     }
     let gradients = GradientsParams::from_grads(scaled.backward(), &network);
     let mut stops = f32::from(u8::from(ranks.interrupt().asked().is_some()));
-    let gradients = sum_over_ranks(&network, gradients, &mut stops, ranks.all())?;
+    let gradients = sum_gradients(&network, gradients, &mut stops, ranks.operations())?;
     let (network, square_sum) = optimizer.step(lr, network, gradients)?;
     Ok(Step {
         network,
@@ -134,11 +134,14 @@ where
     let mut running = Running::<B::InnerBackend>::from(before, device);
     let mut square_sums = Vec::new();
     let mut stop = ranks.asked_to_stop()?.is_some();
-    while !stop && let Some(batch) = epoch_batches.next() {
+    // Without others, a rank may stop whenever it is asked to.
+    while !(stop || ranks.size() == 1 && ranks.interrupt().asked().is_some())
+        && let Some(batch) = epoch_batches.next()
+    {
         let batch = batch?.tracked::<B>();
         let step = step(network, optimizer, lr, &batch, ranks)?;
         (network, stop) = (step.network, step.stop);
-        let batch_size = ranks.share().whole(batch.labels.len());
+        let batch_size = ranks.share().whole_batch(batch.labels.len());
         running = running.add(step.loss, step.rate, batch.target.inner());
         // The optimizer itself checks the gradients of a scaled loss, which overflow now and then.
         square_sums.extend(step.square_sum);
@@ -148,7 +151,7 @@ where
     bar.finish_and_clear();
     gradients::check(square_sums, progress.batches)?;
     optimizer.settle()?;
-    let sums = running.finish()?.over_ranks(ranks.all())?;
+    let sums = running.finish()?.over_ranks(ranks.operations())?;
     let trained = EpochResult {
         progress: EpochProgress { batches, sums },
         samples: sums.samples - progress.sums.samples,

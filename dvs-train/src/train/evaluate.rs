@@ -60,7 +60,7 @@ pub fn evaluate<B: SnnBackend>(
         guesses.push(rate.clone().argmax(1).reshape([size]));
         labels.extend(batch.labels);
         running = running.add(loss, rate, batch.target);
-        bar.inc(ranks.share().whole(size) as u64);
+        bar.inc(ranks.share().whole_batch(size) as u64);
     }
     bar.finish_and_clear();
     if ranks.asked_to_stop()?.is_some() {
@@ -75,9 +75,9 @@ pub fn evaluate<B: SnnBackend>(
         }
     }
     Ok(Some(EvalResult {
-        metrics: running.finish()?.over_ranks(ranks.all())?.means(),
-        confusion: confusion.over_ranks(ranks.all())?,
-        firing: counter.over_ranks(ranks.all())?.finish()?,
+        metrics: running.finish()?.over_ranks(ranks.operations())?.means(),
+        confusion: confusion.over_ranks(ranks.operations())?,
+        firing: counter.over_ranks(ranks.operations())?.finish()?,
         took: start.elapsed(),
         waited: batches.waited(),
     }))

@@ -17,6 +17,15 @@ use crate::train::run_ranks::RunRanks;
 /// The options of a run, and the checkpoint that it resumes from, if any.
 pub type Started = (TrainOptions, Option<Resumption>);
 
+/// What may differ between the command lines of ranks, because it concerns their machines alone.
+pub struct OwnOptions {
+    /// The cache, which may be another file with the same content.
+    pub cache: CacheRequest,
+    pub device: Option<DeviceName>,
+    /// Data loader threads.
+    pub jobs: Option<usize>,
+}
+
 /// What rank 0 tells the others.
 #[derive(Serialize, Deserialize)]
 struct Message {
@@ -41,11 +50,14 @@ pub fn lead(mut started: Option<Started>, ranks: &RunRanks) -> Result<Option<Sta
     let size = ranks.size();
     if let Some((options, resumption)) = &mut started {
         let batch_size = options.config.data.batch_size;
+        let below = batch_size / size * size;
+        let remedy = match below {
+            0 => format!("use {size}"),
+            _ => format!("use {below} or {}", below + size),
+        };
         ensure!(
-            batch_size % size == 0,
-            "--batch-size {batch_size} is not a multiple of the {size} ranks, which share each batch; take {} or {}",
-            (batch_size / size).max(1) * size,
-            (batch_size / size + 1) * size
+            batch_size == below,
+            "--batch-size {batch_size} is not a multiple of the {size} ranks, which share each batch; {remedy}"
         );
         if let Some(from) = resumption
             && from.checkpoint.state.ranks != size
@@ -71,52 +83,56 @@ pub fn lead(mut started: Option<Started>, ranks: &RunRanks) -> Result<Option<Sta
             changed: from.changed.clone(),
         }),
     });
-    ranks.from_first(serde_json::to_vec(&message)?)?;
+    ranks.broadcast(|| Ok(serde_json::to_vec(&message)?))?;
     if let Some((_, Some(from))) = &started {
-        ranks.from_first(from.checkpoint.encode()?)?;
+        ranks.broadcast(|| from.checkpoint.encode())?;
     }
     Ok(started)
 }
 
-/// Gets from rank 0 what this rank starts with. `request` is what this rank's command line says of
-/// the cache, which may be another file with the same content.
+/// Gets from rank 0 what this rank starts with. `own` is what this rank's command line says of its
+/// own machine. `ranks_here` ranks share the machine.
 ///
 /// # Errors
 /// Returns an error if this machine cannot do the run, its cache has other content than that of
 /// rank 0, or another rank failed.
 pub fn follow(
-    request: CacheRequest,
+    own: OwnOptions,
     destination: Destination,
+    ranks_here: usize,
     ranks: &RunRanks,
 ) -> Result<Option<Started>> {
     let unreadable =
         "cannot read what rank 0 sent; start the same version of dvs-train on all hosts";
-    let message = ranks.from_first(Vec::new())?;
+    let message = ranks.broadcast(|| Ok(Vec::new()))?;
     let message: Option<Message> = serde_json::from_slice(&message).context(unreadable)?;
     let Some(message) = message else {
         return Ok(None);
     };
     let Settings { mut config, .. } = message.settings.clone();
-    if config.device == DeviceName::Auto {
-        config.device = match message.device {
-            DeviceName::Cuda(_) => DeviceName::Cuda(ranks.local_rank()),
-            other => other,
-        };
-    }
+    config.data.jobs = own.jobs.unwrap_or(config.data.jobs);
+    config.device = match (own.device.unwrap_or(config.device), message.device) {
+        (DeviceName::Auto, DeviceName::Cuda(_)) => DeviceName::Cuda(ranks.local_rank()),
+        (DeviceName::Auto, other) => other,
+        (typed, _) => typed,
+    };
     let resumption = match message.resumption {
         None => None,
         Some(ResumptionMessage { file, changed }) => Some(Resumption {
             file,
             changed,
-            checkpoint: Checkpoint::decode(&ranks.from_first(Vec::new())?).context(unreadable)?,
+            checkpoint: Checkpoint::decode(&ranks.broadcast(|| Ok(Vec::new()))?)
+                .context(unreadable)?,
             lock: None,
         }),
     };
-    let request = request.or(&config.data);
-    let options = TrainOptions::resolve(config, &request, destination)?;
-    let (own, first) = (Settings::of(&options), &message.settings);
+    let request = own.cache.or(&config.data);
+    let options = TrainOptions::resolve(config, &request, destination, ranks_here)?;
+    let (here, first) = (Settings::of(&options), &message.settings);
     ensure!(
-        own.is_same_data(first) && own.size == first.size && own.label_names == first.label_names,
+        here.is_same_data(first)
+            && here.size == first.size
+            && here.label_names == first.label_names,
         "the cache {} was made from other data than that of rank 0, {}, or counts other events of it",
         options.cache.path().display(),
         first

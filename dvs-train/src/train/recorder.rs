@@ -8,9 +8,9 @@ use burn::tensor::backend::AutodiffBackend;
 use crate::config::options::TrainOptions;
 use crate::config::settings::Settings;
 use crate::console::interrupt::StopReason;
-use crate::nn::network::SnnBackend;
+use crate::nn::network::{Network, SnnBackend};
 use crate::optim::optimizer::update::OptimizerBackend;
-use crate::run_dir::checkpoint::{LATEST, MAX, read_network_file};
+use crate::run_dir::checkpoint::{Checkpoint, LATEST, MAX};
 use crate::run_dir::epoch_log::{EpochLog, EpochRecord};
 use crate::run_dir::run_folder::RunFolder;
 use crate::train::resume::Resumption;
@@ -123,14 +123,21 @@ impl<'a> Recorder<'a> {
         self.output().stopped(reason, at, epochs)
     }
 
-    /// Reads the file of the best checkpoint.
+    /// Reads the best checkpoint and puts its weights into `network`. Returns them as a checkpoint
+    /// for the other ranks too, without the optimizer's state.
     ///
     /// # Errors
-    /// Returns an error if it cannot be read.
-    pub fn best_checkpoint(&self) -> Result<Vec<u8>> {
+    /// Returns an error if the file cannot be read, or is not of this network.
+    pub fn best_network<B: SnnBackend>(
+        &self,
+        network: Network<B>,
+    ) -> Result<(Network<B>, Checkpoint)> {
         let path = self.folder.file(MAX);
-        read_network_file(&path)
-            .with_context(|| format!("cannot read the checkpoint {}", path.display()))
+        let mut checkpoint = Checkpoint::read(&path)?;
+        let network = checkpoint.tensors.network(network);
+        let network = network.with_context(|| format!("cannot use {}", path.display()))?;
+        checkpoint.tensors.drop_optimizer();
+        Ok((network, checkpoint))
     }
 
     /// Writes and prints the results of the whole run.

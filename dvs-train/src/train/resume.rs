@@ -98,7 +98,8 @@ impl fmt::Display for Resumption {
 }
 
 /// Reads the checkpoint at `path` and resolves the options of the resumed run: as saved, apart from
-/// those that `apply_typed` sets and from the cache that `request` names.
+/// those that `apply_typed` sets and from the cache that `request` names. `ranks_here` ranks share
+/// this machine.
 ///
 /// # Errors
 /// Returns an error if the checkpoint cannot be used, or not with these options.
@@ -107,6 +108,7 @@ pub fn resume(
     apply_typed: impl FnOnce(&mut TrainConfig),
     request: CacheRequest,
     destination: Destination,
+    ranks_here: usize,
 ) -> Result<(TrainOptions, Resumption)> {
     // A run that was killed while it wrote its first checkpoints has only the best checkpoint,
     // which is then also the latest.
@@ -137,7 +139,7 @@ pub fn resume(
         }
     }
     let mut changed = changes(saved, &config).with_context(of_file)?;
-    let options = TrainOptions::resolve(config, &request.or(&saved.data), destination);
+    let options = TrainOptions::resolve(config, &request.or(&saved.data), destination, ranks_here);
     let options = options.with_context(of_file)?;
     if of_a_run && lock.is_none() && is_same(old, &options.run_folder()) {
         lock = Some(FolderLock::take(old)?);

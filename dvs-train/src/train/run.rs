@@ -59,13 +59,13 @@ where
     let mut state = TrainState::<B>::at(options, &config, resumption, device)?;
     state.ranks = ranks.size();
     if ranks.size() > 1 {
-        ranks.check_same("weights", &state.weights_crc()?.to_le_bytes())?;
+        ranks.check_same("weights", &state.crc()?.to_le_bytes())?;
     }
-    let norms = match options.config.network.local_batch_norm {
+    let batch_ranks = match options.config.network.local_batch_norm {
         true => BatchRanks::default(),
-        false => ranks.norms(),
+        false => ranks.batch_ranks(),
     };
-    state.network = state.network.on_rank(share, &norms);
+    state.network = state.network.on_rank(share, &batch_ranks);
     let recorder = match ranks.is_first() {
         true => Recorder::open(options, resumption, &state, json).map(Some),
         false => Ok(None),
@@ -105,7 +105,7 @@ struct Run<'a, B: AutodiffBackend> {
     options: &'a TrainOptions,
     sets: DataSplits<B::InnerBackend>,
     ranks: &'a RunRanks,
-    /// Of rank 0.
+    /// What rank 0 writes and prints; `None` on the others.
     recorder: Option<Recorder<'a>>,
     device: &'a B::Device,
 }
@@ -141,7 +141,7 @@ where
                 format!("training failed in epoch {epoch}, at the learning rate {lr}")
             })?;
         if options.config.network.local_batch_norm {
-            network.average_running_statistics(ranks.all())?;
+            network.average_running_statistics(ranks.operations())?;
         }
         let name = format!("epoch {epoch} {}", evaluated_on.name());
         let evaluated = self.evaluate(&network.valid(), evaluation_set, name)?;
@@ -153,7 +153,8 @@ where
             best,
             ranks: ranks.size(),
         };
-        device::check_threads()?;
+        // If one rank computed wrong numbers, the sums of all are wrong.
+        ranks.agree(device::check_threads())?;
         let Some(evaluated) = evaluated else {
             if let Some(recorder) = &self.recorder {
                 recorder.interrupted(&state)?;
@@ -250,11 +251,18 @@ where
     fn finish(&self, state: TrainState<B>) -> Result<Option<StopReason>> {
         let best = state.best.context("the run has no epoch")?;
         let recorder = self.recorder.as_ref();
-        let bytes = recorder.map(Recorder::best_checkpoint).transpose()?;
-        let bytes = self.ranks.from_first(bytes.unwrap_or_default())?;
-        let network = Checkpoint::decode(&bytes)
-            .and_then(|checkpoint| checkpoint.tensors.network(state.network.valid()))
-            .context("cannot use the best checkpoint of the run")?;
+        let network = state.network.valid();
+        let network = match recorder {
+            Some(recorder) => {
+                let (network, checkpoint) = recorder.best_network(network)?;
+                self.ranks.broadcast(|| checkpoint.encode())?;
+                network
+            }
+            None => {
+                let bytes = self.ranks.broadcast(|| Ok(Vec::new()))?;
+                Checkpoint::decode(&bytes)?.tensors.network(network)?
+            }
+        };
         let Some(evaluated) = self.evaluate(&network, &self.sets.test, "test".to_owned())? else {
             return self.stopped("before the summary, all epochs done", state.epoch);
         };

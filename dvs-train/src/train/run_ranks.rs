@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use burn_snn::batch_norm::ranks::{BatchRanks, RankSums};
 use dvs_ranks::{Alone, Launch, Limits, RankError, Ranks, start};
+use sysinfo::System;
 
 use crate::console::interrupt::{Interrupt, StopReason};
 use crate::data::batch_share::BatchShare;
@@ -20,6 +22,8 @@ pub struct RunRanks {
     interrupt: Interrupt,
     /// This rank's number among those of its host.
     local_rank: usize,
+    /// Whether a step has failed of which all ranks know.
+    all_know: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for RunRanks {
@@ -33,6 +37,9 @@ const DONE: u8 = 0;
 const FAILED: u8 = 1;
 const IN_USE: u8 = 2;
 
+/// The most bytes that go to all ranks at once.
+const PART: usize = 1 << 28;
+
 impl RunRanks {
     /// The ranks of a process that nothing started together with others.
     pub fn alone(interrupt: Interrupt) -> Self {
@@ -40,11 +47,12 @@ impl RunRanks {
             ranks: Arc::new(TimedRanks::new(Box::new(Alone))),
             interrupt,
             local_rank: 0,
+            all_know: Arc::default(),
         }
     }
 
     /// Meets the ranks that srun, torchrun or mpirun started together with this process. Each
-    /// waits for `timeout` for the others to come, and for a sign of life of them after that.
+    /// waits up to `timeout` for the others, and later for a sign of life from them.
     ///
     /// # Errors
     /// Returns an error that names the rank and its host if the ranks do not meet.
@@ -60,11 +68,12 @@ impl RunRanks {
             local_rank: local_rank.unwrap_or(ranks.rank()),
             ranks: Arc::new(ranks),
             interrupt,
+            all_know: Arc::default(),
         })
     }
 
     /// What the ranks can do together.
-    pub fn all(&self) -> &dyn Ranks {
+    pub fn operations(&self) -> &dyn Ranks {
         &*self.ranks
     }
 
@@ -103,7 +112,7 @@ impl RunRanks {
     }
 
     /// The ranks for batch norm, which shares its statistics between them.
-    pub fn norms(&self) -> BatchRanks {
+    pub fn batch_ranks(&self) -> BatchRanks {
         BatchRanks::new(Arc::new(self.clone()))
     }
 
@@ -130,13 +139,28 @@ impl RunRanks {
         Ok(self.interrupt.asked())
     }
 
-    /// Gives all ranks the bytes of rank 0; the others pass none.
+    /// Gives all ranks the bytes that rank 0 makes by `bytes`, which the others ignore. They go in
+    /// parts, because a gather is limited.
     ///
     /// # Errors
-    /// Returns an error if another rank failed.
-    pub fn from_first(&self, own: Vec<u8>) -> Result<Vec<u8>> {
-        let first = self.ranks.gather(&own)?.into_iter().next();
-        Ok(first.unwrap_or_default())
+    /// Returns an error if rank 0 cannot make them, or another rank failed.
+    pub fn broadcast(&self, bytes: impl FnOnce() -> Result<Vec<u8>>) -> Result<Vec<u8>> {
+        let own = match self.is_first() && self.size() > 1 {
+            true => bytes()?,
+            false => Vec::new(),
+        };
+        let first = |own: &[u8]| {
+            let first = self.ranks.gather(own)?.into_iter().next();
+            anyhow::Ok(first.unwrap_or_default())
+        };
+        let length = first(&own.len().to_le_bytes())?;
+        let length = length.try_into().map_or(0, usize::from_le_bytes);
+        let mut parts = own.chunks(PART);
+        let mut all = Vec::new();
+        while all.len() < length {
+            all.extend(first(parts.next().unwrap_or_default())?);
+        }
+        Ok(all)
     }
 
     /// Returns this rank's `result`, or an error with the reason if the same step failed on another
@@ -155,23 +179,25 @@ impl RunRanks {
                     true => IN_USE,
                     false => FAILED,
                 };
-                [&[kind], format!("{error:#}").as_bytes()].concat()
+                [&[kind], format!("{}: {error:#}", self.name()).as_bytes()].concat()
             }
         };
         let all = self.ranks.gather(&said)?;
-        let result = result?;
-        for (rank, said) in all.iter().enumerate() {
-            let Some((&kind, reason)) = said.split_first() else {
-                continue;
-            };
-            let reason = String::from_utf8_lossy(reason);
-            match kind {
-                DONE => {}
-                IN_USE => bail!(FolderInUse::elsewhere(rank, &reason)),
-                _ => bail!("rank {rank} gave up: {reason}"),
-            }
+        let mut failures = all.iter().filter_map(|said| match said.split_first() {
+            Some((&kind, reason)) if kind != DONE => Some((kind, reason)),
+            _ => None,
+        });
+        let Some((kind, reason)) = failures.next() else {
+            return result;
+        };
+        self.all_know.store(true, Ordering::Relaxed);
+        let done = result?;
+        drop(done);
+        let reason = String::from_utf8_lossy(reason);
+        match kind {
+            IN_USE => bail!(FolderInUse::elsewhere(&reason)),
+            _ => bail!("{reason}"),
         }
-        Ok(result)
     }
 
     /// Checks that all ranks have the same `bytes`, which `what` names.
@@ -181,10 +207,9 @@ impl RunRanks {
     pub fn check_same(&self, what: &str, bytes: &[u8]) -> Result<()> {
         let all = self.ranks.gather(bytes)?;
         let other = all.iter().position(|theirs| Some(theirs) != all.first());
-        match other {
-            None => Ok(()),
-            Some(rank) => Err(anyhow!("rank {rank} has other {what} than rank 0")),
-        }
+        let Some(rank) = other else { return Ok(()) };
+        self.all_know.store(true, Ordering::Relaxed);
+        bail!("the {what} of rank {rank} differ from those of rank 0; start all ranks alike")
     }
 
     /// Checks that a set of `samples` samples has one for each rank.
@@ -195,7 +220,7 @@ impl RunRanks {
         let size = self.size();
         ensure!(
             samples >= size,
-            "the {set} set has {samples} samples, too few for {size} ranks; start {samples} or fewer"
+            "the {set} set has {samples} samples, too few for {size} ranks; start at most {samples} ranks"
         );
         Ok(())
     }
@@ -214,16 +239,22 @@ impl RunRanks {
             Ok(done)
         });
         let Err(error) = &result else { return result };
-        if error.is::<RankError>() {
-            return result;
-        }
-        if error.is::<FolderInUse>() {
-            // All ranks have agreed to end, each with its own exit status.
+        if self.all_know.load(Ordering::Relaxed) {
+            // Each ends by itself, with its own exit status.
             let _ = self.ranks.finish();
         } else {
             self.ranks.abort(&format!("{error:#}"));
         }
-        result.with_context(|| format!("rank {}", self.ranks.rank()))
+        match error.is::<RankError>() {
+            true => result,
+            false => result.with_context(|| self.name()),
+        }
+    }
+
+    /// This rank and its host, as messages name them.
+    fn name(&self) -> String {
+        let host = System::host_name().unwrap_or_else(|| "an unnamed host".to_owned());
+        format!("rank {} on {host}", self.ranks.rank())
     }
 }
 

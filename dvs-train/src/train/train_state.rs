@@ -79,11 +79,11 @@ where
         Ok(train_state)
     }
 
-    /// Returns the CRC-32 of all weights and of the optimizer's state.
+    /// Returns the CRC-32 of the weights and of the optimizer's state.
     ///
     /// # Errors
     /// Returns an error if the device failed.
-    pub fn weights_crc(&self) -> Result<u32> {
+    pub fn crc(&self) -> Result<u32> {
         let mut hasher = crc32fast::Hasher::new();
         for array in Tensors::take(&self.network, &self.optimizer)?.0.values() {
             for value in &array.values {

@@ -1,8 +1,8 @@
 //! Batch norm of a batch that is divided between the ranks of data-parallel training.
 //!
-//! Every rank has the same number of samples. Each computes the moments and sums of its own part,
-//! and the ranks add them up in double precision. So each normalises by the whole batch, as one
-//! rank alone would. PyTorch calls this `SyncBatchNorm`.
+//! Every rank has the same number of samples. Each computes the moments and sums of its own part (on
+//! the CPU in double precision), and the ranks add them up in double precision. So each normalises
+//! by the whole batch, as one rank alone would. PyTorch calls this `SyncBatchNorm`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,9 +15,9 @@ pub trait RankSums: fmt::Debug + Send + Sync {
     /// Number of ranks.
     fn size(&self) -> usize;
 
-    /// Replaces each value by its sum over all ranks. If that fails, it leaves the values as they
-    /// are, and the caller of the training step has to end the training: the autodiff graph cannot
-    /// pass an error on.
+    /// Replaces each value by its sum over all ranks. If that fails, the values are undefined, and
+    /// whoever asked for the training step has to end the training: the autodiff graph cannot pass an
+    /// error on.
     fn sum(&self, values: &mut [f64]);
 }
 

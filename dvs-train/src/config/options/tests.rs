@@ -13,7 +13,7 @@ fn refused(args: &[&str]) -> String {
     };
     let mut config = TrainConfig::default();
     args.apply(&mut config);
-    let options = TrainOptions::resolve(config, &args.cache_request(), args.destination());
+    let options = TrainOptions::resolve(config, &args.cache_request(), args.destination(), 1);
     format!("{:#}", options.unwrap_err())
 }
 
