@@ -2,6 +2,7 @@
 
 pub mod checkpoint;
 pub mod epoch_log;
+pub mod file_reader;
 pub mod loaded_model;
 pub mod plots;
 pub mod run_folder;

@@ -23,9 +23,9 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::ops::FloatTensor;
 
-use self::ranks::BatchRanks;
+use self::ranks::{BatchRanks, host, on_device};
 use crate::backend::cpu::dims;
-use crate::backend::primitive::{primitive, tensor, upload};
+use crate::backend::primitive::{primitive, tensor};
 
 /// Batch normalisation of `[N, C, H, W]` over all dimensions but the channels.
 #[derive(Module, Debug)]
@@ -387,41 +387,6 @@ pub fn inner_statistics<B: BatchNormBackend, C: CheckpointStrategy>(
     let count = running.ranks.size() * n * height * width;
     let moments = on_device::<B>(&moments, &device);
     statistics::<B>(moments, count, &parameters, running)
-}
-
-/// Returns the values of a vector on the host. If the device failed, they are not numbers.
-fn host<B: Backend>(vector: FloatTensor<B>) -> Vec<f64> {
-    let vector = tensor::<B, 1>(vector);
-    let length = vector.dims()[0];
-    match vector.try_into_data() {
-        Ok(data) => data.iter::<f64>().collect(),
-        Err(_) => vec![f64::NAN; length],
-    }
-}
-
-/// Uploads the mean and variance of each channel.
-fn on_device<B: Backend>(moments: &[[f64; 2]], device: &B::Device) -> Moments<FloatTensor<B>> {
-    let vector = |values: Vec<f32>| primitive(Tensor::<B, 1>::from_floats(&*values, device));
-    Moments {
-        mean: vector(moments.iter().map(|[mean, _]| *mean as f32).collect()),
-        variance: vector(moments.iter().map(|[_, var]| *var as f32).collect()),
-    }
-}
-
-/// Adds up the two sums `[2, C]` of the backward pass over `ranks`.
-pub fn sum_over_ranks<B: Backend>(sums: FloatTensor<B>, ranks: &BatchRanks) -> FloatTensor<B> {
-    if ranks.is_alone() {
-        return sums;
-    }
-    let sums = tensor::<B, 2>(sums);
-    let (device, c) = (sums.device(), sums.dims()[1]);
-    let own = host::<B>(primitive(sums.reshape([2 * c])));
-    let (first, second) = own.split_at(c);
-    let mut pairs: Vec<[f64; 2]> = first.iter().zip(second).map(|(&a, &b)| [a, b]).collect();
-    ranks.sum(&mut pairs);
-    let rows = [0, 1].map(|row| pairs.iter().map(move |pair| pair[row] as f32));
-    let all: Vec<f32> = rows.into_iter().flatten().collect();
-    primitive(upload::<B, 2>(&all, [2, c], &device))
 }
 
 /// Returns moments of the inner backend as tensors without gradient.

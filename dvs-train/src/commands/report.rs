@@ -16,9 +16,10 @@ use serde_json::json;
 use crate::cli::ReportArgs;
 use crate::commands::compare::{Comparison, find};
 use crate::commands::profile::Profile;
-use crate::commands::run_files::{RunFiles, read_json};
+use crate::commands::run_files::RunFiles;
 use crate::console::print;
 use crate::run_dir::checkpoint::MAX;
+use crate::run_dir::file_reader::read_json;
 use crate::run_dir::run_folder::{PROFILE, REPORT};
 
 /// Writes the page that `args` ask for and prints its path.

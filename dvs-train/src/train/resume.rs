@@ -11,9 +11,10 @@ use crate::config::options::{Destination, TrainOptions};
 use crate::config::settings::{Settings, changes};
 use crate::config::train_config::TrainConfig;
 use crate::run_dir::checkpoint::{self, Checkpoint, EpochProgress, LATEST, MAX};
+use crate::run_dir::file_reader::read_json;
 use crate::run_dir::run_folder::{FolderLock, SETTINGS, SUMMARY};
 use crate::run_dir::weight_layout::Architecture;
-use crate::train::summary::{self, Summary};
+use crate::train::summary::Summary;
 
 /// The checkpoint that a run resumes from.
 #[derive(Debug)]
@@ -214,9 +215,10 @@ pub fn resume_auto(options: &TrainOptions) -> Result<AutoStart> {
         "cannot resume from {shown}: the run has {done} epochs already, more than --epochs {epochs}; ask for {done} or more"
     );
     if epochs == done && resumption.is_complete() {
-        return Ok(AutoStart::Complete(Box::new(summary::read(
-            &folder.join(SUMMARY),
-        )?)));
+        let file = folder.join(SUMMARY);
+        let summary = read_json(&file)?;
+        let summary = summary.with_context(|| format!("there is no {}", file.display()))?;
+        return Ok(AutoStart::Complete(Box::new(summary)));
     }
     Ok(AutoStart::Resumed(Box::new(resumption)))
 }

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use burn_snn::batch_norm::ranks::{BatchRanks, RankSums};
 use dvs_ranks::{Alone, Launch, Limits, RankError, Ranks, start};
 use sysinfo::System;
+use thiserror::Error;
 
 use crate::console::interrupt::{Interrupt, StopReason};
 use crate::data::batch_share::BatchShare;
@@ -31,6 +32,11 @@ impl fmt::Debug for RunRanks {
         write!(f, "rank {} of {}", self.ranks.rank(), self.ranks.size())
     }
 }
+
+/// A step failed on another rank, for this reason.
+#[derive(Debug, Error)]
+#[error("{0}")]
+struct OtherRank(String);
 
 /// How a step of one rank ended, as all ranks hear of it.
 const DONE: u8 = 0;
@@ -196,7 +202,7 @@ impl RunRanks {
         let reason = String::from_utf8_lossy(reason);
         match kind {
             IN_USE => bail!(FolderInUse::elsewhere(&reason)),
-            _ => bail!("{reason}"),
+            _ => bail!(OtherRank(reason.into_owned())),
         }
     }
 
@@ -245,7 +251,7 @@ impl RunRanks {
         } else {
             self.ranks.abort(&format!("{error:#}"));
         }
-        match error.is::<RankError>() {
+        match error.is::<RankError>() || error.is::<OtherRank>() {
             true => result,
             false => result.with_context(|| self.name()),
         }

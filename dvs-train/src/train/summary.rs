@@ -1,7 +1,6 @@
 //! The results of a run: a line to read, a file to parse, and plots.
 
-use std::path::Path;
-use std::{fmt, fs};
+use std::fmt;
 
 use anyhow::{Context, Result};
 use dvs_shared::labels::gestures;
@@ -92,16 +91,6 @@ impl fmt::Display for Summary {
             )
         }
     }
-}
-
-/// Reads the summary of a run.
-///
-/// # Errors
-/// Returns an error if the file cannot be read, or is not a summary.
-pub fn read(path: &Path) -> Result<Summary> {
-    let text =
-        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} is not a summary", path.display()))
 }
 
 /// Writes the plots and then the summary to the run's folder. The summary is last because it marks

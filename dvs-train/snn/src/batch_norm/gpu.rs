@@ -11,9 +11,8 @@ use super::gpu_kernels::{
     StatisticsParamsLaunch, deviations_kernel, gradient_sums_kernel, input_gradient_kernel,
     scale_kernel, statistics_kernel, sums_kernel,
 };
-use super::{
-    Affine, BatchNormBackend, BatchStatistics, Moments, Parameters, Running, Saved, sum_over_ranks,
-};
+use super::ranks::sum_over_ranks;
+use super::{Affine, BatchNormBackend, BatchStatistics, Moments, Parameters, Running, Saved};
 use crate::backend::gpu::{
     Threads, UNITS, channels_last, channels_second, cubes, dims, empty, in_type, single, width,
 };

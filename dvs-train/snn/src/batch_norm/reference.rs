@@ -4,7 +4,8 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
 
-use super::{Saved, sum_over_ranks};
+use super::Saved;
+use super::ranks::sum_over_ranks;
 use crate::backend::primitive::{primitive, tensor};
 
 /// Returns the mean and the biased variance `[C]` of the channels of `x` `[N, C, H, W]`.

@@ -18,7 +18,8 @@ use crate::backend::gpu::{
 };
 use crate::backend::primitive::{primitive, tensor};
 use crate::batch_norm::gpu::{Sums, finish_sums};
-use crate::batch_norm::{Affine, Saved, sum_over_ranks};
+use crate::batch_norm::ranks::sum_over_ranks;
+use crate::batch_norm::{Affine, Saved};
 use crate::neuron::gpu::weight_gradient;
 use crate::neuron::gpu_dynamics::{KernelConfig, kernel_params};
 
