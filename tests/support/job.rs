@@ -16,8 +16,13 @@ pub struct Job {
 /// The command of one rank of `size`, whose rank 0 listens on this port of the loopback address.
 pub fn rank(rank: usize, size: usize, port: u16, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dvs-train"));
+    command.args(args);
+    as_rank(command, rank, size, port)
+}
+
+/// Makes a command that of one rank, as [`rank`] does.
+pub fn as_rank(mut command: Command, rank: usize, size: usize, port: u16) -> Command {
     command
-        .args(args)
         .env("RANK", rank.to_string())
         .env("WORLD_SIZE", size.to_string())
         .env("LOCAL_RANK", rank.to_string())

@@ -33,7 +33,7 @@ fn skip(reason: &str) {
 }
 
 /// Returns whether the stand-in for this version of CUDA is installed. If not, [`skip`]s the test.
-fn installed(version: &str) -> bool {
+pub fn installed(version: &str) -> bool {
     let toolkit = folder().join("../../.tools/cuda").join(version);
     let there = toolkit.join("lib").is_dir();
     if !there {
@@ -45,8 +45,9 @@ fn installed(version: &str) -> bool {
     there
 }
 
-/// Runs dvs-train on the stand-in. `with` are options of the stand-in, `variables` its variables.
-fn output(with: &[&str], variables: &[(&str, &str)], args: &[&str]) -> Output {
+/// The command of dvs-train on the stand-in. `with` are options of the stand-in, `variables` its
+/// variables.
+pub fn command(with: &[&str], variables: &[(&str, &str)], args: &[&str]) -> Command {
     let mut command = Command::new(folder().join("stand-in"));
     command
         .args(with)
@@ -54,7 +55,12 @@ fn output(with: &[&str], variables: &[(&str, &str)], args: &[&str]) -> Output {
         .args(args)
         .envs(variables.iter().copied())
         .env_remove("RUST_BACKTRACE");
-    command.output().unwrap()
+    command
+}
+
+/// Runs dvs-train on the stand-in, as [`command`].
+fn output(with: &[&str], variables: &[(&str, &str)], args: &[&str]) -> Output {
+    command(with, variables, args).output().unwrap()
 }
 
 /// Runs dvs-train with executed kernels and expects exit status 0.

@@ -73,6 +73,40 @@ fn weights_after_one_step_equal_those_of_one_rank() {
     }
 }
 
+/// The kernels run on the stand-in of `tests/cuda`, as in [`crate::cuda`].
+#[cfg(feature = "cuda")]
+#[test]
+fn ranks_on_gpus_take_the_step_of_one_gpu() {
+    use crate::cuda::{command, installed};
+    use crate::job::{as_rank, free_port};
+
+    if !installed("13.0") {
+        return;
+    }
+    let place = Place::new();
+    let (cache, port) = (place.cache(), free_port());
+    let ranks = |out: &str, size: usize, more: &[&str]| {
+        let out = place.at(out);
+        let own = ["--cache", &cache, "--out-dir", &out, "--epochs", "1"];
+        // The stand-in is one GPU, which the ranks share.
+        let gpu = ["--channels", "8", "-b", "20", "--device", "cuda:0"];
+        let args = [&SMALL[..], &own, &gpu, more].concat();
+        let rank = |rank| {
+            let on_gpu = command(&["--execute"], &[("STAND_IN_POISON", "1")], &args);
+            as_rank(on_gpu, rank, size, port)
+        };
+        Job::of((0..size).map(rank)).succeeds();
+        only_entry(Path::new(&out))
+    };
+    // In 16 bits, a gradient is rounded before the ranks add it up.
+    for (name, amp, most) in [("single", &[][..], 1e-6), ("half", &["--amp", "f16"], 2e-5)] {
+        let alone = ranks(&format!("{name}1"), 1, amp);
+        let together = ranks(&format!("{name}2"), 2, amp);
+        let off = distance(&alone, &together);
+        assert!(off < most, "{name} is off by {off:e}");
+    }
+}
+
 #[test]
 fn weights_after_five_epochs_equal_those_of_one_rank() {
     let place = Place::new();
