@@ -197,8 +197,7 @@ impl RunRanks {
             return result;
         };
         self.all_know.store(true, Ordering::Relaxed);
-        let done = result?;
-        drop(done);
+        drop(result?);
         let reason = String::from_utf8_lossy(reason);
         match kind {
             IN_USE => bail!(FolderInUse::elsewhere(&reason)),
