@@ -4,8 +4,10 @@ mod aedat2;
 mod aedat3;
 mod aedat4;
 mod camera;
+mod clock;
 mod npy;
 mod packets;
+mod prophesee;
 mod samples;
 
 use std::borrow::Cow;
@@ -18,6 +20,7 @@ pub use self::aedat4::Aedat4Error;
 pub use self::camera::AddressLayout;
 pub use self::npy::{NpyError, write_header as write_npy_header};
 pub use self::packets::EventError;
+pub use self::prophesee::PropheseeError;
 pub use self::samples::{
     EVENTS_NPY, EVENTS_NPZ, FRAMES_NPZ, ReadyFrames, SampleError, SampleEvents, TimePrecision,
     events_npy, events_npz, frames_npz, holds_frames,
@@ -26,7 +29,9 @@ use crate::aedat::{AedatError, CutShort, EVENT_BYTES, EventCounts};
 use crate::event::SensorSize;
 
 /// First bytes of a recording in any version of AEDAT.
-pub const FIRST_AEDAT: &[u8] = b"#!AER-DAT";
+const FIRST_AEDAT: &[u8] = b"#!AER-DAT";
+/// First bytes of a RAW or DAT file of Prophesee.
+const FIRST_PROPHESEE: &[u8] = b"% ";
 const FIRST_AEDAT2: &[u8] = b"#!AER-DAT2.";
 const FIRST_AEDAT30: &[u8] = b"#!AER-DAT3.0";
 const FIRST_AEDAT4: &[u8] = b"#!AER-DAT4.";
@@ -35,10 +40,15 @@ pub const FIRST_BYTES: usize = 12;
 /// Most bytes that one byte of a compressed file may become. SpikingJelly's files take about 6
 /// bytes per event.
 const RATIO: u64 = 16;
+/// Most bytes that one byte of Prophesee's files may become: events of at least two bytes, as EVT
+/// 3.0 has them without vectors.
+const PROPHESEE_RATIO: u64 = 4;
 /// Ratio of the largest limit for compressed files to the smallest.
 const LEAST_IN_MOST: u64 = 4;
 /// Bytes per event while a sample is converted: its columns and the packets, as they grow.
 const SAMPLE_EVENT: usize = 40;
+/// Bytes per event if the events are counted first, with the share of the packets' headers.
+const COUNTED_EVENT: usize = EVENT_BYTES + 1;
 /// Bytes per event while a recording is converted; there are only packets.
 const RECORDING_EVENT: usize = 2 * EVENT_BYTES;
 
@@ -51,6 +61,8 @@ pub enum Format {
     Aedat30,
     Aedat2,
     Aedat4,
+    /// Prophesee's RAW and DAT files, whose headers tell them apart.
+    Prophesee,
     /// SpikingJelly's `.npz`.
     Npz,
     /// figshare's `.npy`.
@@ -120,6 +132,8 @@ pub enum FormatError {
     #[error(transparent)]
     Aedat4(#[from] Aedat4Error),
     #[error(transparent)]
+    Prophesee(#[from] PropheseeError),
+    #[error(transparent)]
     Sample(#[from] SampleError),
     /// An option has no effect on this format.
     #[error("{option} is for {wanted}, and this is {found}; leave it out")]
@@ -142,6 +156,8 @@ impl Format {
             Self::Aedat4
         } else if start.starts_with(FIRST_AEDAT30) {
             Self::Aedat30
+        } else if start.starts_with(FIRST_PROPHESEE) {
+            Self::Prophesee
         } else {
             Self::Aedat3
         }
@@ -166,7 +182,10 @@ impl Format {
             // Both forms have eight bytes per event; packets also have headers.
             Self::Aedat2 => size.saturating_add(size / 8 + 4096),
             _ => size
-                .saturating_mul(RATIO)
+                .saturating_mul(match self {
+                    Self::Prophesee => PROPHESEE_RATIO,
+                    _ => RATIO,
+                })
                 .clamp(floor, floor.saturating_mul(LEAST_IN_MOST)),
         }
     }
@@ -175,6 +194,7 @@ impl Format {
     pub fn max_events(self, size: u64, floor: u64) -> usize {
         let an_event = match self {
             Self::Aedat2 => EVENT_BYTES,
+            Self::Prophesee => COUNTED_EVENT,
             Self::Aedat3 | Self::Aedat30 | Self::Aedat4 => RECORDING_EVENT,
             Self::Npz | Self::Npy => SAMPLE_EVENT,
         };
@@ -189,10 +209,16 @@ impl fmt::Display for Format {
             Self::Aedat30 => "AEDAT 3.0",
             Self::Aedat2 => "AEDAT 2.0",
             Self::Aedat4 => "AEDAT 4.0",
+            Self::Prophesee => "a RAW or DAT file of Prophesee",
             Self::Npz => "npz",
             Self::Npy => "npy",
         })
     }
+}
+
+/// Whether a file with these first bytes is a recording.
+pub fn is_recording(start: &[u8]) -> bool {
+    start.starts_with(FIRST_AEDAT) || start.starts_with(FIRST_PROPHESEE)
 }
 
 /// Converts a recording to the form that is indexed.
@@ -211,6 +237,7 @@ pub fn decode<'a>(
     Ok(match format {
         Format::Aedat2 => aedat2::decode(recording, options, limit)?,
         Format::Aedat4 => aedat4::decode(recording, options, limit)?,
+        Format::Prophesee => prophesee::decode(recording, options, limit)?,
         _ => aedat3::decode(recording, options)?,
     })
 }

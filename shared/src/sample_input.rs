@@ -18,7 +18,7 @@ use crate::archive::{Archive, ArchiveError, Member, SampleId};
 use crate::cache_file::{CacheError, CacheFile};
 use crate::cache_format::{HDF5_SIGNATURE, Set};
 use crate::classes::{MappingFileError, read_mapping, read_mapping_file};
-use crate::formats::{FIRST_AEDAT, Format, FormatError, ReadOptions};
+use crate::formats::{self, Format, FormatError, ReadOptions};
 use crate::limited_reader::read_bounded;
 use crate::samples::{Ending, LABELS_SUFFIX, ListError, MAPPING_NAME, MAX_LIST_BYTES, read_labels};
 use crate::select::{ListedSample, SampleRequest, SelectError};
@@ -169,7 +169,7 @@ impl SampleInput {
         let sample = |format| InputKind::Sample(format, sample_id(path));
         let kind = if start.starts_with(HDF5_SIGNATURE) {
             InputKind::Cache(Box::new(CacheFile::open(path)?))
-        } else if start.starts_with(FIRST_AEDAT) {
+        } else if formats::is_recording(&start) {
             InputKind::Recording
         } else if !path.is_dir() && ending("npz") {
             sample(Format::Npz)

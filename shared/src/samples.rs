@@ -19,11 +19,22 @@ pub enum Ending {
     Aedat3,
     /// `.aedat4`, which DV writes.
     Aedat4,
+    /// `.raw`, with the words of Prophesee's cameras.
+    Raw,
+    /// `.dat`, with events that Prophesee's programs have decoded.
+    Dat,
 }
 
 impl Ending {
     /// All endings.
-    pub const ALL: [Self; 4] = [Self::Aedat, Self::Aedat2, Self::Aedat3, Self::Aedat4];
+    pub const ALL: [Self; 6] = [
+        Self::Aedat,
+        Self::Aedat2,
+        Self::Aedat3,
+        Self::Aedat4,
+        Self::Raw,
+        Self::Dat,
+    ];
 
     /// The ending with its dot.
     pub fn suffix(self) -> &'static str {
@@ -32,6 +43,8 @@ impl Ending {
             Self::Aedat2 => ".aedat2",
             Self::Aedat3 => ".aedat3",
             Self::Aedat4 => ".aedat4",
+            Self::Raw => ".raw",
+            Self::Dat => ".dat",
         }
     }
 

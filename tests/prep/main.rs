@@ -8,6 +8,8 @@ mod cameras;
 mod help_pages;
 #[path = "../support/inputs.rs"]
 mod inputs;
+#[path = "../support/prophesee.rs"]
+mod prophesee_files;
 #[path = "../support/readers.rs"]
 mod readers;
 #[path = "../support/running.rs"]
@@ -35,6 +37,7 @@ mod no_locks;
 mod older_versions;
 mod peer_frames;
 mod properties;
+mod prophesee;
 mod reader_properties;
 mod recognised;
 mod recording_formats;

@@ -92,7 +92,12 @@ pub fn formats(bytes: &[u8], sensor: SensorSize) {
             aedat(packets, sensor);
         }
     };
-    for format in [Format::of_recording(bytes), Format::Aedat2, Format::Aedat4] {
+    for format in [
+        Format::of_recording(bytes),
+        Format::Aedat2,
+        Format::Aedat4,
+        Format::Prophesee,
+    ] {
         let limit = format.max_events(bytes.len() as u64, INFLATED);
         for options in all_read_options(sensor) {
             let fits = format != Format::Aedat2 || bytes.starts_with(b"#!AER-DAT2.");

@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::gzip::GzipError;
 use super::other_files::NothingOfDataset;
 use crate::file_kind;
-use crate::formats::FIRST_AEDAT;
+use crate::formats::is_recording;
 use crate::words::some_of;
 
 /// Why the input was not found, or why reading stopped.
@@ -91,7 +91,7 @@ pub enum ArchiveError {
 }
 
 fn begins(start: &[u8]) -> String {
-    if start.starts_with(FIRST_AEDAT) {
+    if is_recording(start) {
         return "is one recording. Name the folder that holds it with its label file and the trial lists"
             .to_owned();
     }
