@@ -107,7 +107,7 @@ pub struct PrepareArgs {
     /// Archive (.tar.gz, .tar, .zip), extracted folder, or a folder that holds one [default:
     /// $DVS_DATA, else ./DVS128Gesture]
     ///
-    /// Recordings in AEDAT 2, 3 or 4 with trial lists and label files; SpikingJelly's events_np or
+    /// Recordings in AEDAT 2, 3 or 4, or Prophesee's RAW or DAT, with trial lists and label files; SpikingJelly's events_np or
     /// frames_number_.. folders; figshare's ibmGestureTrain and ibmGestureTest, named by either of
     /// the two.
     #[arg(long, short, value_name = "PATH")]

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::cameras::{addressed, aedat2, aedat3, aedat4, dataset_of, davis, events_on};
+use crate::prophesee_files::{evt3, raw_header, rows_of};
 use crate::support::*;
 
 /// Runs commands in one folder and keeps what they print to standard error.
@@ -175,6 +176,15 @@ fn messages_about_recordings() {
             (1, (346, 260), davis_events.as_slice()),
         ];
         t.recordings("streams", &aedat4(&streams), ".aedat4");
+        let words = evt3(&rows_of(&davis_events), 1);
+        let raw = |header: &[u8], words: &[u8]| [header, words].concat();
+        t.recordings("no_size", &raw(b"% evt 3.0\n", &words), ".raw");
+        let header = raw_header("HISTO3D", (320, 320));
+        t.recordings("histogram", &raw(&header, &words), ".raw");
+        let header = raw_header("EVT2", (346, 260));
+        t.recordings("not_evt2", &raw(&header, &words), ".raw");
+        let header = raw_header("EVT21", (346, 260));
+        t.recordings("not_evt21", &raw(&header, &words), ".raw");
         fs::create_dir_all(t.folder.join("stray/train/waving")).unwrap();
         fs::write(t.folder.join("stray/train/waving/a.npz"), "PK").unwrap();
         t.failing("-i stray -o a.h5");

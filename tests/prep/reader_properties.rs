@@ -239,6 +239,11 @@ proptest! {
     }
 
     #[test]
+    fn words_of_prophesee_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 1..200)) {
+        readers::prophesee(&bytes);
+    }
+
+    #[test]
     fn altered_caches_are_read_or_refused(bytes in altered(CACHE.clone())) {
         readers::cache(&bytes);
     }

@@ -148,6 +148,30 @@ pub fn formats(bytes: &[u8], sensor: SensorSize) {
     assert!(read.is_err() || made == announced.get().0);
 }
 
+/// Headers of Prophesee's files, all for 16 x 8 pixels.
+const PROPHESEE_HEADERS: [&str; 6] = [
+    "% evt 2.0\n% geometry 16x8\n% end\n",
+    "% format EVT21;width=16;height=8\n% end\n",
+    "% format EVT21;endianness=little;width=16;height=8\n% end\n",
+    "% format EVT21;endianness=legacy;width=16;height=8\n% end\n",
+    "% format EVT3;height=8;width=16\n% end\n",
+    "% Version 2\n% Width 16\n% Height 8\n\x0c\x08",
+];
+
+/// Reads the bytes after the first as words of one of Prophesee's encodings, which the first byte
+/// chooses.
+pub fn prophesee(bytes: &[u8]) {
+    let Some((&first, words)) = bytes.split_first() else {
+        return;
+    };
+    let header = PROPHESEE_HEADERS[usize::from(first) % PROPHESEE_HEADERS.len()];
+    let sensor = SensorSize {
+        width: 16,
+        height: 8,
+    };
+    formats(&[header.as_bytes(), words].concat(), sensor);
+}
+
 /// Options with which a user can read a recording.
 fn all_read_options(sensor: SensorSize) -> Vec<ReadOptions> {
     let plain = ReadOptions::default();

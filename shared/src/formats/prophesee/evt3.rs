@@ -38,11 +38,14 @@ fn kind(word: u16) -> u8 {
     (word >> 12) as u8
 }
 
-/// Pixels of a vector, as bits.
+/// Pixels of a vector, as bits, and their number; `None` for any other word.
 #[inline]
-fn mask(kind: u8, word: u16) -> u32 {
-    let bits = if kind == VECTOR_12 { PART } else { 0xff };
-    u32::from(word & bits)
+fn vector(word: u16) -> Option<(u32, u32)> {
+    match kind(word) {
+        VECTOR_12 => Some((u32::from(word & PART), 12)),
+        VECTOR_8 => Some((u32::from(word & 0xff), 8)),
+        _ => None,
+    }
 }
 
 /// The number of events.
@@ -50,10 +53,9 @@ pub(super) fn count(bytes: &[u8]) -> usize {
     let (words, _) = bytes.as_chunks::<WORD>();
     let events = words.iter().map(|&word| {
         let word = u16::from_le_bytes(word);
-        match kind(word) {
-            EVENT => 1,
-            kind @ (VECTOR_12 | VECTOR_8) => mask(kind, word).count_ones() as usize,
-            _ => 0,
+        match vector(word) {
+            Some((mask, _)) => mask.count_ones() as usize,
+            None => usize::from(kind(word) == EVENT),
         }
     });
     events.sum()
@@ -99,6 +101,22 @@ impl State {
     }
 }
 
+/// Joins a vector with those that follow it, up to 32 pixels: cameras send 12, 12 and 8 at a time.
+/// Returns the pixels, their number, and the words that are left.
+#[inline]
+fn joined_vectors(first: u16, mut rest: &[[u8; WORD]]) -> (u32, u32, &[[u8; WORD]]) {
+    let (mut mask, mut pixels) = vector(first).unwrap_or_default();
+    while let [word, others @ ..] = rest
+        && let Some((more, number)) = vector(u16::from_le_bytes(*word))
+        && pixels + number <= u32::BITS
+    {
+        mask |= more << pixels;
+        pixels += number;
+        rest = others;
+    }
+    (mask, pixels, rest)
+}
+
 /// Reads the words of a recording, the first of which is at byte `start`.
 pub(super) fn decode(
     bytes: &[u8],
@@ -107,8 +125,11 @@ pub(super) fn decode(
 ) -> Result<(), PropheseeError> {
     let mut state = State::new();
     let (words, _) = bytes.as_chunks::<WORD>();
-    for (i, word) in words.iter().enumerate() {
-        let (offset, word) = (start + i * WORD, u16::from_le_bytes(*word));
+    let mut rest = words;
+    while let [word, others @ ..] = rest {
+        let offset = start + (words.len() - rest.len()) * WORD;
+        let word = u16::from_le_bytes(*word);
+        rest = others;
         let flag = word & FLAG != 0;
         match kind(word) {
             EVENT => match state.time_and_row() {
@@ -117,15 +138,16 @@ pub(super) fn decode(
                 }
                 Err(reason) => reading.unplaced(offset, 1, reason),
             },
-            kind @ (VECTOR_12 | VECTOR_8) => {
-                let mask = mask(kind, word);
+            VECTOR_12 | VECTOR_8 => {
+                let (mask, pixels);
+                (mask, pixels, rest) = joined_vectors(word, rest);
                 let place = state.time_and_row();
                 match place.and_then(|(t, row)| Ok((t, row, state.base?))) {
                     Ok((t, row, (x, on))) => reading.vector(offset, t, (x, row), on, mask)?,
                     Err(reason) => reading.unplaced(offset, mask.count_ones(), reason),
                 }
-                let pixels = if kind == VECTOR_12 { 12 } else { 8 };
-                state.base = state.base.map(|(x, on)| (x + pixels, on));
+                let next = |(x, on)| (x + i64::from(pixels), on);
+                state.base = state.base.map(next);
             }
             TIME_LOW => {
                 state.low = Some(i64::from(word & PART));
