@@ -19,7 +19,7 @@ use crate::cache_file::{CacheError, CacheFile};
 use crate::cache_format::{HDF5_SIGNATURE, Set};
 use crate::classes::{MappingFileError, read_mapping, read_mapping_file};
 use crate::formats::{self, Format, FormatError, ReadOptions};
-use crate::limited_reader::read_bounded;
+use crate::limited_reader::read_file_bounded;
 use crate::samples::{Ending, LABELS_SUFFIX, ListError, MAPPING_NAME, MAX_LIST_BYTES, read_labels};
 use crate::select::{ListedSample, SampleRequest, SelectError};
 
@@ -426,7 +426,7 @@ fn recording_name(path: &Path) -> String {
 
 /// Reads a whole file of at most `limit` bytes.
 fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, InputError> {
-    let read = File::open(path).and_then(|file| read_bounded(file, limit));
+    let read = File::open(path).and_then(|file| read_file_bounded(file, limit));
     let bytes = read.map_err(|reason| InputError::Read {
         path: path.to_owned(),
         reason,

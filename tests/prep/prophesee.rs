@@ -144,6 +144,49 @@ proptest! {
 }
 
 #[test]
+fn continues_times_after_they_wrap_around() {
+    let rows = |times: &[i64]| -> Vec<Row> {
+        let row = |&t: &i64| Row {
+            t,
+            x: 5,
+            y: 6,
+            on: true,
+            mask: 1,
+        };
+        times.iter().map(row).collect()
+    };
+    let times = |bytes: &[u8]| -> Vec<i64> {
+        let events = events_in(&read(bytes).unwrap());
+        events.iter().map(|e| e.t).collect()
+    };
+    let size = "% Width 1280\n% Height 720\n";
+    // The third event is out of order.
+    let around = |wrap: i64| {
+        [
+            wrap - 100,
+            wrap + 50,
+            wrap - 40,
+            wrap + 70,
+            7 * wrap / 4,
+            2 * wrap,
+        ]
+    };
+    let all = around(1 << 34);
+    assert_eq!(times(&raw("EVT2", &evt2(&rows(&all)))), all);
+    let words = evt21(&rows(&all), true);
+    assert_eq!(times(&raw("EVT21;endianness=legacy", &words)), all);
+    let all = around(1 << 32);
+    assert_eq!(times(&dat(size, &rows(&all))), all);
+    let all = around(1 << 24);
+    assert_eq!(times(&raw("EVT3", &evt3(&rows(&all), 1))), all);
+    // The lower part of the time changes last, so a single step over both parts is not a wrap.
+    let all = [
+        0xfff, 0x1000, 0x1fff, 0x2001, 0xff_f000, 0xff_ffff, 0x100_0000,
+    ];
+    assert_eq!(times(&raw("EVT3", &evt3(&rows(&all), 1))), all);
+}
+
+#[test]
 fn file_truncated_anywhere_keeps_exactly_its_whole_events() {
     let rows: Vec<Row> = (0..60)
         .map(|i| Row {

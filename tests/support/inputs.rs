@@ -41,10 +41,11 @@ pub fn unpacked() -> TempDir {
     unpack("aedat4.tar.gz", &aedat4);
     let prophesee = folder.path().join("prophesee");
     unpack("prophesee.tar.gz", &prophesee);
-    let others = ["evt3", "evt2", "dat"].map(|kind| prophesee.join(kind));
+    let kinds = ["evt3", "evt2", "dat"].map(|kind| prophesee.join(kind));
+    let places: Vec<&PathBuf> = [&aedat4].into_iter().chain(&kinds).collect();
     for file in files(&folder.path().join("recordings")) {
         if file.extension().unwrap() != "aedat" {
-            for place in [&[aedat4.clone()], others.as_slice()].concat() {
+            for place in &places {
                 fs::copy(&file, place.join(file.file_name().unwrap())).unwrap();
             }
         }
