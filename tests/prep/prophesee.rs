@@ -187,6 +187,24 @@ fn continues_times_after_they_wrap_around() {
 }
 
 #[test]
+fn refuses_more_events_than_memory_allows() {
+    // Each word of a vector sets 12 pixels.
+    let start: [u16; 4] = [0x8000, 0x6000, 0x0001, 0x3000];
+    let row = [&[0x3000u16][..], &[0x4fff; 50]].concat();
+    let words = [&start[..], &row.repeat(10_000)].concat();
+    let words: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let bytes = raw("EVT3", &words);
+    let options = ReadOptions::default();
+    let read = |memory| decode(&bytes, Format::Prophesee, &options, memory);
+    let said = read(1 << 20).err().unwrap().to_string();
+    assert!(
+        said.contains("the limit for a file of its size, which --memory raises"),
+        "{said}"
+    );
+    assert_eq!(events_in(&read(1 << 26).unwrap()).len(), 6_000_000);
+}
+
+#[test]
 fn file_truncated_anywhere_keeps_exactly_its_whole_events() {
     let rows: Vec<Row> = (0..60)
         .map(|i| Row {

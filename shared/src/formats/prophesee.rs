@@ -142,8 +142,9 @@ pub enum PropheseeError {
 /// How a recording is read: its encoding, and what decided it.
 struct Recognised {
     encoding: &'static str,
-    /// Bit of the polarity, and what else decides the reading.
+    /// Which bit is the polarity.
     polarity: &'static str,
+    /// What else was decided, as the rest of a sentence.
     notes: String,
 }
 
