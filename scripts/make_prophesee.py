@@ -1,6 +1,6 @@
 """Makes tests/data/prophesee.tar.gz: recordings as faery and expelliarmus write them for Prophesee's cameras.
 
-Run it where both are installed (pip install faery==0.7.1 expelliarmus==1.1.12):
+Run it where these and evlib are installed (pip install faery==0.7.1 expelliarmus==1.1.12 evlib==0.13.2):
 
     python scripts/make_prophesee.py tests/data/inputs.tar.gz tests/data/prophesee.tar.gz
 
@@ -13,7 +13,8 @@ dat/user01_led.dat                         by expelliarmus, whose header has no 
 dat/user02_lab.dat                         by faery, with a line `% T0`
 
 dense.raw is EVT 3.0 of 1280 x 720 pixels with vectors, single events and triggers, made here. dense.npy holds the events that
-faery reads from it, and expelliarmus from the same file without triggers. gap.raw is EVT 3.0 by faery with times that wrap around, and gap.npy its events.
+faery reads from it, and expelliarmus from the same file without triggers. gap.raw is EVT 3.0 by faery with times that wrap around, and gap.npy its events. evt21.raw is EVT 2.1, made here, and evt21.npy the
+events that evlib reads from it.
 
 What was seen of the peers in these versions, and what this script therefore does not use:
 - expelliarmus writes EVT 3.0 with no upper part of the time after the first, so its own files lose times. Its reader adds
@@ -29,6 +30,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+import evlib
 import faery
 import numpy as np
 from expelliarmus import Wizard
@@ -111,6 +113,30 @@ def dense(triggers):
     return text + np.array(words, dtype="<u2").tobytes()
 
 
+def evt21():
+    """A recording in EVT 2.1: words of 32 pixels."""
+    rng = np.random.default_rng(9)
+    words, high = [], None
+    for t in np.cumsum(rng.choice([0, 1, 30, 700], 600)) + 500:
+        if t >> 6 != high:
+            high = t >> 6
+            words.append(8 << 60 | int(high) << 32)
+        x, y = int(rng.integers(0, 40)) * 32, int(rng.integers(0, 720))
+        mask = int(rng.integers(0, 1 << 32)) & int(rng.integers(0, 1 << 32))
+        words.append(int(rng.integers(0, 2)) << 60 | int(t & 63) << 54 | x << 43 | y << 32 | mask)
+    text = b"% evt 2.1\n% format EVT21;height=720;width=1280\n% geometry 1280x720\n% end\n"
+    return text + np.array(words, dtype="<u8").tobytes()
+
+
+def read_evlib(path):
+    read = evlib.load_events(str(path)).collect()
+    array = np.zeros(len(read), dtype=OURS)
+    array["t"] = read["t"].dt.total_microseconds().to_numpy()
+    array["x"], array["y"] = read["x"].to_numpy(), read["y"].to_numpy()
+    array["p"] = read["polarity"].to_numpy() > 0
+    return array
+
+
 def npy(array):
     file = io.BytesIO()
     np.save(file, array)
@@ -155,3 +181,7 @@ with tempfile.TemporaryDirectory() as folder, tarfile.open(INPUTS) as inputs, ta
     assert gap["t"][-1] > 3 * 2**24
     add("gap.raw", path.read_bytes())
     add("gap.npy", npy(gap))
+
+    path.write_bytes(evt21())
+    add("evt21.raw", path.read_bytes())
+    add("evt21.npy", npy(read_evlib(path)))

@@ -48,6 +48,12 @@ impl Ending {
         }
     }
 
+    /// Whether only recordings have this ending. Files of many kinds end in `.raw` and `.dat`, so
+    /// such a file alone does not show that there are recordings.
+    pub fn is_only_of_recordings(self) -> bool {
+        !matches!(self, Self::Raw | Self::Dat)
+    }
+
     /// Splits a file name into recording and ending, ignoring the ending's case.
     pub fn split(name: &str) -> Option<(&str, Self)> {
         Self::ALL.into_iter().find_map(|ending| {

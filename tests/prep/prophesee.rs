@@ -1,5 +1,5 @@
-//! Prophesee's recordings are read event by event: those that faery and expelliarmus wrote, and any
-//! that the specification allows.
+//! Prophesee's recordings are read event by event: those that faery, expelliarmus and evlib write or
+//! read, and any that the specification allows.
 
 use std::fs;
 use std::path::Path;
@@ -57,7 +57,7 @@ fn events_of_array(path: &Path) -> Vec<Event> {
 #[test]
 fn reads_the_events_that_the_peers_read() {
     let folder = unpacked();
-    for (name, number, others) in [("dense", 9000, 90), ("gap", 400, 0)] {
+    for (name, number, others) in [("dense", 9000, 90), ("gap", 400, 0), ("evt21", 4000, 0)] {
         let place = folder.path().join("prophesee").join(name);
         let bytes = fs::read(place.with_extension("raw")).unwrap();
         let decoded = read(&bytes).unwrap();

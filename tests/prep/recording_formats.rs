@@ -140,6 +140,20 @@ fn prophesee_files_give_the_samples_of_aedat_3() {
 }
 
 #[test]
+fn other_files_that_end_in_dat_or_raw_do_not_hide_samples() {
+    let folder = unpacked();
+    let samples = folder.path().join("sj/events_np");
+    let expected = prepared(&samples, NUMBER);
+    for name in ["notes.dat", "picture.raw"] {
+        fs::write(samples.join(name), "something else").unwrap();
+    }
+    assert_eq!(prepared(&samples, NUMBER), expected);
+    let path = folder.path().join("events.tar.gz");
+    fs::write(&path, gzip(&tar_of(&samples))).unwrap();
+    assert_eq!(prepared(&path, NUMBER), expected);
+}
+
+#[test]
 fn truncated_or_altered_aedat_4_is_used_or_refused() {
     let folder = unpacked();
     let place = folder.path().join("aedat4");

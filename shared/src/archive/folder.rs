@@ -20,10 +20,11 @@ pub(super) fn holds_dataset(folder: &Path) -> bool {
 /// Whether a file is a recording, a label file or a trial list.
 fn is_of_recordings(path: &Path) -> bool {
     let member = Member::of(path);
-    let wanted = matches!(
-        member,
-        Some(Member::Trials(_) | Member::Labels(_) | Member::Recording(..))
-    );
+    let wanted = match member {
+        Some(Member::Trials(_) | Member::Labels(_)) => true,
+        Some(Member::Recording(_, ending)) => ending.is_only_of_recordings(),
+        _ => false,
+    };
     wanted && path.is_file()
 }
 

@@ -257,7 +257,7 @@ impl Lists {
             Member::Stray(path) => self.notes.push(format!(
                 "left out: {path} lies where samples do, but its folders name no label from 0 to 255"
             )),
-            Member::Recording(..) => self.has_recordings = true,
+            Member::Recording(_, ending) => self.has_recordings |= ending.is_only_of_recordings(),
         }
         Ok(match self.rows.max(self.seen.len()) > MAX_ROWS {
             true => Err(InputError::TooManyRows(MAX_ROWS)),

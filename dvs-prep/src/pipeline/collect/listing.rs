@@ -50,7 +50,10 @@ impl Collector<'_> {
     /// Lists the samples that have their own files, unless the input has only recordings. Call this
     /// after everything has been read. The samples are sorted by name, then by label.
     pub fn list_samples(&mut self) {
-        let has_recordings = |m: &Member| matches!(m, Member::Trials(_) | Member::Recording(..));
+        let has_recordings = |m: &Member| match m {
+            Member::Recording(_, ending) => ending.is_only_of_recordings(),
+            member => matches!(member, Member::Trials(_)),
+        };
         if self.samples.is_empty() && self.seen.iter().any(has_recordings) {
             return;
         }
