@@ -3,8 +3,10 @@
 mod aedat2;
 mod aedat3;
 mod aedat4;
+mod atis_bin;
 mod camera;
 mod clock;
+mod form;
 mod npy;
 mod packets;
 mod prophesee;
@@ -17,7 +19,9 @@ use thiserror::Error;
 
 pub use self::aedat2::Aedat2Error;
 pub use self::aedat4::Aedat4Error;
+pub use self::atis_bin::AtisBinError;
 pub use self::camera::AddressLayout;
+pub use self::form::DatasetForm;
 pub use self::npy::{NpyError, write_header as write_npy_header};
 pub use self::packets::EventError;
 pub use self::prophesee::PropheseeError;
@@ -27,6 +31,7 @@ pub use self::samples::{
 };
 use crate::aedat::{AedatError, CutShort, EVENT_BYTES, EventCounts};
 use crate::event::SensorSize;
+use crate::test_split::TestSplit;
 
 /// First bytes of a recording in any version of AEDAT.
 const FIRST_AEDAT: &[u8] = b"#!AER-DAT";
@@ -67,6 +72,8 @@ pub enum Format {
     Npz,
     /// figshare's `.npy`.
     Npy,
+    /// Events of 40 bits, as N-MNIST has.
+    AtisBin,
 }
 
 /// How to read recordings and samples if they do not say it themselves.
@@ -82,6 +89,10 @@ pub struct ReadOptions {
     pub keep_invalid: bool,
     /// Whether events outside the sensor are left out and counted instead of causing an error.
     pub ignore_outside: bool,
+    /// The test set of a dataset that has no split of its own.
+    pub test_split: Option<TestSplit>,
+    /// The form of the dataset. It is not an option of the user but follows from the input's names.
+    pub form: DatasetForm,
 }
 
 impl ReadOptions {
@@ -134,6 +145,8 @@ pub enum FormatError {
     #[error(transparent)]
     Prophesee(#[from] PropheseeError),
     #[error(transparent)]
+    AtisBin(#[from] AtisBinError),
+    #[error(transparent)]
     Sample(#[from] SampleError),
     /// An option has no effect on this format.
     #[error("{option} is for {wanted}, and this is {found}; leave it out")]
@@ -181,6 +194,8 @@ impl Format {
             Self::Aedat30 => size,
             // Both forms have eight bytes per event; packets also have headers.
             Self::Aedat2 => size.saturating_add(size / 8 + 4096),
+            // Five bytes become eight, with headers nine.
+            Self::AtisBin => size.saturating_mul(2).saturating_add(4096),
             _ => size
                 .saturating_mul(match self {
                     Self::Prophesee => PROPHESEE_RATIO,
@@ -194,7 +209,7 @@ impl Format {
     pub fn max_events(self, size: u64, floor: u64) -> usize {
         let an_event = match self {
             Self::Aedat2 => EVENT_BYTES,
-            Self::Prophesee => COUNTED_EVENT,
+            Self::Prophesee | Self::AtisBin => COUNTED_EVENT,
             Self::Aedat3 | Self::Aedat30 | Self::Aedat4 => RECORDING_EVENT,
             Self::Npz | Self::Npy => SAMPLE_EVENT,
         };
@@ -212,6 +227,7 @@ impl fmt::Display for Format {
             Self::Prophesee => "a RAW or DAT file of Prophesee",
             Self::Npz => "npz",
             Self::Npy => "npy",
+            Self::AtisBin => "a .bin file of an ATIS",
         })
     }
 }
@@ -238,6 +254,7 @@ pub fn decode<'a>(
         Format::Aedat2 => aedat2::decode(recording, options, limit)?,
         Format::Aedat4 => aedat4::decode(recording, options, limit)?,
         Format::Prophesee => prophesee::decode(recording, options, limit)?,
+        Format::AtisBin => atis_bin::decode(recording, options, limit)?,
         _ => aedat3::decode(recording, options)?,
     })
 }

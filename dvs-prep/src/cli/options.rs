@@ -12,6 +12,7 @@ use dvs_prep::synth::SynthOptions;
 use dvs_shared::SplitMode;
 use dvs_shared::archive::Archive;
 use dvs_shared::classes::read_mapping_file;
+use dvs_shared::formats::ReadOptions;
 use dvs_shared::read_args::ReadArgs;
 use dvs_shared::split_mode::{MAX_FRAMES, SplitBy};
 
@@ -208,12 +209,16 @@ pub fn resolve(args: &PrepareArgs) -> Result<Options> {
             output.display()
         );
     }
+    let read = ReadOptions {
+        form: archive.form(),
+        ..args.read.options()
+    };
     Ok(Options {
         archive,
         output,
         settings: Settings {
             split,
-            read: args.read.options(),
+            read,
             split_given: args.split.selects_split_mode() || named.is_some(),
             skip_damaged: args.skip_damaged,
             jobs,
@@ -224,23 +229,30 @@ pub fn resolve(args: &PrepareArgs) -> Result<Options> {
     })
 }
 
-/// The dataset at `place`, with the class names that `args` give.
+/// The dataset at `place`, with the class names and the sets that `args` give.
 ///
 /// # Errors
-/// Returns an error if there is no dataset or the file of class names is not valid.
+/// Returns an error if there is no dataset, if the file of class names is not valid, or if samples
+/// are not divided into sets.
 pub fn find_archive(place: &Path, args: &ReadArgs) -> Result<Archive> {
     let mut archive = Archive::find(place)?;
     archive.mapping = args.classes.clone();
-    if let Some(file) = &args.classes {
-        read_mapping_file(file)
-            .with_context(|| format!("cannot use {} for --classes", file.display()))?;
-    }
+    let names = match &args.classes {
+        Some(file) => Some(
+            read_mapping_file(file)
+                .with_context(|| format!("cannot use {} for --classes", file.display()))?,
+        ),
+        None => None,
+    };
+    archive.divide(names.as_deref(), args.options().test_split)?;
+    archive.require_sets()?;
     Ok(archive)
 }
 
 /// The data folder: `place` if it contains the archive, else the folder of the archive.
 pub fn default_folder(place: &Path, archive: &Archive) -> PathBuf {
-    let holds_archive = place.is_dir() && archive.path != place;
+    let is_elsewhere = |path: &Path| path != place;
+    let holds_archive = place.is_dir() && archive.parts.iter().all(|part| is_elsewhere(&part.path));
     if holds_archive {
         return place.to_owned();
     }

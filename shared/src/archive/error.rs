@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::classes::ClassError;
 use super::gzip::GzipError;
 use super::other_files::NothingOfDataset;
 use crate::file_kind;
@@ -75,6 +76,9 @@ pub enum ArchiveError {
         /// Its first bytes.
         start: Vec<u8>,
     },
+    /// The input looks like a dataset of class folders and cannot be used as one.
+    #[error("cannot use {path}: {reason}")]
+    Classes { path: PathBuf, reason: ClassError },
     /// The input holds nothing of the dataset.
     #[error(
         "trials_to_train.txt is missing in {path}, and so is everything else of the dataset; it holds {holds}"
@@ -141,6 +145,13 @@ impl VisitorError {
 }
 
 impl ArchiveError {
+    pub(super) fn classes(path: &Path, reason: ClassError) -> Self {
+        Self::Classes {
+            path: path.to_owned(),
+            reason,
+        }
+    }
+
     /// Whether the data read before this error may still be used. It may if the container is
     /// truncated or becomes unreadable. It may not if a checksum over the whole container fails,
     /// because the fault may be anywhere, or if the visitor stopped.

@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::classes::files_in;
+use super::other_files::Roles;
 use super::{Content, Entry, Member, Visitor};
 
 /// Depth of the sample files below the folder.
@@ -31,9 +33,15 @@ fn is_of_recordings(path: &Path) -> bool {
 /// The files of `folder` that the dataset needs, lists first. Links are followed, because large
 /// files are often kept elsewhere; pipes and devices are ignored. If the folder holds no
 /// recordings, its subfolders are searched for samples.
-pub(super) fn members(folder: &Path) -> io::Result<Vec<(Member, PathBuf)>> {
+pub(super) fn members(folder: &Path, roles: Roles<'_>) -> io::Result<Vec<(Member, PathBuf)>> {
     let mut members = Vec::new();
-    if holds_dataset(folder) {
+    if roles.classes.is_some() {
+        for (within, path) in files_in(folder)? {
+            if let Some(member) = roles.member_of(&within) {
+                members.push((member, path));
+            }
+        }
+    } else if holds_dataset(folder) {
         add(folder, 0, &mut members)?;
     } else {
         // Samples are recognised by the names of their folders, and `.` hides such a name.
@@ -55,8 +63,12 @@ fn add(folder: &Path, depth: usize, members: &mut Vec<(Member, PathBuf)>) -> io:
     Ok(())
 }
 
-pub(super) fn visit(folder: &Path, visitor: &mut dyn Visitor) -> io::Result<()> {
-    for (member, path) in members(folder)? {
+pub(super) fn visit(
+    folder: &Path,
+    roles: Roles<'_>,
+    visitor: &mut dyn Visitor,
+) -> io::Result<()> {
+    for (member, path) in members(folder, roles)? {
         let visited = fs::metadata(&path).and_then(|metadata| {
             visitor.member(Entry {
                 member: member.clone(),

@@ -19,7 +19,7 @@ use thiserror::Error;
 use super::camera::{self, Address, AddressLayout};
 use super::clock::{Clock, MINUTE};
 use super::packets::{EventError, Packets};
-use super::{Decoded, FIRST_AEDAT2, ReadOptions};
+use super::{DatasetForm, Decoded, FIRST_AEDAT2, ReadOptions};
 use crate::aedat::{CutShort, EventCounts, outside_camera, too_many_unexplained};
 use crate::event::SensorSize;
 use crate::words::printable;
@@ -358,8 +358,17 @@ impl Reading {
         options: &ReadOptions,
     ) -> Result<Self, Aedat2Error> {
         let named = header.chip.as_deref().map(camera::named);
+        let is_dvs128 = |camera: Option<camera::Camera>| {
+            camera.is_some_and(|camera| camera.layout == AddressLayout::Dvs128)
+        };
         let (layout, layout_reason) = match (options.layout, named, &header.chip) {
             (Some(layout), ..) => (layout, "as --layout says".to_owned()),
+            // The files of CIFAR10-DVS do not say how the camera lay.
+            (None, named, _)
+                if options.form == DatasetForm::Cifar10Dvs && named.is_none_or(is_dvs128) =>
+            {
+                (AddressLayout::Cifar10Dvs, "as in CIFAR10-DVS".to_owned())
+            }
             (None, Some(Some(camera)), Some(chip)) => {
                 let name = chip.rsplit('.').next().unwrap_or_default();
                 (camera.layout, format!("as its AEChip {name} has"))
@@ -432,7 +441,10 @@ fn layout_from_addresses(
         };
         !too_many_unexplained(strange, all) && (found.polarity > 0 || all == 0)
     };
-    let possible: Vec<AddressLayout> = AddressLayout::ALL.into_iter().filter(possible).collect();
+    // No address shows that a camera lay on its side.
+    let layouts = AddressLayout::ALL.into_iter();
+    let upright = layouts.filter(|layout| *layout != AddressLayout::Cifar10Dvs);
+    let possible: Vec<AddressLayout> = upright.filter(possible).collect();
     let named = |why: &str| why.to_owned();
     match possible.as_slice() {
         // Only v2e omits the name of a DVS640.

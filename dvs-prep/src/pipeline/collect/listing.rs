@@ -89,7 +89,8 @@ impl Collector<'_> {
     }
 
     pub fn classes(&self) -> Vec<String> {
-        self.mapping.clone().unwrap_or_else(gestures)
+        let named = self.mapping.as_ref().or(self.folders.as_ref());
+        named.cloned().unwrap_or_else(gestures)
     }
 
     /// Labels that exceed the classes, each with the recording or sample that it belongs to. Call
