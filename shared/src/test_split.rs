@@ -142,7 +142,17 @@ mod tests {
             assert_eq!(share.to_string(), canonical);
         }
         assert_eq!("0.000001".parse(), Ok(TestShare(1)));
-        for wrong in ["0", "1", "0.0", "1.0", "0.1234567", "-0.1", "0.", "10%", "0.1 "] {
+        for wrong in [
+            "0",
+            "1",
+            "0.0",
+            "1.0",
+            "0.1234567",
+            "-0.1",
+            "0.",
+            "10%",
+            "0.1 ",
+        ] {
             assert!(wrong.parse::<TestShare>().is_err(), "{wrong}");
         }
     }

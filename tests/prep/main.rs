@@ -20,6 +20,7 @@ mod support;
 mod at_once;
 mod cameras_and_classes;
 mod ci;
+mod class_folders;
 mod conventions;
 mod damage;
 mod errors;

@@ -51,7 +51,9 @@ pub fn cache_key(settings: &Settings, source_sha256: &str) -> String {
     let test = test_split.map_or(String::new(), |test| {
         // A dot is no hyphen, digit or letter.
         let share = test.share().to_string().replace("0.", "");
-        let seed = test.seed.map_or(String::new(), |seed| format!("-seed-{seed}"));
+        let seed = test
+            .seed
+            .map_or(String::new(), |seed| format!("-seed-{seed}"));
         format!("-test-share-0-{share}{seed}")
     });
     format!(

@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use dvs_shared::{CountType, Set};
 use dvs_shared::archive::Member;
 use dvs_shared::formats::{self, Format, FormatError};
 use dvs_shared::frames::{self, MAX_FRAMES_BY_DURATION};
 use dvs_shared::recording::Recording;
 use dvs_shared::samples::{MAX_OVERLAP, Window};
+use dvs_shared::{CountType, Set};
 use rayon::prelude::*;
 
 use super::chunks::{self, Chunks, FrameMemory, Tools};

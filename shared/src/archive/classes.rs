@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use std::path::Path;
 
 pub use self::error::ClassError;
-pub(super) use self::listing::{Listing, files_in, is_set_name, may_hold_classes};
 use self::listing::ListedFile;
+pub(super) use self::listing::{Listing, files_in, is_set_name, may_hold_classes};
 use super::member::{InClass, Member, SampleId, SampleLayout};
 use crate::cache_format::{MAX_CLASSES, NAME_BYTES, Set};
 use crate::formats::DatasetForm;
@@ -55,7 +55,8 @@ impl ClassFolders {
             });
         }
         let has_sets = first.set.is_some();
-        let elsewhere = |file: &&ListedFile| (file.set.is_some(), &file.root) != (has_sets, &first.root);
+        let elsewhere =
+            |file: &&ListedFile| (file.set.is_some(), &file.root) != (has_sets, &first.root);
         if let Some(other) = files.iter().find(elsewhere) {
             return Err(ClassError::Depths {
                 first: first.path(),
@@ -111,7 +112,11 @@ impl ClassFolders {
         let mut keys = HashMap::with_capacity(self.samples.len());
         for (file, sample) in &self.samples {
             if let Some(other) = keys.insert(sample.key(), file) {
-                let [first, second] = if file < other { [file, other] } else { [other, file] };
+                let [first, second] = if file < other {
+                    [file, other]
+                } else {
+                    [other, file]
+                };
                 return Err(ClassError::Namesakes {
                     first: first.clone(),
                     second: second.clone(),
@@ -143,7 +148,10 @@ impl ClassFolders {
             .collect();
         for sample in self.samples.values_mut() {
             if let SampleLayout::Classes(place) = &sample.layout {
-                sample.label = labels.get(place.class.as_str()).copied().unwrap_or_default();
+                sample.label = labels
+                    .get(place.class.as_str())
+                    .copied()
+                    .unwrap_or_default();
             }
         }
         self.names = names.to_vec();
@@ -282,7 +290,9 @@ fn form_of(files: &[ListedFile]) -> Result<DatasetForm, ClassError> {
         (_, true) => Ok(form),
         // The files of CIFAR10-DVS are read in a way of their own, so others may not be among them.
         (Some(one), false) => {
-            let other = files.iter().find(|file| of_file(file) != DatasetForm::Cifar10Dvs);
+            let other = files
+                .iter()
+                .find(|file| of_file(file) != DatasetForm::Cifar10Dvs);
             Err(ClassError::Forms {
                 one: one.path(),
                 other: other.map(ListedFile::path).unwrap_or_default(),

@@ -63,11 +63,7 @@ fn add(folder: &Path, depth: usize, members: &mut Vec<(Member, PathBuf)>) -> io:
     Ok(())
 }
 
-pub(super) fn visit(
-    folder: &Path,
-    roles: Roles<'_>,
-    visitor: &mut dyn Visitor,
-) -> io::Result<()> {
+pub(super) fn visit(folder: &Path, roles: Roles<'_>, visitor: &mut dyn Visitor) -> io::Result<()> {
     for (member, path) in members(folder, roles)? {
         let visited = fs::metadata(&path).and_then(|metadata| {
             visitor.member(Entry {

@@ -54,8 +54,7 @@ pub(super) fn list(
 }
 
 /// What a file's visitor gets: its path, its size and its bytes.
-type EachFile<'a> =
-    dyn FnMut(&Path, u64, &mut dyn Read) -> io::Result<ControlFlow<()>> + 'a;
+type EachFile<'a> = dyn FnMut(&Path, u64, &mut dyn Read) -> io::Result<ControlFlow<()>> + 'a;
 
 /// Calls `each` with every regular file until it returns `ControlFlow::Break`. Returns the stream
 /// after the last one, unless `each` stopped.

@@ -27,7 +27,9 @@ pub enum AtisBinError {
     #[error("it {0}")]
     Foreign(&'static str),
     /// The file does not say how large the sensor is.
-    #[error("a .bin file does not say how many pixels its camera has; say it with --sensor, as in --sensor 34x34")]
+    #[error(
+        "a .bin file does not say how many pixels its camera has; say it with --sensor, as in --sensor 34x34"
+    )]
     Size,
     /// An event cannot be counted.
     #[error(
@@ -71,7 +73,10 @@ pub(super) fn decode(
     let known = match options.sensor {
         Some(sensor) => Some((sensor, "as --sensor says")),
         // Only N-MNIST has these files in a form that is known.
-        None => options.form.sensor().filter(|_| options.form.has_bin_files()),
+        None => options
+            .form
+            .sensor()
+            .filter(|_| options.form.has_bin_files()),
     };
     let (sensor, reason) = known.ok_or(AtisBinError::Size)?;
     let (events, rest) = file.as_chunks::<EVENT>();

@@ -46,8 +46,7 @@ impl DatasetForm {
     /// the class.
     pub fn of_names(set: Option<&str>, class: &str, file: &str) -> Self {
         let (stem, ending) = file.rsplit_once('.').unwrap_or((file, ""));
-        let is_number =
-            |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         let number = stem
             .strip_prefix("cifar10_")
             .and_then(|rest| rest.strip_prefix(class))

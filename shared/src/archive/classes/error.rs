@@ -56,7 +56,9 @@ pub enum ClassError {
     )]
     Forms { one: String, other: String },
     /// There is one class.
-    #[error("it holds one class, {class}; name the folder that holds the archives or folders of all classes")]
+    #[error(
+        "it holds one class, {class}; name the folder that holds the archives or folders of all classes"
+    )]
     OneClass { class: String },
     /// There are class folders and archives of classes.
     #[error(

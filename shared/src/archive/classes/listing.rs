@@ -50,7 +50,11 @@ impl ListedFile {
             .filter(|part| !["", "."].contains(part))
             .collect();
         let file = folders.pop()?;
-        let begins_with = |part: &&str| folders.first().is_some_and(|f| f.eq_ignore_ascii_case(part));
+        let begins_with = |part: &&str| {
+            folders
+                .first()
+                .is_some_and(|f| f.eq_ignore_ascii_case(part))
+        };
         if let Some(part) = part.filter(|part| !begins_with(part)) {
             folders.insert(0, part);
         }
@@ -74,7 +78,9 @@ impl ListedFile {
 
     /// The path, for a message.
     pub(super) fn path(&self) -> String {
-        let set = self.set.map_or(String::new(), |set| format!("{}/", set.name()));
+        let set = self
+            .set
+            .map_or(String::new(), |set| format!("{}/", set.name()));
         let root = match self.root.as_str() {
             "" => String::new(),
             root => format!("{root}/"),
@@ -85,7 +91,10 @@ impl ListedFile {
             ending,
             ..
         } = self;
-        printable(&format!("{root}{set}{class}/{name}{}", ending.suffix()), 120)
+        printable(
+            &format!("{root}{set}{class}/{name}{}", ending.suffix()),
+            120,
+        )
     }
 }
 
@@ -109,7 +118,9 @@ impl Listing {
             _ => path.to_owned(),
         };
         let is_npy = |stray: &str| stray.ends_with(".npy");
-        let in_ibm_folder = whole.parent().is_some_and(|folder| folder.ends_with(IBM_FOLDER));
+        let in_ibm_folder = whole
+            .parent()
+            .is_some_and(|folder| folder.ends_with(IBM_FOLDER));
         self.has_other_form |= in_ibm_folder
             || match Member::of(&whole) {
                 Some(Member::Trials(_) | Member::Labels(_) | Member::Sample(_)) => true,
@@ -189,11 +200,18 @@ pub(crate) fn may_hold_classes(folder: &Path) -> bool {
     let holds_samples = |folder: &PathBuf| {
         let files = fs::read_dir(folder).into_iter().flatten().flatten();
         let mut names = files.map(|file| file.file_name());
-        names.any(|name| name.to_str().is_some_and(|name| SampleEnding::split(name).is_some()))
+        names.any(|name| {
+            name.to_str()
+                .is_some_and(|name| SampleEnding::split(name).is_some())
+        })
     };
     let two_of = |folder: &Path| {
         let folders = folders_in(folder).unwrap_or_default();
-        folders.iter().filter(|folder| holds_samples(folder)).nth(1).is_some()
+        folders
+            .iter()
+            .filter(|folder| holds_samples(folder))
+            .nth(1)
+            .is_some()
     };
     let mut sets = folders_in(folder).unwrap_or_default();
     sets.retain(|path| has_set_name(path));
