@@ -18,6 +18,7 @@ mod running;
 mod support;
 
 mod at_once;
+mod atis_bin;
 mod cameras_and_classes;
 mod ci;
 mod class_folders;

@@ -244,6 +244,11 @@ proptest! {
     }
 
     #[test]
+    fn events_of_an_atis_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        readers::atis_bin(&bytes);
+    }
+
+    #[test]
     fn altered_caches_are_read_or_refused(bytes in altered(CACHE.clone())) {
         readers::cache(&bytes);
     }

@@ -16,8 +16,8 @@ use dvs_shared::aedat::{AedatError, EventSummary};
 use dvs_shared::archive::{Archive, Entry, Member, Visitor};
 use dvs_shared::classes::read_mapping;
 use dvs_shared::formats::{
-    AddressLayout, Decoded, Format, ReadOptions, ReadyFrames, SampleError, decode, events_npy,
-    events_npz, frames_npz,
+    AddressLayout, DatasetForm, Decoded, Format, ReadOptions, ReadyFrames, SampleError, decode,
+    events_npy, events_npz, frames_npz,
 };
 use dvs_shared::frames::{frame_count, integrate};
 use dvs_shared::recording::Recording;
@@ -97,6 +97,7 @@ pub fn formats(bytes: &[u8], sensor: SensorSize) {
         Format::Aedat2,
         Format::Aedat4,
         Format::Prophesee,
+        Format::AtisBin,
     ] {
         let limit = format.max_events(bytes.len() as u64, INFLATED);
         for options in all_read_options(sensor) {
@@ -170,6 +171,23 @@ pub fn prophesee(bytes: &[u8]) {
         height: 8,
     };
     formats(&[header.as_bytes(), words].concat(), sensor);
+}
+
+/// Reads the bytes as the events of a file of N-MNIST. All whole events are read or counted.
+pub fn atis_bin(bytes: &[u8]) {
+    let options = ReadOptions {
+        form: DatasetForm::NMnist,
+        ignore_outside: true,
+        ..ReadOptions::default()
+    };
+    let Ok(decoded) = decode(bytes, Format::AtisBin, &options, INFLATED) else {
+        return;
+    };
+    assert_eq!(decoded.cut_short.is_some(), bytes.len() % 5 != 0);
+    aedat(&decoded.packets, decoded.sensor);
+    let read = Recording::new(&decoded.packets, decoded.sensor, false).unwrap();
+    let all = read.counts().kept + decoded.seen.outside;
+    assert_eq!(all, bytes.len() as u64 / 5);
 }
 
 /// Options with which a user can read a recording.
