@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Times SpikingJelly 2.0 on files in N-MNIST's form; scripts/bench/classes runs it.
 
-    peer_classes.py FOLDER      seconds of its reader alone, and of its way from files to frames; prints one JSON object
+    peer_classes.py FOLDER      seconds of its reader alone, of its way to .npz and on to frames; prints one JSON object
 """
 import contextlib
 import io
@@ -29,6 +29,12 @@ with tempfile.TemporaryDirectory() as root, contextlib.redirect_stdout(io.String
     arrays.mkdir()
     start = time.perf_counter()
     NMNIST.create_raw_from_extracted(FILES, arrays)
+    converting = time.perf_counter() - start
     NMNIST(root, train=True, data_type="frame", frames_number=16, split_by="number")
     whole = time.perf_counter() - start
-print(json.dumps({"events": events, "SpikingJelly, load_ATIS_bin": reading, "SpikingJelly, files to frames": whole}))
+seconds = {
+    "SpikingJelly, load_ATIS_bin": reading,
+    "SpikingJelly, files to .npz of events": converting,
+    "SpikingJelly, files to frames": whole,
+}
+print(json.dumps({"events": events, **seconds}))

@@ -28,6 +28,7 @@ pub use self::member::{InClass, Member, SampleId, SampleLayout};
 use self::other_files::Roles;
 pub use self::visitor::{Content, Entry, Visitor};
 use self::visitor::{Named, NotesMapping, Strict, WithoutMapping};
+use crate::event::SensorSize;
 use crate::formats::DatasetForm;
 use crate::test_split::TestSplit;
 
@@ -117,19 +118,24 @@ impl Archive {
         applied.map_err(|reason| ArchiveError::classes(&self.path, reason))
     }
 
-    /// Refuses a dataset of class folders that is not divided into sets.
+    /// Refuses a dataset of class folders that is not divided into sets, or whose size of frames is
+    /// not known although `sensor` does not say it.
     ///
     /// # Errors
     /// Returns an error if the input is such a dataset.
-    pub fn require_sets(&self) -> Result<(), ArchiveError> {
-        match &self.classes {
-            Some(classes) if !classes.is_divided() => {
-                let summary = classes.summary();
-                let reason = ClassError::NotDivided { summary };
-                Err(ArchiveError::classes(&self.path, reason))
-            }
-            _ => Ok(()),
-        }
+    pub fn require_all_known(&self, sensor: Option<SensorSize>) -> Result<(), ArchiveError> {
+        let Some(classes) = &self.classes else {
+            return Ok(());
+        };
+        let reason = if !classes.is_divided() {
+            let summary = classes.summary();
+            ClassError::NotDivided { summary }
+        } else if let Some(example) = classes.file_without_size().filter(|_| sensor.is_none()) {
+            ClassError::Size { example }
+        } else {
+            return Ok(());
+        };
+        Err(ArchiveError::classes(&self.path, reason))
     }
 
     /// The form of the dataset.

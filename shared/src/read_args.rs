@@ -13,8 +13,8 @@ use crate::test_split::{TestShare, TestSplit};
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Reading recordings")]
 pub struct ReadArgs {
-    /// Size of the sensor in pixels [default: as the recording says; 128x128 for samples in .npz
-    /// and .npy files]
+    /// Size of the sensor in pixels [default: as the recording says; for .npz, .npy and .bin files,
+    /// which do not say it, as the dataset has, if its folders show which it is]
     #[arg(long, value_name = "WxH", value_parser = parse_sensor)]
     pub sensor: Option<SensorSize>,
     /// How AEDAT 2 packs events into addresses: dvs128, cifar10dvs, davis or dvs640 [default: the
@@ -26,7 +26,7 @@ pub struct ReadArgs {
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub stream: Option<i32>,
     /// CSV file of class names, with rows like `hand_clapping,1` [default: gesture_mapping.csv of
-    /// the input, or else the eleven gestures]
+    /// the input, its folders of classes, or else the eleven gestures]
     #[arg(long, value_name = "FILE")]
     pub classes: Option<PathBuf>,
     /// Count events with a clear valid bit, as SpikingJelly does

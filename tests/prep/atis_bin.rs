@@ -85,7 +85,7 @@ fn the_size_is_assumed_only_for_nmnist() {
     fs::rename(input.join("Train/1"), input.join("Train/faces")).unwrap();
     let said = fail(&["-i", text(&input)]);
     assert!(
-        said.contains("say it with --sensor, as in --sensor 34x34"),
+        said.contains("such as train/0/00001.bin, do not say"),
         "{said}"
     );
     let all = prepared(&input, &["--sensor=34x34", "-T=2"]);

@@ -46,6 +46,7 @@ mod recording_formats;
 mod sample_files;
 mod signals;
 mod skipped;
+mod synthetic_classes;
 mod truncated;
 mod view;
 mod windows;

@@ -192,6 +192,51 @@ fn messages_about_recordings() {
 }
 
 #[test]
+fn messages_about_class_folders() {
+    transcript("class_folders", |t| {
+        for name in [
+            "digits/0/1.bin",
+            "digits/1/1.bin",
+            "digits/1/2.bin",
+            "sets/train/a/1.bin",
+            "sets/test/b/1.bin",
+            "loose/train/1.bin",
+            "loose/test/2.bin",
+            "depths/a/1.bin",
+            "depths/train/b/1.bin",
+            "depths/c/1.bin",
+            "twins/a/1.bin",
+            "twins/a/1.npz",
+            "twins/b/1.bin",
+            "cifar10/cat/cifar10_cat_0.aedat",
+            "cifar10/dog/0.aedat",
+            "one/cat/cifar10_cat_1.aedat",
+            "one/cat/cifar10_cat_2.aedat",
+        ] {
+            let path = t.folder.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, [1, 2, 0x80, 0, 9]).unwrap();
+        }
+        t.failing("-i digits -o a.h5");
+        t.failing("-i digits -o a.h5 --test-share 0.4");
+        t.failing("-i digits -o a.h5 --test-share 0.5");
+        t.failing("-i digits -o a.h5 --test-share 10%");
+        t.failing("-i digits -o a.h5 --split-seed 1");
+        t.failing("-i sets -o a.h5");
+        t.failing("-i sets -o a.h5 --test-share 0.5");
+        t.failing("-i sets/train -o a.h5 --sensor 34x34");
+        for name in ["loose", "depths", "twins", "cifar10"] {
+            t.failing(&format!("-i {name} -o a.h5 --test-share 0.5"));
+        }
+        t.failing("-i one/cat -o a.h5 --test-share 0.5");
+        t.failing("view digits/0/1.bin --test-share 0.5");
+        t.failing("synth --form nmnist --users 4");
+        t.failing("synth --form cifar10dvs --samples 0 -o a");
+        t.failing("synth --form nmnist -o digits");
+    });
+}
+
+#[test]
 fn messages_about_caches() {
     transcript("caches", |t| {
         fs::write(t.folder.join("a.tar.gz"), gzip(&tar(&dataset()))).unwrap();

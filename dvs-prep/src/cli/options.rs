@@ -281,8 +281,8 @@ pub fn resolve(args: &PrepareArgs) -> Result<Options> {
 /// The dataset at `place`, with the class names and the sets that `args` give.
 ///
 /// # Errors
-/// Returns an error if there is no dataset, if the file of class names is not valid, or if samples
-/// are not divided into sets.
+/// Returns an error if there is no dataset, if the file of class names is not valid, or if `args`
+/// leave open how samples are divided into sets or how large frames are.
 pub fn find_archive(place: &Path, args: &ReadArgs) -> Result<Archive> {
     let mut archive = Archive::find(place)?;
     archive.mapping = args.classes.clone();
@@ -294,7 +294,7 @@ pub fn find_archive(place: &Path, args: &ReadArgs) -> Result<Archive> {
         None => None,
     };
     archive.divide(names.as_deref(), args.options().test_split)?;
-    archive.require_sets()?;
+    archive.require_all_known(args.sensor)?;
     Ok(archive)
 }
 

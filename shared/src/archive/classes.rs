@@ -13,7 +13,7 @@ use self::listing::ListedFile;
 pub(super) use self::listing::{Listing, files_in, is_set_name, may_hold_classes};
 use super::member::{InClass, Member, SampleId, SampleLayout};
 use crate::cache_format::{MAX_CLASSES, NAME_BYTES, Set};
-use crate::formats::DatasetForm;
+use crate::formats::{DatasetForm, Format};
 use crate::test_split::TestSplit;
 use crate::words::{counted, some_of};
 
@@ -42,7 +42,13 @@ pub struct ClassFolders {
 
 impl ClassFolders {
     /// The dataset that the listed files make up; `None` if they do not have this form.
-    fn of_files(files: Vec<ListedFile>, others: Vec<String>) -> Result<Option<Self>, ClassError> {
+    fn of_files(
+        mut files: Vec<ListedFile>,
+        mut others: Vec<String>,
+    ) -> Result<Option<Self>, ClassError> {
+        // A folder lists its files in any order, and messages name the first.
+        files.sort_unstable();
+        others.sort_unstable();
         let mut folders: Vec<String> = files.iter().map(|file| file.class.clone()).collect();
         folders.sort_unstable();
         folders.dedup();
@@ -198,6 +204,15 @@ impl ClassFolders {
         }
         self.split = Some(split);
         Ok(())
+    }
+
+    /// A file that does not say how many pixels the camera has, if the form of the dataset does not
+    /// say it either.
+    pub(super) fn file_without_size(&self) -> Option<String> {
+        let is_bin = |sample: &&SampleId| sample.format() == Some(Format::AtisBin);
+        let unknown = self.form == DatasetForm::Classes;
+        let files = self.samples.values().filter(|_| unknown).filter(is_bin);
+        files.min().map(SampleId::file_name)
     }
 
     /// Whether samples are divided into sets.

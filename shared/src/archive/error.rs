@@ -19,7 +19,7 @@ pub enum ArchiveError {
     /// The folder holds nothing with a known name.
     #[error(
         "no DVS128 Gesture archive in {folder}, which holds {}: looked for {}, ibmGestureTrain.tar.gz, a single .zip or \
-         .tar.gz, recordings with trials_to_train.txt, and folders train and test. Name the archive itself, or get \
+         .tar.gz, recordings with trials_to_train.txt, folders train and test, and folders of classes. Name the archive itself, or get \
          DvsGesture.tar.gz as the README says", names_in(.folder_contents), .names.join(", ")
     )]
     NotFound {

@@ -103,6 +103,7 @@ impl Archive {
         // A dataset without its lists is still the intended one; reading it reports what is
         // missing.
         if folder::holds_dataset(path) {
+            Self::refuse_one_class(path)?;
             return Ok(Some(Self::folder(path)));
         }
         let mut archives: Vec<PathBuf> = entries(path)?

@@ -7,6 +7,7 @@ use super::classes::{Listing, is_set_name, may_hold_classes};
 use super::error::read_error;
 use super::{Archive, ArchiveError, ClassError, Container, Part};
 use crate::cache_format::Set;
+use crate::formats::DatasetForm;
 use crate::words::some_of;
 
 /// Maximum number of archives in a message.
@@ -63,6 +64,23 @@ impl Archive {
             archives: some_of(&names, SHOWN),
         };
         Err(ArchiveError::classes(folder, reason))
+    }
+
+    /// Refuses a folder that holds one class of CIFAR10-DVS.
+    pub(super) fn refuse_one_class(folder: &Path) -> Result<(), ArchiveError> {
+        let path = folder.canonicalize();
+        let Some(class) = path.ok().and_then(|path| file_name(&path)) else {
+            return Ok(());
+        };
+        let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut names = files.filter_map(|file| file.file_name().into_string().ok());
+        let is_of_cifar10 =
+            |file: String| DatasetForm::of_names(None, &class, &file) == DatasetForm::Cifar10Dvs;
+        if names.all(is_of_cifar10) {
+            let reason = ClassError::OneClass { class };
+            return Err(ArchiveError::classes(folder, reason));
+        }
+        Ok(())
     }
 
     /// The dataset in several `.zip` files, each with the name of the class or set that it holds;

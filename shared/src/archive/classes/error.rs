@@ -21,6 +21,14 @@ pub enum ClassError {
         /// Form and numbers.
         summary: String,
     },
+    /// Nothing says how large the sensor is.
+    #[error(
+        "its .bin files, such as {example}, do not say how many pixels their camera has; say it with --sensor, as in --sensor 34x34"
+    )]
+    Size {
+        /// One of the files.
+        example: String,
+    },
     /// The dataset has a split, and the user asks for another.
     #[error("it is divided into a training and a test set; leave --test-share out")]
     HasSets,

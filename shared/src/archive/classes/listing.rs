@@ -17,7 +17,7 @@ use crate::words::printable;
 const IBM_FOLDER: &str = "DvsGesture";
 
 /// A file that may be a sample.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ListedFile {
     /// The folders above those of the set and of the class.
     pub root: String,
@@ -194,8 +194,8 @@ impl Listing {
     }
 }
 
-/// Whether a folder may hold classes: at least two of its folders, or of a set's folders, hold files
-/// that may be samples.
+/// Whether a folder may hold classes: at least two of its folders, or of its sets' folders, hold
+/// files that may be samples.
 pub(crate) fn may_hold_classes(folder: &Path) -> bool {
     let holds_samples = |folder: &PathBuf| {
         let files = fs::read_dir(folder).into_iter().flatten().flatten();
@@ -205,17 +205,21 @@ pub(crate) fn may_hold_classes(folder: &Path) -> bool {
                 .is_some_and(|name| SampleEnding::split(name).is_some())
         })
     };
-    let two_of = |folder: &Path| {
-        let folders = folders_in(folder).unwrap_or_default();
-        folders
-            .iter()
-            .filter(|folder| holds_samples(folder))
-            .nth(1)
-            .is_some()
-    };
-    let mut sets = folders_in(folder).unwrap_or_default();
-    sets.retain(|path| has_set_name(path));
-    two_of(folder) || sets.iter().any(|set| two_of(set))
+    let mut folders = folders_in(folder).unwrap_or_default();
+    let sets: Vec<PathBuf> = folders
+        .iter()
+        .filter(|path| has_set_name(path))
+        .cloned()
+        .collect();
+    folders.extend(
+        sets.iter()
+            .flat_map(|set| folders_in(set).unwrap_or_default()),
+    );
+    folders
+        .iter()
+        .filter(|path| holds_samples(path))
+        .nth(1)
+        .is_some()
 }
 
 /// The folders in a folder, without those that begin with a dot.
