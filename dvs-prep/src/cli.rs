@@ -46,7 +46,7 @@ pub enum Command {
     /// of the input changes. A note beside the cache records the SHA-256 of the input, so that
     /// neither `key` nor `prepare` reads the input again to identify it.
     Key(PrepareArgs),
-    /// Make an archive of synthetic gestures in the dataset's exact form
+    /// Make synthetic data in a dataset's exact form: gestures, or simple shapes for each class
     Synth(SynthArgs),
     /// Write data as NumPy files, for SpikingJelly and other programs
     ///
@@ -107,9 +107,10 @@ pub struct PrepareArgs {
     /// Archive (.tar.gz, .tar, .zip), extracted folder, or a folder that holds one [default:
     /// $DVS_DATA, else ./DVS128Gesture]
     ///
-    /// Recordings in AEDAT 2, 3 or 4 with trial lists and label files; SpikingJelly's events_np or
-    /// frames_number_.. folders; figshare's ibmGestureTrain and ibmGestureTest, named by either of
-    /// the two.
+    /// Recordings in AEDAT 2, 3 or 4, or Prophesee's RAW or DAT, with trial lists and label files;
+    /// SpikingJelly's events_np or frames_number_.. folders; figshare's ibmGestureTrain and
+    /// ibmGestureTest, named by either of the two; a folder for each class with a file for each
+    /// sample, as CIFAR10-DVS and N-MNIST have, or a .zip for each class or set.
     #[arg(long, short, value_name = "PATH")]
     pub input: Option<PathBuf>,
     /// The cache to write [default: beside the input, named after the options, such as
@@ -202,21 +203,35 @@ pub struct VerifyArgs {
     pub json: bool,
 }
 
+/// The dataset whose form `synth` writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SynthForm {
+    /// DVS128 Gesture: an archive of recordings with label files and trial lists
+    Gestures,
+    /// CIFAR10-DVS: a folder with ten .zip files of AEDAT 2.0, each with the samples of a class
+    Cifar10dvs,
+    /// N-MNIST: a folder with Train.zip and Test.zip, with .bin files in a folder for each digit
+    Nmnist,
+}
+
 /// Options of `synth`.
 #[derive(Debug, Args)]
 pub struct SynthArgs {
+    /// The dataset whose exact form the data has
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = SynthForm::Gestures)]
+    pub form: SynthForm,
     /// The archive to write: .tar.gz, .tgz or .tar [default: DvsGesture.tar.gz in $DVS_DATA, else
-    /// in ./DVS128Gesture]
+    /// in ./DVS128Gesture]. For cifar10dvs and nmnist, the folder to write [default: ./CIFAR10DVS,
+    /// ./NMNIST]
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Number of users; the last fifth of them is the test set
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 4,
-        conflicts_with = "real_size"
-    )]
-    pub users: u32,
+    /// For cifar10dvs and nmnist: samples of each class; nmnist has a fifth more for testing
+    /// [default: 20]
+    #[arg(long, value_name = "N")]
+    pub samples: Option<u32>,
+    /// Number of users; the last fifth of them is the test set [default: 4]
+    #[arg(long, value_name = "N", conflicts_with = "real_size")]
+    pub users: Option<u32>,
     /// Number of users in the test set [default: a fifth, at least 1]
     #[arg(long, value_name = "N", conflicts_with = "real_size")]
     pub test_users: Option<u32>,
@@ -227,12 +242,12 @@ pub struct SynthArgs {
     /// Random seed
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     pub seed: u64,
-    /// Mean events per second during gestures
-    #[arg(long, value_name = "RATE", default_value_t = 66_000.0)]
-    pub event_rate: f64,
-    /// Mean duration of a gesture in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 6.0)]
-    pub gesture_seconds: f64,
+    /// Mean events per second during gestures or samples [default: 66000, for nmnist 14000]
+    #[arg(long, value_name = "RATE")]
+    pub event_rate: Option<f64>,
+    /// Mean duration of a gesture in seconds [default: 6]
+    #[arg(long, value_name = "SECONDS")]
+    pub gesture_seconds: Option<f64>,
     /// Use the real dataset's size: 29 users, 98 training and 24 test recordings, about 5 GB before
     /// compression
     #[arg(long)]
@@ -240,7 +255,7 @@ pub struct SynthArgs {
     /// Permute the labels of each recording, so that nothing can be learned from them (a control)
     #[arg(long)]
     pub shuffle_labels: bool,
-    /// Deflate level of a .tar.gz, 1 to 9; 4 compresses about as well as the real archive
+    /// Deflate level of a .tar.gz or .zip, 1 to 9; 4 compresses about as well as the real archive
     #[arg(long, value_name = "LEVEL", default_value_t = 4)]
     pub level: u32,
     /// Worker threads [default: one per core]

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser};
-use dvs_prep::synth::write_archive;
+use dvs_prep::synth::{write_archive, write_classes};
 use dvs_shared::CacheFile;
 use dvs_shared::manual;
 
@@ -85,6 +85,11 @@ fn export(args: &ExportArgs, out: &mut impl Write) -> Result<()> {
 
 fn synth(args: SynthArgs, out: &mut impl Write) -> Result<()> {
     let json = args.json;
+    if let Some(options) = options::synth_classes(&args) {
+        commands::clear_up_unlocked(&options.output, &[]);
+        let summary = write_classes(&options)?;
+        return Ok(report::write_synth(out, &options.output, &summary, json)?);
+    }
     let options = options::synth(args);
     if let Some(folder) = options.output.parent() {
         fs::create_dir_all(folder)

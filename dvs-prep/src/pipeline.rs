@@ -20,7 +20,8 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicU8;
 use std::time::Instant;
 
-use dvs_shared::archive::{Archive, Entry, Member, Visitor, VisitorError};
+use dvs_shared::Set;
+use dvs_shared::archive::{Archive, ClassFolders, Entry, Member, Visitor, VisitorError};
 
 use self::chunks::FrameMemory;
 pub use self::prepared_dataset::{InputStats, PreparedDataset};
@@ -40,12 +41,13 @@ use crate::pipeline::step_times::{Step, StepTimes};
 
 /// Receives the events of each sample as soon as the sample is found; no frames are made from them.
 pub trait EventSink: Sync {
-    /// Takes the events of one sample.
+    /// Takes the events of one sample. Its set is not known yet if a trial list has to tell.
     ///
     /// # Errors
     /// Returns an error if they cannot be written.
     fn take(
         &self,
+        set: Option<Set>,
         name: &str,
         label: u8,
         events: &dvs_shared::recording::WindowEvents<'_>,
@@ -126,6 +128,9 @@ fn run(
         read: settings.read,
     };
     let mut intake = Collector::new(&budget, &buffers, &fingerprint, limits, spill_folder);
+    if let Some(classes) = &archive.classes {
+        intake.name_classes(classes);
+    }
     let work = Work {
         settings,
         progress,
@@ -188,7 +193,9 @@ fn run(
         Some(_) => format!("left out: {problem}"),
         None => format!("{problem}; what was read before it is used"),
     });
-    let prepared = work.into_prepared(intake, skipped, left_out.collect());
+    let mut prepared = work.into_prepared(intake, skipped, left_out.collect());
+    let form = archive.classes.as_ref().map(ClassFolders::summary);
+    prepared.tally.recognised.extend(form);
     let samples = || prepared.sets.iter().flatten();
     if samples().all(|sample| sample.events == 0) {
         let problem = InputProblem::NoEventsAtAll {

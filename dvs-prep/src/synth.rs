@@ -4,10 +4,13 @@
 //! network can learn them: opposite arm circles differ only in their direction in time. Users
 //! differ in body and habits, and the last users form the test set, as in the real dataset.
 //!
+//! `classes` makes data in the form of other datasets instead.
+//!
 //! The bytes of the archive depend only on the options, not on threads or the clock. The inflated
 //! bytes do not depend on the machine either; the compressed bytes may.
 
 mod camera;
+mod classes;
 mod error;
 mod gesture;
 mod options;
@@ -22,6 +25,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::sync::mpsc;
 
+pub use classes::{ClassForm, ClassOptions, SAMPLES, write_classes};
 use dvs_shared::file_kind::irregular;
 use dvs_shared::labels::LABEL_NAMES;
 use dvs_shared::output::{AtomicFile, OutputLock};

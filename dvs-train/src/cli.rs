@@ -130,7 +130,7 @@ pub struct PredictArgs {
     #[arg(value_name = "RUN")]
     pub checkpoint: PathBuf,
 
-    /// Recording (.aedat, .aedat4), file of one sample (.npz, .npy), archive or folder of the
+    /// Recording (.aedat, .aedat4, .raw, .dat), file of one sample (.npz, .npy), archive or folder of the
     /// dataset, or frame cache
     #[arg(value_name = "INPUT")]
     pub input: PathBuf,

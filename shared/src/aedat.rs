@@ -65,10 +65,11 @@ pub struct EventCounts {
     pub invalid: u64,
     /// Events left out because they lie outside the sensor.
     pub outside: u64,
-    /// Events of other types or other cameras; in AEDAT 4, packets of other streams.
+    /// Events of other types or other cameras; in AEDAT 4, packets of other streams; in Prophesee's
+    /// files, words of other types.
     pub other_types: u64,
-    /// Events, or packets in AEDAT 4, that the format or the camera does not explain. They are left
-    /// out.
+    /// Events, or packets in AEDAT 4, that the format or the camera does not explain. In Prophesee's
+    /// files, also events before the first time. They are left out.
     pub unexplained: u64,
     /// Events with an earlier time than the event before them.
     pub backwards: u64,
@@ -81,7 +82,7 @@ impl EventCounts {
             (self.outside, "outside the sensor"),
             (
                 self.unexplained,
-                "with addresses or types that the format does not have",
+                "with addresses, types or times that the format does not explain",
             ),
         ];
         let parts: Vec<String> = parts

@@ -12,6 +12,7 @@ use crate::event::{POLARITIES, SensorSize};
 use crate::formats::AddressLayout;
 use crate::labels::is_gestures;
 use crate::split_mode::SplitMode;
+use crate::test_split::TestSplit;
 
 /// Value of the attribute `format`.
 pub const FORMAT: &str = "dvs-frame-cache";
@@ -48,6 +49,11 @@ pub mod attr {
     /// The event stream or camera that was read of each recording, if the user specified it;
     /// otherwise absent.
     pub const STREAM: &str = "stream";
+    /// The share of each class in the test set, as text such as "0.1", if an option divided the
+    /// samples into sets; otherwise absent.
+    pub const TEST_SHARE: &str = "test_share";
+    /// The seed with which the test samples were chosen; absent if their names decided.
+    pub const SPLIT_SEED: &str = "split_seed";
     pub const CREATED_BY: &str = "created_by";
     pub const SOURCE_SHA256: &str = "source_sha256";
     /// Names of the recordings that were skipped because they are damaged, in trial-list order;
@@ -132,6 +138,8 @@ pub struct CacheHeader {
     pub layout: Option<AddressLayout>,
     /// The event stream or camera that was read of a recording, if the user specified it.
     pub stream: Option<i32>,
+    /// How samples were divided into sets, if an option did it.
+    pub test_split: Option<TestSplit>,
     /// Program and version that wrote the cache.
     pub created_by: String,
     /// SHA-256, in hexadecimal, of the list of the input's files and their SHA-256
@@ -157,8 +165,9 @@ impl CacheHeader {
         }
     }
 
-    /// How recordings were read, as far as the user specified it: the attributes `events_outside`,
-    /// `sensor_given`, `address_layout` and `stream` that are present, in the form `stream=1`.
+    /// How recordings were read and samples divided into sets, as far as the user specified it: the
+    /// attributes `events_outside`, `sensor_given`, `address_layout`, `stream`, `test_share` and
+    /// `split_seed` that are present, in the form `stream=1`.
     pub fn reading(&self) -> Vec<String> {
         let said = [
             (
@@ -174,6 +183,16 @@ impl CacheHeader {
                 self.layout.map(|l| l.name().to_owned()),
             ),
             (attr::STREAM, self.stream.map(|n| n.to_string())),
+            (
+                attr::TEST_SHARE,
+                self.test_split.map(|split| split.share().to_string()),
+            ),
+            (
+                attr::SPLIT_SEED,
+                self.test_split
+                    .and_then(|split| split.seed)
+                    .map(|seed| seed.to_string()),
+            ),
         ];
         let said = said.into_iter();
         said.filter_map(|(name, value)| Some(format!("{name}={}", value?)))
@@ -193,6 +212,7 @@ impl CacheHeader {
             sensor_given: _,
             layout: _,
             stream: _,
+            test_split: _,
             created_by,
             source_sha256,
             skipped,

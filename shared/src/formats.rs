@@ -3,9 +3,13 @@
 mod aedat2;
 mod aedat3;
 mod aedat4;
+mod atis_bin;
 mod camera;
+mod clock;
+mod form;
 mod npy;
 mod packets;
+mod prophesee;
 mod samples;
 
 use std::borrow::Cow;
@@ -15,18 +19,24 @@ use thiserror::Error;
 
 pub use self::aedat2::Aedat2Error;
 pub use self::aedat4::Aedat4Error;
+pub use self::atis_bin::AtisBinError;
 pub use self::camera::AddressLayout;
+pub use self::form::DatasetForm;
 pub use self::npy::{NpyError, write_header as write_npy_header};
 pub use self::packets::EventError;
+pub use self::prophesee::PropheseeError;
 pub use self::samples::{
     EVENTS_NPY, EVENTS_NPZ, FRAMES_NPZ, ReadyFrames, SampleError, SampleEvents, TimePrecision,
     events_npy, events_npz, frames_npz, holds_frames,
 };
 use crate::aedat::{AedatError, CutShort, EVENT_BYTES, EventCounts};
 use crate::event::SensorSize;
+use crate::test_split::TestSplit;
 
 /// First bytes of a recording in any version of AEDAT.
-pub const FIRST_AEDAT: &[u8] = b"#!AER-DAT";
+const FIRST_AEDAT: &[u8] = b"#!AER-DAT";
+/// First bytes of a RAW or DAT file of Prophesee.
+const FIRST_PROPHESEE: &[u8] = b"% ";
 const FIRST_AEDAT2: &[u8] = b"#!AER-DAT2.";
 const FIRST_AEDAT30: &[u8] = b"#!AER-DAT3.0";
 const FIRST_AEDAT4: &[u8] = b"#!AER-DAT4.";
@@ -35,10 +45,15 @@ pub const FIRST_BYTES: usize = 12;
 /// Most bytes that one byte of a compressed file may become. SpikingJelly's files take about 6
 /// bytes per event.
 const RATIO: u64 = 16;
+/// Most bytes that one byte of Prophesee's files may become: events of at least two bytes, as EVT
+/// 3.0 has them without vectors.
+const PROPHESEE_RATIO: u64 = 4;
 /// Ratio of the largest limit for compressed files to the smallest.
 const LEAST_IN_MOST: u64 = 4;
 /// Bytes per event while a sample is converted: its columns and the packets, as they grow.
 const SAMPLE_EVENT: usize = 40;
+/// Bytes per event if the events are counted first, with the share of the packets' headers.
+const COUNTED_EVENT: usize = EVENT_BYTES + 1;
 /// Bytes per event while a recording is converted; there are only packets.
 const RECORDING_EVENT: usize = 2 * EVENT_BYTES;
 
@@ -51,10 +66,14 @@ pub enum Format {
     Aedat30,
     Aedat2,
     Aedat4,
+    /// Prophesee's RAW and DAT files, whose headers tell them apart.
+    Prophesee,
     /// SpikingJelly's `.npz`.
     Npz,
     /// figshare's `.npy`.
     Npy,
+    /// Events of 40 bits, as N-MNIST has.
+    AtisBin,
 }
 
 /// How to read recordings and samples if they do not say it themselves.
@@ -70,6 +89,10 @@ pub struct ReadOptions {
     pub keep_invalid: bool,
     /// Whether events outside the sensor are left out and counted instead of causing an error.
     pub ignore_outside: bool,
+    /// The test set of a dataset that has no split of its own.
+    pub test_split: Option<TestSplit>,
+    /// The form of the dataset. It is not an option of the user but follows from the input's names.
+    pub form: DatasetForm,
 }
 
 impl ReadOptions {
@@ -120,6 +143,10 @@ pub enum FormatError {
     #[error(transparent)]
     Aedat4(#[from] Aedat4Error),
     #[error(transparent)]
+    Prophesee(#[from] PropheseeError),
+    #[error(transparent)]
+    AtisBin(#[from] AtisBinError),
+    #[error(transparent)]
     Sample(#[from] SampleError),
     /// An option has no effect on this format.
     #[error("{option} is for {wanted}, and this is {found}; leave it out")]
@@ -142,6 +169,8 @@ impl Format {
             Self::Aedat4
         } else if start.starts_with(FIRST_AEDAT30) {
             Self::Aedat30
+        } else if start.starts_with(FIRST_PROPHESEE) {
+            Self::Prophesee
         } else {
             Self::Aedat3
         }
@@ -165,8 +194,13 @@ impl Format {
             Self::Aedat30 => size,
             // Both forms have eight bytes per event; packets also have headers.
             Self::Aedat2 => size.saturating_add(size / 8 + 4096),
+            // Five bytes become eight, with headers nine.
+            Self::AtisBin => size.saturating_mul(2).saturating_add(4096),
             _ => size
-                .saturating_mul(RATIO)
+                .saturating_mul(match self {
+                    Self::Prophesee => PROPHESEE_RATIO,
+                    _ => RATIO,
+                })
                 .clamp(floor, floor.saturating_mul(LEAST_IN_MOST)),
         }
     }
@@ -175,6 +209,7 @@ impl Format {
     pub fn max_events(self, size: u64, floor: u64) -> usize {
         let an_event = match self {
             Self::Aedat2 => EVENT_BYTES,
+            Self::Prophesee | Self::AtisBin => COUNTED_EVENT,
             Self::Aedat3 | Self::Aedat30 | Self::Aedat4 => RECORDING_EVENT,
             Self::Npz | Self::Npy => SAMPLE_EVENT,
         };
@@ -189,10 +224,17 @@ impl fmt::Display for Format {
             Self::Aedat30 => "AEDAT 3.0",
             Self::Aedat2 => "AEDAT 2.0",
             Self::Aedat4 => "AEDAT 4.0",
+            Self::Prophesee => "a RAW or DAT file of Prophesee",
             Self::Npz => "npz",
             Self::Npy => "npy",
+            Self::AtisBin => "a .bin file of an ATIS",
         })
     }
+}
+
+/// Whether a file with these first bytes is a recording.
+pub fn is_recording(start: &[u8]) -> bool {
+    start.starts_with(FIRST_AEDAT) || start.starts_with(FIRST_PROPHESEE)
 }
 
 /// Converts a recording to the form that is indexed.
@@ -211,6 +253,8 @@ pub fn decode<'a>(
     Ok(match format {
         Format::Aedat2 => aedat2::decode(recording, options, limit)?,
         Format::Aedat4 => aedat4::decode(recording, options, limit)?,
+        Format::Prophesee => prophesee::decode(recording, options, limit)?,
+        Format::AtisBin => atis_bin::decode(recording, options, limit)?,
         _ => aedat3::decode(recording, options)?,
     })
 }

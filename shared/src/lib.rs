@@ -8,8 +8,8 @@
 //! [`sample_input`] lists the samples of any input and reads those that [`select`] chooses.
 //!
 //! The frame cache: [`cache_format`] has its names, types and chunk encoding; [`cache_file`] opens,
-//! checks and reads it. [`labels`], [`event`] and [`split_mode`] define the types that both parts
-//! use, and [`words`] the wording of messages.
+//! checks and reads it. [`labels`], [`event`], [`split_mode`] and [`test_split`] define the types that
+//! both parts use, and [`words`] the wording of messages.
 //!
 //! [`output`] writes files that are either complete or absent. `view` (feature `view`) makes
 //! pictures of frames. `read_args` and `manual` (feature `cli`) have the options, man pages and
@@ -30,6 +30,8 @@ pub mod event;
 pub mod labels;
 
 pub mod split_mode;
+
+pub mod test_split;
 
 pub mod aedat;
 

@@ -1,6 +1,7 @@
 //! Reading with a byte limit.
 
 use std::cell::Cell;
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
 /// Reads all bytes of `reader`; `None` if there are more than `limit`.
@@ -12,6 +13,19 @@ pub fn read_bounded(reader: impl Read, limit: u64) -> io::Result<Option<Vec<u8>>
     reader
         .take(limit.saturating_add(1))
         .read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= limit).then_some(bytes))
+}
+
+/// Reads all bytes of `file`; `None` if there are more than `limit`. The file's size is asked for
+/// first, because a buffer that grows would be copied again and again.
+///
+/// # Errors
+/// Returns an error if the file cannot be read.
+pub fn read_file_bounded(file: File, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    let expected = file.metadata()?.len().min(limit).saturating_add(1);
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(usize::try_from(expected).unwrap_or(usize::MAX))?;
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     Ok((bytes.len() as u64 <= limit).then_some(bytes))
 }
 

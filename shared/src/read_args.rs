@@ -6,18 +6,19 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::event::{MAX_PIXELS, SensorSize};
-use crate::formats::{AddressLayout, ReadOptions};
+use crate::formats::{AddressLayout, DatasetForm, ReadOptions};
+use crate::test_split::{TestShare, TestSplit};
 
 /// How recordings and samples are read.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Reading recordings")]
 pub struct ReadArgs {
-    /// Size of the sensor in pixels [default: as the recording says; 128x128 for samples in .npz
-    /// and .npy files]
+    /// Size of the sensor in pixels [default: as the recording says; for .npz, .npy and .bin files,
+    /// which do not say it, as the dataset has, if its folders show which it is]
     #[arg(long, value_name = "WxH", value_parser = parse_sensor)]
     pub sensor: Option<SensorSize>,
-    /// How AEDAT 2 packs events into addresses: dvs128, davis or dvs640 [default: the layout of the
-    /// camera that the recording names]
+    /// How AEDAT 2 packs events into addresses: dvs128, cifar10dvs, davis or dvs640 [default: the
+    /// layout of the camera that the recording names]
     #[arg(long, value_name = "LAYOUT")]
     pub layout: Option<AddressLayout>,
     /// Number of the event stream (AEDAT 4) or camera (AEDAT 3) to read, if a recording holds
@@ -25,7 +26,7 @@ pub struct ReadArgs {
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub stream: Option<i32>,
     /// CSV file of class names, with rows like `hand_clapping,1` [default: gesture_mapping.csv of
-    /// the input, or else the eleven gestures]
+    /// the input, its folders of classes, or else the eleven gestures]
     #[arg(long, value_name = "FILE")]
     pub classes: Option<PathBuf>,
     /// Count events with a clear valid bit, as SpikingJelly does
@@ -34,6 +35,15 @@ pub struct ReadArgs {
     /// Leave out events outside the sensor and count them; without this option they are an error
     #[arg(long)]
     pub ignore_outside: bool,
+    /// Share of each class for the test set, as 0.1, if the dataset has no split of its own
+    ///
+    /// The samples of a class are in the order of their names as text, as SpikingJelly has them.
+    /// Those at the end are for testing, as after split_to_train_test_set.
+    #[arg(long, value_name = "SHARE")]
+    pub test_share: Option<TestShare>,
+    /// Choose the samples of --test-share at random with this seed instead of by name
+    #[arg(long, value_name = "SEED", requires = "test_share")]
+    pub split_seed: Option<u64>,
 }
 
 impl ReadArgs {
@@ -45,6 +55,10 @@ impl ReadArgs {
             stream: self.stream,
             keep_invalid: self.keep_invalid,
             ignore_outside: self.ignore_outside,
+            test_split: self
+                .test_share
+                .map(|share| TestSplit::new(share, self.split_seed)),
+            form: DatasetForm::default(),
         }
     }
 
@@ -58,6 +72,7 @@ impl ReadArgs {
             ("--classes", self.classes.is_some()),
             ("--keep-invalid", self.keep_invalid),
             ("--ignore-outside", self.ignore_outside),
+            ("--test-share", self.test_share.is_some()),
         ];
         let given = options.iter().find(|(_, given)| *given);
         given.map(|(option, _)| *option)

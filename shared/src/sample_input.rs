@@ -18,8 +18,8 @@ use crate::archive::{Archive, ArchiveError, Member, SampleId};
 use crate::cache_file::{CacheError, CacheFile};
 use crate::cache_format::{HDF5_SIGNATURE, Set};
 use crate::classes::{MappingFileError, read_mapping, read_mapping_file};
-use crate::formats::{FIRST_AEDAT, Format, FormatError, ReadOptions};
-use crate::limited_reader::read_bounded;
+use crate::formats::{self, DatasetForm, Format, FormatError, ReadOptions};
+use crate::limited_reader::read_file_bounded;
 use crate::samples::{Ending, LABELS_SUFFIX, ListError, MAPPING_NAME, MAX_LIST_BYTES, read_labels};
 use crate::select::{ListedSample, SampleRequest, SelectError};
 
@@ -83,6 +83,9 @@ pub enum InputError {
     /// A part of a recording is requested, but the input is not a recording.
     #[error("--start-us and --end-us are for one recording; name its file, not {0}")]
     NoRecording(PathBuf),
+    /// A test set is requested, but the input is a single recording or sample.
+    #[error("--test-share is for a dataset of class folders, and {0} is one file; leave it out")]
+    NoDataset(PathBuf),
     /// The requested part ends before it begins.
     #[error("--start-us {0} is not before --end-us {1}")]
     Span(i64, i64),
@@ -141,7 +144,7 @@ impl SampleInput {
     ///
     /// # Errors
     /// Returns an error if the input is of no known kind, or if `options` do not suit it.
-    pub fn open(path: &Path, options: InputOptions) -> Result<Self, InputError> {
+    pub fn open(path: &Path, mut options: InputOptions) -> Result<Self, InputError> {
         if let Some((start, end)) = options.span.filter(|(start, end)| start >= end) {
             return Err(InputError::Span(start, end));
         }
@@ -169,20 +172,32 @@ impl SampleInput {
         let sample = |format| InputKind::Sample(format, sample_id(path));
         let kind = if start.starts_with(HDF5_SIGNATURE) {
             InputKind::Cache(Box::new(CacheFile::open(path)?))
-        } else if start.starts_with(FIRST_AEDAT) {
+        } else if formats::is_recording(&start) {
             InputKind::Recording
         } else if !path.is_dir() && ending("npz") {
             sample(Format::Npz)
         } else if !path.is_dir() && ending("npy") {
             sample(Format::Npy)
+        } else if !path.is_dir() && ending("bin") {
+            sample(Format::AtisBin)
         } else if !path.is_dir() && path.file_name().is_some_and(is_recording) {
             // The name claims a recording; if it is not, the reader reports what it is.
             InputKind::Recording
         } else {
             let mut archive = Archive::find(path)?;
             archive.mapping = options.classes.clone();
+            let names = options.classes.as_deref().map(read_classes).transpose()?;
+            archive.divide(names.as_deref(), options.read.test_split)?;
             InputKind::Dataset(archive)
         };
+        options.read.form = match &kind {
+            InputKind::Dataset(archive) => archive.form(),
+            _ => DatasetForm::of_path(&path.canonicalize().map_err(read_error)?),
+        };
+        let is_dataset = matches!(kind, InputKind::Dataset(_) | InputKind::Cache(_));
+        if options.read.test_split.is_some() && !is_dataset {
+            return Err(InputError::NoDataset(path.to_owned()));
+        }
         if options.span.is_some() && !matches!(kind, InputKind::Recording) {
             return Err(InputError::NoRecording(path.to_owned()));
         }
@@ -362,11 +377,15 @@ impl SampleInput {
             return Ok(());
         }
         if let Some(path) = &self.options.classes {
-            let names = read_mapping_file(path).map_err(|reason| InputError::Classes {
-                path: path.clone(),
-                reason,
-            })?;
-            (self.label_names, self.names_given) = (names, true);
+            (self.label_names, self.names_given) = (read_classes(path)?, true);
+            return Ok(());
+        }
+        if let InputKind::Dataset(Archive {
+            classes: Some(classes),
+            ..
+        }) = &self.kind
+        {
+            (self.label_names, self.names_given) = (classes.names().to_vec(), true);
             return Ok(());
         }
         // A dataset contains its own class names.
@@ -391,6 +410,14 @@ impl SampleInput {
         }
         Ok(())
     }
+}
+
+/// Reads the file that `--classes` names.
+fn read_classes(path: &Path) -> Result<Vec<String>, InputError> {
+    read_mapping_file(path).map_err(|reason| InputError::Classes {
+        path: path.to_owned(),
+        reason,
+    })
 }
 
 /// The note on an invalid mapping.
@@ -426,7 +453,7 @@ fn recording_name(path: &Path) -> String {
 
 /// Reads a whole file of at most `limit` bytes.
 fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, InputError> {
-    let read = File::open(path).and_then(|file| read_bounded(file, limit));
+    let read = File::open(path).and_then(|file| read_file_bounded(file, limit));
     let bytes = read.map_err(|reason| InputError::Read {
         path: path.to_owned(),
         reason,

@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use crate::cache_format::MAX_CLASSES;
 use crate::file_kind;
+use crate::formats::Format;
 
 /// The endings of recordings' file names. The format is recognised by a file's first bytes, not by
 /// its ending.
@@ -19,11 +20,22 @@ pub enum Ending {
     Aedat3,
     /// `.aedat4`, which DV writes.
     Aedat4,
+    /// `.raw`, with the words of Prophesee's cameras.
+    Raw,
+    /// `.dat`, with events that Prophesee's programs have decoded.
+    Dat,
 }
 
 impl Ending {
     /// All endings.
-    pub const ALL: [Self; 4] = [Self::Aedat, Self::Aedat2, Self::Aedat3, Self::Aedat4];
+    pub const ALL: [Self; 6] = [
+        Self::Aedat,
+        Self::Aedat2,
+        Self::Aedat3,
+        Self::Aedat4,
+        Self::Raw,
+        Self::Dat,
+    ];
 
     /// The ending with its dot.
     pub fn suffix(self) -> &'static str {
@@ -32,7 +44,15 @@ impl Ending {
             Self::Aedat2 => ".aedat2",
             Self::Aedat3 => ".aedat3",
             Self::Aedat4 => ".aedat4",
+            Self::Raw => ".raw",
+            Self::Dat => ".dat",
         }
+    }
+
+    /// Whether only recordings have this ending. Files of many kinds end in `.raw` and `.dat`, so
+    /// such a file alone does not show that there are recordings.
+    pub fn is_only_of_recordings(self) -> bool {
+        !matches!(self, Self::Raw | Self::Dat)
     }
 
     /// Splits a file name into recording and ending, ignoring the ending's case.
@@ -44,6 +64,57 @@ impl Ending {
                 .eq_ignore_ascii_case(ending.suffix())
                 .then_some((recording, ending))
         })
+    }
+}
+
+/// The endings of files with one sample each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SampleEnding {
+    /// That of a recording.
+    Recording(Ending),
+    /// `.npz`, as SpikingJelly writes it.
+    Npz,
+    /// `.npy`, as figshare's copy of DVS128 Gesture has it.
+    Npy,
+    /// `.bin`, as N-MNIST has it.
+    Bin,
+}
+
+impl SampleEnding {
+    /// The ending with its dot.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::Recording(ending) => ending.suffix(),
+            Self::Npz => ".npz",
+            Self::Npy => ".npy",
+            Self::Bin => ".bin",
+        }
+    }
+
+    /// The format of such a file; `None` if its first bytes decide.
+    pub fn format(self) -> Option<Format> {
+        match self {
+            Self::Recording(_) => None,
+            Self::Npz => Some(Format::Npz),
+            Self::Npy => Some(Format::Npy),
+            Self::Bin => Some(Format::AtisBin),
+        }
+    }
+
+    /// Splits a file name into sample and ending, ignoring the ending's case.
+    pub fn split(name: &str) -> Option<(&str, Self)> {
+        if let Some((sample, ending)) = Ending::split(name) {
+            return Some((sample, Self::Recording(ending)));
+        }
+        [Self::Npz, Self::Npy, Self::Bin]
+            .into_iter()
+            .find_map(|ending| {
+                let at = name.len().checked_sub(ending.suffix().len())?;
+                let (sample, found) = name.split_at_checked(at)?;
+                found
+                    .eq_ignore_ascii_case(ending.suffix())
+                    .then_some((sample, ending))
+            })
     }
 }
 

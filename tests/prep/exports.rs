@@ -74,7 +74,12 @@ fn exported_events_match_spikingjelly_for_every_input_format() {
     let folder = unpacked();
     let at = |name: &str| folder.path().join(name);
     let theirs = at("sj/events_np");
-    for (input, out) in [("recordings", "a"), ("aedat4", "b"), ("sj/events_np", "c")] {
+    for (input, out) in [
+        ("recordings", "a"),
+        ("aedat4", "b"),
+        ("sj/events_np", "c"),
+        ("prophesee/evt3", "e"),
+    ] {
         let said = run(&[
             "export",
             text(&at(input)),

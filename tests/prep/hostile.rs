@@ -196,9 +196,9 @@ fn a_million_entries_take_bounded_memory() {
     ] {
         let mut gz = GzEncoder::new(fs::File::create(&path).unwrap(), Compression::fast());
         for i in 0..1_000_000 {
-            // The program refuses more than 65,536 files of the dataset, so 100,000 are enough.
-            if i < 100_000 || !of_dataset {
-                let name = name.replace('%', &(i % 100_000).to_string());
+            // The program refuses more than 131,072 files of the dataset, so 200,000 are enough.
+            if i < 200_000 || !of_dataset {
+                let name = name.replace('%', &(i % 200_000).to_string());
                 gz.write_all(header(&name, tar::EntryType::Regular, 0).as_bytes())
                     .unwrap();
             }
@@ -206,7 +206,7 @@ fn a_million_entries_take_bounded_memory() {
         gz.write_all(&tar(&dataset())).unwrap();
         gz.finish().unwrap();
         if of_dataset {
-            refused(&path, &["holds more than 65536 recordings"], 10.0);
+            refused(&path, &["holds more than 131072 recordings"], 10.0);
         } else {
             let output = folder.path().join("cache.h5");
             let run = measured(&["-i", text(&path), "-o", text(&output)]);
@@ -221,7 +221,7 @@ fn a_million_entries_take_bounded_memory() {
         (200, "its directory is not found within"),
     ] {
         let mut bytes = Vec::new();
-        for i in 0..1_000_000u32 / u32::from(length / 4) {
+        for i in 0..1_000_000u32 / u32::from((length / 16).max(2)) {
             bytes.extend(b"PK\x01\x02\x14\0\x14\0\0\0\0\0\0\0\0\0");
             bytes.extend([0; 12]);
             bytes.extend(length.to_le_bytes());

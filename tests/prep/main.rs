@@ -8,6 +8,8 @@ mod cameras;
 mod help_pages;
 #[path = "../support/inputs.rs"]
 mod inputs;
+#[path = "../support/prophesee.rs"]
+mod prophesee_files;
 #[path = "../support/readers.rs"]
 mod readers;
 #[path = "../support/running.rs"]
@@ -16,8 +18,10 @@ mod running;
 mod support;
 
 mod at_once;
+mod atis_bin;
 mod cameras_and_classes;
 mod ci;
+mod class_folders;
 mod conventions;
 mod damage;
 mod errors;
@@ -35,12 +39,14 @@ mod no_locks;
 mod older_versions;
 mod peer_frames;
 mod properties;
+mod prophesee;
 mod reader_properties;
 mod recognised;
 mod recording_formats;
 mod sample_files;
 mod signals;
 mod skipped;
+mod synthetic_classes;
 mod truncated;
 mod view;
 mod windows;

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::cameras::{addressed, aedat2, aedat3, aedat4, dataset_of, davis, events_on};
+use crate::prophesee_files::{evt3, raw_header, rows_of};
 use crate::support::*;
 
 /// Runs commands in one folder and keeps what they print to standard error.
@@ -175,9 +176,63 @@ fn messages_about_recordings() {
             (1, (346, 260), davis_events.as_slice()),
         ];
         t.recordings("streams", &aedat4(&streams), ".aedat4");
+        let words = evt3(&rows_of(&davis_events), 1);
+        let raw = |header: &[u8], words: &[u8]| [header, words].concat();
+        t.recordings("no_size", &raw(b"% evt 3.0\n", &words), ".raw");
+        let header = raw_header("HISTO3D", (320, 320));
+        t.recordings("histogram", &raw(&header, &words), ".raw");
+        let header = raw_header("EVT2", (346, 260));
+        t.recordings("not_evt2", &raw(&header, &words), ".raw");
+        let header = raw_header("EVT21", (346, 260));
+        t.recordings("not_evt21", &raw(&header, &words), ".raw");
         fs::create_dir_all(t.folder.join("stray/train/waving")).unwrap();
         fs::write(t.folder.join("stray/train/waving/a.npz"), "PK").unwrap();
         t.failing("-i stray -o a.h5");
+    });
+}
+
+#[test]
+fn messages_about_class_folders() {
+    transcript("class_folders", |t| {
+        for name in [
+            "digits/0/1.bin",
+            "digits/1/1.bin",
+            "digits/1/2.bin",
+            "sets/train/a/1.bin",
+            "sets/test/b/1.bin",
+            "loose/train/1.bin",
+            "loose/test/2.bin",
+            "depths/a/1.bin",
+            "depths/train/b/1.bin",
+            "depths/c/1.bin",
+            "twins/a/1.bin",
+            "twins/a/1.npz",
+            "twins/b/1.bin",
+            "cifar10/cat/cifar10_cat_0.aedat",
+            "cifar10/dog/0.aedat",
+            "one/cat/cifar10_cat_1.aedat",
+            "one/cat/cifar10_cat_2.aedat",
+        ] {
+            let path = t.folder.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, [1, 2, 0x80, 0, 9]).unwrap();
+        }
+        t.failing("-i digits -o a.h5");
+        t.failing("-i digits -o a.h5 --test-share 0.4");
+        t.failing("-i digits -o a.h5 --test-share 0.5");
+        t.failing("-i digits -o a.h5 --test-share 10%");
+        t.failing("-i digits -o a.h5 --split-seed 1");
+        t.failing("-i sets -o a.h5");
+        t.failing("-i sets -o a.h5 --test-share 0.5");
+        t.failing("-i sets/train -o a.h5 --sensor 34x34");
+        for name in ["loose", "depths", "twins", "cifar10"] {
+            t.failing(&format!("-i {name} -o a.h5 --test-share 0.5"));
+        }
+        t.failing("-i one/cat -o a.h5 --test-share 0.5");
+        t.failing("view digits/0/1.bin --test-share 0.5");
+        t.failing("synth --form nmnist --users 4");
+        t.failing("synth --form cifar10dvs --samples 0 -o a");
+        t.failing("synth --form nmnist -o digits");
     });
 }
 

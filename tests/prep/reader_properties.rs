@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::inputs;
+use crate::prophesee_files::{evt21, raw_header, rows_of};
 use crate::readers;
 use crate::support::*;
 
@@ -148,6 +149,11 @@ static OTHER_FORMATS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
         read("aedat4/user02_lab.aedat4"),
         read("aedat4/plain.aedat4"),
         [two, words].concat(),
+        read("prophesee/evt3/user02_lab.raw"),
+        read("prophesee/evt2/user02_lab.raw"),
+        read("prophesee/dat/user02_lab.dat"),
+        read("prophesee/gap.raw"),
+        evt21_recording(),
         inputs::events_npz(&events(300, 0, 7)),
         read("sj/events_np/train/10/user01_led_0.npz"),
         read("sj/frames_number_4_split_by_number/train/10/user01_led_0.npz"),
@@ -155,6 +161,12 @@ static OTHER_FORMATS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
         read("figshare/ibmGestureTest/user02_lab/1.npy"),
     ]
 });
+
+/// EVT 2.1 whose header does not say in which order the halves of words come.
+fn evt21_recording() -> Vec<u8> {
+    let rows = rows_of(&events(300, 0, 7));
+    [raw_header("EVT21", (128, 128)), evt21(&rows, false)].concat()
+}
 
 static CACHE: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
@@ -224,6 +236,16 @@ proptest! {
     ) {
         readers::formats(&bytes, DVS128);
         readers::mapping(&bytes);
+    }
+
+    #[test]
+    fn words_of_prophesee_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 1..200)) {
+        readers::prophesee(&bytes);
+    }
+
+    #[test]
+    fn events_of_an_atis_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        readers::atis_bin(&bytes);
     }
 
     #[test]

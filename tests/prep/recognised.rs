@@ -6,6 +6,7 @@
 mod aedat2;
 mod aedat3;
 mod aedat4;
+mod prophesee;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Recordings in AEDAT 2 and AEDAT 4 give the same samples as the same recordings in AEDAT 3.
+//! Recordings in AEDAT 2, AEDAT 4 and Prophesee's formats give the same samples as the same recordings in AEDAT 3.
 
 use std::fs;
 use std::path::Path;
@@ -84,6 +84,73 @@ fn aedat_2_gives_the_samples_of_aedat_3() {
         "recordings with label files, AEDAT 2.0: addresses of a DVS128, as its AEChip DVS128 has; 128 x 128 pixels, as that \
          camera has; x and y count from the lower right and are turned; bit 0 is 0 for ON"
     );
+}
+
+#[test]
+fn prophesee_files_give_the_samples_of_aedat_3() {
+    let folder = unpacked();
+    let three = folder.path().join("recordings");
+    // Files of expelliarmus do not say the size.
+    let size = &["--sensor", "128x128"];
+    for (kind, said) in [
+        (
+            "evt3",
+            "EVT 3.0: 128 x 128 pixels, as --sensor says; y counts from the top; bit 11 is 1 for ON",
+        ),
+        (
+            "evt2",
+            "EVT 2.0: 128 x 128 pixels, as --sensor says; y counts from the top; bit 28 is 1 for ON",
+        ),
+        (
+            "dat",
+            "DAT 2: 128 x 128 pixels, as --sensor says; y counts from the top; bit 28 is 1 for ON",
+        ),
+    ] {
+        let place = folder.path().join("prophesee").join(kind);
+        for args in [NUMBER, TIME, DURATION] {
+            let args = &[args, size].concat();
+            assert_eq!(
+                prepared(&place, args),
+                prepared(&three, args),
+                "{kind} {args:?}"
+            );
+        }
+        let found = recognised(&place, &[NUMBER, size].concat());
+        assert_eq!(found, format!("recordings with label files, {said}"));
+    }
+    let evt3 = folder.path().join("prophesee/evt3");
+    assert_eq!(prepared(&evt3, TIME), prepared(&three, TIME));
+    assert_same_cache_and_key(&[evt3.clone(), {
+        let path = folder.path().join("evt3.tar.gz");
+        fs::write(&path, gzip(&tar_of(&evt3))).unwrap();
+        path
+    }]);
+    let said = fail(&["-i", text(&folder.path().join("prophesee/dat"))]);
+    assert!(
+        said.contains("user01_led.dat: the camera's size is not known"),
+        "{said}"
+    );
+    // An incomplete last word is left out.
+    let path = evt3.join("user01_led.raw");
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+    let output = prepare(&evt3, &folder.path().join("a.h5"), NUMBER);
+    let said = stderr(&output);
+    assert!(said.contains("user01_led.raw is cut short"), "{said}");
+}
+
+#[test]
+fn other_files_that_end_in_dat_or_raw_do_not_hide_samples() {
+    let folder = unpacked();
+    let samples = folder.path().join("sj/events_np");
+    let expected = prepared(&samples, NUMBER);
+    for name in ["notes.dat", "picture.raw"] {
+        fs::write(samples.join(name), "something else").unwrap();
+    }
+    assert_eq!(prepared(&samples, NUMBER), expected);
+    let path = folder.path().join("events.tar.gz");
+    fs::write(&path, gzip(&tar_of(&samples))).unwrap();
+    assert_eq!(prepared(&path, NUMBER), expected);
 }
 
 #[test]

@@ -81,6 +81,8 @@ class Refused(unittest.TestCase):
             ),
             ("attribute `source_sha256`: 'abc' is not 64 hexadecimal digits", put(source_sha256="abc")),
             ("attribute `address_layout`: it is 'dvs', not one of", put(address_layout="dvs")),
+            ("attribute `test_share`: it is '10%', not a share", put(test_share="10%")),
+            ("attribute `split_seed`: there is no attribute `test_share`", put(split_seed=np.uint64(1))),
             ("attribute `dataset`: it is 'other', not 'DVS128Gesture'", put(dataset="other")),
             ("attribute `skipped`: its shape is [], not [N]", put(skipped=np.bytes_(b"x"))),
             ("the attributes of its root: CRC-32 is", put(keep_invalid=np.uint32(1))),

@@ -27,7 +27,9 @@ pub const TIME: &[&str] = &["--frames=4", "--split=time"];
 pub const DURATION: &[&str] = &["--duration=20ms"];
 
 /// Unpacks `inputs.tar.gz` into a folder, and the same recordings as AEDAT 4 into its folder
-/// `aedat4`. `scripts/make_inputs.py` and `scripts/make_aedat4.py` made these files.
+/// `aedat4`, and as files of Prophesee into `prophesee/evt3`, `prophesee/evt2` and `prophesee/dat`.
+/// `scripts/make_inputs.py`, `scripts/make_aedat4.py` and `scripts/make_prophesee.py` made these
+/// files.
 pub fn unpacked() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let unpack = |name: &str, place: &Path| {
@@ -37,9 +39,15 @@ pub fn unpacked() -> TempDir {
     unpack("inputs.tar.gz", folder.path());
     let aedat4 = folder.path().join("aedat4");
     unpack("aedat4.tar.gz", &aedat4);
+    let prophesee = folder.path().join("prophesee");
+    unpack("prophesee.tar.gz", &prophesee);
+    let kinds = ["evt3", "evt2", "dat"].map(|kind| prophesee.join(kind));
+    let places: Vec<&PathBuf> = [&aedat4].into_iter().chain(&kinds).collect();
     for file in files(&folder.path().join("recordings")) {
         if file.extension().unwrap() != "aedat" {
-            fs::copy(&file, aedat4.join(file.file_name().unwrap())).unwrap();
+            for place in &places {
+                fs::copy(&file, place.join(file.file_name().unwrap())).unwrap();
+            }
         }
     }
     folder

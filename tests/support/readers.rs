@@ -16,8 +16,8 @@ use dvs_shared::aedat::{AedatError, EventSummary};
 use dvs_shared::archive::{Archive, Entry, Member, Visitor};
 use dvs_shared::classes::read_mapping;
 use dvs_shared::formats::{
-    AddressLayout, Decoded, Format, ReadOptions, ReadyFrames, SampleError, decode, events_npy,
-    events_npz, frames_npz,
+    AddressLayout, DatasetForm, Decoded, Format, ReadOptions, ReadyFrames, SampleError, decode,
+    events_npy, events_npz, frames_npz,
 };
 use dvs_shared::frames::{frame_count, integrate};
 use dvs_shared::recording::Recording;
@@ -92,7 +92,13 @@ pub fn formats(bytes: &[u8], sensor: SensorSize) {
             aedat(packets, sensor);
         }
     };
-    for format in [Format::of_recording(bytes), Format::Aedat2, Format::Aedat4] {
+    for format in [
+        Format::of_recording(bytes),
+        Format::Aedat2,
+        Format::Aedat4,
+        Format::Prophesee,
+        Format::AtisBin,
+    ] {
         let limit = format.max_events(bytes.len() as u64, INFLATED);
         for options in all_read_options(sensor) {
             let fits = format != Format::Aedat2 || bytes.starts_with(b"#!AER-DAT2.");
@@ -141,6 +147,47 @@ pub fn formats(bytes: &[u8], sensor: SensorSize) {
         },
     );
     assert!(read.is_err() || made == announced.get().0);
+}
+
+/// Headers of Prophesee's files, all for 16 x 8 pixels.
+const PROPHESEE_HEADERS: [&str; 6] = [
+    "% evt 2.0\n% geometry 16x8\n% end\n",
+    "% format EVT21;width=16;height=8\n% end\n",
+    "% format EVT21;endianness=little;width=16;height=8\n% end\n",
+    "% format EVT21;endianness=legacy;width=16;height=8\n% end\n",
+    "% format EVT3;height=8;width=16\n% end\n",
+    "% Version 2\n% Width 16\n% Height 8\n\x0c\x08",
+];
+
+/// Reads the bytes after the first as words of one of Prophesee's encodings, which the first byte
+/// chooses.
+pub fn prophesee(bytes: &[u8]) {
+    let Some((&first, words)) = bytes.split_first() else {
+        return;
+    };
+    let header = PROPHESEE_HEADERS[usize::from(first) % PROPHESEE_HEADERS.len()];
+    let sensor = SensorSize {
+        width: 16,
+        height: 8,
+    };
+    formats(&[header.as_bytes(), words].concat(), sensor);
+}
+
+/// Reads the bytes as the events of a file of N-MNIST. All whole events are read or counted.
+pub fn atis_bin(bytes: &[u8]) {
+    let options = ReadOptions {
+        form: DatasetForm::NMnist,
+        ignore_outside: true,
+        ..ReadOptions::default()
+    };
+    let Ok(decoded) = decode(bytes, Format::AtisBin, &options, INFLATED) else {
+        return;
+    };
+    assert_eq!(decoded.cut_short.is_some(), bytes.len() % 5 != 0);
+    aedat(&decoded.packets, decoded.sensor);
+    let read = Recording::new(&decoded.packets, decoded.sensor, false).unwrap();
+    let all = read.counts().kept + decoded.seen.outside;
+    assert_eq!(all, bytes.len() as u64 / 5);
 }
 
 /// Options with which a user can read a recording.

@@ -10,7 +10,7 @@ FORMAT = "dvs-frame-cache"
 FORMAT_VERSION = 1
 POLARITIES = 2
 SETS = ("train", "test")
-LAYOUTS = ("dvs128", "davis", "dvs640")
+LAYOUTS = ("dvs128", "cifar10dvs", "davis", "dvs640")
 GESTURES = (
     "hand_clapping",
     "right_hand_wave",

@@ -4,6 +4,7 @@ h5py only locates the chunks of the frames. `FrameCache` reads them without it, 
 for all threads, and its state in memory does not survive a fork.
 """
 
+import re
 import zlib
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -228,7 +229,20 @@ class _Reader:
         if layout is not None and layout not in LAYOUTS:
             raise self.wrong(f"it is {layout!r}, not one of {', '.join(LAYOUTS)}")
         stream = self.number(self.root, "stream", *INT32)
-        said = {"events_outside": outside, "sensor_said": sensor, "address_layout": layout, "stream": stream}
+        share = self.text("test_share")
+        if share is not None and not re.fullmatch(r"0\.[0-9]{0,5}[1-9]", share):
+            raise self.wrong(f"it is {share!r}, not a share such as 0.1")
+        seed = self.number(self.root, "split_seed", *UINT64)
+        if seed is not None and share is None:
+            raise self.wrong("there is no attribute `test_share`")
+        said = {
+            "events_outside": outside,
+            "sensor_said": sensor,
+            "address_layout": layout,
+            "stream": stream,
+            "test_share": share,
+            "split_seed": seed,
+        }
         return [f"{name}={value}" for name, value in said.items() if value is not None]
 
     # Groups and datasets

@@ -22,6 +22,9 @@ pub fn cache_key(settings: &Settings, source_sha256: &str) -> String {
                 stream,
                 keep_invalid,
                 ignore_outside,
+                test_split,
+                // It follows from the names of the input's files, which the SHA-256 covers.
+                form: _,
             },
         skip_damaged,
         split_given: _,
@@ -45,7 +48,15 @@ pub fn cache_key(settings: &Settings, source_sha256: &str) -> String {
     };
     let layout = layout.map_or(String::new(), |layout| format!("-layout-{}", layout.name()));
     let stream = stream.map_or(String::new(), |stream| format!("-stream-{stream}"));
+    let test = test_split.map_or(String::new(), |test| {
+        // A dot is no hyphen, digit or letter.
+        let share = test.share().to_string().replace("0.", "");
+        let seed = test
+            .seed
+            .map_or(String::new(), |seed| format!("-seed-{seed}"));
+        format!("-test-share-0-{share}{seed}")
+    });
     format!(
-        "dvs-frame-cache-v{FORMAT_VERSION}-{split}{invalid}{damaged}{sensor}{outside}{layout}{stream}-{source_sha256}"
+        "dvs-frame-cache-v{FORMAT_VERSION}-{split}{invalid}{damaged}{sensor}{outside}{layout}{stream}{test}-{source_sha256}"
     )
 }

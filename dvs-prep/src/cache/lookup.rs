@@ -13,6 +13,7 @@ use dvs_shared::cache_format::HDF5_SIGNATURE;
 use dvs_shared::file_kind::irregular;
 use dvs_shared::formats::{AddressLayout, ReadOptions};
 use dvs_shared::output::OutputLock;
+use dvs_shared::test_split::TestSplit;
 use dvs_shared::{CacheError, CacheFile, CacheHeader};
 use thiserror::Error;
 
@@ -206,6 +207,8 @@ fn other_options(cache: &CacheFile, settings: &Settings) -> Vec<String> {
                 stream,
                 keep_invalid,
                 ignore_outside,
+                test_split,
+                form: _,
             },
         ..
     } = *settings;
@@ -234,6 +237,8 @@ fn other_options(cache: &CacheFile, settings: &Settings) -> Vec<String> {
     let header = &cache.header;
     let layout_name = |layout: Option<AddressLayout>| layout.map(|l| l.name().to_owned());
     let number = |stream: Option<i32>| stream.map(|n| n.to_string());
+    let share = |split: Option<TestSplit>| split.map(|split| split.share().to_string());
+    let seed = |split: Option<TestSplit>| Some(split?.seed?.to_string());
     for (held, asked) in [
         (
             flag("keep-invalid", header.keep_invalid),
@@ -250,6 +255,14 @@ fn other_options(cache: &CacheFile, settings: &Settings) -> Vec<String> {
         (
             value("stream", number(header.stream)),
             value("stream", number(stream)),
+        ),
+        (
+            value("test-share", share(header.test_split)),
+            value("test-share", share(test_split)),
+        ),
+        (
+            value("split-seed", seed(header.test_split)),
+            value("split-seed", seed(test_split)),
         ),
     ] {
         if held != asked {

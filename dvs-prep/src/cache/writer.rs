@@ -124,6 +124,12 @@ impl Writer<'_> {
         if let Some(stream) = &self.header.stream {
             self.attribute(&root, attr::STREAM, stream)?;
         }
+        if let Some(split) = self.header.test_split {
+            self.text(&root, attr::TEST_SHARE, &split.share().to_string())?;
+            if let Some(seed) = split.seed {
+                self.attribute(&root, attr::SPLIT_SEED, &seed)?;
+            }
+        }
         if !self.header.skipped.is_empty() {
             let names = self.fixed(attr::SKIPPED, &self.header.skipped)?;
             let written = root

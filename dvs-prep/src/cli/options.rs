@@ -8,18 +8,23 @@ use anyhow::{Context, Result, bail};
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use dvs_prep::pipeline::Settings;
-use dvs_prep::synth::SynthOptions;
+use dvs_prep::synth::{ClassForm, ClassOptions, SynthOptions};
 use dvs_shared::SplitMode;
 use dvs_shared::archive::Archive;
 use dvs_shared::classes::read_mapping_file;
+use dvs_shared::formats::ReadOptions;
 use dvs_shared::read_args::ReadArgs;
 use dvs_shared::split_mode::{MAX_FRAMES, SplitBy};
 
-use crate::cli::{Cli, PrepareArgs, SplitArgs, SynthArgs};
+use crate::cli::{Cli, PrepareArgs, SplitArgs, SynthArgs, SynthForm};
 
 /// The folder to search without --input and without $DVS_DATA.
 const DATA_FOLDER: &str = "DVS128Gesture";
 const MIN_MEMORY_MIB: u64 = 64;
+/// Events per second of synthetic gestures and of samples of CIFAR10-DVS.
+const EVENT_RATE: f64 = 66_000.0;
+/// Events per second of synthetic samples of N-MNIST, which has some 4,000 in 300 ms.
+const NMNIST_EVENT_RATE: f64 = 14_000.0;
 
 /// The resolved options of `prepare`.
 #[derive(Debug)]
@@ -109,7 +114,52 @@ pub fn existing_data_folder() -> Result<PathBuf> {
     )
 }
 
-/// The options of `synth`. The library checks their bounds.
+/// The options of `synth` for a dataset of classes; `None` for gestures. Options of gestures are
+/// misuse for other data, and the reverse. The library checks their bounds.
+pub fn synth_classes(args: &SynthArgs) -> Option<ClassOptions> {
+    let of_gestures = [
+        ("--users", args.users.is_some()),
+        ("--test-users", args.test_users.is_some()),
+        ("--lights", !args.lights.is_empty()),
+        ("--gesture-seconds", args.gesture_seconds.is_some()),
+        ("--real-size", args.real_size),
+        ("--shuffle-labels", args.shuffle_labels),
+        ("--force", args.force),
+    ];
+    let of_classes = [("--samples", args.samples.is_some())];
+    let (form, folder, rate, unused) = match args.form {
+        SynthForm::Gestures => (None, "", 0.0, &of_classes[..]),
+        SynthForm::Cifar10dvs => (
+            Some(ClassForm::Cifar10Dvs),
+            "CIFAR10DVS",
+            EVENT_RATE,
+            &of_gestures[..],
+        ),
+        SynthForm::Nmnist => (
+            Some(ClassForm::NMnist),
+            "NMNIST",
+            NMNIST_EVENT_RATE,
+            &of_gestures[..],
+        ),
+    };
+    if let Some((option, _)) = unused.iter().find(|(_, given)| *given) {
+        misuse(
+            ErrorKind::ArgumentConflict,
+            format!("{option} does not go with this --form"),
+        );
+    }
+    Some(ClassOptions {
+        output: args.output.clone().unwrap_or_else(|| folder.into()),
+        form: form?,
+        samples: args.samples.unwrap_or(20),
+        seed: args.seed,
+        events_per_second: args.event_rate.unwrap_or(rate),
+        compression: args.level,
+        jobs: jobs(args.jobs),
+    })
+}
+
+/// The options of `synth` for gestures. The library checks their bounds.
 pub fn synth(args: SynthArgs) -> SynthOptions {
     let output = args
         .output
@@ -118,7 +168,7 @@ pub fn synth(args: SynthArgs) -> SynthOptions {
         SynthOptions::real_size(output)
     } else {
         SynthOptions {
-            users: args.users,
+            users: args.users.unwrap_or(4),
             test_users: args.test_users,
             ..SynthOptions::new(output)
         }
@@ -132,8 +182,8 @@ pub fn synth(args: SynthArgs) -> SynthOptions {
         force: args.force,
         lights,
         seed: args.seed,
-        events_per_second: args.event_rate,
-        gesture_seconds: args.gesture_seconds,
+        events_per_second: args.event_rate.unwrap_or(EVENT_RATE),
+        gesture_seconds: args.gesture_seconds.unwrap_or(6.0),
         compression: args.level,
         shuffle_labels: args.shuffle_labels,
         jobs: jobs(args.jobs),
@@ -208,12 +258,16 @@ pub fn resolve(args: &PrepareArgs) -> Result<Options> {
             output.display()
         );
     }
+    let read = ReadOptions {
+        form: archive.form(),
+        ..args.read.options()
+    };
     Ok(Options {
         archive,
         output,
         settings: Settings {
             split,
-            read: args.read.options(),
+            read,
             split_given: args.split.selects_split_mode() || named.is_some(),
             skip_damaged: args.skip_damaged,
             jobs,
@@ -224,23 +278,30 @@ pub fn resolve(args: &PrepareArgs) -> Result<Options> {
     })
 }
 
-/// The dataset at `place`, with the class names that `args` give.
+/// The dataset at `place`, with the class names and the sets that `args` give.
 ///
 /// # Errors
-/// Returns an error if there is no dataset or the file of class names is not valid.
+/// Returns an error if there is no dataset, if the file of class names is not valid, or if `args`
+/// leave open how samples are divided into sets or how large frames are.
 pub fn find_archive(place: &Path, args: &ReadArgs) -> Result<Archive> {
     let mut archive = Archive::find(place)?;
     archive.mapping = args.classes.clone();
-    if let Some(file) = &args.classes {
-        read_mapping_file(file)
-            .with_context(|| format!("cannot use {} for --classes", file.display()))?;
-    }
+    let names = match &args.classes {
+        Some(file) => Some(
+            read_mapping_file(file)
+                .with_context(|| format!("cannot use {} for --classes", file.display()))?,
+        ),
+        None => None,
+    };
+    archive.divide(names.as_deref(), args.options().test_split)?;
+    archive.require_all_known(args.sensor)?;
     Ok(archive)
 }
 
 /// The data folder: `place` if it contains the archive, else the folder of the archive.
 pub fn default_folder(place: &Path, archive: &Archive) -> PathBuf {
-    let holds_archive = place.is_dir() && archive.path != place;
+    let is_elsewhere = |path: &Path| path != place;
+    let holds_archive = place.is_dir() && archive.parts.iter().all(|part| is_elsewhere(&part.path));
     if holds_archive {
         return place.to_owned();
     }

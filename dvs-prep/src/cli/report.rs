@@ -39,6 +39,10 @@ pub struct Contents {
     address_layout: Option<&'static str>,
     /// The value of --stream; `null` without it.
     stream: Option<i32>,
+    /// The value of --test-share; `null` without it.
+    test_share: Option<String>,
+    /// The value of --split-seed; `null` without it.
+    split_seed: Option<u64>,
     /// Recordings that --skip-damaged left out.
     skipped: Vec<String>,
     count_type: PerSet<&'static str>,
@@ -138,6 +142,8 @@ impl Contents {
             events_outside: header.events_outside,
             address_layout: header.layout.map(AddressLayout::name),
             stream: header.stream,
+            test_share: header.test_split.map(|split| split.share().to_string()),
+            split_seed: header.test_split.and_then(|split| split.seed),
             skipped: header.skipped.clone(),
             count_type: PerSet::of(|set| cache.set(set).counts.name()),
             samples: PerSet::of(|set| samples(set).count()),
@@ -211,6 +217,8 @@ impl Contents {
         let said = [
             ("layout", self.address_layout.map(str::to_owned)),
             ("stream", self.stream.map(|stream| stream.to_string())),
+            ("test-share", self.test_share.clone()),
+            ("split-seed", self.split_seed.map(|seed| seed.to_string())),
         ];
         for (name, value) in said {
             if let Some(value) = value {

@@ -60,7 +60,7 @@ pub enum Delay {
 /// Options of `view`.
 #[derive(Debug, Args)]
 pub struct ViewArgs {
-    /// A cache, a recording (.aedat, .aedat4), a file of one sample (.npz, .npy), or the dataset's
+    /// A cache, a recording (.aedat, .aedat4, .raw, .dat), a file of one sample (.npz, .npy), or the dataset's
     /// archive or folder [default: in $DVS_DATA, else in ./DVS128Gesture, the cache that the
     /// options below name, else the archive]
     pub input: Option<PathBuf>,
@@ -124,7 +124,7 @@ pub struct ViewArgs {
         help_heading = "Reading recordings"
     )]
     pub memory: u64,
-    /// With --end-us, the part of an .aedat to show instead of a labelled sample, in the
+    /// With --end-us, the part of a recording to show instead of a labelled sample, in the
     /// recording's own microseconds
     #[arg(long, value_name = "US", requires = "end_us", allow_negative_numbers = true, help_heading = "Reading recordings",
           conflicts_with_all = ["sample", "label", "each_class", "set"])]

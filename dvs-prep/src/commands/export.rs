@@ -11,6 +11,7 @@ use dvs_prep::export::{EventFiles, write_npy, write_npz};
 use dvs_prep::input::file_stamp::FileStamp;
 use dvs_prep::input::source_manifest;
 use dvs_prep::pipeline::{self, Progress, Settings};
+use dvs_shared::formats::ReadOptions;
 use dvs_shared::output::{AtomicFolder, OutputLock, folder_of};
 use dvs_shared::{CacheFile, SplitMode};
 use serde::Serialize;
@@ -144,7 +145,10 @@ fn events(args: &ExportArgs) -> Result<Exported> {
         // Events are not divided into frames.
         split: SplitMode::Number { frames: 1 },
         split_given: false,
-        read: args.read.options(),
+        read: ReadOptions {
+            form: archive.form(),
+            ..args.read.options()
+        },
         skip_damaged: args.skip_damaged,
         jobs: options::jobs(args.jobs),
         memory: options::memory(args.memory),

@@ -87,6 +87,7 @@ pub fn prepare(options: &Options) -> Result<Summary> {
         sensor_given: settings.read.sensor.is_some(),
         layout: settings.read.layout,
         stream: settings.read.stream,
+        test_split: settings.read.test_split,
         created_by: concat!("dvs-prep ", env!("CARGO_PKG_VERSION")).to_owned(),
         source_sha256: prepared.source_sha256.clone(),
         skipped: prepared.skipped.clone(),

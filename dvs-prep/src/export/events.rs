@@ -33,8 +33,11 @@ impl<'a> EventFiles<'a> {
         Ok(Self { folder })
     }
 
-    fn unsorted(&self, name: &str, label: u8) -> PathBuf {
-        let file = format!("{name}@{label}.npz");
+    /// The path of a sample until all samples are there. Samples of both sets may have the same name
+    /// if the set is known.
+    fn unsorted(&self, set: Option<Set>, name: &str, label: u8) -> PathBuf {
+        let set = set.map_or("", Set::name);
+        let file = format!("{name}@{label}{set}.npz");
         self.folder.path().join(UNSORTED).join(file)
     }
 
@@ -51,7 +54,12 @@ impl<'a> EventFiles<'a> {
                 let place = self.folder.path().join(set.name()).join(label.to_string());
                 fs::create_dir_all(&place).map_err(ExportError::write(&place))?;
                 let path = place.join(format!("{name}.npz"));
-                fs::rename(self.unsorted(name, label), &path).map_err(ExportError::write(&path))?;
+                let of_set = self.unsorted(Some(set), name, label);
+                let unsorted = match of_set.exists() {
+                    true => of_set,
+                    false => self.unsorted(None, name, label),
+                };
+                fs::rename(unsorted, &path).map_err(ExportError::write(&path))?;
                 samples += 1;
             }
         }
@@ -65,7 +73,13 @@ impl<'a> EventFiles<'a> {
 }
 
 impl EventSink for EventFiles<'_> {
-    fn take(&self, name: &str, label: u8, events: &WindowEvents<'_>) -> Result<(), InputProblem> {
+    fn take(
+        &self,
+        set: Option<Set>,
+        name: &str,
+        label: u8,
+        events: &WindowEvents<'_>,
+    ) -> Result<(), InputProblem> {
         let sensor = events.sensor();
         let (width, height) = (sensor.width as usize, sensor.height as usize);
         let number = [events.number as usize];
@@ -92,7 +106,7 @@ impl EventSink for EventFiles<'_> {
             shape: &number,
             write,
         });
-        let path = self.unsorted(name, label);
+        let path = self.unsorted(set, name, label);
         write_npz(&path, &arrays).map_err(|reason| InputProblem::Io {
             action: "write",
             path,

@@ -1,5 +1,6 @@
 //! Detects changes to a file from its metadata, without reading it.
 
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -79,9 +80,10 @@ pub fn change_since(before: &[FileStamp], archive: &Archive) -> Option<String> {
         }
         Err(error) => return Some(error.to_string()),
     };
+    let found: HashMap<&String, &FileStamp> = now.iter().map(|new| (&new.path, new)).collect();
     for old in before {
         let path = &old.path;
-        let Some(new) = now.iter().find(|new| new.path == *path) else {
+        let Some(new) = found.get(path) else {
             return Some(format!("{path} is gone"));
         };
         if new.inode != old.inode {
@@ -97,8 +99,7 @@ pub fn change_since(before: &[FileStamp], archive: &Archive) -> Option<String> {
             return Some(format!("{path} was written to"));
         }
     }
-    let added = now
-        .iter()
-        .find(|new| before.iter().all(|old| old.path != new.path));
+    let known: HashSet<&String> = before.iter().map(|old| &old.path).collect();
+    let added = now.iter().find(|new| !known.contains(&new.path));
     added.map(|new| format!("{} has been added", new.path))
 }

@@ -20,8 +20,9 @@ use crate::input::error::InputProblems;
 use crate::input::file_stamp::{FileStamp, change_since};
 use crate::input::fingerprint;
 
-/// Maximum size of a note in bytes. The note for a real dataset's folder has about 50 KB.
-const MAX_NOTE: u64 = 1 << 24;
+/// Maximum size of a note in bytes. The note for a folder takes some 200 bytes for each file, and
+/// N-MNIST has 70,000.
+const MAX_NOTE: u64 = 1 << 26;
 
 /// Why the input cannot be identified.
 #[derive(Debug, Error)]

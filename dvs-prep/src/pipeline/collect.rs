@@ -12,7 +12,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use dvs_shared::archive::{Content, Entry, Member, SampleId, VisitorError};
+use dvs_shared::archive::{ClassFolders, Content, Entry, Member, SampleId, VisitorError};
 use dvs_shared::classes::read_mapping;
 use dvs_shared::formats::Format;
 use dvs_shared::samples::{
@@ -55,6 +55,8 @@ pub struct Collector<'a> {
     strays: Vec<String>,
     /// Names of the classes, if the input gives them.
     mapping: Option<Vec<String>>,
+    /// Names of the classes' folders.
+    folders: Option<Vec<String>>,
     /// The last recording that was read.
     latest: Option<String>,
     /// Notes for the user.
@@ -88,10 +90,17 @@ impl<'a> Collector<'a> {
             samples: BTreeMap::new(),
             strays: Vec::new(),
             mapping: None,
+            folders: None,
             latest: None,
             notes: Vec::new(),
             problems: Vec::new(),
         }
+    }
+
+    /// Makes the folders of `classes` the names of the classes, unless the user gives others.
+    pub fn name_classes(&mut self, classes: &ClassFolders) {
+        self.folders = Some(classes.names().to_vec());
+        self.notes.extend(classes.notes());
     }
 
     /// Takes the next member and returns a recording if it is ready.

@@ -40,6 +40,8 @@ pub enum InputKind {
     Frames,
     /// figshare's samples of events.
     Figshare,
+    /// Recordings that are one sample each.
+    WholeRecordings,
 }
 
 impl fmt::Display for InputKind {
@@ -49,6 +51,7 @@ impl fmt::Display for InputKind {
             Self::Events => f.write_str(EVENTS_NPZ),
             Self::Frames => f.write_str(FRAMES_NPZ),
             Self::Figshare => f.write_str(EVENTS_NPY),
+            Self::WholeRecordings => f.write_str("one sample a file"),
         }
     }
 }

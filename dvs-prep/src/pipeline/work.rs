@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use dvs_shared::CountType;
 use dvs_shared::archive::Member;
 use dvs_shared::formats::{self, Format, FormatError};
 use dvs_shared::frames::{self, MAX_FRAMES_BY_DURATION};
 use dvs_shared::recording::Recording;
 use dvs_shared::samples::{MAX_OVERLAP, Window};
+use dvs_shared::{CountType, Set};
 use rayon::prelude::*;
 
 use super::chunks::{self, Chunks, FrameMemory, Tools};
@@ -116,7 +116,7 @@ impl Work<'_> {
         let samples = windows
             .par_iter()
             .map_init(Tools::default, |tools, &window| {
-                self.sample(window.sample_name(&name), &recording, window, tools)
+                self.sample(None, window.sample_name(&name), &recording, window, tools)
             })
             .collect::<Result<Vec<_>, _>>()?;
         let mut counts = recording.counts();
@@ -136,8 +136,10 @@ impl Work<'_> {
         })
     }
 
+    /// Makes one sample. Its set is not known yet if a trial list has to tell.
     fn sample(
         &self,
+        set: Option<Set>,
         name: String,
         recording: &Recording<'_>,
         window: Window,
@@ -147,7 +149,7 @@ impl Work<'_> {
         let split = self.settings.split;
         let events = recording.window(window.start_us, window.end_us);
         if let Some(sink) = self.sink {
-            sink.take(&name, window.label, &events)?;
+            sink.take(set, &name, window.label, &events)?;
             self.progress.samples.fetch_add(1, Ordering::Relaxed);
             return Ok(StagedSample {
                 name,

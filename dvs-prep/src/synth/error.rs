@@ -21,6 +21,14 @@ pub enum SynthError {
         /// The output.
         path: PathBuf,
     },
+    /// The output exists and is not an empty folder.
+    #[error(
+        "{path} exists; it is not replaced, even with --force. Remove it, or choose another --output"
+    )]
+    FolderExists {
+        /// The output.
+        path: PathBuf,
+    },
     /// The output is a folder, a pipe, a device or a socket.
     #[error("{path} exists and is {kind}; it is not replaced, even with --force")]
     Irregular {

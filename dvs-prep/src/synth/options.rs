@@ -220,23 +220,25 @@ pub(super) fn compression(options: &SynthOptions) -> Result<Option<Compression>,
     }
 }
 
+/// Checks a value against its bounds.
+pub(super) fn within<T: PartialOrd + fmt::Display>(
+    option: &'static str,
+    value: T,
+    [low, high]: [T; 2],
+) -> Result<(), SynthError> {
+    // This order of comparisons refuses NaN.
+    if low <= value && value <= high {
+        return Ok(());
+    }
+    Err(SynthError::Option {
+        option,
+        value: value.to_string(),
+        bounds: format!("from {low} to {high}"),
+    })
+}
+
 /// Checks every option against its bounds.
 pub(super) fn check(options: &SynthOptions) -> Result<(), SynthError> {
-    fn within<T: PartialOrd + fmt::Display>(
-        option: &'static str,
-        value: T,
-        [low, high]: [T; 2],
-    ) -> Result<(), SynthError> {
-        // This order of comparisons refuses NaN.
-        if low <= value && value <= high {
-            return Ok(());
-        }
-        Err(SynthError::Option {
-            option,
-            value: value.to_string(),
-            bounds: format!("from {low} to {high}"),
-        })
-    }
     within("users", options.users, [2, MAX_USERS])?;
     let most_test = options.users - 1;
     within("test users", test_users(options), [1, most_test])?;

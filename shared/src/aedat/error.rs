@@ -169,7 +169,9 @@ impl AedatError {
             Some(kind) => format!("it {kind}"),
             None => {
                 let start = String::from_utf8_lossy(&bytes[..bytes.len().min(16)]);
-                format!("it begins with {start:?}; AEDAT 2.0, 3.0, 3.1 and 4.0 are read")
+                format!(
+                    "it begins with {start:?}; AEDAT 2.0, 3.0, 3.1 and 4.0 and Prophesee's RAW and DAT are read"
+                )
             }
         };
         Self::NotAedat3 { found }

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::classes::ClassError;
 use super::gzip::GzipError;
 use super::other_files::NothingOfDataset;
 use crate::file_kind;
-use crate::formats::FIRST_AEDAT;
+use crate::formats::is_recording;
 use crate::words::some_of;
 
 /// Why the input was not found, or why reading stopped.
@@ -18,7 +19,7 @@ pub enum ArchiveError {
     /// The folder holds nothing with a known name.
     #[error(
         "no DVS128 Gesture archive in {folder}, which holds {}: looked for {}, ibmGestureTrain.tar.gz, a single .zip or \
-         .tar.gz, recordings with trials_to_train.txt, and folders train and test. Name the archive itself, or get \
+         .tar.gz, recordings with trials_to_train.txt, folders train and test, and folders of classes. Name the archive itself, or get \
          DvsGesture.tar.gz as the README says", names_in(.folder_contents), .names.join(", ")
     )]
     NotFound {
@@ -75,6 +76,9 @@ pub enum ArchiveError {
         /// Its first bytes.
         start: Vec<u8>,
     },
+    /// The input looks like a dataset of class folders and cannot be used as one.
+    #[error("cannot use {path}: {reason}")]
+    Classes { path: PathBuf, reason: ClassError },
     /// The input holds nothing of the dataset.
     #[error(
         "trials_to_train.txt is missing in {path}, and so is everything else of the dataset; it holds {holds}"
@@ -91,7 +95,7 @@ pub enum ArchiveError {
 }
 
 fn begins(start: &[u8]) -> String {
-    if start.starts_with(FIRST_AEDAT) {
+    if is_recording(start) {
         return "is one recording. Name the folder that holds it with its label file and the trial lists"
             .to_owned();
     }
@@ -141,6 +145,13 @@ impl VisitorError {
 }
 
 impl ArchiveError {
+    pub(super) fn classes(path: &Path, reason: ClassError) -> Self {
+        Self::Classes {
+            path: path.to_owned(),
+            reason,
+        }
+    }
+
     /// Whether the data read before this error may still be used. It may if the container is
     /// truncated or becomes unreadable. It may not if a checksum over the whole container fails,
     /// because the fault may be anywhere, or if the visitor stopped.

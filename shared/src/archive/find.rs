@@ -52,7 +52,10 @@ impl Archive {
             };
         }
         if !metadata.is_dir() {
-            return Self::recognise(path);
+            return match Self::of_both_sets(path)? {
+                Some(archive) => Ok(archive),
+                None => Self::recognise(path),
+            };
         }
         match Self::in_folder(path)? {
             Some(archive) if archive.path != path => Ok(archive.with_mapping_beside()),
@@ -74,16 +77,22 @@ impl Archive {
 
     /// Finds the dataset in a folder: the folder itself or one of its conventional paths.
     fn in_folder(path: &Path) -> Result<Option<Self>, ArchiveError> {
-        if path.join(TRAIN_LIST).is_file() || holds_samples(path) {
+        if path.join(TRAIN_LIST).is_file() {
             return Ok(Some(Self::folder(path)));
+        }
+        if holds_samples(path) {
+            return Self::folder(path).with_classes().map(Some);
         }
         for name in CONVENTIONS {
             let candidate = path.join(name);
             if candidate.is_file() {
                 return Self::recognise(&candidate).map(Some);
             }
-            if folder::holds_dataset(&candidate) || holds_samples(&candidate) {
+            if folder::holds_dataset(&candidate) {
                 return Ok(Some(Self::folder(&candidate)));
+            }
+            if holds_samples(&candidate) {
+                return Self::folder(&candidate).with_classes().map(Some);
             }
         }
         for name in FIGSHARE_FOLDERS {
@@ -94,19 +103,26 @@ impl Archive {
         // A dataset without its lists is still the intended one; reading it reports what is
         // missing.
         if folder::holds_dataset(path) {
+            Self::refuse_one_class(path)?;
             return Ok(Some(Self::folder(path)));
         }
         let mut archives: Vec<PathBuf> = entries(path)?
             .filter(|path| path.is_file() && has_archive_ending(path))
             .collect();
         archives.sort();
+        if let Some(found) = Self::of_class_folders(path, &archives)? {
+            return Ok(Some(found));
+        }
         match archives.as_slice() {
             [] => Ok(None),
             [archive] => Self::recognise(archive).map(Some),
-            _ => Err(ArchiveError::Several {
-                folder: path.to_owned(),
-                found: archives,
-            }),
+            several => match Self::of_class_archives(path, several)? {
+                Some(archive) => Ok(Some(archive)),
+                None => Err(ArchiveError::Several {
+                    folder: path.to_owned(),
+                    found: archives,
+                }),
+            },
         }
     }
 
@@ -173,22 +189,24 @@ impl Archive {
         })
     }
 
-    fn folder(path: &Path) -> Self {
+    pub(super) fn folder(path: &Path) -> Self {
         Self::of_parts(
             path,
             vec![Part {
                 path: path.to_owned(),
                 container: Container::Folder,
+                folder: None,
             }],
         )
     }
 
-    fn of_parts(path: &Path, parts: Vec<Part>) -> Self {
+    pub(super) fn of_parts(path: &Path, parts: Vec<Part>) -> Self {
         Self {
             path: path.to_owned(),
             parts,
             mapping: None,
             mapping_beside: None,
+            classes: None,
         }
     }
 
@@ -216,14 +234,18 @@ impl Archive {
             if path.is_dir() {
                 parts.extend(Self::folder(path).parts);
             } else {
-                parts.extend(Self::recognise(path)?.parts);
+                parts.push(Self::container(path)?);
             }
         }
         Ok(Some(Self::of_parts(&train, parts)))
     }
 
-    /// Recognises a container by its first bytes, because names can be wrong.
     fn recognise(path: &Path) -> Result<Self, ArchiveError> {
+        Self::of_parts(path, vec![Self::container(path)?]).with_classes()
+    }
+
+    /// Recognises a container by its first bytes, because names can be wrong.
+    pub(super) fn container(path: &Path) -> Result<Part, ArchiveError> {
         // Reading from a pipe or a device could block or never end.
         let metadata = fs::metadata(path).map_err(|source| read_error(path, "", source))?;
         if !metadata.is_file() {
@@ -257,13 +279,11 @@ impl Archive {
                 });
             }
         };
-        Ok(Self::of_parts(
-            path,
-            vec![Part {
-                path: path.to_owned(),
-                container,
-            }],
-        ))
+        Ok(Part {
+            path: path.to_owned(),
+            container,
+            folder: None,
+        })
     }
 }
 

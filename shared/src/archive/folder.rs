@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::classes::files_in;
+use super::other_files::Roles;
 use super::{Content, Entry, Member, Visitor};
 
 /// Depth of the sample files below the folder.
@@ -20,19 +22,26 @@ pub(super) fn holds_dataset(folder: &Path) -> bool {
 /// Whether a file is a recording, a label file or a trial list.
 fn is_of_recordings(path: &Path) -> bool {
     let member = Member::of(path);
-    let wanted = matches!(
-        member,
-        Some(Member::Trials(_) | Member::Labels(_) | Member::Recording(..))
-    );
+    let wanted = match member {
+        Some(Member::Trials(_) | Member::Labels(_)) => true,
+        Some(Member::Recording(_, ending)) => ending.is_only_of_recordings(),
+        _ => false,
+    };
     wanted && path.is_file()
 }
 
 /// The files of `folder` that the dataset needs, lists first. Links are followed, because large
 /// files are often kept elsewhere; pipes and devices are ignored. If the folder holds no
 /// recordings, its subfolders are searched for samples.
-pub(super) fn members(folder: &Path) -> io::Result<Vec<(Member, PathBuf)>> {
+pub(super) fn members(folder: &Path, roles: Roles<'_>) -> io::Result<Vec<(Member, PathBuf)>> {
     let mut members = Vec::new();
-    if holds_dataset(folder) {
+    if roles.classes.is_some() {
+        for (within, path) in files_in(folder)? {
+            if let Some(member) = roles.member_of(&within) {
+                members.push((member, path));
+            }
+        }
+    } else if holds_dataset(folder) {
         add(folder, 0, &mut members)?;
     } else {
         // Samples are recognised by the names of their folders, and `.` hides such a name.
@@ -54,8 +63,8 @@ fn add(folder: &Path, depth: usize, members: &mut Vec<(Member, PathBuf)>) -> io:
     Ok(())
 }
 
-pub(super) fn visit(folder: &Path, visitor: &mut dyn Visitor) -> io::Result<()> {
-    for (member, path) in members(folder)? {
+pub(super) fn visit(folder: &Path, roles: Roles<'_>, visitor: &mut dyn Visitor) -> io::Result<()> {
+    for (member, path) in members(folder, roles)? {
         let visited = fs::metadata(&path).and_then(|metadata| {
             visitor.member(Entry {
                 member: member.clone(),

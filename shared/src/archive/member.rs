@@ -1,9 +1,11 @@
 //! Recognises the role of a file in the dataset by its name and its folders.
 
+use std::cmp::Ordering;
 use std::path::{Component, Path};
 
 use crate::cache_format::Set;
-use crate::samples::{Ending, LABELS_SUFFIX, MAPPING_NAME};
+use crate::formats::Format;
+use crate::samples::{Ending, LABELS_SUFFIX, MAPPING_NAME, SampleEnding};
 
 pub(super) const TRAIN_LIST: &str = "trials_to_train.txt";
 const TEST_LIST: &str = "trials_to_test.txt";
@@ -30,7 +32,7 @@ pub enum Member {
 }
 
 /// A file of one sample. The order is that of the cache.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SampleId {
     pub set: Set,
     /// The sample's name; for figshare's samples, the recording's name.
@@ -41,29 +43,53 @@ pub struct SampleId {
 }
 
 /// The folder layout of samples.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SampleLayout {
     /// `train/<label>/<name>.npz`: SpikingJelly's layout of events and ready-made frames.
     SpikingJelly,
     /// `ibmGestureTrain/<recording>/<label>.npy`: figshare's layout.
     Figshare,
+    /// `<class>/<name>.<ending>`, or the same in a folder for each set.
+    Classes(InClass),
+}
+
+/// Where a sample lies in a dataset of one folder for each class.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InClass {
+    /// The folder of the class.
+    pub class: String,
+    /// Whether the folder of the class lies in that of a set.
+    pub in_set: bool,
+    /// The ending of the file's name, with its dot, in lower case.
+    pub ending: SampleEnding,
 }
 
 impl SampleId {
-    /// The path, starting at the set's folder.
+    /// The path, starting at the set's folder or, if the dataset has no sets, at that of the class.
     pub fn file_name(&self) -> String {
-        let suffix = match self.layout {
+        let suffix = match &self.layout {
             SampleLayout::SpikingJelly => NPZ,
             SampleLayout::Figshare => NPY,
+            SampleLayout::Classes(place) => place.ending.suffix(),
         };
         self.key() + suffix
     }
 
-    /// The name in SpikingJelly's scheme. The name in SpikingJelly's scheme. figshare has one
-    /// sample per recording and label, so its number is always 0.
+    /// The format of the file, if its place decides it; `None` if the file is a recording, whose
+    /// first bytes decide.
+    pub fn format(&self) -> Option<Format> {
+        match &self.layout {
+            SampleLayout::SpikingJelly => Some(Format::Npz),
+            SampleLayout::Figshare => Some(Format::Npy),
+            SampleLayout::Classes(place) => place.ending.format(),
+        }
+    }
+
+    /// The name in SpikingJelly's scheme. figshare has one sample per recording and label, so its
+    /// number is always 0.
     pub fn sample_name(&self) -> String {
         match self.layout {
-            SampleLayout::SpikingJelly => self.name.clone(),
+            SampleLayout::SpikingJelly | SampleLayout::Classes(_) => self.name.clone(),
             SampleLayout::Figshare => format!("{}_0", self.name),
         }
     }
@@ -73,10 +99,41 @@ impl SampleId {
         let Self {
             set, name, label, ..
         } = self;
-        match self.layout {
+        match &self.layout {
             SampleLayout::SpikingJelly => format!("{}/{label}/{name}", set.name()),
             SampleLayout::Figshare => format!("{}/{name}/{label}", FIGSHARE[*set as usize]),
+            SampleLayout::Classes(place) if place.in_set => {
+                format!("{}/{}/{name}", set.name(), place.class)
+            }
+            SampleLayout::Classes(place) => format!("{}/{name}", place.class),
         }
+    }
+
+    /// The name as SpikingJelly sorts it: that of its `.npz`, whose dot comes after some characters
+    /// that a name may have.
+    fn sorted_name(&self) -> impl Iterator<Item = u8> {
+        self.name.bytes().chain(*b".")
+    }
+}
+
+impl Ord for SampleId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let of_set = self.set.cmp(&other.set);
+        let placed = match (&self.layout, &other.layout) {
+            (SampleLayout::Classes(_), SampleLayout::Classes(_)) => of_set
+                .then(self.label.cmp(&other.label))
+                .then_with(|| self.sorted_name().cmp(other.sorted_name())),
+            _ => of_set
+                .then_with(|| self.name.cmp(&other.name))
+                .then(self.label.cmp(&other.label)),
+        };
+        placed.then_with(|| self.layout.cmp(&other.layout))
+    }
+}
+
+impl PartialOrd for SampleId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 

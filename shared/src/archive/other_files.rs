@@ -5,7 +5,7 @@ use std::path::Path;
 
 use thiserror::Error;
 
-use super::Member;
+use super::{ClassFolders, Member};
 use crate::words::{counted, printable};
 
 /// Maximum number of names in a message.
@@ -19,9 +19,28 @@ pub(super) struct NothingOfDataset {
     pub holds: String,
 }
 
+/// How files are recognised as members.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Roles<'a> {
+    /// The dataset of class folders, if the input is one. Otherwise names alone decide.
+    pub classes: Option<&'a ClassFolders>,
+    /// The name of the archive or folder, if it counts as a folder of the dataset.
+    pub part: Option<&'a str>,
+}
+
+impl Roles<'_> {
+    /// The role of the file at `path`.
+    pub(super) fn member_of(self, path: &Path) -> Option<Member> {
+        match self.classes {
+            Some(classes) => classes.member_at(self.part, path),
+            None => Member::of(path),
+        }
+    }
+}
+
 /// The files of an archive that are not part of the dataset.
-#[derive(Default)]
-pub(super) struct OtherFiles {
+pub(super) struct OtherFiles<'a> {
+    roles: Roles<'a>,
     /// Whether the archive holds any member other than class names.
     members: bool,
     /// Archives inside the archive.
@@ -37,10 +56,19 @@ struct Names {
     number: usize,
 }
 
-impl OtherFiles {
+impl<'a> OtherFiles<'a> {
+    pub(super) fn new(roles: Roles<'a>) -> Self {
+        Self {
+            roles,
+            members: false,
+            nested: Names::default(),
+            files: Names::default(),
+        }
+    }
+
     /// Returns the role of the file at `path`, and records the file if it has none.
     pub(super) fn member_of(&mut self, path: &Path) -> Option<Member> {
-        let member = Member::of(path);
+        let member = self.roles.member_of(path);
         let is_folder = path.to_string_lossy().ends_with(['/', '\\']);
         match &member {
             Some(Member::Mapping) => self.files.push(path),

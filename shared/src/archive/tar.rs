@@ -2,12 +2,13 @@
 
 use std::ffi::OsStr;
 use std::io::{self, Read};
+use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use tar::{Entry as TarEntry, PaxExtensions};
 
-use super::other_files::OtherFiles;
+use super::other_files::{OtherFiles, Roles};
 use super::{Content, Entry, Visitor, invalid};
 
 /// Maximum size of an entry in bytes; a larger number means a damaged or hostile header.
@@ -16,16 +17,55 @@ const MAX_ENTRY: u64 = 1 << 40;
 /// header. Such entries are read into memory.
 const MAX_EXTENSION: u64 = 1 << 20;
 
-/// Visits the members of the `.tar` in `stream`, whose length in bytes is `length` if known.
+/// Visits the members of the `.tar` in `stream`, whose length in bytes is `length` if known. `roles`
+/// says which files are members.
 pub(super) fn visit(
     stream: impl Read,
     length: Option<u64>,
+    roles: Roles<'_>,
     visitor: &mut dyn Visitor,
 ) -> io::Result<()> {
+    let mut others = OtherFiles::new(roles);
+    let rest = for_each_file(stream, length, &mut |path, size, content| {
+        if let Some(member) = others.member_of(path) {
+            let content = Content::Stream(content);
+            visitor.member(Entry {
+                member,
+                size,
+                content,
+            })?;
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    // Read past the end mark as well, because gzip's checksum is at the end.
+    if let Some(mut rest) = rest {
+        io::copy(&mut rest, &mut io::sink())?;
+    }
+    others.require_dataset_members()
+}
+
+/// Calls `each` with the path of every file until it returns `ControlFlow::Break`.
+pub(super) fn list(
+    stream: impl Read,
+    length: Option<u64>,
+    each: &mut dyn FnMut(&Path) -> ControlFlow<()>,
+) -> io::Result<()> {
+    for_each_file(stream, length, &mut |path, _, _| Ok(each(path))).map(drop)
+}
+
+/// What a file's visitor gets: its path, its size and its bytes.
+type EachFile<'a> = dyn FnMut(&Path, u64, &mut dyn Read) -> io::Result<ControlFlow<()>> + 'a;
+
+/// Calls `each` with every regular file until it returns `ControlFlow::Break`. Returns the stream
+/// after the last one, unless `each` stopped.
+fn for_each_file<R: Read>(
+    stream: R,
+    length: Option<u64>,
+    each: &mut EachFile<'_>,
+) -> io::Result<Option<R>> {
     let mut archive = tar::Archive::new(stream);
     // The name of the next entry, if its own header does not contain it.
     let mut name: Option<Vec<u8>> = None;
-    let mut others = OtherFiles::default();
     // Raw entries, because the crate would read entries that hold names into memory whatever their
     // size.
     for entry in archive.entries()?.raw(true) {
@@ -47,18 +87,13 @@ pub(super) fn visit(
                 continue;
             }
             let path = Path::new(OsStr::from_bytes(&path));
-            if let Some(member) = others.member_of(path) {
-                visitor.member(Entry {
-                    member,
-                    size: entry.size(),
-                    content: Content::Stream(&mut entry),
-                })?;
+            let size = entry.size();
+            if each(path, size, &mut entry)?.is_break() {
+                return Ok(None);
             }
         }
     }
-    // Read past the end mark as well, because gzip's checksum is at the end.
-    io::copy(&mut archive.into_inner(), &mut io::sink())?;
-    others.require_dataset_members()
+    Ok(Some(archive.into_inner()))
 }
 
 /// Refuses impossible sizes before that many bytes are skipped.

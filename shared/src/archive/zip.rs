@@ -3,13 +3,14 @@
 
 use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Read, Seek};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use zip::ZipArchive;
 
 use super::gzip::Gunzip;
 use super::member::FIGSHARE;
-use super::other_files::{OtherFiles, file_name, has_ending, is_hidden};
+use super::other_files::{OtherFiles, Roles, file_name, has_ending, is_hidden};
 use super::visitor::NotesMapping;
 use super::{BUFFER, Content, Entry, Member, Visitor, invalid, tar};
 use crate::file_kind;
@@ -20,29 +21,59 @@ use crate::words::{printable, some_of};
 const ARCHIVES: [&str; 3] = [".tar.gz", ".tgz", ".tar"];
 /// Maximum number of archives in a message.
 const SHOWN: usize = 10;
-/// Maximum number of bytes read to list the entries. The directory is held in memory, and an entry
-/// of 46 bytes takes ten times as much there.
-const MAX_DIRECTORY: u64 = 4 << 20;
+/// Maximum number of bytes read to list the entries; N-MNIST's 60,000 training samples need 5 MiB.
+/// The directory is held in memory, and an entry of 46 bytes takes ten times as much there.
+const MAX_DIRECTORY: u64 = 12 << 20;
 /// Maximum compression ratio of deflate: about one bit for 258 bytes. If the entries claim more
 /// than the file can hold at this ratio, they overlap.
 const MAX_RATIO: u64 = 1032;
 
-/// Visits the members of the `.zip` in `file`, which has `length` bytes.
+/// Opens the `.zip` in `file`.
+fn open<R: BufRead + Seek>(
+    file: R,
+    allowed: &Cell<u64>,
+) -> io::Result<ZipArchive<LimitedReader<'_, R>>> {
+    allowed.set(MAX_DIRECTORY);
+    let archive = ZipArchive::new(LimitedReader {
+        inner: file,
+        allowed,
+    })
+    .map_err(|e| explain(e.into(), allowed))?;
+    allowed.set(u64::MAX);
+    Ok(archive)
+}
+
+/// Calls `each` with the path of every file until it returns `ControlFlow::Break`.
+pub(super) fn list(
+    file: impl BufRead + Seek,
+    each: &mut dyn FnMut(&Path) -> ControlFlow<()>,
+) -> io::Result<()> {
+    let allowed = Cell::new(0);
+    let archive = open(file, &allowed)?;
+    for i in 0..archive.len() {
+        if let Some(Ok(name)) = archive.name_for_index(i)
+            && !name.ends_with(['/', '\\'])
+            && each(Path::new(&*name)).is_break()
+        {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Visits the members of the `.zip` in `file`, which has `length` bytes. `roles` says which files
+/// are members.
 pub(super) fn visit(
     file: impl BufRead + Seek,
     length: u64,
+    roles: Roles<'_>,
     visitor: &mut dyn Visitor,
 ) -> io::Result<()> {
-    let allowed = Cell::new(MAX_DIRECTORY);
-    let mut archive = ZipArchive::new(LimitedReader {
-        inner: file,
-        allowed: &allowed,
-    })
-    .map_err(|e| explain(e.into(), &allowed))?;
-    allowed.set(u64::MAX);
+    let allowed = Cell::new(0);
+    let mut archive = open(file, &allowed)?;
     let mut members = Vec::new();
     let mut nested = Vec::new();
-    let mut others = OtherFiles::default();
+    let mut others = OtherFiles::new(roles);
     for i in 0..archive.len() {
         // The dataset's names are all valid text.
         let Some(Ok(name)) = archive.name_for_index(i) else {
@@ -123,10 +154,10 @@ fn visit_archive(entry: impl Read, path: &Path, visitor: &mut dyn Visitor) -> io
     let mut inner = BufReader::with_capacity(BUFFER, entry);
     let start = inner.fill_buf()?;
     if start.starts_with(b"\x1f\x8b") {
-        return tar::visit(Gunzip::new(inner), None, visitor);
+        return tar::visit(Gunzip::new(inner), None, Roles::default(), visitor);
     }
     if start.get(257..262) == Some(b"ustar") {
-        return tar::visit(inner, None, visitor);
+        return tar::visit(inner, None, Roles::default(), visitor);
     }
     let kind = file_kind::by_content(&start[..start.len().min(file_kind::FIRST)]);
     let kind = kind.unwrap_or("is neither a .tar.gz nor a .tar");

@@ -14,6 +14,7 @@ use crate::cache_format::{
 };
 use crate::event::{MAX_PIXELS, POLARITIES, SensorSize};
 use crate::split_mode::SplitMode;
+use crate::test_split::TestSplit;
 
 /// Maximum number of samples or frames in a set; a larger number means a damaged or hostile file.
 const MAX_ROWS: usize = 1 << 26;
@@ -178,6 +179,19 @@ impl Reader<'_> {
             }
             Err(_) => None,
         };
+        let seed = self.optional(root, attr::SPLIT_SEED)?;
+        let test_split = match root.attr(attr::TEST_SHARE) {
+            Ok(_) => {
+                let share = self.text(root, attr::TEST_SHARE)?.parse();
+                let share = share.map_err(|e: String| self.damaged("attribute `test_share`", e))?;
+                Some(TestSplit::new(share, seed))
+            }
+            Err(_) if seed.is_some() => {
+                let reason = "there is no attribute `test_share`";
+                return Err(self.damaged("attribute `split_seed`", reason));
+            }
+            Err(_) => None,
+        };
         let label_names = self.label_names(root)?;
         let header = CacheHeader {
             split,
@@ -187,6 +201,7 @@ impl Reader<'_> {
             events_outside: self.optional(root, attr::EVENTS_OUTSIDE)?,
             layout,
             stream: self.optional(root, attr::STREAM)?,
+            test_split,
             created_by: self.text(root, attr::CREATED_BY)?,
             source_sha256: self.sha256(root, attr::SOURCE_SHA256)?,
             input_sha256: match root.attr(attr::INPUT_SHA256) {

@@ -17,8 +17,9 @@
 use thiserror::Error;
 
 use super::camera::{self, Address, AddressLayout};
+use super::clock::{Clock, MINUTE};
 use super::packets::{EventError, Packets};
-use super::{Decoded, FIRST_AEDAT2, ReadOptions};
+use super::{DatasetForm, Decoded, FIRST_AEDAT2, ReadOptions};
 use crate::aedat::{CutShort, EventCounts, outside_camera, too_many_unexplained};
 use crate::event::SensorSize;
 use crate::words::printable;
@@ -45,7 +46,7 @@ const V2E_SIZES: [SensorSize; 2] = [
 ];
 const EVENT: usize = 8;
 /// Times wrap around after 2^32 us.
-const WRAP: i64 = 1 << 32;
+const TIME_BITS: u32 = 32;
 
 /// What is wrong with a recording. Byte offsets count from its start.
 #[derive(Debug, Error)]
@@ -175,13 +176,13 @@ pub(super) fn decode(
     let reading = Reading::decide(&header, events, options)?;
     let Reading { layout, camera, .. } = reading;
     let mut packets = Packets::new(reading.sensor, limit, events.len());
-    let mut clock = Clock::default();
+    let mut clock = Clock::new(TIME_BITS, MINUTE);
     let mut seen = EventCounts::default();
     let mut first_unexplained = None;
     for (i, event) in events.iter().enumerate() {
         let offset = start + i * EVENT;
         let (address, time) = address_and_time(event);
-        let t = clock.time(time);
+        let t = clock.time(time.into());
         match layout.read(address) {
             Address::Special => seen.other_types += 1,
             Address::Unexplained => {
@@ -260,35 +261,6 @@ fn address_and_time(&[a, b, c, d, e, f, g, h]: &[u8; EVENT]) -> (u32, u32) {
 /// Counts a coordinate from the other side of a camera with `pixels` pixels.
 fn flip_coordinate(pixel: u32, pixels: u32) -> i64 {
     i64::from(pixels) - 1 - i64::from(pixel)
-}
-
-/// Extends 32-bit times that wrap around.
-#[derive(Default)]
-struct Clock {
-    /// The 32-bit time of the previous event.
-    last: u32,
-    /// Microseconds lost in wraps.
-    lost: i64,
-}
-
-impl Clock {
-    /// The time whose lower 32 bits are `time`. If it is more than half the range below the
-    /// previous time, the bits have wrapped around. If a time from the last minute of the range
-    /// follows one from the first minute after a wrap, the event is from before that wrap and out
-    /// of order.
-    fn time(&mut self, time: u32) -> i64 {
-        const HALF: i64 = WRAP / 2;
-        const MINUTE: u32 = 60_000_000;
-        let step = i64::from(time) - i64::from(self.last);
-        let near = self.last < MINUTE && time > u32::MAX - MINUTE;
-        if step < -HALF {
-            self.lost += WRAP;
-        } else if near && self.lost > 0 {
-            self.lost -= WRAP;
-        }
-        self.last = time;
-        self.lost + i64::from(time)
-    }
 }
 
 impl Header {
@@ -386,8 +358,17 @@ impl Reading {
         options: &ReadOptions,
     ) -> Result<Self, Aedat2Error> {
         let named = header.chip.as_deref().map(camera::named);
+        let is_dvs128 = |camera: Option<camera::Camera>| {
+            camera.is_some_and(|camera| camera.layout == AddressLayout::Dvs128)
+        };
         let (layout, layout_reason) = match (options.layout, named, &header.chip) {
             (Some(layout), ..) => (layout, "as --layout says".to_owned()),
+            // The files of CIFAR10-DVS do not say how the camera lay.
+            (None, named, _)
+                if options.form == DatasetForm::Cifar10Dvs && named.is_none_or(is_dvs128) =>
+            {
+                (AddressLayout::Cifar10Dvs, "as in CIFAR10-DVS".to_owned())
+            }
             (None, Some(Some(camera)), Some(chip)) => {
                 let name = chip.rsplit('.').next().unwrap_or_default();
                 (camera.layout, format!("as its AEChip {name} has"))
@@ -460,7 +441,10 @@ fn layout_from_addresses(
         };
         !too_many_unexplained(strange, all) && (found.polarity > 0 || all == 0)
     };
-    let possible: Vec<AddressLayout> = AddressLayout::ALL.into_iter().filter(possible).collect();
+    // No address shows that a camera lay on its side.
+    let layouts = AddressLayout::ALL.into_iter();
+    let upright = layouts.filter(|layout| *layout != AddressLayout::Cifar10Dvs);
+    let possible: Vec<AddressLayout> = upright.filter(possible).collect();
     let named = |why: &str| why.to_owned();
     match possible.as_slice() {
         // Only v2e omits the name of a DVS640.
@@ -567,7 +551,7 @@ mod tests {
         let last = u32::MAX.into();
         assert_eq!(
             events(&decoded),
-            [(last, 180 * 240), (WRAP + 3, 180 * 240 - 1)]
+            [(last, 180 * 240), ((1 << 32) + 3, 180 * 240 - 1)]
         );
         let cut = decoded.cut_short.unwrap();
         assert_eq!((cut.offset, cut.left), (bytes.len() - 3, 3));

@@ -23,6 +23,9 @@ const DAVIS_EXTERNAL: u32 = 1 << 10;
 pub enum AddressLayout {
     /// DVS128: polarity at bit 0 (0 is ON), 7 bits of x from bit 1, 7 bits of y from bit 8.
     Dvs128,
+    /// A DVS128 that lies on its side, as in CIFAR10-DVS: 7 bits of y from bit 1, 7 bits of x from
+    /// bit 8.
+    Cifar10Dvs,
     /// DAVIS: polarity at bit 11, 10 bits of x from bit 12, 9 bits of y from bit 22.
     Davis,
     /// DVS640: polarity at bit 0, 10 bits of x from bit 1, 10 bits of y from bit 11.
@@ -48,12 +51,13 @@ pub(super) struct Camera {
 }
 
 impl AddressLayout {
-    pub const ALL: [Self; 3] = [Self::Dvs128, Self::Davis, Self::Dvs640];
+    pub const ALL: [Self; 4] = [Self::Dvs128, Self::Cifar10Dvs, Self::Davis, Self::Dvs640];
 
     /// Name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Dvs128 => "dvs128",
+            Self::Cifar10Dvs => "cifar10dvs",
             Self::Davis => "davis",
             Self::Dvs640 => "dvs640",
         }
@@ -68,7 +72,7 @@ impl AddressLayout {
     /// The size of the only camera that has the layout; `None` if cameras of several sizes have it.
     pub(super) fn sensor(self) -> Option<SensorSize> {
         match self {
-            Self::Dvs128 => Some(DVS128),
+            Self::Dvs128 | Self::Cifar10Dvs => Some(DVS128),
             Self::Davis => None,
             Self::Dvs640 => Some(SensorSize {
                 width: 640,
@@ -80,7 +84,7 @@ impl AddressLayout {
     /// Says how the layout encodes polarity.
     pub(super) fn polarity(self) -> &'static str {
         match self {
-            Self::Dvs128 => "bit 0 is 0 for ON",
+            Self::Dvs128 | Self::Cifar10Dvs => "bit 0 is 0 for ON",
             Self::Davis => "bit 11 is 1 for ON",
             Self::Dvs640 => "bit 0 is 1 for ON",
         }
@@ -91,8 +95,10 @@ impl AddressLayout {
     pub(super) fn read(self, address: u32) -> Address {
         let special = match self {
             // A DVS128's addresses have 16 bits, even those of pulses.
-            Self::Dvs128 if address & DVS128_UNUSED != 0 => return Address::Unexplained,
-            Self::Dvs128 => SPECIAL | DVS128_SYNC,
+            Self::Dvs128 | Self::Cifar10Dvs if address & DVS128_UNUSED != 0 => {
+                return Address::Unexplained;
+            }
+            Self::Dvs128 | Self::Cifar10Dvs => SPECIAL | DVS128_SYNC,
             Self::Davis => SPECIAL | DAVIS_EXTERNAL,
             Self::Dvs640 => SPECIAL,
         };
@@ -104,6 +110,12 @@ impl AddressLayout {
                 !0x7fff,
                 address >> 1 & 0x7f,
                 address >> 8 & 0x7f,
+                address & 1 == 0,
+            ),
+            Self::Cifar10Dvs => (
+                !0x7fff,
+                address >> 8 & 0x7f,
+                address >> 1 & 0x7f,
                 address & 1 == 0,
             ),
             Self::Davis => (
@@ -130,6 +142,7 @@ impl fmt::Display for AddressLayout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Dvs128 => "DVS128",
+            Self::Cifar10Dvs => "DVS128 on its side",
             Self::Davis => "DAVIS",
             Self::Dvs640 => "DVS640",
         })
@@ -206,10 +219,11 @@ mod tests {
 
     #[test]
     fn classifies_addresses_as_polarity_special_or_unexplained() {
-        use AddressLayout::{Davis, Dvs128, Dvs640};
+        use AddressLayout::{Cifar10Dvs, Davis, Dvs128, Dvs640};
         let polarity = |x, y, on| Address::Polarity { x, y, on };
         assert_eq!(Dvs128.read(127 << 8 | 5 << 1), polarity(5, 127, true));
         assert_eq!(Dvs128.read(1 << 15), Address::Special);
+        assert_eq!(Cifar10Dvs.read(127 << 8 | 5 << 1), polarity(127, 5, true));
         for invalid in [1 << 16, 1 << 15 | 1 << 20, 1 << 31 | 1 << 30] {
             assert_eq!(Dvs128.read(invalid), Address::Unexplained);
         }

@@ -7,6 +7,8 @@ use crate::event::{Event, SensorSize};
 
 /// Events of a packet, which is thus about one block of the index.
 const PACKET_EVENTS: usize = 512;
+/// Byte of the header at which its three numbers of events stand.
+const NUMBERS: usize = 16;
 
 /// Why an event cannot be counted.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -53,7 +55,10 @@ pub(super) struct Packets {
     first_outside: Option<(u64, i64, i64)>,
     /// Overflow of the current packet's times.
     overflow: u32,
-    events: Vec<u8>,
+    /// Start of the current packet.
+    packet: usize,
+    /// Length of the recording at which the current packet has all its events.
+    full: usize,
 }
 
 /// Finished packets.
@@ -81,11 +86,19 @@ impl Packets {
             outside: 0,
             first_outside: None,
             overflow: 0,
-            events: Vec::with_capacity(PACKET_EVENTS * EVENT_BYTES),
+            // There is no packet yet.
+            packet: FIRST_LINES.len(),
+            full: 0,
         }
     }
 
+    /// Number of events so far, those outside the sensor too.
+    pub(super) fn pushed(&self) -> u64 {
+        self.taken as u64 + self.outside
+    }
+
     /// Appends an event, unless it lies outside the sensor. `place` is its position in the file.
+    #[inline]
     pub(super) fn push(
         &mut self,
         place: u64,
@@ -99,19 +112,8 @@ impl Packets {
             self.first_outside.get_or_insert((place, x, y));
             return Ok(());
         }
-        if !(0..1 << 62).contains(&t) {
-            return Err(EventError::Time { t });
-        }
-        if self.taken >= self.limit {
-            return Err(EventError::TooMany { limit: self.limit });
-        }
-        self.taken += 1;
-        let overflow = (t >> 31) as u32;
-        if overflow != self.overflow || self.events.len() >= PACKET_EVENTS * EVENT_BYTES {
-            self.end_packet();
-            self.overflow = overflow;
-        }
-        self.events.extend(encode(Event {
+        self.begin(t, 1)?;
+        self.bytes.extend(encode(Event {
             t,
             x: x as u16,
             y: y as u16,
@@ -121,17 +123,83 @@ impl Packets {
         Ok(())
     }
 
-    fn end_packet(&mut self) {
-        let number = (self.events.len() / EVENT_BYTES) as u32;
-        if number == 0 {
-            return;
+    /// Appends an event for each bit i of `mask`, at the column `x` + i, unless it lies outside the
+    /// sensor.
+    #[inline]
+    pub(super) fn push_vector(
+        &mut self,
+        place: u64,
+        t: i64,
+        (x, y): (i64, i64),
+        polarity: bool,
+        mut mask: u32,
+    ) -> Result<(), EventError> {
+        let SensorSize { width, height } = self.sensor;
+        let is_inside = x >= 0
+            && x + i64::from(u32::BITS - mask.leading_zeros()) <= i64::from(width)
+            && (0..i64::from(height)).contains(&y);
+        if is_inside && mask != 0 {
+            self.begin(t, mask.count_ones() as usize)?;
         }
+        while mask != 0 {
+            let x = x + i64::from(mask.trailing_zeros());
+            mask &= mask - 1;
+            if is_inside {
+                self.bytes.extend(encode(Event {
+                    t,
+                    x: x as u16,
+                    y: y as u16,
+                    polarity,
+                    valid: true,
+                }));
+            } else {
+                self.push(place, t, (x, y), polarity)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes sure that `events` events of the time `t` may follow in the current packet.
+    #[inline]
+    fn begin(&mut self, t: i64, events: usize) -> Result<(), EventError> {
+        if !(0..1 << 62).contains(&t) {
+            return Err(EventError::Time { t });
+        }
+        if events > self.limit - self.taken {
+            return Err(EventError::TooMany { limit: self.limit });
+        }
+        self.taken += events;
+        let overflow = (t >> 31) as u32;
+        if overflow != self.overflow || self.bytes.len() >= self.full {
+            self.end_packet();
+            self.begin_packet(overflow);
+        }
+        Ok(())
+    }
+
+    /// Writes the header of a packet, whose number of events is not known yet.
+    fn begin_packet(&mut self, overflow: u32) {
+        self.overflow = overflow;
+        self.packet = self.bytes.len();
+        self.full = self.packet + PACKET_HEADER + PACKET_EVENTS * EVENT_BYTES;
         self.bytes.extend(POLARITY_EVENT.to_le_bytes());
         self.bytes.extend(0u16.to_le_bytes());
-        for field in [EVENT_BYTES as u32, 4, self.overflow, number, number, number] {
+        for field in [EVENT_BYTES as u32, 4, overflow, 0, 0, 0] {
             self.bytes.extend(field.to_le_bytes());
         }
-        self.bytes.append(&mut self.events);
+    }
+
+    /// Writes the number of events into the header of the current packet, if there is one.
+    fn end_packet(&mut self) {
+        let (Some(length), Some(numbers)) = (
+            self.bytes.len().checked_sub(self.packet + PACKET_HEADER),
+            self.bytes
+                .get_mut(self.packet + NUMBERS..self.packet + PACKET_HEADER),
+        ) else {
+            return;
+        };
+        let number = ((length / EVENT_BYTES) as u32).to_le_bytes();
+        numbers.copy_from_slice(&[number; 3].concat());
     }
 
     /// Finishes the packets.

@@ -49,6 +49,11 @@ pub enum SampleError {
         name: &'static str,
         reason: NpyError,
     },
+    /// Neither the file nor its dataset says how large the sensor is.
+    #[error(
+        "an .npz or .npy file does not say how many pixels its camera has; say it with --sensor, as in --sensor 128x128"
+    )]
+    Size,
     /// An event cannot be counted.
     #[error("event {index}: {reason}")]
     Event {
@@ -105,7 +110,7 @@ pub struct SampleEvents {
     /// Size of the frames.
     pub sensor: SensorSize,
     /// Why that size was chosen, and how the file was read: the end of a line for the user.
-    pub recognised: &'static str,
+    pub recognised: String,
     /// Number of events.
     pub number: u64,
     /// Events outside the sensor, which were left out.

@@ -44,6 +44,8 @@ pub(super) struct Lists {
     /// Rows of all label files.
     rows: usize,
     samples: Vec<SampleId>,
+    /// Whether nothing divides the samples into sets.
+    has_no_sets: bool,
     /// Whether there are recordings.
     has_recordings: bool,
     /// All members so far.
@@ -64,6 +66,12 @@ impl Lists {
         read: &AtomicU64,
     ) -> Result<Self, InputError> {
         let mut lists = Self::default();
+        if let Some(classes) = &archive.classes {
+            lists.samples = classes.samples();
+            lists.has_no_sets = !classes.is_divided();
+            lists.notes = classes.notes();
+            return Ok(lists);
+        }
         let mut failed = None;
         let mut at_the_end = true;
         // Rows at the last search for the wanted samples. A search after every member would be too
@@ -200,7 +208,7 @@ impl Lists {
             ListedSample {
                 name: sample.sample_name(),
                 label: Some(sample.label),
-                set: Some(sample.set),
+                set: (!self.has_no_sets).then_some(sample.set),
                 index: Some(*index - 1),
             }
         });
@@ -257,7 +265,7 @@ impl Lists {
             Member::Stray(path) => self.notes.push(format!(
                 "left out: {path} lies where samples do, but its folders name no label from 0 to 255"
             )),
-            Member::Recording(..) => self.has_recordings = true,
+            Member::Recording(_, ending) => self.has_recordings |= ending.is_only_of_recordings(),
         }
         Ok(match self.rows.max(self.seen.len()) > MAX_ROWS {
             true => Err(InputError::TooManyRows(MAX_ROWS)),

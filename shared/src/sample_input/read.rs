@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU64;
 use super::lists::{Place, content};
 use super::{InputError, InputKind, SampleInput, read_file, recording_name};
 use crate::aedat::EventCounts;
-use crate::archive::{Member, SampleId, SampleLayout};
+use crate::archive::Member;
 use crate::cache_file::CacheFile;
 use crate::cache_format::Set;
 use crate::event::SensorSize;
@@ -141,7 +141,8 @@ impl SampleInput {
                             Some(bytes) => match &member {
                                 Member::Sample(id) => of_member.iter().try_for_each(|&at| {
                                     let mut take = |content: SampleContent<'_>| take(at, content);
-                                    let format = format_of(id);
+                                    let of_bytes = || Format::of_recording(&bytes);
+                                    let format = id.format().unwrap_or_else(of_bytes);
                                     self.sample(format, &file, &bytes, split, notes, &mut take)
                                 }),
                                 _ => {
@@ -197,13 +198,40 @@ impl SampleInput {
         notes: &mut Vec<String>,
         take: &mut dyn FnMut(usize, SampleContent<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
+        let format = Format::of_recording(bytes);
+        self.decoded(format, name, file, bytes, notes, &mut |sample| {
+            places.iter().try_for_each(|&at| {
+                let span = match self.places[at] {
+                    Place::Window(_, span) => span,
+                    _ => None,
+                };
+                let (start, end) = span.unwrap_or(sample.span);
+                let sample = EventSample {
+                    events: sample.recording.window(start, end),
+                    span: (start, end),
+                    ..sample
+                };
+                take(at, SampleContent::Events(sample))
+            })
+        })
+    }
+
+    /// Decodes the recording `name` in `file` and passes all of it to `take` as one sample.
+    fn decoded<E: From<InputError>>(
+        &self,
+        format: Format,
+        name: &str,
+        file: &str,
+        bytes: &[u8],
+        notes: &mut Vec<String>,
+        take: &mut dyn FnMut(EventSample<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let wrong = |reason: FormatError| InputError::Format {
             file: file.to_owned(),
             reason,
         };
         let options = &self.options.read;
         let inflated = self.options.memory / INFLATED_SHARE;
-        let format = Format::of_recording(bytes);
         let decoded = decode(bytes, format, options, inflated).map_err(wrong)?;
         let recording = Recording::new(&decoded.packets, decoded.sensor, options.keep_invalid)
             .map_err(|e| wrong(e.into()))?;
@@ -216,25 +244,16 @@ impl SampleInput {
         let mut counts = recording.counts();
         counts.add(&decoded.seen);
         notes.extend(left_out(file, &counts));
-        for &at in places {
-            let span = match self.places[at] {
-                Place::Window(_, span) => span,
-                _ => None,
-            };
-            let all = recording
-                .span()
-                .map_or((0, 0), |(first, last)| (first, last + 1));
-            let (start, end) = span.unwrap_or(all);
-            let sample = EventSample {
-                recording: &recording,
-                counts,
-                events: recording.window(start, end),
-                span: (start, end),
-                recognised: &decoded.recognised,
-            };
-            take(at, SampleContent::Events(sample))?;
-        }
-        Ok(())
+        let span = recording
+            .span()
+            .map_or((0, 0), |(first, last)| (first, last + 1));
+        take(EventSample {
+            recording: &recording,
+            counts,
+            events: recording.window(span.0, span.1),
+            span,
+            recognised: &decoded.recognised,
+        })
     }
 
     /// Reads the single sample in `file`.
@@ -254,6 +273,11 @@ impl SampleInput {
         let of_sample = |reason: SampleError| wrong(reason.into());
         let options = &self.options.read;
         options.check(format).map_err(wrong)?;
+        if !matches!(format, Format::Npz | Format::Npy) {
+            return self.decoded(format, file, file, bytes, notes, &mut |sample| {
+                take(SampleContent::Events(sample))
+            });
+        }
         if format == Format::Npz && holds_frames(bytes).map_err(of_sample)? {
             let room = self.options.memory / FILE_SHARE;
             let ready = Frames::read(bytes, options, room).map_err(of_sample)?;
@@ -294,13 +318,6 @@ impl SampleInput {
                 read.recognised
             ),
         }))
-    }
-}
-
-fn format_of(sample: &SampleId) -> Format {
-    match sample.layout {
-        SampleLayout::SpikingJelly => Format::Npz,
-        SampleLayout::Figshare => Format::Npy,
     }
 }
 

@@ -132,7 +132,7 @@ fn refuses_more_than_1_percent_impossible_addresses() {
     assert_eq!(summary["events_left_out"]["unexplained"], 20);
     let warned = summary["warnings"].to_string();
     assert!(
-        warned.contains("a.aedat: left out 10 events with addresses or types"),
+        warned.contains("a.aedat: left out 10 events with addresses, types or times"),
         "{warned}"
     );
     addresses.extend((0..10).map(|i| impossible(i << 22)));

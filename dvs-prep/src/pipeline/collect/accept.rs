@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use dvs_shared::archive::{Content, Member, SampleId, SampleLayout, VisitorError};
+use dvs_shared::archive::{Content, Member, SampleId, VisitorError};
 use dvs_shared::formats::{FIRST_BYTES, Format};
 use dvs_shared::samples::MAX_SAMPLE_NAME_BYTES;
 
@@ -55,9 +55,13 @@ impl<'a> Collector<'a> {
             self.problem(&member, problem);
             return Ok(None);
         }
-        let format = match sample.layout {
-            SampleLayout::SpikingJelly => Format::Npz,
-            SampleLayout::Figshare => Format::Npy,
+        // The first bytes of a recording give its format, and the format gives the required memory.
+        let (format, start, content) = match sample.format() {
+            Some(format) => (format, Vec::new(), content),
+            None => {
+                let (start, content) = first_bytes(content)?;
+                (Format::of_recording(&start), start, content)
+            }
         };
         if self.too_large(&member, format, size) {
             return Ok(None);
@@ -65,7 +69,10 @@ impl<'a> Collector<'a> {
         let loan = self.budget.borrow(self.memory(format, size));
         let source = match content {
             Content::File(path) => FileBytes::File(path, size),
-            Content::Stream(stream) => FileBytes::Memory(read_whole(stream, size, self.buffers)?),
+            Content::Stream(stream) => {
+                let stream = &mut start.as_slice().chain(stream);
+                FileBytes::Memory(read_whole(stream, size, self.buffers)?)
+            }
         };
         let task = FileSamples::Whole(sample.clone());
         Ok(Some(WorkItem {
@@ -90,19 +97,7 @@ impl<'a> Collector<'a> {
             return Ok(None);
         }
         // The first bytes give the format, and the format gives the required memory.
-        let mut start = Vec::with_capacity(FIRST_BYTES);
-        let mut content = match content {
-            Content::File(path) => {
-                File::open(&path)?
-                    .take(FIRST_BYTES as u64)
-                    .read_to_end(&mut start)?;
-                Content::File(path)
-            }
-            Content::Stream(stream) => {
-                stream.take(FIRST_BYTES as u64).read_to_end(&mut start)?;
-                Content::Stream(stream)
-            }
-        };
+        let (start, mut content) = first_bytes(content)?;
         let format = Format::of_recording(&start);
         if self.too_large(&member, format, size) {
             return Ok(None);
@@ -190,4 +185,22 @@ impl<'a> Collector<'a> {
         self.spill = Some((Arc::clone(&file), at + size));
         Ok(FileBytes::Spilled(file, at, size))
     }
+}
+
+/// Reads the first bytes of a member. A stream continues after them.
+fn first_bytes(content: Content<'_>) -> io::Result<(Vec<u8>, Content<'_>)> {
+    let mut start = Vec::with_capacity(FIRST_BYTES);
+    let content = match content {
+        Content::File(path) => {
+            File::open(&path)?
+                .take(FIRST_BYTES as u64)
+                .read_to_end(&mut start)?;
+            Content::File(path)
+        }
+        Content::Stream(stream) => {
+            stream.take(FIRST_BYTES as u64).read_to_end(&mut start)?;
+            Content::Stream(stream)
+        }
+    };
+    Ok((start, content))
 }

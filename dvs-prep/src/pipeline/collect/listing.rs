@@ -50,7 +50,10 @@ impl Collector<'_> {
     /// Lists the samples that have their own files, unless the input has only recordings. Call this
     /// after everything has been read. The samples are sorted by name, then by label.
     pub fn list_samples(&mut self) {
-        let has_recordings = |m: &Member| matches!(m, Member::Trials(_) | Member::Recording(..));
+        let has_recordings = |m: &Member| match m {
+            Member::Recording(_, ending) => ending.is_only_of_recordings(),
+            member => matches!(member, Member::Trials(_)),
+        };
         if self.samples.is_empty() && self.seen.iter().any(has_recordings) {
             return;
         }
@@ -86,7 +89,8 @@ impl Collector<'_> {
     }
 
     pub fn classes(&self) -> Vec<String> {
-        self.mapping.clone().unwrap_or_else(gestures)
+        let named = self.mapping.as_ref().or(self.folders.as_ref());
+        named.cloned().unwrap_or_else(gestures)
     }
 
     /// Labels that exceed the classes, each with the recording or sample that it belongs to. Call

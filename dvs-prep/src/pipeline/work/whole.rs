@@ -1,18 +1,20 @@
 //! Works on a file that is one sample: its events, or its ready frames.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::time::Instant;
 
-use dvs_shared::SplitMode;
-use dvs_shared::aedat::EventCounts;
+use dvs_shared::aedat::{CutShort, EventCounts};
 use dvs_shared::archive::SampleId;
 use dvs_shared::event::DVS128;
 use dvs_shared::formats::{
-    Format, ReadyFrames, SampleError, events_npy, events_npz, frames_npz, holds_frames,
+    self, Decoded, Format, ReadOptions, ReadyFrames, SampleError, TimePrecision, events_npy,
+    events_npz, frames_npz, holds_frames,
 };
 use dvs_shared::frames::MAX_FRAMES_BY_DURATION;
 use dvs_shared::recording::Recording;
 use dvs_shared::samples::Window;
+use dvs_shared::{SensorSize, SplitMode};
 
 use super::super::chunks::{self, Chunks, Tools};
 use super::super::recording_result::{InputKind, RecordingResult};
@@ -43,24 +45,24 @@ impl Work<'_> {
         if format == Format::Npz && holds_frames(bytes).map_err(wrong)? {
             return self.ready_frames(id, bytes);
         }
-        let limit = format.max_events(bytes.len() as u64, self.settings.inflated());
         let start = Instant::now();
-        let (events, kind) = match format {
-            Format::Npy => (
-                events_npy(bytes, options, limit).map_err(wrong)?,
-                InputKind::Figshare,
-            ),
-            _ => (
-                events_npz(bytes, options, limit).map_err(wrong)?,
-                InputKind::Events,
-            ),
+        let events = match format {
+            Format::Npz | Format::Npy => self.arrays(format, bytes).map_err(wrong)?,
+            _ => {
+                let floor = self.settings.inflated();
+                let decoded = formats::decode(bytes, format, options, floor);
+                Events::from(decoded.map_err(|reason| InputProblem::Format {
+                    file: file.clone(),
+                    reason,
+                })?)
+            }
         };
         let sensor = events.sensor;
-        let recording =
-            Recording::new(&events.packets, sensor, true).map_err(|e| InputProblem::Format {
-                file: file.clone(),
-                reason: e.into(),
-            })?;
+        let recording = Recording::new(&events.packets, sensor, events.keep_invalid(options));
+        let recording = recording.map_err(|e| InputProblem::Format {
+            file: file.clone(),
+            reason: e.into(),
+        })?;
         self.times.add(Step::Parse, start.elapsed());
         chunks::check_size(&self.settings, sensor, &file)?;
         let span = recording.span();
@@ -73,21 +75,44 @@ impl Work<'_> {
             line: 0,
         };
         let name = id.sample_name();
-        let sample = self.sample(name, &recording, window, &mut Tools::default())?;
+        let set = Some(id.set);
+        let sample = self.sample(set, name, &recording, window, &mut Tools::default())?;
         let mut counts = recording.counts();
-        counts.outside = events.outside;
+        counts.add(&events.seen);
         Ok(RecordingResult {
             samples: vec![sample],
             counts,
             outside_windows: 0,
             bytes: bytes.len() as u64,
             span,
-            cut_short: None,
+            cut_short: recording.cut_short().or(events.cut_short),
             sensor,
-            kind,
-            recognised: format!("{kind}: {sensor} pixels, {}", events.recognised),
+            kind: events.kind,
+            recognised: events.recognised,
             precision: events.precision,
             file,
+        })
+    }
+
+    /// Reads events that are stored as arrays.
+    fn arrays(&self, format: Format, bytes: &[u8]) -> Result<Events<'static>, SampleError> {
+        let options = &self.settings.read;
+        let limit = format.max_events(bytes.len() as u64, self.settings.inflated());
+        let (read, kind) = match format {
+            Format::Npy => (events_npy(bytes, options, limit)?, InputKind::Figshare),
+            _ => (events_npz(bytes, options, limit)?, InputKind::Events),
+        };
+        Ok(Events {
+            packets: read.packets.into(),
+            sensor: read.sensor,
+            seen: EventCounts {
+                outside: read.outside,
+                ..EventCounts::default()
+            },
+            cut_short: None,
+            kind,
+            recognised: format!("{kind}: {} pixels, {}", read.sensor, read.recognised),
+            precision: read.precision,
         })
     }
 
@@ -174,6 +199,41 @@ impl Work<'_> {
             precision: None,
             file,
         })
+    }
+}
+
+/// The events of a file in any format.
+struct Events<'a> {
+    /// AEDAT 3 with the events.
+    packets: Cow<'a, [u8]>,
+    sensor: SensorSize,
+    /// Numbers of events left out so far.
+    seen: EventCounts,
+    cut_short: Option<CutShort>,
+    kind: InputKind,
+    recognised: String,
+    precision: Option<TimePrecision>,
+}
+
+impl Events<'_> {
+    /// Whether events with a clear valid bit count. Only recordings have such events.
+    fn keep_invalid(&self, options: &ReadOptions) -> bool {
+        options.keep_invalid || self.kind != InputKind::WholeRecordings
+    }
+}
+
+impl<'a> From<Decoded<'a>> for Events<'a> {
+    fn from(decoded: Decoded<'a>) -> Self {
+        let kind = InputKind::WholeRecordings;
+        Self {
+            packets: decoded.packets,
+            sensor: decoded.sensor,
+            seen: decoded.seen,
+            cut_short: decoded.cut_short,
+            kind,
+            recognised: format!("{kind}, {}", decoded.recognised),
+            precision: None,
+        }
     }
 }
 

@@ -1,7 +1,6 @@
 //! Columns of a sample's events, which arrive one after the other or all at a time.
 
 use super::{SampleError, SampleEvents, TimePrecision};
-use crate::event::DVS128;
 use crate::formats::ReadOptions;
 use crate::formats::npy::NpyError;
 use crate::formats::packets::{EventError, Packets};
@@ -104,18 +103,12 @@ impl Columns {
         precision: Option<TimePrecision>,
     ) -> Result<SampleEvents, SampleError> {
         let event_error = |(index, reason)| SampleError::Event { index, reason };
-        // These files do not name their sensor. Datasets in this form are from a DVS128.
-        let (sensor, recognised) = match options.sensor {
-            Some(sensor) => (
-                sensor,
-                "as --sensor says; y counts from the top; polarity 1 is ON",
-            ),
-            None => (
-                DVS128,
-                "as DVS128 Gesture has, since the files do not say (--sensor says another size); y counts from the top; \
-                 polarity 1 is ON",
-            ),
+        // These files do not name their sensor, but the form of the dataset may.
+        let known = match options.sensor {
+            Some(sensor) => Some((sensor, "as --sensor says")),
+            None => options.form.sensor(),
         };
+        let (sensor, reason) = known.ok_or(SampleError::Size)?;
         let mut packets = Packets::new(sensor, self.limit, self.times.len());
         let pixels = self.x.iter().zip(&self.y).zip(&self.polarity);
         for (index, (&t, ((&x, &y), &polarity))) in (0..).zip(self.times.iter().zip(pixels)) {
@@ -129,7 +122,7 @@ impl Columns {
         Ok(SampleEvents {
             packets: packed.packets,
             sensor,
-            recognised,
+            recognised: format!("{reason}; y counts from the top; polarity 1 is ON"),
             number: packed.number,
             outside: packed.outside,
             precision,
