@@ -420,6 +420,17 @@ fn archives_with_too_many_samples_are_refused_within_bounds() {
         run.peak,
         run.seconds
     );
+    // Recordings beside an archive in an archive are no classes.
+    let gestures = fs::read(data("DvsGesture-mini.tar.gz")).unwrap();
+    let files = [
+        ("a/x.aedat", vec![]),
+        ("b/y.aedat", vec![]),
+        ("x/DvsGesture.tar.gz", gestures),
+    ];
+    let files = files.map(|(name, content)| (name.to_owned(), content));
+    let path = folder.path().join("nested.zip");
+    fs::write(&path, zip(&files)).unwrap();
+    assert_eq!(prepared(&path, NUMBER).len(), 44);
     // A name may hold anything.
     let names = ["a/\u{1b}[2J.bin", "b/../../x.bin", "c/.bin", "/d/1.bin"];
     let files: Vec<_> = names.map(|name| (name.to_owned(), vec![0; 5])).into();
