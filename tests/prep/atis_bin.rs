@@ -17,7 +17,14 @@ fn event(t: u32, x: u8, y: u8, on: bool) -> [u8; 5] {
 }
 
 fn events(number: u32) -> Vec<u8> {
-    let event = |i: u32| event(i * 100, (i % 34) as u8, (i * 7 % 34) as u8, i % 3 == 0);
+    let event = |i: u32| {
+        event(
+            i * 100,
+            (i % 34) as u8,
+            (i * 7 % 34) as u8,
+            i.is_multiple_of(3),
+        )
+    };
     (0..number).flat_map(event).collect()
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use dvs_shared::{CacheFile, Set};
@@ -11,7 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::inputs::*;
-use crate::support::{data, fail, gzip, prepare, run, stderr, text, zip};
+use crate::support::{data, fail, gzip, measured, prepare, run, stderr, text, zip};
 
 /// The ways to divide samples into frames, and SpikingJelly's folders of such frames.
 const WAYS: [(&[&str], &str); 3] = [
@@ -394,4 +395,47 @@ fn refuses_what_can_be_read_in_several_ways() {
         said.contains("bird/notes.txt") && said.contains("bird/more"),
         "{said}"
     );
+}
+
+#[test]
+fn archives_with_too_many_samples_are_refused_within_bounds() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("many.tar.gz");
+    let mut gz =
+        flate2::write::GzEncoder::new(File::create(&path).unwrap(), flate2::Compression::fast());
+    for i in 0..200_000 {
+        let mut header = tar::Header::new_ustar();
+        header.set_path(format!("{}/{i}.bin", i % 7)).unwrap();
+        header.set_size(0);
+        header.set_cksum();
+        gz.write_all(header.as_bytes()).unwrap();
+    }
+    gz.finish().unwrap();
+    let run = measured(&["-i", text(&path), "--sensor=34x34", SHARE]);
+    let said = stderr(&run.output);
+    assert!(said.contains("more than 131072 files"), "{said}");
+    assert!(
+        run.peak <= 400 && run.seconds < 10.0,
+        "{} MiB, {} s",
+        run.peak,
+        run.seconds
+    );
+    // Recordings beside an archive in an archive are no classes.
+    let gestures = fs::read(data("DvsGesture-mini.tar.gz")).unwrap();
+    let files = [
+        ("a/x.aedat", vec![]),
+        ("b/y.aedat", vec![]),
+        ("x/DvsGesture.tar.gz", gestures),
+    ];
+    let files = files.map(|(name, content)| (name.to_owned(), content));
+    let path = folder.path().join("nested.zip");
+    fs::write(&path, zip(&files)).unwrap();
+    assert_eq!(prepared(&path, NUMBER).len(), 44);
+    // A name may hold anything.
+    let names = ["a/\u{1b}[2J.bin", "b/../../x.bin", "c/.bin", "/d/1.bin"];
+    let files: Vec<_> = names.map(|name| (name.to_owned(), vec![0; 5])).into();
+    let path = folder.path().join("names.zip");
+    fs::write(&path, zip(&files)).unwrap();
+    let said = fail(&["-i", text(&path), "--sensor=34x34", SHARE]);
+    assert!(!said.contains('\u{1b}'), "{said}");
 }

@@ -183,7 +183,7 @@ pub fn atis_bin(bytes: &[u8]) {
     let Ok(decoded) = decode(bytes, Format::AtisBin, &options, INFLATED) else {
         return;
     };
-    assert_eq!(decoded.cut_short.is_some(), bytes.len() % 5 != 0);
+    assert_eq!(decoded.cut_short.is_some(), !bytes.len().is_multiple_of(5));
     aedat(&decoded.packets, decoded.sensor);
     let read = Recording::new(&decoded.packets, decoded.sensor, false).unwrap();
     let all = read.counts().kept + decoded.seen.outside;

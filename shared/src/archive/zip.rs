@@ -205,7 +205,7 @@ fn choose_nested_archives(nested: &[(PathBuf, usize)]) -> io::Result<Vec<(&Path,
 
 /// Whether a file is an archive that can be read inside the archive. Files that begin with a dot
 /// are macOS's shadows.
-fn is_tar(path: &Path) -> bool {
+pub(super) fn is_tar(path: &Path) -> bool {
     !is_hidden(path) && has_ending(path, &ARCHIVES)
 }
 

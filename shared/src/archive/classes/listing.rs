@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::member::Member;
 use super::super::other_files::is_hidden;
+use super::super::zip::is_tar;
 use super::error::MAX_FILES;
 use super::{ClassError, ClassFolders};
 use crate::cache_format::Set;
@@ -121,7 +122,9 @@ impl Listing {
         let in_ibm_folder = whole
             .parent()
             .is_some_and(|folder| folder.ends_with(IBM_FOLDER));
+        // An archive in the archive is the dataset, whatever lies beside it.
         self.has_other_form |= in_ibm_folder
+            || is_tar(path)
             || match Member::of(&whole) {
                 Some(Member::Trials(_) | Member::Labels(_) | Member::Sample(_)) => true,
                 Some(Member::Stray(stray)) => is_npy(&stray),
