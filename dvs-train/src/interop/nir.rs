@@ -15,6 +15,9 @@
 //! is folded into the convolutions. The maximum of binary spikes is 1 if their sum is above 0.5. So
 //! max pooling is written as two layers: sum pooling, and then integrate-and-fire neurons with the
 //! threshold 0.5 that keep no potential.
+//!
+//! [`read`] reads a file into a [`stored`] graph of any nodes, and [`network`] makes this program's
+//! network of it, or says why it cannot.
 
 mod chain;
 mod fields;

@@ -71,8 +71,17 @@ impl<'a> Layers<'a> {
         let mut problems = Problems::default();
         for (role, node) in nodes {
             let read = problems.of(&node, reader.node(role, &node));
+            let Architecture {
+                channels, hidden, ..
+            } = reader.layers.architecture;
             // All other shapes follow from these.
-            if read.is_none() && matches!(role, Role::Input | Role::Conv(0) | Role::Linear(0)) {
+            let is_known = match role {
+                Role::Input => read.is_some(),
+                Role::Conv(_) => channels > 0,
+                Role::Linear(_) => hidden > 0,
+                _ => true,
+            };
+            if !is_known {
                 break;
             }
         }
@@ -110,8 +119,9 @@ impl<'a> Reader<'a> {
     fn input(&mut self, node: &Node<'_>) -> Result<()> {
         node.check_fields(&["shape"])?;
         let shape = node.list("shape")?;
-        let side =
-            |side: usize| side % (1 << BLOCKS) == 0 && (1..=MAX_PIXELS as usize).contains(&side);
+        let side = |side: usize| {
+            side.is_multiple_of(1 << BLOCKS) && (1..=MAX_PIXELS as usize).contains(&side)
+        };
         match shape.as_slice() {
             [channels, height, width]
                 if *channels == POLARITIES as usize && side(*height) && side(*width) =>
@@ -140,8 +150,9 @@ impl<'a> Reader<'a> {
         let architecture = &mut self.layers.architecture;
         if block == 0 {
             let channels = node.numbers("weight")?.shape().first().copied();
-            architecture.channels = channels.unwrap_or(0);
-            within("channels", architecture.channels, 1..=MAX_CHANNELS)?;
+            let channels = channels.unwrap_or(0);
+            within("channels", channels, 1..=MAX_CHANNELS)?;
+            architecture.channels = channels;
         }
         let channels = architecture.channels;
         let before = self.shape.first_mut().context("it has no input")?;
@@ -203,18 +214,18 @@ impl<'a> Reader<'a> {
     }
 
     fn linear(&mut self, node: &Node<'_>, layer: usize) -> Result<()> {
-        let has_bias = self.check_linear(node)?;
         let inputs = self.shape.iter().product();
         let found = node.numbers("weight")?.shape();
         let outputs = found.first().copied().unwrap_or(0);
         let architecture = &mut self.layers.architecture;
-        architecture.linear_bias |= has_bias;
         if layer == 0 {
             within("hidden neurons", outputs, 1..=MAX_HIDDEN)?;
             architecture.hidden = outputs;
         }
         let [_, expected] = architecture.linear(layer);
         self.shape = vec![expected];
+        let has_bias = check_linear(node)?;
+        self.layers.architecture.linear_bias |= has_bias;
         ensure!(
             outputs == expected,
             "weight has the shape {found:?} where [{expected}, {inputs}] is expected: {VOTERS} output neurons for each of the \
@@ -230,7 +241,7 @@ impl<'a> Reader<'a> {
     fn vote(&mut self, node: &Node<'_>) -> Result<()> {
         let neurons = CLASSES * VOTERS;
         self.shape = vec![CLASSES];
-        if self.check_linear(node)? {
+        if check_linear(node)? {
             let (bias, _) = node.weights("bias", &[CLASSES])?;
             ensure!(
                 bias.iter().all(|bias| *bias == 0.0),
@@ -258,17 +269,6 @@ impl<'a> Reader<'a> {
         }
         self.layers.votes = votes;
         Ok(())
-    }
-
-    /// Whether a node multiplies by a matrix and adds a bias, or only multiplies.
-    fn check_linear(&self, node: &Node<'_>) -> Result<bool> {
-        let has_bias = node.kind() == "Affine";
-        node.check_fields(if has_bias {
-            &["weight", "bias"]
-        } else {
-            &["weight"]
-        })?;
-        Ok(has_bias)
     }
 
     fn check_shape(&self, node: &Node<'_>, name: &str) -> Result<()> {
@@ -305,4 +305,15 @@ fn all(problems: &[anyhow::Error]) -> Result<()> {
         .collect();
     ensure!(texts.is_empty(), "{}", texts.join(", "));
     Ok(())
+}
+
+/// Whether a node multiplies by a matrix and adds a bias, or only multiplies.
+fn check_linear(node: &Node<'_>) -> Result<bool> {
+    let has_bias = node.kind() == "Affine";
+    node.check_fields(if has_bias {
+        &["weight", "bias"]
+    } else {
+        &["weight"]
+    })?;
+    Ok(has_bias)
 }

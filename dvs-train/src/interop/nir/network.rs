@@ -8,7 +8,7 @@ use burn_snn::neuron::model::Charge;
 use super::chain::chain;
 use super::fields::Problems;
 use super::layers::{Layers, Named};
-use super::neurons::{Discrete, is_close};
+use super::neurons::{Discrete, Equation, is_close};
 use super::roles::assign;
 use super::stored::StoredGraph;
 use crate::interop::label_order::LabelOrder;
@@ -110,40 +110,21 @@ pub fn network(graph: &StoredGraph, asked: &Asked) -> Result<FromGraph> {
     })
 }
 
-/// The duration of a step, on which all neurons have to agree.
+/// The duration of a step that most neurons have. The others are refused with their own parameters.
 fn step(layers: &Layers<'_>, asked: Option<f64>) -> Result<f64> {
-    let neurons = layers.neurons.iter().map(|(node, neurons)| (node, neurons));
-    let pools = layers
-        .pools
-        .iter()
-        .map(|(node, neurons, _)| (node, neurons));
-    let said: Vec<_> = neurons
-        .chain(pools)
-        .filter_map(|(node, neurons)| Some((node, neurons.dt()?)))
-        .collect();
-    let (dt, from) = match (asked, said.first()) {
-        (Some(dt), _) => (dt, "--dt".to_owned()),
-        (None, Some((node, dt))) => (*dt, node.shown()),
-        (None, None) => {
-            bail!(
-                "the graph does not say how long a step is: r is 1 for all its neurons; say it with --dt, such as --dt 0.0001"
-            )
-        }
-    };
+    let neurons = layers.neurons.iter().map(|(_, neurons)| neurons);
+    let pools = layers.pools.iter().map(|(_, neurons, _)| neurons);
+    let said: Vec<f64> = neurons.chain(pools).filter_map(Equation::dt).collect();
+    let agree = |dt: f64| said.iter().filter(|other| is_close(**other, dt)).count();
+    // Of equals, the last one would win, so the order is turned.
+    let most = said.iter().copied().rev().max_by_key(|dt| agree(*dt));
+    let dt = asked.or(most).context(
+        "the graph does not say how long a step is: r is 1 for all its neurons; say it with --dt, such as --dt 0.0001",
+    )?;
     ensure!(
         dt > 0.0 && dt <= 1e3,
-        "dt is {dt} s as {from} says; it is not within 0 (exclusive) and 1000 seconds"
+        "a step of {dt} s is not within 0 (exclusive) and 1000 seconds"
     );
-    let mut problems = Problems::default();
-    for (node, other) in said {
-        if !is_close(other, dt) {
-            problems.add(format!(
-                "{} has an r for steps of {other:.6e} s, and {from} says {dt:.6e} s; all neurons have the same step",
-                node.shown()
-            ));
-        }
-    }
-    problems.finish()?;
     Ok(dt)
 }
 

@@ -252,3 +252,6 @@ fn facts(group: &Group) -> Result<BTreeMap<String, String>> {
     }
     Ok(facts)
 }
+
+#[cfg(test)]
+mod tests;
