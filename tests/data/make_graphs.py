@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""Makes the .nir files of this folder, and graphs.npz with frames and the firing rates that their programs get from them.
+"""Makes the .nir files of this folder, and graphs.npz: frames, and the firing rates that their programs get from them.
 
     python tests/data/make_graphs.py    # needs torch, spikingjelly 2.0, snntorch, nir and nirtorch; overwrites them
 
-Three small networks for frames of 32 x 32, with weights that make them fire. Max pooling is average pooling with neurons
-that spike after one spike; the output is 110 neurons, whose mean over ten is taken here:
+Three small networks for frames of 32 x 32, with weights that make them fire. Max pooling is average pooling with
+neurons that spike after one spike. The output of the first two is 110 neurons, whose mean over ten is taken here:
 
   spikingjelly.nir  written by SpikingJelly: PLIF neurons, linear layers with a bias
   snntorch.nir      written by snnTorch: Leaky neurons with reset to zero at once, the only reset that NIR has
-  nested.nir        written by the package nir: IF neurons that have one number for each parameter, convolutions in graphs
-                    of their own, voting in an order of its own. Its rates are from the equations of NIR in plain torch
+  nested.nir        written by the package nir: IF neurons that have one number for each parameter, convolutions in
+                    graphs of their own, sum pooling, voting in an order of its own. Its rates are from the equations of
+                    NIR in plain torch
 """
 
 from pathlib import Path
@@ -193,11 +194,7 @@ def main():
 
         net = snntorch_network()
         result["snntorch"] = torch.stack([net(frame)[0] for frame in x]).mean(0).unflatten(1, (11, 10)).mean(2)
-        net = [module for module in net]
-        for module in net:
-            if isinstance(module, snntorch.Leaky):
-                module.mem = torch.zeros(0)
-        graph = export_snntorch(nn.Sequential(*net), x[0, :1], ignore_dims=[0])
+        graph = export_snntorch(net, x[0, :1], ignore_dims=[0])
         nir.write(HERE / "snntorch.nir", graph)
 
         graph = nested_graph(np.random.default_rng(11))

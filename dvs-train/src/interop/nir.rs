@@ -19,15 +19,23 @@
 //! [`read`] reads a file into a [`stored`] graph of any nodes, and [`network`] makes this program's
 //! network of it, or says why it cannot.
 
-mod chain;
-mod fields;
 mod hdf5;
-mod layers;
-pub mod network;
-mod neurons;
-pub mod read;
-mod roles;
+
 pub mod stored;
+
+pub mod read;
+
+mod fields;
+
+mod chain;
+
+mod roles;
+
+mod neurons;
+
+mod layers;
+
+pub mod network;
 
 use anyhow::{Result, bail, ensure};
 use burn_snn::neuron::Neuron;
