@@ -59,7 +59,7 @@ pub enum Command {
     Compare(CompareArgs),
     /// Classify one recording or sample, step by step
     Predict(PredictArgs),
-    /// Import a network that SpikingJelly trained (.pth) as a checkpoint
+    /// Import a network of SpikingJelly (.pth) or a NIR graph as a checkpoint
     Import(ImportArgs),
     /// Export a network for other programs: PyTorch and SpikingJelly, safetensors, NIR
     Export(ExportArgs),

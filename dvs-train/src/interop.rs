@@ -1,7 +1,7 @@
 //! Converts networks from and to the formats of other programs.
 //!
 //! checkpoint <-> [`weight_layout`](crate::run_dir::weight_layout), a network's weights as PyTorch
-//! lays them out <-> [`state_dict`] <-> [`pytorch`], [`safetensors`]; and weight layout -> [`nir`].
+//! lays them out <-> [`state_dict`] <-> [`pytorch`], [`safetensors`]; and weight layout <-> [`nir`].
 //! [`naming`] has the parameter names of SpikingJelly's networks, [`label_order`] the order of
 //! their outputs.
 

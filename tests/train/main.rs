@@ -26,6 +26,7 @@ mod cuda;
 mod device;
 mod documents;
 mod exports;
+mod graphs;
 mod help;
 mod inputs;
 mod learns;

@@ -14,9 +14,9 @@ use crate::interop::naming::Naming;
 /// Flags of `import`.
 #[derive(Args, Clone, Debug)]
 pub struct ImportArgs {
-    /// Checkpoint of SpikingJelly's example, such as checkpoint_max.pth, or a state dict saved with
-    /// torch.save
-    #[arg(value_name = "CHECKPOINT.pth")]
+    /// Checkpoint of SpikingJelly's example, such as checkpoint_max.pth, a state dict saved with
+    /// torch.save, or a NIR graph
+    #[arg(value_name = "CHECKPOINT.pth|GRAPH.nir")]
     pub checkpoint: PathBuf,
 
     /// Checkpoint to write, for eval, predict, export and --resume
@@ -27,21 +27,31 @@ pub struct ImportArgs {
     #[arg(short = 'T', long, value_name = "T")]
     pub frames: Option<u32>,
 
-    /// How samples were split into frames
-    #[arg(long, value_parser = fixed_splits(), default_value = "number", value_name = "MODE")]
-    pub split: SplitBy,
+    /// How samples were split into frames [default: as the file says, else number]
+    #[arg(long, value_parser = fixed_splits(), value_name = "MODE")]
+    pub split: Option<SplitBy>,
 
-    /// Width and height of a frame in pixels, multiples of 32
-    #[arg(long, default_value = "128x128", value_name = "WxH")]
-    pub sensor: FrameSize,
+    /// Width and height of a frame in pixels, multiples of 32 [default: as a NIR graph says, else
+    /// 128x128]
+    #[arg(long, value_name = "WxH")]
+    pub sensor: Option<FrameSize>,
 
     /// The old spelling of --sensor, with the height first
     #[arg(long, hide = true, value_name = "HxW", conflicts_with = "sensor")]
     pub size: Option<FrameSize>,
 
-    /// Order of the labels in the network's outputs
-    #[arg(long, value_enum, default_value_t = LabelOrder::Folder, value_name = "ORDER")]
-    pub label_order: LabelOrder,
+    /// Order of the labels in the network's outputs [default: folder for a .pth; a NIR graph has to
+    /// say it, as those of this program do]
+    #[arg(long, value_enum, value_name = "ORDER")]
+    pub label_order: Option<LabelOrder>,
+
+    /// nir: duration of a time step in seconds [default: as the graph's r says]
+    #[arg(long, value_name = "SECONDS")]
+    pub dt: Option<f64>,
+
+    /// nir: the neurons spike at their threshold too, as SpikingJelly's. NIR's spike only above it
+    #[arg(long)]
+    pub spike_at_threshold: bool,
 
     /// Overwrite an existing file
     #[arg(long)]
@@ -52,7 +62,7 @@ pub struct ImportArgs {
     pub json: bool,
 
     // Last, because its heading applies to all that follow. Of the neurons, a .pth has only PLIF's
-    // weights.
+    // weights; a NIR graph has everything but the surrogate gradient.
     #[command(flatten)]
     pub neuron: NeuronArgs,
 }
@@ -116,11 +126,11 @@ impl ModelFormat {
 }
 
 impl ImportArgs {
-    /// Height and width of a frame.
-    pub fn frame_size(&self) -> [usize; 2] {
+    /// Height and width of a frame, if they were typed.
+    pub fn frame_size(&self) -> Option<[usize; 2]> {
         match (self.size, self.sensor) {
-            (Some(FrameSize(size)), _) => size,
-            (None, FrameSize([width, height])) => [height, width],
+            (Some(FrameSize(size)), _) => Some(size),
+            (None, sensor) => sensor.map(|FrameSize([width, height])| [height, width]),
         }
     }
 }

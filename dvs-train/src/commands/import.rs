@@ -1,10 +1,12 @@
-//! `dvs-train import`: converts a network that SpikingJelly trained to a checkpoint.
+//! `dvs-train import`: converts a network of another program to a checkpoint.
 
-use anyhow::{Context, Result, bail};
+mod graph;
+
+use anyhow::{Context, Result, bail, ensure};
 use burn_snn::neuron::Neuron;
 use burn_snn::neuron::model::Charge;
 use dvs_shared::labels::CLASSES;
-use dvs_shared::split_mode::MAX_FRAMES;
+use dvs_shared::split_mode::{MAX_FRAMES, SplitBy};
 use serde_json::{Value, json};
 
 use crate::cli::ImportArgs;
@@ -15,19 +17,28 @@ use crate::config::settings::Settings;
 use crate::config::train_config::{DEFAULT_FRAMES, TrainConfig};
 use crate::console::print;
 use crate::interop::label_order::LabelOrder;
-use crate::interop::naming::Naming;
+use crate::interop::nir::read::is_hdf5;
 use crate::interop::pytorch::Pth;
 use crate::interop::state_dict::recognise;
 use crate::run_dir::checkpoint::{self, Checkpoint, State};
 use crate::run_dir::weight_layout::Weights;
 
-/// A network from a `.pth`.
+/// Height and width of a frame if nothing says them.
+const DEFAULT_SIZE: [usize; 2] = [128, 128];
+
+/// A network from a file.
 #[derive(Debug)]
 pub struct Imported {
-    /// The naming of its weights.
-    pub naming: Naming,
+    /// What it is: a network of SpikingJelly, or a NIR graph.
+    pub network: String,
     /// The weights; outputs are in the order of the labels 0 to 10.
     pub weights: Weights,
+    /// The order in which the file has the labels.
+    pub order: LabelOrder,
+    /// The neurons, if the file says them. A `.pth` has at most their time constants.
+    pub neurons: Option<NeuronConfig>,
+    /// Duration of a time step in seconds, if the file has time.
+    pub dt: Option<f64>,
     /// Names of the weights that were rounded to 32 bits.
     pub rounded: Vec<String>,
     /// The epoch after which the checkpoint was written, from 0.
@@ -36,6 +47,8 @@ pub struct Imported {
     pub max_test_acc: Option<f64>,
     /// T, if the file has it.
     pub frames: Option<u32>,
+    /// How samples were split, if the file has it.
+    pub split: Option<SplitBy>,
 }
 
 impl Imported {
@@ -59,11 +72,15 @@ impl Imported {
         });
         Ok(Self {
             rounded: rounded.collect(),
-            naming,
+            network: naming.to_string(),
             weights,
+            order,
+            neurons: None,
+            dt: None,
             epoch: pth.epoch,
             max_test_acc: pth.max_test_acc,
             frames: pth.frames,
+            split: None,
         })
     }
 }
@@ -75,16 +92,15 @@ impl Imported {
 pub fn run(args: &ImportArgs) -> Result<()> {
     let shown = args.checkpoint.display();
     checkpoint::refuse_existing(&args.output, args.force)?;
-    let bytes = checkpoint::read_network_file(&args.checkpoint)
-        .with_context(|| format!("cannot read {shown}"))?;
-    let size = args.frame_size();
-    if args.size.is_some() {
-        let [height, width] = size;
+    if let (Some([height, width]), true) = (args.frame_size(), args.size.is_some()) {
         eprintln!("dvs-train: --size is the old spelling; write --sensor {width}x{height}");
     }
-    let imported = Imported::read(&bytes, args.label_order, size);
-    let imported = imported.with_context(|| format!("cannot import {shown}"))?;
-    drop(bytes);
+    let of_file = || format!("cannot import {shown}");
+    let is_graph = is_hdf5(&args.checkpoint).with_context(|| format!("cannot read {shown}"))?;
+    let imported = match is_graph {
+        true => graph::read_graph(args).with_context(of_file)?,
+        false => state_dict(args)?,
+    };
     if !imported.rounded.is_empty() {
         let number = imported.rounded.len();
         eprintln!(
@@ -97,7 +113,7 @@ pub fn run(args: &ImportArgs) -> Result<()> {
     let mut config = TrainConfig::default();
     let asked = CacheRequest {
         frames: Some(frames),
-        split: Some(args.split),
+        split: Some(args.split.or(imported.split).unwrap_or(SplitBy::Number)),
         ..CacheRequest::default()
     };
     config.data.split = asked.over(config.data.split);
@@ -106,16 +122,18 @@ pub fn run(args: &ImportArgs) -> Result<()> {
     config.network.hidden =
         Some(architecture.hidden).filter(|hidden| *hidden != 4 * architecture.channels);
     config.network.linear_bias = architecture.linear_bias;
-    config.neurons =
-        neurons(args, architecture.learnt_tau).with_context(|| format!("cannot import {shown}"))?;
-    let network = network_config(&config, size, CLASSES)?;
+    config.neurons = match &imported.neurons {
+        Some(neurons) => neurons.clone(),
+        None => neurons(args, architecture.learnt_tau).with_context(of_file)?,
+    };
+    let network = network_config(&config, architecture.size, CLASSES).with_context(of_file)?;
     let words = match args.json {
         true => format!("{}\n", to_json(args, &imported, &config, &network.neuron)),
         false => to_text(args, &imported, &config, &network.neuron),
     };
     let checkpoint = Checkpoint {
         state: State {
-            settings: Settings::of_import(config, size),
+            settings: Settings::of_import(config, architecture.size),
             epoch: imported.epoch.unwrap_or(0),
             progress: None,
             steps: 0,
@@ -127,6 +145,26 @@ pub fn run(args: &ImportArgs) -> Result<()> {
     };
     checkpoint.write(&args.output)?;
     print(&words)
+}
+
+/// Reads a `.pth` as `args` ask.
+fn state_dict(args: &ImportArgs) -> Result<Imported> {
+    let shown = args.checkpoint.display();
+    let only_nir = [
+        ("--dt", args.dt.is_some()),
+        ("--spike-at-threshold", args.spike_at_threshold),
+    ];
+    for (flag, given) in only_nir {
+        ensure!(
+            !given,
+            "{flag} is for NIR graphs, which have time in seconds, and {shown} is none; leave it out"
+        );
+    }
+    let bytes = checkpoint::read_network_file(&args.checkpoint)
+        .with_context(|| format!("cannot read {shown}"))?;
+    let order = args.label_order.unwrap_or(LabelOrder::Folder);
+    let size = args.frame_size().unwrap_or(DEFAULT_SIZE);
+    Imported::read(&bytes, order, size).with_context(|| format!("cannot import {shown}"))
 }
 
 /// The neurons. A state dict has only the weights of PLIF neurons; `learnt_tau` is true if it has
@@ -153,7 +191,7 @@ fn to_json(args: &ImportArgs, imported: &Imported, config: &TrainConfig, neuron:
     json!({
         "input": args.checkpoint,
         "checkpoint": args.output,
-        "network": imported.naming.to_string(),
+        "network": imported.network,
         "channels": architecture.channels,
         "hidden": architecture.hidden,
         "linear_bias": architecture.linear_bias,
@@ -162,7 +200,8 @@ fn to_json(args: &ImportArgs, imported: &Imported, config: &TrainConfig, neuron:
         "neuron": neuron.to_string(),
         "frames": config.data.split.frames(),
         "split_by": config.data.split.split_by().name(),
-        "label_order": args.label_order.labels(CLASSES),
+        "label_order": imported.order.labels(CLASSES),
+        "dt": imported.dt,
         "epoch": imported.epoch,
         "max_test_acc": imported.max_test_acc,
         "rounded": imported.rounded,
@@ -185,7 +224,7 @@ fn to_text(
     let mut text = format!(
         "{}: {}, {} channels, {} hidden neurons, linear layers {bias} a bias, frames of {height} x {width}",
         args.checkpoint.display(),
-        imported.naming,
+        imported.network,
         architecture.channels,
         architecture.hidden
     );
@@ -195,12 +234,17 @@ fn to_text(
     if let Some(accuracy) = imported.max_test_acc {
         text += &format!(", max_test_acc={accuracy}");
     }
-    let from = match neuron.charge {
-        Charge::Learnt { .. } => "the file has each layer's tau, the flags say the rest",
-        _ => "the file does not say, the flags do",
+    let from = match (imported.dt, neuron.charge) {
+        (Some(dt), _) => format!(
+            "the graph says, with steps of {dt:.6e} s; the surrogate gradient is that of the flags"
+        ),
+        (None, Charge::Learnt { .. }) => {
+            "the file has each layer's tau, the flags say the rest".to_owned()
+        }
+        (None, _) => "the file does not say, the flags do".to_owned(),
     };
     text += &format!("\n  {neuron}; {from}\n");
-    text += &match args.label_order {
+    text += &match imported.order {
         LabelOrder::Folder => format!(
             "  its outputs stand for the labels {}, as SpikingJelly sorts its folders; they were put in the order 0 to 10\n",
             LabelOrder::Folder.to_text(CLASSES)
@@ -215,7 +259,7 @@ fn to_text(
     text += &format!(
         "checkpoint={output}, T={}{assumed}, split={}; evaluate it: dvs-train eval {output} --cache CACHE\n",
         config.data.split.frames(),
-        args.split.name()
+        config.data.split.split_by().name()
     );
     text
 }
