@@ -76,7 +76,7 @@ class Scripts(unittest.TestCase):
 
     def test_ranks_go_on_after_time_limits(self):
         place = self.place("ranks")
-        options = [*SMALL, "--cache", self.cache, "--epochs", "30", "--out-dir", "logs"]
+        options = [*SMALL, "--cache", self.cache, "--epochs", "60", "--out-dir", "logs"]
         slurm = Slurm(place / "slurm", self.path)
         statuses = slurm.submit(SCRIPTS / "ranks.sbatch", options, limits=[1.0, 1.5], directory=place)[0]
         self.assertEqual(statuses[-1], 0)
