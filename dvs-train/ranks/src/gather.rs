@@ -1,9 +1,21 @@
 //! The bytes of all ranks.
 
+use crate::error::RankError;
 use crate::exchange::{Data, Header, Operation};
 
 /// The most bytes that a rank gives to a gather.
 pub const GATHER_LIMIT: usize = 1 << 30;
+
+/// Refuses more bytes than [`GATHER_LIMIT`].
+pub(crate) fn check_length(bytes: &[u8]) -> Result<(), RankError> {
+    if bytes.len() > GATHER_LIMIT {
+        return Err(RankError::TooLong {
+            bytes: bytes.len(),
+            limit: GATHER_LIMIT,
+        });
+    }
+    Ok(())
+}
 
 /// Everyone sends the same bytes to everyone.
 pub(crate) struct Gather<'a> {

@@ -26,7 +26,7 @@ use self::transfer::index;
 use self::watch::{Watch, Watched};
 use crate::error::{Peer, RankError, Seconds};
 use crate::exchange::{HEADER_BYTES, Header, Operation};
-use crate::gather::GATHER_LIMIT;
+use crate::gather::check_length;
 use crate::launch::Launch;
 use crate::ranks::Ranks;
 use crate::reduce::Value;
@@ -98,7 +98,7 @@ impl MpiWorld {
             what: what.to_owned(),
             reason,
         };
-        // So that the watch and `abort` can end the job while another thread waits in MPI.
+        // While this thread waits in MPI, the watch and `abort` call it from others to end the job.
         let Some((universe, threading)) = mpi::initialize_with_threading(Threading::Multiple)
         else {
             let reason = "this process has started it before, and may do so only once".to_owned();
@@ -255,12 +255,7 @@ impl Ranks for MpiWorld {
     }
 
     fn gather(&self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, RankError> {
-        if bytes.len() > GATHER_LIMIT {
-            return Err(RankError::TooLong {
-                bytes: bytes.len(),
-                limit: GATHER_LIMIT,
-            });
-        }
+        check_length(bytes)?;
         let mut state = self.lock();
         let turn = self.begin(&mut state, Operation::Gather, bytes.len())?;
         Ok(transfer::gather(

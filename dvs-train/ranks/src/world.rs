@@ -25,7 +25,7 @@ use bytemuck::{cast_slice, cast_slice_mut};
 use crate::error::{Peer, RankError};
 use crate::exchange::{Connection, Data, EAGER, Header, Operation, exchange};
 use crate::failure::{Cause, Failure};
-use crate::gather::{GATHER_LIMIT, Gather};
+use crate::gather::{Gather, check_length};
 use crate::launch::Launch;
 use crate::monitor::Monitor;
 use crate::pairs::Pairs;
@@ -246,12 +246,7 @@ impl Ranks for World {
     }
 
     fn gather(&self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, RankError> {
-        if bytes.len() > GATHER_LIMIT {
-            return Err(RankError::TooLong {
-                bytes: bytes.len(),
-                limit: GATHER_LIMIT,
-            });
-        }
+        check_length(bytes)?;
         self.gather_by(Operation::Gather, bytes.len(), bytes)
     }
 

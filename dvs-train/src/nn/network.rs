@@ -416,7 +416,7 @@ impl<B: SnnBackend> Network<B> {
         B::cast_all(convolutions.chain(ends).collect(), half.into())
     }
 
-    /// Draws the masks for both dropouts of a training batch, of which this rank has `b` samples.
+    /// Draws the masks for both dropouts of a training batch. This rank has `b` samples of the batch.
     /// Returns `None` outside training.
     fn masks(&self, b: usize, device: &B::Device) -> Masks<B> {
         if self.dropout == 0.0 || !B::ad_enabled(device) {
@@ -439,8 +439,8 @@ impl<B: SnnBackend> Network<B> {
         }))
     }
 
-    /// Draws and discards the dropout masks of `batches` batches, of which this rank has `b` samples
-    /// each, so that a resumed epoch goes on with the masks of the next batch.
+    /// Draws and discards the dropout masks of `batches` batches, so that a resumed epoch goes on with
+    /// the masks of the next batch. This rank has `b` samples of each batch.
     pub fn pass_over_masks(&self, batches: usize, b: usize, device: &B::Device) {
         for _ in 0..batches {
             self.masks(b, device);

@@ -53,7 +53,7 @@ pub enum SampleLayout {
     Classes(InClass),
 }
 
-/// Where a sample lies in a dataset of one folder for each class.
+/// The place of a sample in a dataset that has a folder for each class.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InClass {
     /// The folder of the class.

@@ -58,7 +58,7 @@ fn reduce_by_slices<V: Value + Equivalence>(
     world.all_gather_varcount_into(&all[..length], &mut sums);
 }
 
-/// The bytes of all ranks, of which each has the length that it told the others.
+/// Returns the bytes of all ranks. `lengths` says how many each rank has.
 pub(super) fn gather(world: &SimpleCommunicator, bytes: &[u8], lengths: &[usize]) -> Vec<Vec<u8>> {
     let at_once = GATHERED_AT_ONCE.min(index(Count::MAX) / lengths.len());
     let mut parts: Vec<Vec<u8>> = lengths.iter().map(|n| Vec::with_capacity(*n)).collect();

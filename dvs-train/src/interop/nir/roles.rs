@@ -53,7 +53,7 @@ impl Role {
         }
     }
 
-    /// Where the network has this layer.
+    /// Describes the place of this layer in the network, to follow its name in a message.
     fn place(self) -> String {
         match self {
             Self::Conv(block) => format!(" of block {} of {BLOCKS}", block + 1),
