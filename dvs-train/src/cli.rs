@@ -14,6 +14,7 @@ mod train;
 
 use std::path::PathBuf;
 
+use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dvs_shared::Set;
 use dvs_shared::read_args::ReadArgs;
@@ -28,6 +29,7 @@ pub use self::report::ReportArgs;
 pub use self::train::TrainArgs;
 use crate::device::DeviceName;
 use crate::nn::network::StepMode;
+use crate::nn::network_name::NetworkName;
 use crate::optim::AmpDtype;
 
 /// Train spiking neural networks on the frame cache that dvs-prep makes
@@ -89,6 +91,22 @@ fn set<T, U: Clone + Into<T>>(target: &mut T, typed: &Option<U>) {
     if let Some(value) = typed {
         *target = value.clone().into();
     }
+}
+
+/// Refuses flags beside a network in notation, which says their values itself.
+///
+/// # Errors
+/// Returns an error that names the flag.
+pub fn refuse_beside_notation(network: Option<&NetworkName>, flags: &[(&str, bool)]) -> Result<()> {
+    if let Some(NetworkName::Notation(_)) = network {
+        for (flag, typed) in flags {
+            ensure!(
+                !typed,
+                "{flag} is for the networks with a name, and the notation of --network says it itself; leave {flag} out"
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Flags of `eval`.
@@ -192,9 +210,13 @@ pub struct BenchArgs {
     #[arg(short = 'b', long, default_value_t = 16, value_name = "SAMPLES")]
     pub batch_size: usize,
 
-    /// Channels C of the convolutions
-    #[arg(long, default_value_t = 128, value_name = "C")]
-    pub channels: usize,
+    /// The network, as in training [default: gesture]
+    #[arg(long, value_name = "NAME|NOTATION")]
+    pub network: Option<NetworkName>,
+
+    /// Channels C of the convolutions [default: the network's, 128 for gesture]
+    #[arg(long, value_name = "C")]
+    pub channels: Option<usize>,
 
     /// Device to compute on: auto (cuda:0 if it works, else the CPU), cpu, cuda:N or vulkan:N
     #[arg(long, default_value = "auto")]
@@ -254,7 +276,11 @@ pub struct DevicesArgs {
     #[arg(short = 'b', long, requires = "prepare", value_name = "SAMPLES")]
     pub batch_size: Option<usize>,
 
-    /// Channels C of the convolutions [default: 128]
+    /// The network, as in training [default: gesture]
+    #[arg(long, requires = "prepare", value_name = "NAME|NOTATION")]
+    pub network: Option<NetworkName>,
+
+    /// Channels C of the convolutions [default: the network's, 128 for gesture]
     #[arg(long, requires = "prepare", value_name = "C")]
     pub channels: Option<usize>,
 

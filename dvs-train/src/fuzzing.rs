@@ -9,7 +9,6 @@ use crate::interop::naming::Naming;
 use crate::interop::pytorch::write;
 use crate::interop::state_dict::state_dict;
 use crate::run_dir::checkpoint::Checkpoint;
-use crate::run_dir::weight_layout::Architecture;
 
 /// Reads a checkpoint and checks that it has the network of its settings.
 ///
@@ -20,7 +19,7 @@ pub fn checkpoint(bytes: &[u8]) -> Result<Vec<u8>> {
     let checkpoint = Checkpoint::decode(bytes)?;
     let settings = &checkpoint.state.settings;
     let config = settings.network_config()?;
-    Architecture::of(&config).check(&checkpoint.tensors)?;
+    config.architecture.check(&checkpoint.tensors)?;
     checkpoint.encode()
 }
 

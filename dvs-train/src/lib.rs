@@ -37,6 +37,9 @@ mod commands;
 pub mod fuzzing;
 
 #[cfg(test)]
+mod testing;
+
+#[cfg(test)]
 #[path = "../../tests/support/architecture.rs"]
 mod architecture;
 

@@ -1,5 +1,6 @@
-//! 3 x 3 convolution with stride 1 and padding 1, as one node of the autodiff graph.
+//! Convolution as one node of the autodiff graph.
 //!
+//! Convolutions of 3 x 3 with stride 1 and padding 1 have their own kernels. All others are burn's.
 //! burn-flex copies every input nine times for a matrix product, and its gradients cost even more.
 //! The kernels here do without these copies and skip zeros: in a spiking network, nearly all inputs
 //! are zero.
@@ -31,7 +32,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::Flex;
 use burn::tensor::backend::{AutodiffBackend, Backend};
-use burn::tensor::ops::{ConvOptions, FloatTensor};
+use burn::tensor::ops::{ConvOptions, FloatTensor, ModuleOps};
 use burn::tensor::{DType, FloatDType, Tensor, TensorMetadata};
 use pulp::Arch;
 
@@ -39,10 +40,41 @@ use crate::backend::cpu::{dims, tensor, values};
 use crate::backend::primitive::{self, primitive};
 use weights::Weights;
 
-/// Returns the outputs `[N, C_out, H, W]` of inputs `x` `[N, C_in, H, W]` with weights `w`
-/// `[C_out, C_in, 3, 3]`.
-pub fn convolve<B: ConvolutionBackend>(x: Tensor<B, 4>, w: Tensor<B, 4>) -> Tensor<B, 4> {
-    primitive::tensor(B::convolve(primitive(x), primitive(w), None))
+/// How a convolution moves its kernel over the images, in both directions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    /// Distance between two places of the kernel.
+    pub stride: usize,
+    /// Zeros added at each border.
+    pub padding: usize,
+}
+
+impl Geometry {
+    /// Stride 1 and padding 1. A kernel of 3 x 3 then keeps the size of the images.
+    pub const SAME: Self = Self {
+        stride: 1,
+        padding: 1,
+    };
+
+    /// Whether the kernels of this crate compute convolutions with weights of this height and width.
+    pub fn has_own_kernels(self, [height, width]: [usize; 2]) -> bool {
+        self == Self::SAME && height == 3 && width == 3
+    }
+
+    fn options(self) -> ConvOptions<2> {
+        let Self { stride, padding } = self;
+        ConvOptions::new([stride, stride], [padding, padding], [1, 1], 1)
+    }
+}
+
+/// Returns the outputs `[N, C_out, H', W']` of inputs `x` `[N, C_in, H, W]` with weights `w`
+/// `[C_out, C_in, K, K]`.
+pub fn convolve<B: ConvolutionBackend>(
+    x: Tensor<B, 4>,
+    w: Tensor<B, 4>,
+    geometry: Geometry,
+) -> Tensor<B, 4> {
+    primitive::tensor(B::convolve(primitive(x), primitive(w), None, geometry))
 }
 
 /// Like [`convolve`], but computes in 16 bits: `x` has 16 bits, and `half` has the values of `w` in
@@ -51,20 +83,27 @@ pub fn convolve_half<B: ConvolutionBackend>(
     x: Tensor<B, 4>,
     w: Tensor<B, 4>,
     half: FloatTensor<B>,
+    geometry: Geometry,
 ) -> Tensor<B, 4> {
-    primitive::tensor(B::convolve(primitive(x), primitive(w), Some(half)))
+    primitive::tensor(B::convolve(
+        primitive(x),
+        primitive(w),
+        Some(half),
+        geometry,
+    ))
 }
 
 /// A backend that computes convolutions. The default methods are burn's own.
 pub trait ConvolutionBackend: Backend {
-    /// Returns the outputs `[N, C_out, H, W]` of inputs `x` `[N, C_in, H, W]` with weights `w`
-    /// `[C_out, C_in, 3, 3]`. `half` has the weights in the type of `x`, if it has 16 bits.
+    /// Returns the outputs `[N, C_out, H', W']` of inputs `x` `[N, C_in, H, W]` with weights `w`
+    /// `[C_out, C_in, K, K]`. `half` has the weights in the type of `x`, if it has 16 bits.
     fn convolve(
         x: FloatTensor<Self>,
         w: FloatTensor<Self>,
         half: Option<FloatTensor<Self>>,
+        geometry: Geometry,
     ) -> FloatTensor<Self> {
-        Self::conv2d(x, half.unwrap_or(w), None, options())
+        Self::conv2d(x, half.unwrap_or(w), None, geometry.options())
     }
 
     /// Returns images `[N, C, H, W]` in the order of memory that the convolution reads, so that its
@@ -78,8 +117,9 @@ pub trait ConvolutionBackend: Backend {
         grad: FloatTensor<Self>,
         x: FloatTensor<Self>,
         w: FloatTensor<Self>,
+        geometry: Geometry,
     ) -> FloatTensor<Self> {
-        Self::conv2d_x_backward(x, w, grad, options())
+        Self::conv2d_x_backward(x, w, grad, geometry.options())
     }
 
     /// Returns the gradient of w from `grad`, the gradient of the outputs.
@@ -87,13 +127,10 @@ pub trait ConvolutionBackend: Backend {
         grad: FloatTensor<Self>,
         x: FloatTensor<Self>,
         w: FloatTensor<Self>,
+        geometry: Geometry,
     ) -> FloatTensor<Self> {
-        Self::conv2d_weight_backward(x, w, grad, options())
+        Self::conv2d_weight_backward(x, w, grad, geometry.options())
     }
-}
-
-fn options() -> ConvOptions<2> {
-    ConvOptions::new([1, 1], [1, 1], [1, 1], 1)
 }
 
 /// The kernels compute in 32 bits.
@@ -102,8 +139,12 @@ impl ConvolutionBackend for Flex {
         x: FloatTensor<Self>,
         w: FloatTensor<Self>,
         _half: Option<FloatTensor<Self>>,
+        geometry: Geometry,
     ) -> FloatTensor<Self> {
-        let ([n, inputs, height, width], [outputs, ..]) = (dims(&x), dims::<4>(&w));
+        let ([n, inputs, height, width], [outputs, _, rows, columns]) = (dims(&x), dims::<4>(&w));
+        if !geometry.has_own_kernels([rows, columns]) {
+            return Self::conv2d(x, w, None, geometry.options());
+        }
         let (x, w) = (values(&x), values(&w));
         let weights = Weights::forth(&w, outputs, inputs);
         let out = cpu::convolve(Arch::new(), &x, &weights, [n, height, width]);
@@ -114,8 +155,12 @@ impl ConvolutionBackend for Flex {
         grad: FloatTensor<Self>,
         x: FloatTensor<Self>,
         w: FloatTensor<Self>,
+        geometry: Geometry,
     ) -> FloatTensor<Self> {
-        let ([n, inputs, height, width], [outputs, ..]) = (dims(&x), dims::<4>(&w));
+        let ([n, inputs, height, width], [outputs, _, rows, columns]) = (dims(&x), dims::<4>(&w));
+        if !geometry.has_own_kernels([rows, columns]) {
+            return Self::conv2d_x_backward(x, w, grad, geometry.options());
+        }
         let (grad, w) = (values(&grad), values(&w));
         let weights = Weights::back(&w, outputs, inputs);
         let out = cpu::convolve(Arch::new(), &grad, &weights, [n, height, width]);
@@ -126,8 +171,12 @@ impl ConvolutionBackend for Flex {
         grad: FloatTensor<Self>,
         x: FloatTensor<Self>,
         w: FloatTensor<Self>,
+        geometry: Geometry,
     ) -> FloatTensor<Self> {
-        let ([n, inputs, height, width], [outputs, ..]) = (dims(&x), dims::<4>(&w));
+        let ([n, inputs, height, width], [outputs, _, rows, columns]) = (dims(&x), dims::<4>(&w));
+        if !geometry.has_own_kernels([rows, columns]) {
+            return Self::conv2d_weight_backward(x, w, grad, geometry.options());
+        }
         let (grad, x) = (values(&grad), values(&x));
         let out = weight_gradient::weight_gradient(
             Arch::new(),
@@ -149,17 +198,23 @@ impl<B: ConvolutionBackend, C: CheckpointStrategy> ConvolutionBackend for Autodi
         x: FloatTensor<Self>,
         w: FloatTensor<Self>,
         half: Option<FloatTensor<Self>>,
+        geometry: Geometry,
     ) -> FloatTensor<Self> {
         let nodes = [x.node.clone(), w.node.clone()];
         let half = half.map(|half| half.primitive);
-        let out = B::convolve(x.primitive.clone(), w.primitive.clone(), half.clone());
+        let out = B::convolve(
+            x.primitive.clone(),
+            w.primitive.clone(),
+            half.clone(),
+            geometry,
+        );
         let w = half.unwrap_or(w.primitive);
         match ConvolutionNode
             .prepare::<C>(nodes)
             .compute_bound()
             .stateful()
         {
-            OpsKind::Tracked(prep) => prep.finish((x.primitive, w), out),
+            OpsKind::Tracked(prep) => prep.finish((x.primitive, w, geometry), out),
             OpsKind::UnTracked(prep) => prep.finish(out),
         }
     }
@@ -170,14 +225,14 @@ impl<B: ConvolutionBackend, C: CheckpointStrategy> ConvolutionBackend for Autodi
 struct ConvolutionNode;
 
 impl<B: ConvolutionBackend> Backward<B, 2> for ConvolutionNode {
-    type State = (FloatTensor<B>, FloatTensor<B>);
+    type State = (FloatTensor<B>, FloatTensor<B>, Geometry);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let (x, w) = ops.state;
+        let (x, w, geometry) = ops.state;
         let grad = grads.consume::<B>(&ops.node);
         let [input, weight] = ops.parents;
         if let Some(node) = weight {
-            let dw = B::weight_gradient(grad.clone(), x.clone(), w.clone());
+            let dw = B::weight_gradient(grad.clone(), x.clone(), w.clone(), geometry);
             // Weights have 32 bits, whatever the convolution computes in.
             let dw = match dw.dtype() {
                 DType::F32 => dw,
@@ -187,7 +242,7 @@ impl<B: ConvolutionBackend> Backward<B, 2> for ConvolutionNode {
         }
         // The first layer's input has no gradient.
         if let Some(node) = input {
-            grads.register::<B>(node.id, B::input_gradient(grad, x, w));
+            grads.register::<B>(node.id, B::input_gradient(grad, x, w, geometry));
         }
     }
 }

@@ -6,7 +6,7 @@
 //!   ([`BatchNorm`]).
 //! * [`fused_block`]: batch norm, neurons and 2 x 2 max pooling as one operation
 //!   ([`norm_fire_pool`]), which keeps a quarter of the tensors for the backward pass.
-//! * [`convolution`]: a 3 x 3 convolution that skips zeros in its inputs ([`convolve`]).
+//! * [`convolution`]: a convolution that skips zeros in its inputs if its kernel is 3 x 3 ([`convolve`]).
 //!
 //! Every operation is a trait that a backend implements. Flex (the CPU) and the CubeCL backends
 //! (CUDA, Vulkan) have their own kernels. Tests compare the output and every gradient of each
@@ -66,7 +66,7 @@ mod architecture;
 
 pub use batch_norm::{BatchNorm, BatchNormBackend};
 pub use cast::CastBackend;
-pub use convolution::{ConvolutionBackend, convolve, convolve_half};
+pub use convolution::{ConvolutionBackend, Geometry, convolve, convolve_half};
 pub use fused_block::{BlockBackend, norm_fire_pool, norm_fire_pool_count, pool};
 pub use linear::{Dropout, LinearBackend, linear};
 pub use loss::{EpochSums, LossBackend, mean_squared_error};

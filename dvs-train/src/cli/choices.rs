@@ -4,7 +4,7 @@ use clap::ValueEnum;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use dvs_shared::split_mode::SplitBy;
 
-use crate::config::neuron_config::NeuronName;
+use crate::nn::notation::NeuronName;
 use crate::config::train_config::{OptimizerName, SchedulerName};
 use crate::data::dataset::FramesIn;
 use crate::interop::label_order::LabelOrder;

@@ -5,7 +5,8 @@ use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::cli::set;
-use crate::config::neuron_config::{NeuronConfig, NeuronName, VReset};
+use crate::config::neuron_config::{NeuronConfig, VReset};
+use crate::nn::notation::NeuronName;
 
 /// Flags of the neuron model.
 #[derive(Args, Clone, Debug, Default)]

@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
+use anyhow::Result;
 use clap::Args;
 use dvs_shared::split_mode::SplitBy;
 
 use crate::cli::augment::AugmentArgs;
 use crate::cli::choices::fixed_splits;
 use crate::cli::neuron::NeuronArgs;
-use crate::cli::set;
+use crate::cli::{refuse_beside_notation, set};
 use crate::config::cache_request::CacheRequest;
 use crate::config::options::Destination;
 use crate::config::train_config::{OptimizerName, SchedulerName, TrainConfig};
@@ -16,6 +17,7 @@ use crate::data::dataset::FramesIn;
 use crate::data::validation::Validation;
 use crate::device::DeviceName;
 use crate::nn::network::StepMode;
+use crate::nn::network_name::NetworkName;
 use crate::optim::AmpDtype;
 
 /// Flags of `train`. A flag that was not typed is `None`: its default, or its saved value if a run
@@ -67,17 +69,29 @@ pub struct TrainArgs {
     #[arg(long, value_enum, value_name = "WHERE")]
     pub frames_in: Option<FramesIn>,
 
-    /// Channels C of the convolutions [default: 128]
+    /// The network: gesture, cifar10dvs, nmnist or cifar10 as in the literature, or a notation such
+    /// as '{c64k3s1-BN-LIF-MPk2s2}*3-DP-FC128-LIF-FC110-LIF-APk10s10' [default: gesture]
+    ///
+    /// c64k3s1: convolution, 64 channels, kernel 3 x 3, stride 1, padding (k - 1) / 2 (or p, as in
+    /// c64k3s1p0). BN: batch norm. LIF, PLIF, IF: neurons. MPk2s2, APk2s2: max and average pooling
+    /// with kernel 2 and stride 2. DP: dropout with probability 0.5 (or DP0.2). FC128: linear layer
+    /// with 128 outputs. {...}*3: three times. APk10s10 at the end: voting by tens. Sizes that do
+    /// not divide are floored.
+    #[arg(long, value_name = "NAME|NOTATION")]
+    pub network: Option<NetworkName>,
+
+    /// Channels C of the convolutions of a network with a name [default: the literature's, 128 for
+    /// gesture]
     #[arg(long, value_name = "C")]
     pub channels: Option<usize>,
 
-    /// Add a bias to the two linear layers, as in SpikingJelly's example; the paper's network has
-    /// none
+    /// Add a bias to the linear layers, as in SpikingJelly's example; the paper's networks have none
     #[arg(long)]
     pub linear_bias: bool,
 
-    /// Neurons in the hidden linear layer [default: 4 times the channels; SpikingJelly's example
-    /// always has 512]
+    /// Neurons in the hidden linear layer of a network with a name [default: in proportion to the
+    /// channels as in the literature, 4 times as many for gesture; SpikingJelly's example always has
+    /// 512]
     #[arg(long, value_name = "NEURONS")]
     pub hidden: Option<usize>,
 
@@ -202,6 +216,7 @@ impl TrainArgs {
             epochs,
             jobs,
             frames_in,
+            network: typed_network,
             channels,
             linear_bias,
             hidden,
@@ -241,6 +256,9 @@ impl TrainArgs {
         set(&mut data.jobs, jobs);
         set(&mut data.frames_in, frames_in);
         set(&mut data.validation, validation);
+        if let Some(name) = typed_network {
+            network.choose(name);
+        }
         set(&mut network.channels, channels);
         set(&mut network.hidden, hidden);
         network.linear_bias |= *linear_bias;
@@ -259,6 +277,21 @@ impl TrainArgs {
         augment.apply(augmentation);
         set(seed, typed_seed);
         set(device, typed_device);
+    }
+
+    /// Checks that no flag says what the notation of a network already says.
+    ///
+    /// # Errors
+    /// Returns an error that names the flag.
+    pub fn check_notation(&self) -> Result<()> {
+        refuse_beside_notation(
+            self.network.as_ref(),
+            &[
+                ("--channels", self.channels.is_some()),
+                ("--hidden", self.hidden.is_some()),
+                ("--neuron", self.neuron.neuron.is_some()),
+            ],
+        )
     }
 
     /// The options that all ranks of a run must have alike, as a text to compare.
@@ -293,7 +326,7 @@ impl TrainArgs {
 }
 
 /// Parses a whole number. The tutorial's `-step_size` is a float: 32 or 32.0.
-fn whole_number(text: &str) -> Result<u32, String> {
+fn whole_number(text: &str) -> std::result::Result<u32, String> {
     match text.parse::<f64>() {
         Ok(number) if number.fract() == 0.0 && (0.0..=1e9).contains(&number) => Ok(number as u32),
         _ => Err(format!("{text:?} is not a whole number of epochs")),

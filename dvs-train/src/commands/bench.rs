@@ -10,12 +10,11 @@ use burn::module::AutodiffModule;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use dvs_shared::CountType;
 use dvs_shared::event::DVS128;
-use dvs_shared::labels::CLASSES;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 use serde_json::{Value, json};
 
-use crate::cli::BenchArgs;
+use crate::cli::{BenchArgs, refuse_beside_notation, set};
 use crate::config::options::{network_config, refuse_amp, within};
 use crate::config::train_config::TrainConfig;
 use crate::console::interrupt::Interrupt;
@@ -23,7 +22,8 @@ use crate::console::numbers::bytes;
 use crate::console::print;
 use crate::data::batch::{Batch, Counts, HostBatch};
 use crate::device::{self, Device, on_device};
-use crate::nn::network::{Network, NetworkConfig, SnnBackend};
+use crate::nn::network::{Network, SnnBackend};
+use crate::nn::network_config::NetworkConfig;
 use crate::nn::spike_stats::SpikeCounter;
 use crate::optim::AmpDtype;
 use crate::optim::loss_scale::LossScale;
@@ -77,13 +77,24 @@ pub fn warm_up(args: &BenchArgs, device: &Device) -> Result<()> {
 }
 
 /// Returns the network that `args` ask for.
-fn config(args: &BenchArgs) -> Result<NetworkConfig> {
+///
+/// # Errors
+/// Returns an error if it cannot be built for frames of this size.
+pub fn config(args: &BenchArgs) -> Result<NetworkConfig> {
     let mut asked = TrainConfig::default();
-    asked.network.channels = args.channels;
+    let typed = [
+        ("--channels", args.channels.is_some()),
+        ("--neuron", args.neuron.neuron.is_some()),
+    ];
+    refuse_beside_notation(args.network.as_ref(), &typed)?;
+    if let Some(name) = &args.network {
+        asked.network.choose(name);
+    }
+    set(&mut asked.network.channels, &args.channels);
     asked.network.step_mode = args.step_mode;
     asked.optimizer.amp = args.amp;
     args.neuron.apply(&mut asked.neurons);
-    network_config(&asked, SIZE, CLASSES)
+    network_config(&asked, SIZE, None)
 }
 
 fn optimizer<B>(args: &BenchArgs) -> Optimizer<B>
@@ -112,8 +123,8 @@ where
             false => parts.to_text(),
         });
     }
-    let made_up = frames(args);
-    let batch = Batch::<B>::upload(made_up.clone(), CLASSES, device);
+    let made_up = frames(args, config.architecture.classes);
+    let batch = Batch::<B>::upload(made_up.clone(), config.architecture.classes, device);
     let mut network = Network::<B>::new(&config, device);
     let mut optimizer = optimizer(args);
     let alone = RunRanks::alone(Interrupt::default());
@@ -121,13 +132,15 @@ where
         network = step(network.clone(), &mut optimizer, 1e-3, &batch, &alone)?.network;
         Ok(())
     })?;
-    let batch = Batch::<B::InnerBackend>::upload(made_up, CLASSES, device);
+    let batch = Batch::<B::InnerBackend>::upload(made_up, config.architecture.classes, device);
     let network = network.valid();
     let test = seconds::<B>(args, device, || {
         network.forward(batch.frames.clone());
         Ok(())
     })?;
     let timed = Timed {
+        network: config.architecture.to_string(),
+        channels: config.architecture.blocks.first().map(|block| block.channels),
         train,
         test,
         train_bytes: config.training_bytes(args.frames, args.batch_size),
@@ -144,12 +157,13 @@ where
     B: AutodiffBackend + SnnBackend,
     B::InnerBackend: SnnBackend + OptimizerBackend,
 {
-    let made_up = frames(args);
-    let batch = Batch::<B>::upload(made_up.clone(), CLASSES, device);
-    let network = Network::<B>::new(&config(args)?, device);
+    let config = config(args)?;
+    let made_up = frames(args, config.architecture.classes);
+    let batch = Batch::<B>::upload(made_up.clone(), config.architecture.classes, device);
+    let network = Network::<B>::new(&config, device);
     let alone = RunRanks::alone(Interrupt::default());
     let network = step(network, &mut optimizer(args), 1e-3, &batch, &alone)?.network;
-    let batch = Batch::<B::InnerBackend>::upload(made_up, CLASSES, device);
+    let batch = Batch::<B::InnerBackend>::upload(made_up, config.architecture.classes, device);
     let mut counter = SpikeCounter::new();
     let rate = network.valid().rates(batch.frames, &mut counter);
     rate.argmax(1)
@@ -159,7 +173,7 @@ where
 }
 
 /// A synthetic batch: 5 % of the cells have 3 events, the others none.
-fn frames(args: &BenchArgs) -> HostBatch {
+fn frames(args: &BenchArgs, classes: usize) -> HostBatch {
     let (steps, size) = (args.frames, args.batch_size);
     let [height, width] = SIZE;
     let mut batch = HostBatch::new(CountType::U8, steps, size, height, width);
@@ -169,7 +183,7 @@ fn frames(args: &BenchArgs) -> HostBatch {
         counts.fill_with(|| if random.next_u64() < busy { 3 } else { 0 });
     }
     for label in &mut batch.labels {
-        *label = (random.next_u64() % CLASSES as u64) as u8;
+        *label = (random.next_u64() % classes as u64) as u8;
     }
     batch
 }
@@ -197,6 +211,10 @@ fn seconds<B: Backend>(
 
 /// Results of a benchmark.
 struct Timed {
+    /// The network in notation.
+    network: String,
+    /// Channels of its first convolution.
+    channels: Option<usize>,
     /// Seconds of a training step.
     train: f64,
     /// Seconds of a test step.
@@ -227,7 +245,8 @@ impl Timed {
             "backend": backend,
             "T": args.frames,
             "batch": args.batch_size,
-            "channels": args.channels,
+            "network": self.network,
+            "channels": self.channels,
             "amp": args.amp,
             "steps": args.steps,
             "train_step_s": self.train,

@@ -30,7 +30,8 @@ fn prepare(args: &DevicesArgs) -> Result<()> {
     let bench = BenchArgs {
         frames: args.frames.unwrap_or(16),
         batch_size: args.batch_size.unwrap_or(16),
-        channels: args.channels.unwrap_or(128),
+        network: args.network.clone(),
+        channels: args.channels,
         device: args.device.unwrap_or(DeviceName::Auto),
         amp: args.amp,
         steps: 1,
@@ -50,10 +51,10 @@ fn prepare(args: &DevicesArgs) -> Result<()> {
     eprintln!("dvs-train: compiling the kernels for {device}, and trying which are fastest");
     bench::warm_up(&bench, &device)?;
     print(&format!(
-        "{device} is prepared for T={}, batches of {} and {} channels, in {:.1} s\n",
+        "{device} is prepared for T={}, batches of {} and the network {}, in {:.1} s\n",
         bench.frames,
         bench.batch_size,
-        bench.channels,
+        bench::config(&bench)?.architecture,
         start.elapsed().as_secs_f64()
     ))
 }

@@ -15,7 +15,7 @@ use crate::data::data_loader::test_batches;
 use crate::data::dataset::{CacheSamples, FramesIn};
 use crate::data::device_loader::DeviceLoader;
 use crate::device::{self, on_device};
-use crate::nn::network::{LAYERS, SnnBackend};
+use crate::nn::network::SnnBackend;
 use crate::nn::spike_stats::Observer;
 use crate::run_dir::loaded_model::LoadedModel;
 use crate::train::evaluate::{EvalResult, evaluate};
@@ -120,6 +120,11 @@ impl<B: SnnBackend> CheckpointEval<B> {
         ]
     }
 
+    /// Names of the network's layers, in order.
+    fn layer_names(&self) -> Vec<String> {
+        self.trained.network.architecture().layer_names()
+    }
+
     /// The same and the epoch, as the beginning of a line.
     pub fn head_in_words(&self) -> String {
         let head = self.head().map(|(key, value)| format!("{key}={value}"));
@@ -130,7 +135,7 @@ impl<B: SnnBackend> CheckpointEval<B> {
 fn to_text<B: SnnBackend>(found: &CheckpointEval<B>) -> String {
     let evaluated = &found.evaluation;
     let names = &found.trained.state.settings.label_names;
-    let firing = LAYERS.iter().zip(&evaluated.firing.rates);
+    let firing = found.layer_names().into_iter().zip(&evaluated.firing.rates);
     let firing: Vec<String> = firing
         .map(|(layer, rate)| format!("{layer}={rate:.4}"))
         .collect();
@@ -152,10 +157,8 @@ fn to_json<B: SnnBackend>(found: &CheckpointEval<B>) -> Value {
     let recall: Vec<Option<f64>> = (0..names.len())
         .map(|label| evaluated.confusion.recall(label))
         .collect();
-    let firing = LAYERS.iter().zip(&evaluated.firing.rates);
-    let firing: Map<String, Value> = firing
-        .map(|(layer, rate)| ((*layer).to_owned(), json!(rate)))
-        .collect();
+    let firing = found.layer_names().into_iter().zip(&evaluated.firing.rates);
+    let firing: Map<String, Value> = firing.map(|(layer, rate)| (layer, json!(rate))).collect();
     let mut object = json!({
         "epoch": found.trained.state.epoch,
         "samples": evaluated.metrics.samples,

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use crate::cli::ImportArgs;
 use crate::config::cache_request::CacheRequest;
-use crate::config::neuron_config::{NeuronConfig, NeuronName};
+use crate::config::neuron_config::NeuronConfig;
+use crate::nn::notation::NeuronName;
 use crate::config::options::{network_config, within};
 use crate::config::settings::Settings;
 use crate::config::train_config::{DEFAULT_FRAMES, TrainConfig};

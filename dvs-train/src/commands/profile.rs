@@ -17,7 +17,8 @@ use crate::commands::eval::{self, CheckpointEval};
 use crate::console::numbers::{bytes, joules, number};
 use crate::console::print;
 use crate::device::{self, on_device};
-use crate::nn::network::{LAYERS, SnnBackend};
+use crate::nn::layer_summary::LayerSummary;
+use crate::nn::network::SnnBackend;
 use crate::run_dir::run_folder::PROFILE;
 
 /// The result, as `--json` prints it and a run folder keeps it.
@@ -35,6 +36,9 @@ pub struct Profile {
     pub samples: usize,
     /// Share of the samples that were classified correctly.
     pub accuracy: f64,
+    /// What of the network runs as separate operations instead of fused ones, and why.
+    #[serde(default)]
+    pub not_fused: Vec<String>,
     /// Mean cost per sample.
     #[serde(flatten)]
     pub cost: Cost,
@@ -87,32 +91,32 @@ fn profile<B: SnnBackend>(args: &ProfileArgs, device: &B::Device) -> Result<Prof
         cache,
         set,
     } = &evaluated;
-    let (network, size) = (&trained.network, trained.state.settings.size);
-    let synapses = inputs.finish(network, size)?;
+    let network = trained.network.architecture();
+    let synapses = inputs.finish(network)?;
     let steps = trained.split().frames() as usize;
-    let neurons = evaluation.firing.neurons.iter();
-    let each = LAYERS.iter().zip(&synapses).zip(network.layers(size));
-    let each = each
-        .zip(evaluation.firing.rates.iter().zip(neurons))
-        .enumerate();
-    let layers = each.map(|(at, (((name, synapses), layer), (&rate, &neurons)))| {
+    let (firing, summaries) = (&evaluation.firing, LayerSummary::all(network));
+    let layers = network.layer_names().into_iter().enumerate();
+    let layers = layers.zip(synapses.iter().zip(&summaries));
+    let layers = layers.map(|((at, layer), (synapses, summary))| {
         LayerCost::new(
-            name,
-            at == 0,
+            layer,
+            network.takes_spikes(at),
             synapses,
             steps,
-            rate,
-            neurons,
-            layer.parameters,
+            (firing.rates[at], firing.neurons[at]),
+            summary.parameters,
         )
     });
     let layers = layers.collect();
     let event_acs = synapses.first();
     let event_acs = event_acs.map_or(0.0, |first| per_sample(first.by_events, first, steps));
-    let statistics = network.blocks.iter();
-    let statistics = statistics
-        .map(|block| 2 * block.conv.weight.dims()[0])
-        .sum();
+    let with_norm = network.blocks.iter().filter(|block| block.norm);
+    let statistics = with_norm.map(|block| 2 * block.channels).sum();
+    let not_fused = network.blocks.iter().zip(network.layer_names());
+    let not_fused = not_fused.flat_map(|(block, layer)| {
+        let reasons = block.not_fused(steps).into_iter();
+        reasons.map(move |reason| format!("{layer}: {reason}"))
+    });
     let energy = Energy {
         mac_pj: args.mac_pj,
         ac_pj: args.ac_pj,
@@ -124,6 +128,7 @@ fn profile<B: SnnBackend>(args: &ProfileArgs, device: &B::Device) -> Result<Prof
         epoch: trained.state.epoch,
         samples: evaluation.metrics.samples,
         accuracy: evaluation.metrics.accuracy,
+        not_fused: not_fused.collect(),
         cost: Cost::new(steps, layers, event_acs, statistics, energy),
     })
 }
@@ -201,6 +206,9 @@ impl Profile {
             bytes(cost.statistics_bytes),
             bytes(cost.potential_bytes)
         );
+        for part in &self.not_fused {
+            let _ = write!(text, "not fused: {part}\n");
+        }
         text
     }
 }

@@ -77,6 +77,7 @@ fn run_on(args: &TrainArgs, ranks: &RunRanks) -> Result<Option<StopReason>> {
 /// Resolves the options and finds the checkpoint to resume from. Returns `None` if nothing is left to
 /// do, and prints the results in that case.
 fn start(args: &TrainArgs, ranks_here: usize) -> Result<Option<Started>> {
+    args.check_notation()?;
     let (request, destination) = (args.cache_request(), args.destination());
     match &args.resume {
         Some(path) if path != Path::new(AUTO) => {

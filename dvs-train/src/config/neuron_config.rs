@@ -7,6 +7,8 @@ use anyhow::{Result, ensure};
 use burn_snn::{Charge, Neuron, Surrogate, SurrogateShape};
 use serde::{Deserialize, Serialize};
 
+use crate::nn::notation::NeuronName;
+
 /// The neuron model. Names and defaults are SpikingJelly's, as set in the tutorial.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -41,28 +43,6 @@ impl Default for NeuronConfig {
             surrogate: SurrogateShape::ATan,
             alpha: None,
         }
-    }
-}
-
-/// Neuron models.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum NeuronName {
-    /// Leaky integrate-and-fire
-    Lif,
-    /// Parametric LIF: each layer learns its time constant
-    Plif,
-    /// Integrate-and-fire, without leak
-    If,
-}
-
-impl fmt::Display for NeuronName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Lif => "lif",
-            Self::Plif => "plif",
-            Self::If => "if",
-        })
     }
 }
 
@@ -109,6 +89,26 @@ impl TryFrom<String> for VReset {
 }
 
 impl NeuronConfig {
+    /// The neuron model of each layer, for layers with neurons of these `kinds`.
+    ///
+    /// # Errors
+    /// Returns an error if a value is out of range, or if values contradict each other.
+    pub fn resolve_layers(&self, kinds: &[NeuronName]) -> Result<Vec<Neuron>> {
+        let leaks = kinds.iter().any(|kind| *kind != NeuronName::If);
+        let layers = kinds.iter().map(|kind| {
+            let mut layer = Self {
+                neuron: *kind,
+                ..self.clone()
+            };
+            // The leak that the flags describe is that of the other layers.
+            if *kind == NeuronName::If && leaks {
+                (layer.tau, layer.decay_input) = (None, None);
+            }
+            layer.resolve()
+        });
+        layers.collect()
+    }
+
     /// The neuron model.
     ///
     /// # Errors

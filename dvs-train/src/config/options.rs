@@ -5,10 +5,11 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use burn::tensor::backend::Backend;
 use dvs_shared::cache_format::MAX_CLASSES;
 use dvs_shared::event::MAX_PIXELS;
+use dvs_shared::labels::{CLASSES, listed};
 use dvs_shared::{CacheFile, Set};
 
 use crate::config::cache_request::CacheRequest;
@@ -19,15 +20,16 @@ use crate::data::dataset::FramesIn;
 #[cfg(feature = "cuda")]
 use crate::device::cuda;
 use crate::device::{self, Device, on_device};
-use crate::nn::network::{BLOCKS, NetworkConfig};
+use crate::nn::architecture::Architecture;
+use crate::nn::network_config::NetworkConfig;
+use crate::nn::network_name::NetworkName;
+use crate::nn::notation::NeuronName;
 use crate::optim::AmpDtype;
 use crate::optim::optimizer::Rule;
 use crate::optim::schedule::Schedule;
 
 /// Maximum channels of a convolution.
 pub const MAX_CHANNELS: usize = 4096;
-/// Minimum side of a frame: pooling would leave nothing of a shorter one.
-const MIN_SIDE: usize = 1 << BLOCKS;
 /// Maximum side of a frame, as in a cache.
 const MAX_SIDE: usize = MAX_PIXELS as usize;
 /// Maximum neurons of the hidden layer.
@@ -92,11 +94,20 @@ impl TrainOptions {
         let frames_in = data
             .frames_in
             .resolve(&cache, device.memory(), ranks_here)?;
-        let sensor = cache.header.sensor;
+        let header = &cache.header;
+        let sensor = header.sensor;
+        let size = [sensor.height as usize, sensor.width as usize];
+        if let NetworkName::Notation(_) = config.network.network {
+            let network = network_config(&config, size, Some(header.label_names.len()));
+            let network =
+                network.with_context(|| format!("cannot train on {}", cache.path().display()))?;
+            config.describe_notation(&network.architecture);
+        }
+        let data = &mut config.data;
         let augmentation = Augmentation::new(
             &config.augmentation,
             cache.header.split.frames() as usize,
-            [sensor.height as usize, sensor.width as usize],
+            size,
             &cache.header.label_names,
         )?;
         data.cache = Some(cache.path().to_owned());
@@ -239,37 +250,44 @@ pub fn refuse_amp(amp: Option<AmpDtype>, device: &Device) -> Result<()> {
     Ok(())
 }
 
-/// The network of a configuration, for this number of `classes` and frames of `size` (height and
-/// width).
+/// The network of a configuration for frames of `size` (height and width). If `classes` is not given,
+/// a network in notation has those of its notation, and the others have the gestures.
 ///
 /// # Errors
 /// Returns an error if a value is out of range.
 pub fn network_config(
     config: &TrainConfig,
     size: [usize; 2],
-    classes: usize,
+    classes: Option<usize>,
 ) -> Result<NetworkConfig> {
     let network = &config.network;
     within("--channels", network.channels, 1..=MAX_CHANNELS)?;
     if let Some(hidden) = network.hidden {
         within("--hidden", hidden, 1..=MAX_HIDDEN)?;
     }
-    within("the number of classes", classes, 1..=MAX_CLASSES)?;
+    let outputs = classes.unwrap_or(CLASSES);
+    within("the number of classes", outputs, 1..=MAX_CLASSES)?;
     let [height, width] = size;
     ensure!(
-        size.iter().all(|side| (MIN_SIDE..=MAX_SIDE).contains(side)),
-        "frames of {height} x {width} do not fit the network, which takes {MIN_SIDE} to {MAX_SIDE} pixels each way: it halves \
-         them {BLOCKS} times"
+        size.iter().all(|side| (1..=MAX_SIDE).contains(side)),
+        "frames of {height} x {width} do not have 1 to {MAX_SIDE} pixels each way"
     );
+    let name = &network.network;
+    let hidden = network.hidden.unwrap_or(name.hidden(network.channels));
+    let notation = name.notation(network.channels, hidden, outputs, config.neurons.neuron);
+    let architecture = Architecture::build(&notation, size, classes, network.linear_bias);
+    let architecture = architecture.map_err(|error| match name {
+        NetworkName::Notation(_) => anyhow!(
+            "--network is neither {} nor a network in notation: {error}",
+            listed(&NetworkName::NAMED.map(|name| name.to_string()))
+        ),
+        _ => anyhow!("--network {name} does not fit: {error}"),
+    })?;
+    let kinds: Vec<NeuronName> = architecture.neurons().collect();
     Ok(NetworkConfig {
-        channels: network.channels,
-        linear_bias: network.linear_bias,
-        hidden: network.hidden,
-        classes,
-        size,
-        neuron: config.neurons.resolve()?,
+        neurons: config.neurons.resolve_layers(&kinds)?,
+        architecture,
         step_mode: network.step_mode,
-        dropout: 0.5,
         half: config.optimizer.amp.map(AmpDtype::dtype),
     })
 }

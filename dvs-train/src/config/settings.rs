@@ -10,7 +10,7 @@ use serde_json::Map;
 use crate::config::old_settings;
 use crate::config::options::{TrainOptions, network_config};
 use crate::config::train_config::{ConfigOption, TrainConfig};
-use crate::nn::network::NetworkConfig;
+use crate::nn::network_config::NetworkConfig;
 use crate::optim::AmpDtype;
 use crate::optim::optimizer::Rule;
 
@@ -129,7 +129,7 @@ impl Settings {
         if let Some(name) = unfit {
             bail!("the name of a class has control characters: {name:?}");
         }
-        network_config(&self.config, self.size, self.label_names.len())
+        network_config(&self.config, self.size, Some(self.label_names.len()))
     }
 }
 

@@ -15,7 +15,9 @@ use crate::data::augment::AugmentConfig;
 use crate::data::dataset::FramesIn;
 use crate::data::validation::Validation;
 use crate::device::DeviceName;
+use crate::nn::architecture::Architecture;
 use crate::nn::network::StepMode;
+use crate::nn::network_name::NetworkName;
 use crate::optim::AmpDtype;
 use crate::optim::optimizer::Rule;
 use crate::optim::schedule::Schedule;
@@ -65,11 +67,14 @@ pub struct DataConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ArchitectureConfig {
+    /// The layers. The values of a notation for `channels`, and for the neurons' model, are those of
+    /// its first layer.
+    pub network: NetworkName,
     /// Channels C of the convolutions.
     pub channels: usize,
-    /// Neurons of the hidden linear layer; `None` is 4 times the channels.
+    /// Neurons of the hidden linear layer; `None` is [`NetworkName::hidden`].
     pub hidden: Option<usize>,
-    /// Whether the two linear layers have a bias.
+    /// Whether the linear layers have a bias.
     pub linear_bias: bool,
     /// Order of computation over the time steps.
     pub step_mode: StepMode,
@@ -162,6 +167,7 @@ impl Default for DataConfig {
 impl Default for ArchitectureConfig {
     fn default() -> Self {
         Self {
+            network: NetworkName::Gesture,
             channels: 128,
             hidden: None,
             linear_bias: false,
@@ -191,6 +197,14 @@ impl Default for ScheduleConfig {
             gamma: 0.1,
             t_max: 32,
         }
+    }
+}
+
+impl ArchitectureConfig {
+    /// Sets the network, and the literature's number of channels for it.
+    pub fn choose(&mut self, network: &NetworkName) {
+        self.network = network.clone();
+        self.channels = network.channels().unwrap_or(self.channels);
     }
 }
 
@@ -248,6 +262,16 @@ pub enum Value {
 }
 
 impl TrainConfig {
+    /// Sets the values that a notation says itself to those of its first layer.
+    pub fn describe_notation(&mut self, architecture: &Architecture) {
+        if let Some(block) = architecture.blocks.first() {
+            self.network.channels = block.channels;
+        }
+        if let Some(neuron) = architecture.neurons().next() {
+            self.neurons.neuron = neuron;
+        }
+    }
+
     /// Every value. The patterns name every field, so that a new field cannot be forgotten here.
     pub fn options(&self) -> Vec<ConfigOption> {
         let Self {
@@ -270,6 +294,7 @@ impl TrainConfig {
             validation,
         } = data;
         let ArchitectureConfig {
+            network,
             channels,
             hidden,
             linear_bias,
@@ -317,6 +342,7 @@ impl TrainConfig {
             changeable("jobs", *jobs),
             changeable("frames_in", frames_in.to_string()),
             fixed("validation", validation.as_ref().map(ToString::to_string)),
+            fixed("network", network.to_string()),
             fixed("channels", *channels),
             fixed("hidden", *hidden),
             fixed("linear_bias", *linear_bias),

@@ -34,8 +34,9 @@ pub struct EpochProgress {
 pub const LATEST: &str = "checkpoint_latest.safetensors";
 /// File name of the checkpoint of the best epoch.
 pub const MAX: &str = "checkpoint_max.safetensors";
-/// Version of the format. Version 1 stored flags instead of a configuration, and can be read too.
-const FORMAT_VERSION: u32 = 2;
+/// Version of the format. Version 1 stored flags instead of a configuration. Versions 1 and 2 had
+/// networks with two linear layers under other names. All can be read.
+const FORMAT_VERSION: u32 = 3;
 /// Name of the metadata entry.
 const KEY: &str = "dvs_train_checkpoint";
 /// Limit of a checkpoint's size in bytes, far above the largest possible network.
@@ -217,6 +218,9 @@ impl Checkpoint {
         let state = serde_json::from_value(header.state).context(
             "another version of dvs-train wrote it, whose settings this version cannot read",
         )?;
+        if header.format_version < 3 {
+            tensors.rename_old_linears();
+        }
         Ok(Self { state, tensors })
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use dvs_shared::output::write_file;
 
-use crate::nn::network::LAYERS;
+use crate::nn::architecture::Architecture;
 use crate::optim::loss_scale::LossScale;
 use crate::run_dir::run_folder::{METRICS, RunFolder};
 use crate::run_dir::tensorboard::EventFile;
@@ -47,10 +47,10 @@ pub struct EpochRecord {
     pub waiting_for_ranks: Option<f64>,
     /// Share of the neurons that never fired in the evaluation.
     pub silent: f64,
-    /// Spikes per neuron and step in each of [`LAYERS`].
-    pub firing: Vec<f64>,
-    /// tau of each of [`LAYERS`] after the epoch; empty if it is not learnt.
-    pub taus: Vec<f64>,
+    /// Spikes per neuron and step in each layer, with the layer's name.
+    pub firing: Vec<(String, f64)>,
+    /// tau after the epoch of each layer that learns it, with the layer's name.
+    pub taus: Vec<(String, f64)>,
     /// State of loss scaling after the epoch, if used.
     pub loss_scale: Option<LossScale>,
 }
@@ -101,10 +101,13 @@ impl EpochRecord {
             ),
         ];
         let fixed = fixed.map(|(name, number)| (name.to_owned(), number));
-        let firing = LAYERS.iter().zip(&self.firing);
-        let firing = firing.map(|(layer, rate)| (format!("firing_rate_{layer}"), Some(*rate)));
-        let taus = LAYERS.iter().zip(&self.taus);
-        let taus = taus.map(|(layer, tau)| (format!("tau_{layer}"), Some(*tau)));
+        let of_layers = |name: &'static str, numbers: &[(String, f64)]| {
+            let numbers = numbers.iter();
+            let numbers = numbers.map(move |(layer, number)| (format!("{name}_{layer}"), Some(*number)));
+            numbers.collect::<Vec<_>>()
+        };
+        let firing = of_layers("firing_rate", &self.firing);
+        let taus = of_layers("tau", &self.taus);
         fixed.into_iter().chain(firing).chain(taus).collect()
     }
 
@@ -149,13 +152,13 @@ pub struct EpochLog {
 
 impl EpochLog {
     /// Opens the logs in `folder` for epochs from `first` on and drops existing rows of these
-    /// epochs. `learns_tau` says whether there are columns for tau.
+    /// epochs. The columns are those of a network of this form.
     ///
     /// # Errors
     /// Returns an error if a file cannot be written, or `metrics.csv` has different columns.
-    pub fn open(folder: &RunFolder, first: u32, learns_tau: bool) -> Result<Self> {
+    pub fn open(folder: &RunFolder, first: u32, network: &Architecture) -> Result<Self> {
         let path = folder.file(METRICS);
-        let header = header(learns_tau);
+        let header = header(network);
         let kept = kept_rows(&path, &header, first)?;
         let text = [header]
             .into_iter()
@@ -198,8 +201,9 @@ impl EpochLog {
 }
 
 /// Returns the first line of `metrics.csv`.
-fn header(learns_tau: bool) -> String {
-    let nothing = EpochRecord {
+fn header(network: &Architecture) -> String {
+    let nothing = |layer: String| (layer, 0.0);
+    let record = EpochRecord {
         epoch: 0,
         train_loss: 0.0,
         train_acc: 0.0,
@@ -214,11 +218,11 @@ fn header(learns_tau: bool) -> String {
         waiting: 0.0,
         waiting_for_ranks: None,
         silent: 0.0,
-        firing: vec![0.0; LAYERS.len()],
-        taus: vec![0.0; if learns_tau { LAYERS.len() } else { 0 }],
+        firing: network.layer_names().into_iter().map(nothing).collect(),
+        taus: network.learning_layers().map(nothing).collect(),
         loss_scale: None,
     };
-    let columns = nothing.columns().into_iter().map(|(name, _)| name);
+    let columns = record.columns().into_iter().map(|(name, _)| name);
     let names: Vec<String> = [String::from("epoch")].into_iter().chain(columns).collect();
     names.join(",")
 }

@@ -8,7 +8,6 @@ use dvs_shared::{CacheFile, SplitMode};
 
 use crate::nn::network::{Network, SnnBackend};
 use crate::run_dir::checkpoint::{self, Checkpoint, MAX, State};
-use crate::run_dir::weight_layout::Architecture;
 
 /// A trained network.
 #[derive(Debug)]
@@ -32,7 +31,8 @@ impl<B: SnnBackend> LoadedModel<B> {
         let Checkpoint { state, tensors } = Checkpoint::read(&file)?;
         let of_file = || format!("cannot use the network in {}", file.display());
         let config = state.settings.network_config().with_context(of_file)?;
-        Architecture::of(&config)
+        config
+            .architecture
             .check(&tensors)
             .with_context(of_file)?;
         let network = tensors.network(Network::new(&config, device));

@@ -3,33 +3,15 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
-use burn_snn::neuron::model::Charge;
-use dvs_shared::event::POLARITIES;
 
-use crate::nn::network::{BLOCKS, NetworkConfig, VOTERS};
+use crate::nn::architecture::Architecture;
+use crate::nn::notation::NeuronName;
 use crate::run_dir::weights::{Array, Tensors};
-
-/// Configuration that decides the weights and their shapes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Architecture {
-    /// Channels C of every convolution.
-    pub channels: usize,
-    /// Neurons of the hidden linear layer.
-    pub hidden: usize,
-    /// Number of classes.
-    pub classes: usize,
-    /// Height and width of a frame.
-    pub size: [usize; 2],
-    /// Whether the linear layers have a bias.
-    pub linear_bias: bool,
-    /// Whether the neurons learn their time constant (PLIF).
-    pub learnt_tau: bool,
-}
 
 /// One weight of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Weight {
-    /// A convolution's kernel `[C, inputs, 3, 3]`.
+    /// A convolution's kernel `[C, inputs, K, K]`.
     Kernel(usize),
     /// Batch norm's scale `[C]`.
     Gamma(usize),
@@ -47,36 +29,14 @@ pub enum Weight {
     Tau(usize),
 }
 
-/// Names of the linear layers in a checkpoint.
-const LINEAR: [&str; 2] = ["hidden", "output"];
+/// The layer of neurons that a weight is of, and its position among the convolution blocks or among
+/// the linear layers.
+enum Place {
+    Block(usize),
+    Linear(usize),
+}
 
 impl Architecture {
-    /// Returns the form of the network that `config` asks for.
-    pub fn of(config: &NetworkConfig) -> Self {
-        Self {
-            channels: config.channels,
-            hidden: config.hidden(),
-            classes: config.classes,
-            size: config.size,
-            linear_bias: config.linear_bias,
-            learnt_tau: matches!(config.neuron.charge, Charge::Learnt { .. }),
-        }
-    }
-
-    /// Returns the number of inputs of the hidden layer.
-    pub fn features(&self) -> usize {
-        let [height, width] = self.size.map(|length| length >> BLOCKS);
-        self.channels * height * width
-    }
-
-    /// Returns the numbers of inputs and outputs of a linear layer.
-    pub fn linear(&self, layer: usize) -> [usize; 2] {
-        match layer {
-            0 => [self.features(), self.hidden],
-            _ => [self.hidden, self.classes * VOTERS],
-        }
-    }
-
     /// Checks that a checkpoint has all weights. This must precede the allocation of a network,
     /// because the settings may claim any size.
     ///
@@ -92,67 +52,86 @@ impl Architecture {
     /// Returns the network's weights, in the order of the layers.
     pub fn parts(&self) -> Vec<Weight> {
         let mut parts = Vec::new();
-        let tau = |layer| self.learnt_tau.then_some(Weight::Tau(layer));
-        for block in 0..BLOCKS {
-            parts.extend([
-                Weight::Kernel(block),
-                Weight::Gamma(block),
-                Weight::Beta(block),
-                Weight::Mean(block),
-                Weight::Variance(block),
-            ]);
-            parts.extend(tau(block));
+        let tau = |neuron, layer| (neuron == NeuronName::Plif).then_some(Weight::Tau(layer));
+        for (at, block) in self.blocks.iter().enumerate() {
+            parts.push(Weight::Kernel(at));
+            if block.norm {
+                parts.extend([
+                    Weight::Gamma(at),
+                    Weight::Beta(at),
+                    Weight::Mean(at),
+                    Weight::Variance(at),
+                ]);
+            }
+            parts.extend(tau(block.neuron, at));
         }
-        for layer in 0..LINEAR.len() {
-            parts.push(Weight::Matrix(layer));
-            parts.extend(self.linear_bias.then_some(Weight::Bias(layer)));
-            parts.extend(tau(BLOCKS + layer));
+        for (at, linear) in self.linears.iter().enumerate() {
+            parts.push(Weight::Matrix(at));
+            parts.extend(self.linear_bias.then_some(Weight::Bias(at)));
+            parts.extend(tau(linear.neuron, self.blocks.len() + at));
         }
         parts
+    }
+
+    /// Whether the weight is of the last layer, whose outputs are in the order of the labels.
+    pub fn is_of_output(&self, weight: Weight) -> bool {
+        match weight {
+            Weight::Matrix(at) | Weight::Bias(at) => at + 1 == self.linears.len(),
+            _ => false,
+        }
+    }
+
+    fn place(&self, layer: usize) -> Place {
+        match layer.checked_sub(self.blocks.len()) {
+            None => Place::Block(layer),
+            Some(at) => Place::Linear(at),
+        }
     }
 }
 
 impl Weight {
-    /// Returns the shape in PyTorch.
+    /// Returns the shape in PyTorch. The weight is one of [`Architecture::parts`].
     pub fn shape(self, architecture: &Architecture) -> Vec<usize> {
-        let c = architecture.channels;
+        let (blocks, linears) = (&architecture.blocks, &architecture.linears);
         match self {
-            Self::Kernel(0) => vec![c, POLARITIES as usize, 3, 3],
-            Self::Kernel(_) => vec![c, c, 3, 3],
-            Self::Gamma(_) | Self::Beta(_) | Self::Mean(_) | Self::Variance(_) => vec![c],
-            Self::Matrix(layer) => {
-                let [inputs, outputs] = architecture.linear(layer);
-                vec![outputs, inputs]
+            Self::Kernel(at) => {
+                let block = &blocks[at];
+                vec![block.channels, block.inputs, block.kernel, block.kernel]
             }
-            Self::Bias(layer) => vec![architecture.linear(layer)[1]],
+            Self::Gamma(at) | Self::Beta(at) | Self::Mean(at) | Self::Variance(at) => {
+                vec![blocks[at].channels]
+            }
+            Self::Matrix(at) => vec![linears[at].outputs, linears[at].inputs],
+            Self::Bias(at) => vec![linears[at].outputs],
             Self::Tau(_) => Vec::new(),
         }
     }
 
-    /// Whether the weight is of the output layer, whose outputs are in the order of the labels.
-    pub fn is_of_output(self) -> bool {
-        matches!(self, Self::Matrix(1) | Self::Bias(1))
-    }
-
     /// Returns the name in a checkpoint.
-    fn name(self) -> String {
-        let block = |block, rest| format!("network.blocks.{block}.{rest}");
+    fn name(self, architecture: &Architecture) -> String {
+        let block = |at, rest| format!("network.blocks.{at}.{rest}");
+        let linear = |at, rest| format!("network.linears.{at}.{rest}");
         match self {
-            Self::Kernel(b) => block(b, "conv.weight"),
-            Self::Gamma(b) => block(b, "norm.gamma"),
-            Self::Beta(b) => block(b, "norm.beta"),
-            Self::Mean(b) => block(b, "norm.running_mean"),
-            Self::Variance(b) => block(b, "norm.running_var"),
-            Self::Matrix(layer) => format!("network.{}.weight", LINEAR[layer]),
-            Self::Bias(layer) => format!("network.{}.bias", LINEAR[layer]),
-            Self::Tau(layer) if layer < BLOCKS => block(layer, "neurons.w"),
-            Self::Tau(layer) => format!("network.{}_neurons.w", LINEAR[layer - BLOCKS]),
+            Self::Kernel(at) => block(at, "conv.weight"),
+            Self::Gamma(at) => block(at, "norm.gamma"),
+            Self::Beta(at) => block(at, "norm.beta"),
+            Self::Mean(at) => block(at, "norm.running_mean"),
+            Self::Variance(at) => block(at, "norm.running_var"),
+            Self::Matrix(at) => linear(at, "linear.weight"),
+            Self::Bias(at) => linear(at, "linear.bias"),
+            Self::Tau(layer) => match architecture.place(layer) {
+                Place::Block(at) => block(at, "neurons.w"),
+                Place::Linear(at) => linear(at, "neurons.w"),
+            },
         }
     }
 
     /// Finds the weight in a checkpoint.
     fn find<'a>(self, tensors: &'a Tensors, architecture: &Architecture) -> Result<&'a Array> {
-        let (name, shape) = (self.name(), self.shape_in_checkpoint(architecture));
+        let (name, shape) = (
+            self.name(architecture),
+            self.shape_in_checkpoint(architecture),
+        );
         let array = tensors
             .0
             .get(&name)
@@ -180,6 +159,7 @@ impl Weight {
 /// All weights of a network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Weights {
+    /// The form of the network.
     pub architecture: Architecture,
     /// Values of each part, row by row.
     pub parts: BTreeMap<Weight, Vec<f32>>,
@@ -220,7 +200,7 @@ impl Weights {
                 Weight::Matrix(_) => transposed(&values, shape[1]),
                 _ => values,
             };
-            (part.name(), Array { shape, values })
+            (part.name(&architecture), Array { shape, values })
         });
         Tensors(arrays.collect())
     }
@@ -240,14 +220,8 @@ mod tests {
 
     #[test]
     fn weights_round_trip_through_a_checkpoint() {
-        let architecture = Architecture {
-            channels: 2,
-            hidden: 3,
-            classes: 11,
-            size: [32, 64],
-            linear_bias: true,
-            learnt_tau: true,
-        };
+        let notation = "{c2k3s1-BN-PLIF-MPk2s2}*2-c3k5s2-PLIF-FC3-PLIF-FC11-PLIF";
+        let architecture = Architecture::build(notation, [18, 32], None, true).unwrap();
         let parts = architecture
             .parts()
             .into_iter()
@@ -257,21 +231,19 @@ mod tests {
                 (part, (0..count).map(|k| (100 * i + k) as f32).collect())
             });
         let weights = Weights {
-            architecture,
+            architecture: architecture.clone(),
             parts: parts.collect(),
         };
         let mut tensors = weights.clone().into_checkpoint();
-        assert_eq!(tensors.0["network.hidden.weight"].shape, [4, 3]);
+        let first = &tensors.0["network.linears.0.linear.weight"];
+        assert_eq!(first.shape, [24, 3]);
+        assert_eq!(first.values[1], weights.get(Weight::Matrix(0))[24]);
         assert_eq!(
-            tensors.0["network.hidden.weight"].values[1],
-            weights.get(Weight::Matrix(0))[4]
-        );
-        assert_eq!(
-            Weights::of_checkpoint(&tensors, architecture).unwrap(),
+            Weights::of_checkpoint(&tensors, architecture.clone()).unwrap(),
             weights
         );
-        tensors.0.remove("network.output_neurons.w").unwrap();
+        tensors.0.remove("network.linears.1.neurons.w").unwrap();
         let error = Weights::of_checkpoint(&tensors, architecture).unwrap_err();
-        assert_eq!(error.to_string(), "network.output_neurons.w is missing");
+        assert_eq!(error.to_string(), "network.linears.1.neurons.w is missing");
     }
 }

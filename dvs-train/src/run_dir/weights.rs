@@ -17,6 +17,14 @@ use crate::optim::optimizer::{Optimizer, Rule};
 
 const NETWORK: &str = "network.";
 const OPTIMIZER: &str = "optimizer.";
+/// How the paths of weights of linear layers began before version 3 of checkpoints, and how they begin
+/// now.
+const OLD_LINEARS: [(&str, &str); 4] = [
+    ("hidden.", "linears.0.linear."),
+    ("hidden_neurons.", "linears.0.neurons."),
+    ("output.", "linears.1.linear."),
+    ("output_neurons.", "linears.1.neurons."),
+];
 
 /// Arrays by name.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -51,6 +59,19 @@ impl Tensors {
             Some(failure) => Err(failure),
             None => Ok(Self(copy.tensors)),
         }
+    }
+
+    /// Renames the linear layers of checkpoints before version 3, in which each had its own field.
+    pub fn rename_old_linears(&mut self) {
+        let renamed = std::mem::take(&mut self.0).into_iter().map(|(name, array)| {
+            let found = OLD_LINEARS.iter().find_map(|(old, new)| {
+                let (owner, path) = name.split_once('.')?;
+                let rest = path.strip_prefix(old)?;
+                Some(format!("{owner}.{new}{rest}"))
+            });
+            (found.unwrap_or(name), array)
+        });
+        self.0 = renamed.collect();
     }
 
     /// Removes the state of the optimizer.

@@ -48,11 +48,10 @@ impl<'a> Recorder<'a> {
         };
         let settings = Settings::of(options);
         folder.save_settings(&settings)?;
-        let learns_tau = !state.network.learnt_taus()?.is_empty();
         Ok(Self {
             options,
             settings,
-            log: EpochLog::open(&folder, state.epoch, learns_tau)?,
+            log: EpochLog::open(&folder, state.epoch, state.network.architecture())?,
             folder,
             json,
         })

@@ -13,7 +13,6 @@ use crate::config::train_config::TrainConfig;
 use crate::run_dir::checkpoint::{self, Checkpoint, EpochProgress, LATEST, MAX};
 use crate::run_dir::file_reader::read_json;
 use crate::run_dir::run_folder::{FolderLock, SETTINGS, SUMMARY};
-use crate::run_dir::weight_layout::Architecture;
 use crate::train::summary::Summary;
 
 /// The checkpoint that a run resumes from.
@@ -46,7 +45,8 @@ impl Resumption {
         let state = &self.checkpoint.state;
         let of_file = || format!("cannot resume from {shown}");
         let network = state.settings.network_config().with_context(of_file)?;
-        Architecture::of(&network)
+        network
+            .architecture
             .check(&self.checkpoint.tensors)
             .with_context(of_file)?;
         let now = Settings::of(options);

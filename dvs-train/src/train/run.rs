@@ -72,7 +72,7 @@ where
     };
     let recorder = ranks.agree(recorder)?;
     if let Some(recorder) = &recorder {
-        recorder.text(&describe(options, &state.network, &config, device))?;
+        recorder.text(&describe::<B>(options, &config, device))?;
         let divided = (ranks.size() > 1).then(|| ranks.describe(data.batch_size));
         let notes = [divided, memory, options.device.kernels_note()];
         let notes = notes.into_iter().flatten();
@@ -175,7 +175,10 @@ where
         };
         let took = start.elapsed();
         if let Some(recorder) = &mut self.recorder {
+            let layers = state.network.architecture().layer_names().into_iter();
+            let firing = layers.zip(evaluated.firing.rates.clone()).collect();
             let mut record = record(epoch, lr, evaluated_on, &trained, evaluated, best, took);
+            record.firing = firing;
             record.taus = state.network.learnt_taus()?;
             record.loss_scale = state.optimizer.loss_scale;
             record.waiting_for_ranks = (ranks.size() > 1).then(|| {
@@ -313,7 +316,7 @@ fn record(
         waiting: (trained.waited + evaluated.waited).as_secs_f64() / seconds,
         waiting_for_ranks: None,
         silent: evaluated.firing.silent,
-        firing: evaluated.firing.rates,
+        firing: Vec::new(),
         taus: Vec::new(),
         loss_scale: None,
     }

@@ -1,14 +1,14 @@
 //! The convolution on the CubeCL backends: in 32 bits by the kernels of this crate, and in 16 bits by
 //! the fastest of some kernels.
 
-use burn::tensor::ops::FloatTensor;
+use burn::tensor::ops::{FloatTensor, ModuleOps};
 use burn::tensor::{DType, TensorMetadata};
 use burn_cubecl::ops::numeric::zeros;
 use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
 use cubecl::{CubeCount, CubeDim};
 
-use super::ConvolutionBackend;
+use super::{ConvolutionBackend, Geometry};
 use super::gpu_kernels::{SizesLaunch, add_parts_kernel, convolve_kernel, weight_gradient_kernel};
 use super::gpu_tuned::{self, Operation};
 use crate::backend::gpu::{channels_last, channels_second, cubes, dims, empty, in_type, width};
@@ -30,8 +30,13 @@ where
         x: FloatTensor<Self>,
         w: FloatTensor<Self>,
         half: Option<FloatTensor<Self>>,
+        geometry: Geometry,
     ) -> FloatTensor<Self> {
-        let (x, w) = (channels_last(x), channels_last(half.unwrap_or(w)));
+        let w = half.unwrap_or(w);
+        if !geometry.has_own_kernels(kernel(&w)) {
+            return Self::conv2d(x, w, None, geometry.options());
+        }
+        let (x, w) = (channels_last(x), channels_last(w));
         let [n, height, width, _] = dims(&x);
         let out = empty(&x, [n, height, width, w.shape()[0]], x.dtype);
         channels_second(run(Operation::Forward, x, w, out))
@@ -45,7 +50,11 @@ where
         grad: FloatTensor<Self>,
         x: FloatTensor<Self>,
         w: FloatTensor<Self>,
+        geometry: Geometry,
     ) -> FloatTensor<Self> {
+        if !geometry.has_own_kernels(kernel(&w)) {
+            return Self::conv2d_x_backward(x, w, grad, geometry.options());
+        }
         let [n, inputs, height, width] = dims(&x);
         let (grad, w) = (channels_last(grad), channels_last(w));
         let out = empty(&grad, [n, height, width, inputs], grad.dtype);
@@ -56,12 +65,22 @@ where
         grad: FloatTensor<Self>,
         x: FloatTensor<Self>,
         w: FloatTensor<Self>,
+        geometry: Geometry,
     ) -> FloatTensor<Self> {
+        if !geometry.has_own_kernels(kernel(&w)) {
+            return Self::conv2d_weight_backward(x, w, grad, geometry.options());
+        }
         let [outputs, inputs, ..] = dims::<R, 4>(&w);
         let (grad, x) = (channels_last(grad), channels_last(x));
         let out = empty(&x, [outputs, 3, 3, inputs], DType::F32);
         channels_second(run(Operation::WeightGradient, x, grad, out))
     }
+}
+
+/// Height and width of a kernel.
+fn kernel<R: CubeRuntime>(w: &CubeTensor<R>) -> [usize; 2] {
+    let [.., height, width] = dims::<R, 4>(w);
+    [height, width]
 }
 
 /// Computes `operation` from its factors `a` and `b`, see [`Operation`], into `out`.

@@ -7,9 +7,11 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg32;
 use rayon::ThreadPoolBuilder;
 
-use super::{ConvolutionBackend, Weights, convolve, convolve_half, cpu, options, weight_gradient};
+use super::{
+    ConvolutionBackend, Geometry, Weights, convolve, convolve_half, cpu, weight_gradient,
+};
 use crate::backend::primitive::primitive;
-use crate::testing::{distance, on_gpu, values};
+use crate::testing::{distance, on_gpu, values, wave};
 
 /// The inputs and weights of a layer, and the gradient of its outputs.
 struct Case {
@@ -196,8 +198,9 @@ fn outputs_and_gradients_match_burn() {
             values(w.grad(&grads).unwrap()),
         ]
     };
-    let ours = run(convolve);
-    let expected = run(|x, w| burn::tensor::module::conv2d(x, w, None, options()));
+    let ours = run(|x, w| convolve(x, w, Geometry::SAME));
+    let options = Geometry::SAME.options();
+    let expected = run(|x, w| burn::tensor::module::conv2d(x, w, None, options.clone()));
     for (a, b) in ours.iter().zip(&expected) {
         let largest = b.iter().fold(0.0_f32, |max, x| max.max(x.abs()));
         assert!(distance(a, b) < 1e-5 * largest);
@@ -213,10 +216,16 @@ fn on_backend<K: ConvolutionBackend>(case: &Case, device: &K::Device, half: bool
     let x = tensor(&case.x, [n, inputs, height, width]).require_grad();
     let w = tensor(&case.w, [outputs, inputs, 3, 3]).require_grad();
     let out = match half {
-        false => convolve(x.clone(), w.clone()),
+        false => convolve(x.clone(), w.clone(), Geometry::SAME),
         true => {
             let of_w = primitive(w.clone().detach().cast(DType::F16));
-            convolve_half(x.clone().cast(DType::F16), w.clone(), of_w).cast(DType::F32)
+            convolve_half(
+                x.clone().cast(DType::F16),
+                w.clone(),
+                of_w,
+                Geometry::SAME,
+            )
+            .cast(DType::F32)
         }
     };
     let grad = tensor(&case.grad, [n, outputs, height, width]);
@@ -249,6 +258,85 @@ fn gpu_kernels_match_the_definition() {
                     assert!(
                         off < tolerance,
                         "{name} of {channels:?}, {images:?}, 16 bits: {half}: {off:e}"
+                    );
+                }
+            }
+        }
+    });
+}
+
+/// Returns the outputs and the gradients of the inputs and the weights of a convolution whose kernel
+/// has `size` rows and columns.
+fn strided<K: ConvolutionBackend>(
+    size: usize,
+    geometry: Geometry,
+    half: bool,
+    device: &K::Device,
+) -> [Vec<f32>; 3] {
+    let x = wave::<Autodiff<K>, 4>([3, 4, 11, 14], 0.7, device).require_grad();
+    let w = wave::<Autodiff<K>, 4>([5, 4, size, size], 0.3, device).require_grad();
+    let out = match half {
+        false => convolve(x.clone(), w.clone(), geometry),
+        true => {
+            let of_w = primitive(w.clone().detach().cast(DType::F16));
+            let x = x.clone().cast(DType::F16);
+            convolve_half(x, w.clone(), of_w, geometry).cast(DType::F32)
+        }
+    };
+    let grad = wave::<Autodiff<K>, 4>(out.dims(), 0.9, device);
+    let grads = (out.clone() * grad).sum().backward();
+    let dw = w.grad(&grads).unwrap();
+    assert_eq!(dw.dtype(), DType::F32);
+    [values(out), values(x.grad(&grads).unwrap()), values(dw)]
+}
+
+/// Kernels, strides and paddings that have no kernels of their own.
+const OTHERS: [(usize, [usize; 2]); 5] =
+    [(1, [1, 0]), (3, [2, 1]), (4, [1, 1]), (5, [2, 2]), (7, [1, 3])];
+
+#[test]
+fn gradients_of_other_kernels_match_their_outputs() {
+    let device = Default::default();
+    for (size, [stride, padding]) in OTHERS {
+        let geometry = Geometry { stride, padding };
+        let [out, dx, dw] = strided::<Flex>(size, geometry, false, &device);
+        let sides = [11, 14].map(|side| (side + 2 * padding - size) / stride + 1);
+        assert_eq!(out.len(), 3 * 5 * sides[0] * sides[1], "kernel {size}");
+        // The sum of out times grad is linear in x and in w, so x dx = w dw = out grad.
+        let shape = [3, 5, sides[0], sides[1]];
+        let grad = values(wave::<Flex, 4>(shape, 0.9, &device));
+        let x = values(wave::<Flex, 4>([3, 4, 11, 14], 0.7, &device));
+        let w = values(wave::<Flex, 4>([5, 4, size, size], 0.3, &device));
+        let product = |a: &[f32], b: &[f32]| -> f64 {
+            let products = a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b));
+            products.sum()
+        };
+        let expected = product(&out, &grad);
+        for found in [product(&x, &dx), product(&w, &dw)] {
+            assert!(
+                (found - expected).abs() < 1e-4 * expected.abs().max(1.0),
+                "kernel {size}: {found} and {expected}"
+            );
+        }
+    }
+}
+
+#[test]
+fn other_kernels_match_on_gpu() {
+    on_gpu!(|K, device| {
+        for (size, [stride, padding]) in OTHERS {
+            let geometry = Geometry { stride, padding };
+            let plain = strided::<Flex>(size, geometry, false, &Default::default());
+            for (half, tolerance) in [(false, 1e-5), (true, 3e-3)] {
+                let found = strided::<K>(size, geometry, half, &device);
+                for (name, (found, plain)) in
+                    ["outputs", "x", "w"].iter().zip(found.iter().zip(&plain))
+                {
+                    let largest = plain.iter().fold(1e-3_f32, |max, x| max.max(x.abs()));
+                    let off = distance(found, plain) / largest;
+                    assert!(
+                        off < tolerance,
+                        "{name}, kernel {size}, 16 bits: {half}: {off:e}"
                     );
                 }
             }

@@ -15,7 +15,9 @@ use dvs_shared::event::{DVS128, POLARITIES};
 use serde_json::{Value, json};
 
 use crate::cli::BenchArgs;
-use crate::nn::network::{BLOCKS, NetworkConfig, SnnBackend};
+use crate::nn::architecture::BlockForm;
+use crate::nn::network::SnnBackend;
+use crate::nn::network_config::NetworkConfig;
 
 /// How long a part is repeated, in seconds; it runs at least twice and at most 100 times.
 const LONG_ENOUGH: f64 = 0.2;
@@ -49,11 +51,11 @@ pub fn time<B: SnnBackend>(
         half: config.half,
         device,
     };
-    let neuron = config.neuron;
     let mut parts = Vec::new();
-    let (steps, n, c) = (args.frames, args.frames * args.batch_size, args.channels);
-    let [mut height, mut width] = [DVS128.height as usize, DVS128.width as usize];
-    let values = n * c * height * width;
+    let (steps, n) = (args.frames, args.frames * args.batch_size);
+    let blocks = &config.architecture.blocks;
+    let largest = blocks.iter().map(|block| block.channels * cells(block)).max();
+    let values = n * largest.unwrap_or_default();
 
     let x = made.random::<2>([n, values / n]);
     parts.push(Part {
@@ -64,21 +66,31 @@ pub fn time<B: SnnBackend>(
     });
     drop(x);
     parts.push(matmul(&made)?);
-    let neurons = Neurons::<B>::new(neuron, device);
-    parts.extend(layer(&made, &neurons, steps, values / steps)?);
-
-    let mut inputs = POLARITIES as usize;
-    for number in 1..=BLOCKS {
+    if let Some(neuron) = config.neurons.first() {
+        let neurons = Neurons::<B>::new(*neuron, device);
+        parts.extend(layer(&made, &neurons, steps, values / steps)?);
+    }
+    for (number, (form, neuron)) in (1..).zip(blocks.iter().zip(&config.neurons)) {
+        let [height, width] = form.convolved();
+        let (pool, _) = form.fused_pool();
         let block = FusedBlock {
-            neuron,
+            neuron: *neuron,
             steps,
-            shape: [n, c, height, width],
+            shape: [n, form.channels, height, width],
+            pool,
         };
-        parts.extend(convolution(&made, number, inputs, &block)?);
-        parts.extend(fused(&made, number, &neurons, &block)?);
-        (inputs, height, width) = (c, height / 2, width / 2);
+        parts.extend(convolution(&made, number, form, n)?);
+        if form.norm {
+            let neurons = Neurons::<B>::new(*neuron, device);
+            parts.extend(fused(&made, number, &neurons, &block)?);
+        }
     }
     Ok(Parts(parts))
+}
+
+/// Number of cells of a channel of a convolution's output.
+fn cells(block: &BlockForm) -> usize {
+    block.convolved().iter().product()
 }
 
 fn matmul<B: SnnBackend>(made: &Maker<'_, B>) -> Result<Part> {
@@ -138,14 +150,16 @@ fn layer<B: SnnBackend>(
 fn convolution<B: SnnBackend>(
     made: &Maker<'_, B>,
     number: usize,
-    inputs: usize,
-    block: &FusedBlock,
+    form: &BlockForm,
+    n: usize,
 ) -> Result<Vec<Part>> {
-    let [n, c, height, width] = block.shape;
+    let ([height, width], [rows, columns]) = (form.size, form.convolved());
+    let (inputs, c, kernel) = (form.inputs, form.channels, form.kernel);
     let x = primitive(made.some::<4>(Distribution::Bernoulli(DENSITY), [n, inputs, height, width]));
-    let w = primitive(made.random::<4>([c, inputs, 3, 3]));
-    let grad = primitive(made.random::<4>(block.shape));
-    let operations = 2 * 9 * inputs * c * n * height * width;
+    let w = primitive(made.random::<4>([c, inputs, kernel, kernel]));
+    let grad = primitive(made.random::<4>([n, c, rows, columns]));
+    let geometry = form.geometry();
+    let operations = 2 * kernel * kernel * inputs * c * n * cells(form);
     let part = |name: &str, seconds| Part {
         name: format!("conv{number} {name}"),
         seconds,
@@ -153,10 +167,15 @@ fn convolution<B: SnnBackend>(
         operations: Some(operations),
     };
     let forward = seconds::<B>(made.device, || {
-        drop(B::convolve(x.clone(), w.clone(), None))
+        drop(B::convolve(x.clone(), w.clone(), None, geometry))
     })?;
     let by_weight = seconds::<B>(made.device, || {
-        drop(B::weight_gradient(grad.clone(), x.clone(), w.clone()));
+        drop(B::weight_gradient(
+            grad.clone(),
+            x.clone(),
+            w.clone(),
+            geometry,
+        ));
     })?;
     let mut parts = vec![
         part("forward", forward),
@@ -165,7 +184,12 @@ fn convolution<B: SnnBackend>(
     // The gradient of the frames is not needed.
     if number > 1 {
         let by_input = seconds::<B>(made.device, || {
-            drop(B::input_gradient(grad.clone(), x.clone(), w.clone()));
+            drop(B::input_gradient(
+                grad.clone(),
+                x.clone(),
+                w.clone(),
+                geometry,
+            ));
         })?;
         parts.push(part("gradient of inputs", by_input));
     }
@@ -184,7 +208,7 @@ fn fused<B: SnnBackend>(
     let [n, c, height, width] = block.shape;
     let bytes = made.bytes() * n * c * height * width;
     let x = primitive(made.random::<4>(block.shape));
-    let grad = primitive(made.random::<4>([n, c, height / 2, width / 2]));
+    let grad = primitive(made.random::<4>(block.output_shape()));
     let (w, norm) = (neurons.weight(), BatchNorm::<B>::new(c, made.device));
     let (parameters, running) = (norm.parameters(), norm.running());
     let forward = seconds::<B>(made.device, || {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use dvs_shared::words::printable;
 
 use super::runs::Run;
-use crate::config::neuron_config::NeuronName;
+use crate::nn::notation::NeuronName;
 use crate::config::settings::Settings;
 use crate::config::train_config::{TrainConfig, Value};
 use crate::metrics::statistics::{deviation, mean, median};
@@ -214,7 +214,7 @@ fn typed_settings(settings: &Settings) -> Vec<Setting> {
 fn with_defaults(config: &TrainConfig) -> TrainConfig {
     let mut config = config.clone();
     let (network, neurons) = (&mut config.network, &mut config.neurons);
-    let hidden = network.channels.saturating_mul(4);
+    let hidden = network.network.hidden(network.channels);
     network.hidden.get_or_insert(hidden);
     if neurons.neuron != NeuronName::If {
         neurons.tau.get_or_insert(2.0);

@@ -7,7 +7,8 @@ use dvs_shared::split_mode::SplitBy;
 
 use super::Imported;
 use crate::cli::ImportArgs;
-use crate::config::neuron_config::{NeuronConfig, NeuronName, VReset};
+use crate::config::neuron_config::{NeuronConfig, VReset};
+use crate::nn::notation::NeuronName;
 use crate::interop::label_order::LabelOrder;
 use crate::interop::nir::network::{Asked, FromGraph, network};
 use crate::interop::nir::read::read;

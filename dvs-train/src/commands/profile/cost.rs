@@ -46,27 +46,27 @@ pub struct LayerCost {
 }
 
 impl LayerCost {
-    /// Computes the cost from the `synapses` of samples with `steps` time steps. The `first`
-    /// layer's inputs are counts, those of all others are spikes.
+    /// Computes the cost from the `synapses` of samples with `steps` time steps. A spike costs an
+    /// accumulate at each synapse, another input a multiply-accumulate. `firing` is the firing rate
+    /// and the number of neurons.
     pub fn new(
-        layer: &str,
-        first: bool,
+        layer: String,
+        takes_spikes: bool,
         synapses: &Synapses,
         steps: usize,
-        firing_rate: f64,
-        neurons: usize,
+        (firing_rate, neurons): (f64, usize),
         parameters: usize,
     ) -> Self {
         let operations = per_sample(synapses.operations, synapses, steps);
         let inputs = (synapses.seen * synapses.inputs).max(1);
         Self {
-            layer: layer.to_owned(),
+            layer,
             active_inputs: synapses.active as f64 / inputs as f64,
             firing_rate,
             neurons,
             parameters,
-            macs: if first { operations } else { 0.0 },
-            acs: if first { 0.0 } else { operations },
+            macs: if takes_spikes { 0.0 } else { operations },
+            acs: if takes_spikes { operations } else { 0.0 },
             dense_macs_per_frame: synapses.dense,
         }
     }
@@ -83,9 +83,10 @@ pub struct Cost {
     /// Time steps per sample.
     pub steps: usize,
     pub layers: Vec<LayerCost>,
-    /// Multiply-accumulates per sample, all in the first layer, whose inputs are counts.
+    /// Multiply-accumulates per sample, in the layers whose inputs are not spikes: the first takes
+    /// counts.
     pub macs: f64,
-    /// Accumulates per sample, in all other layers, whose inputs are spikes.
+    /// Accumulates per sample, in the layers whose inputs are spikes.
     pub acs: f64,
     /// Accumulates that would replace `macs` if every event were a separate spike.
     pub event_acs: f64,

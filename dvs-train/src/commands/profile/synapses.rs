@@ -14,7 +14,8 @@ use anyhow::{Context, Result, ensure};
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
-use crate::nn::network::{LAYERS, Network, SnnBackend};
+use crate::nn::architecture::{Architecture, BlockForm};
+use crate::nn::network::SnnBackend;
 use crate::nn::spike_stats::Observer;
 
 /// Sums up the inputs of every layer.
@@ -25,9 +26,10 @@ pub struct InputCounter<B: Backend> {
 
 #[derive(Debug)]
 struct Counted<B: Backend> {
-    /// Sum of each input, `[N]`; exact up to 2^24.
+    /// Sum of each of the first layer's inputs, `[N]`, and for other layers how often each was not
+    /// zero; exact up to 2^24.
     sum: Tensor<B, 1>,
-    /// How often each input was not zero, `[N]`; `None` if `sum` is the same.
+    /// How often each of the first layer's inputs was not zero, `[N]`.
     active: Option<Tensor<B, 1>>,
     /// Samples times steps.
     seen: usize,
@@ -52,24 +54,19 @@ pub struct Synapses {
 }
 
 /// The shape of a layer's synapses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shape {
-    /// 3 x 3 with padding 1.
-    Convolution {
-        channels: [usize; 2],
-        size: [usize; 2],
-    },
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Shape<'a> {
+    Convolution(&'a BlockForm),
     /// Every input reaches every output.
-    Linear { features: [usize; 2] },
+    Linear {
+        features: [usize; 2],
+    },
 }
 
-impl Shape {
+impl Shape<'_> {
     fn inputs(self) -> usize {
         match self {
-            Self::Convolution {
-                channels: [inputs, _],
-                size: [height, width],
-            } => inputs * height * width,
+            Self::Convolution(block) => block.inputs * block.size.iter().product::<usize>(),
             Self::Linear {
                 features: [inputs, _],
             } => inputs,
@@ -79,16 +76,11 @@ impl Shape {
     /// Number of synapses of the input at `place`.
     fn reach(self, place: usize) -> u64 {
         match self {
-            Self::Convolution {
-                channels: [_, outputs],
-                size: [height, width],
-            } => {
-                // Number of rows or columns at most one away from `at` and within the border.
-                let near = |at: usize, length: usize| {
-                    1 + usize::from(at > 0) + usize::from(at + 1 < length)
-                };
+            Self::Convolution(block) => {
+                let ([height, width], [rows, columns]) = (block.size, block.convolved());
                 let cell = place % (height * width);
-                (outputs * near(cell / width, height) * near(cell % width, width)) as u64
+                let places = places(block, cell / width, rows) * places(block, cell % width, columns);
+                (block.channels * places) as u64
             }
             Self::Linear {
                 features: [_, outputs],
@@ -97,31 +89,35 @@ impl Shape {
     }
 
     fn dense(self) -> u64 {
-        match self {
-            Self::Convolution {
-                channels: [inputs, outputs],
-                size: [height, width],
-            } => (9 * inputs * outputs * height * width) as u64,
+        let each = match self {
+            Self::Convolution(block) => {
+                let taps = block.kernel * block.kernel * block.inputs;
+                taps * block.channels * block.convolved().iter().product::<usize>()
+            }
             Self::Linear {
                 features: [inputs, outputs],
-            } => (inputs * outputs) as u64,
-        }
+            } => inputs * outputs,
+        };
+        each as u64
     }
 }
 
-/// The synapses of each of [`LAYERS`], for frames of `size`.
-fn shapes<B: SnnBackend>(network: &Network<B>, size: [usize; 2]) -> Vec<Shape> {
-    let convolutions = network.blocks.iter().enumerate().map(|(block, layer)| {
-        let [outputs, inputs, ..] = layer.conv.weight.dims();
-        Shape::Convolution {
-            channels: [inputs, outputs],
-            size: size.map(|length| length >> block),
-        }
+/// Number of the kernel's `outputs` places, along one side, that cover the input row or column `at`.
+fn places(block: &BlockForm, at: usize, outputs: usize) -> usize {
+    let padded = at + block.padding;
+    // Place o covers the padded rows from o stride to o stride + kernel - 1.
+    let first = (padded + 1).saturating_sub(block.kernel).div_ceil(block.stride);
+    let end = (padded / block.stride + 1).min(outputs);
+    end.saturating_sub(first)
+}
+
+/// The synapses of each layer.
+fn shapes(network: &Architecture) -> impl Iterator<Item = Shape<'_>> {
+    let linears = network.linears.iter().map(|layer| Shape::Linear {
+        features: [layer.inputs, layer.outputs],
     });
-    let linear = [&network.hidden, &network.output].map(|layer| Shape::Linear {
-        features: layer.weight.dims(),
-    });
-    convolutions.chain(linear).collect()
+    let blocks = network.blocks.iter();
+    blocks.map(Shape::Convolution).chain(linears)
 }
 
 impl<B: SnnBackend> InputCounter<B> {
@@ -129,24 +125,23 @@ impl<B: SnnBackend> InputCounter<B> {
         Self { layers: Vec::new() }
     }
 
-    /// Fetches the counts of each of [`LAYERS`] of `network` from the device, for frames of `size`.
+    /// Fetches the counts of each layer of `network` from the device.
     ///
     /// # Errors
     /// Returns an error if a layer was not counted, or the device failed.
-    pub fn finish(self, network: &Network<B>, size: [usize; 2]) -> Result<Vec<Synapses>> {
-        let shapes = shapes(network, size);
+    pub fn finish(self, network: &Architecture) -> Result<Vec<Synapses>> {
+        let layers = shapes(network).count();
         ensure!(
-            self.layers.len() == shapes.len(),
-            "the inputs of {} of {} layers were seen",
-            self.layers.len(),
-            LAYERS.len()
+            self.layers.len() == layers,
+            "the inputs of {} of {layers} layers were seen",
+            self.layers.len()
         );
         let fetch = |counts: Tensor<B, 1>| {
             let counts = counts.try_into_data();
             let counts = counts.context("the device failed while it counted inputs")?;
             Ok::<Vec<u64>, anyhow::Error>(counts.iter::<f32>().map(|count| count as u64).collect())
         };
-        let layers = self.layers.into_iter().zip(shapes);
+        let layers = self.layers.into_iter().zip(shapes(network));
         let layers = layers.map(|(counted, shape)| {
             let sum = fetch(counted.sum)?;
             let active = match counted.active {
@@ -182,12 +177,13 @@ impl<B: Backend> Observer<B> for InputCounter<B> {
         let seen = shape[0];
         let n = shape.num_elements() / seen.max(1);
         let inputs = inputs.clone().reshape([seen, n]);
-        // Spikes are 0 or 1, so their sum is the number of nonzero inputs.
-        let active = (layer == 0).then(|| {
-            let active = inputs.clone().not_equal_elem(0.0).float();
-            active.sum_dim(0).reshape([n])
-        });
-        let sum = inputs.sum_dim(0).reshape([n]);
+        let over_all = |inputs: Tensor<B, 2>| inputs.sum_dim(0).reshape([n]);
+        let nonzero = over_all(inputs.clone().not_equal_elem(0.0).float());
+        // Of counts of events, the values matter too.
+        let (sum, active) = match layer {
+            0 => (over_all(inputs), Some(nonzero)),
+            _ => (nonzero, None),
+        };
         match self.layers.get_mut(layer) {
             Some(counted) => {
                 counted.sum = counted.sum.clone() + sum;
@@ -206,9 +202,8 @@ mod tests {
     use super::*;
     use burn::backend::Flex;
 
-    use crate::nn::network::NetworkConfig;
-    use crate::nn::network::StepMode;
-    use burn_snn::neuron::Neuron;
+    use crate::nn::network::{Network, StepMode};
+    use crate::testing::network_config;
 
     /// SpikingJelly's `SynOpCounter` runs a convolution with weights of 1 over the spikes and sums
     /// its output.
@@ -216,58 +211,68 @@ mod tests {
     fn operations_match_a_convolution_with_weights_of_one() {
         let device = Default::default();
         for step_mode in [StepMode::M, StepMode::S] {
-            let config = NetworkConfig {
-                channels: 3,
-                hidden: None,
-                classes: 11,
-                linear_bias: false,
-                size: [32, 64],
-                neuron: Neuron::LIF,
-                step_mode,
-                dropout: 0.5,
-                half: None,
-            };
+            let mut config = network_config(
+                "c3k3s1-BN-LIF-MPk2s2-c4k5s2-BN-LIF-APk2s2-FC12-LIF-DP-FC20-LIF-APk10s10",
+                [16, 21],
+            );
+            config.step_mode = step_mode;
             let network = Network::<Flex>::new(&config, &device);
             let frames = Tensor::<Flex, 1>::from_floats(
-                std::array::from_fn::<f32, { 2 * 3 * 2 * 32 * 64 }, _>(|i| {
+                std::array::from_fn::<f32, { 2 * 3 * 2 * 16 * 21 }, _>(|i| {
                     (i * i % 11 / 8) as f32 * 3.0
                 }),
                 &device,
             );
-            let frames = frames.reshape([2, 3, 2, 32, 64]);
+            let frames = frames.reshape([2, 3, 2, 16, 21]);
             let mut counter = InputCounter::new();
             network.votes(frames.clone(), &mut counter);
-            let found = counter.finish(&network, config.size).unwrap();
-            let ones = Tensor::<Flex, 4>::ones([3, 2, 3, 3], &device);
+            let found = counter.finish(&config.architecture).unwrap();
             let cells = frames.flatten::<4>(0, 1); // [T * B, 2, H, W]
             let through = |x| -> f64 {
-                let out = burn_snn::convolution::convolve::<Flex>(x, ones.clone()).into_data();
+                let ones = Tensor::<Flex, 4>::ones([3, 2, 3, 3], &device);
+                let geometry = burn_snn::Geometry::SAME;
+                let out = burn_snn::convolve::<Flex>(x, ones, geometry).into_data();
                 out.iter::<f64>().sum()
             };
             let active = cells.clone().not_equal_elem(0.0).float();
-            assert_eq!(found.len(), LAYERS.len());
+            assert_eq!(found.len(), 4);
             assert_eq!(found[0].operations as f64, through(active));
             assert_eq!(found[0].by_events as f64, through(cells));
-            assert_eq!((found[0].seen, found[6].seen), (6, 6));
-            assert_eq!(found[6].operations, 110 * found[6].active);
+            assert_eq!((found[0].seen, found[3].seen), (6, 6));
+            assert_eq!(found[3].operations, 20 * found[3].active);
         }
     }
 
     #[test]
-    fn inputs_at_the_border_have_fewer_synapses() {
-        let shape = Shape::Convolution {
-            channels: [2, 5],
-            size: [3, 4],
-        };
-        let reach: Vec<u64> = (0..12).map(|place| shape.reach(place) / 5).collect();
-        assert_eq!(reach, [4, 6, 6, 4, 6, 9, 9, 6, 4, 6, 6, 4]);
-        assert_eq!(shape.reach(12), shape.reach(0), "the second channel");
-        assert_eq!((shape.inputs(), shape.dense()), (24, 9 * 2 * 5 * 12));
-        let point = Shape::Convolution {
-            channels: [1, 1],
-            size: [1, 1],
-        };
-        assert_eq!(point.reach(0), 1);
+    fn an_input_has_a_synapse_at_every_place_of_the_kernel_that_covers_it() {
+        for (notation, size) in [
+            ("c5k3s1-LIF-FC1-LIF", [3, 4]),
+            ("c2k5s2-LIF-FC1-LIF", [11, 8]),
+            ("c1k4s3p0-LIF-FC1-LIF", [11, 9]),
+            ("c1k1s7-LIF-FC1-LIF", [8, 9]),
+            ("c1k3s1-LIF-FC1-LIF", [1, 1]),
+        ] {
+            let network = network_config(notation, size).architecture;
+            let block = &network.blocks[0];
+            let shape = Shape::Convolution(block);
+            let mut expected = vec![0; size[0] * size[1]];
+            let [rows, columns] = block.convolved();
+            let each = |at: usize, tap| (at * block.stride + tap).checked_sub(block.padding);
+            for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |c| (row, c))) {
+                for tap in 0..block.kernel * block.kernel {
+                    let y = each(row, tap / block.kernel).filter(|y| *y < size[0]);
+                    let x = each(column, tap % block.kernel).filter(|x| *x < size[1]);
+                    if let Some((y, x)) = y.zip(x) {
+                        expected[y * size[1] + x] += block.channels as u64;
+                    }
+                }
+            }
+            let found: Vec<u64> = (0..expected.len()).map(|at| shape.reach(at)).collect();
+            assert_eq!(found, expected, "{notation}");
+            assert_eq!(shape.reach(expected.len()), found[0], "the second channel");
+            let taps = (block.kernel * block.kernel * 2 * block.channels * rows * columns) as u64;
+            assert_eq!(shape.dense(), taps);
+        }
         let linear = Shape::Linear { features: [6, 7] };
         assert_eq!((linear.reach(3), linear.dense()), (7, 42));
     }

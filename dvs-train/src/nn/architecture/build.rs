@@ -1,0 +1,377 @@
+//! Builds the form of a network from its notation, and checks every layer against the one before it.
+
+use std::ops::Range;
+
+use dvs_shared::event::POLARITIES;
+
+use super::{Architecture, BlockForm, LinearForm};
+use crate::nn::notation::{NeuronName, NotationError, Placed, PoolKind, WrittenLayer, parse};
+
+/// Most weights of a layer.
+const MAX_WEIGHTS: usize = 1 << 31;
+/// Largest window and stride of a pooling.
+const MAX_WINDOW: usize = 7;
+
+impl Architecture {
+    /// Builds the form of the network in `notation` for frames of `size` (height and width). If
+    /// `classes` is given, the network has to have as many.
+    ///
+    /// # Errors
+    /// Returns an error that points at the first layer that is unknown, out of place, or of a shape
+    /// that does not fit.
+    pub fn build(
+        notation: &str,
+        size: [usize; 2],
+        classes: Option<usize>,
+        linear_bias: bool,
+    ) -> Result<Self, NotationError> {
+        let mut builder = Builder {
+            notation,
+            layers: parse(notation)?,
+            at: 0,
+            last_linear: 0..0,
+            frame: size,
+            shape: Features::Image {
+                channels: POLARITIES as usize,
+                size,
+            },
+        };
+        let (blocks, linears) = (builder.blocks()?, builder.linears()?);
+        let voters = builder.voters(linears.last())?;
+        let Some(last) = linears.last() else {
+            let end = notation.len();
+            return Err(builder.error(
+                end..end,
+                "a linear layer with neurons is expected at the end, as in FC110-LIF-APk10s10",
+            ));
+        };
+        let found = last.outputs / voters;
+        if let Some(classes) = classes.filter(|classes| *classes != found) {
+            let why = format!(
+                "{} outputs, {voters} for each class, are for {found} classes, and the data has {classes}; FC{} is for \
+                 {classes}",
+                last.outputs,
+                classes * voters
+            );
+            return Err(builder.error(builder.last_linear.clone(), why));
+        }
+        Ok(Self {
+            size,
+            classes: found,
+            voters,
+            linear_bias,
+            blocks,
+            linears,
+        })
+    }
+}
+
+/// Reads the blocks of a notation in order.
+struct Builder<'a> {
+    notation: &'a str,
+    layers: Vec<Placed>,
+    /// Number of layers that have been read.
+    at: usize,
+    /// Where the last linear layer stands.
+    last_linear: Range<usize>,
+    /// Height and width of a frame.
+    frame: [usize; 2],
+    /// What the layers so far give.
+    shape: Features,
+}
+
+#[derive(Clone, Copy)]
+enum Features {
+    Image { channels: usize, size: [usize; 2] },
+    Flat(usize),
+}
+
+impl Features {
+    fn count(self) -> usize {
+        match self {
+            Self::Image {
+                channels,
+                size: [height, width],
+            } => channels * height * width,
+            Self::Flat(count) => count,
+        }
+    }
+}
+
+impl Builder<'_> {
+    fn error(&self, at: Range<usize>, why: impl Into<String>) -> NotationError {
+        NotationError::new(self.notation, at, why)
+    }
+
+    /// The next layer.
+    fn peek(&self) -> Option<Placed> {
+        self.layers.get(self.at).cloned()
+    }
+
+    /// Where the next layer stands, or the end.
+    fn here(&self) -> Range<usize> {
+        let end = self.notation.len();
+        self.peek().map_or(end..end, |(_, place)| place)
+    }
+
+    /// Reads a dropout if it is next, and otherwise returns 0.
+    fn dropout(&mut self) -> f64 {
+        match self.peek() {
+            Some((WrittenLayer::Dropout(probability), _)) => {
+                self.at += 1;
+                probability
+            }
+            _ => 0.0,
+        }
+    }
+
+    fn neurons(&mut self, after: &str) -> Result<NeuronName, NotationError> {
+        match self.peek() {
+            Some((WrittenLayer::Neurons(neuron), _)) => {
+                self.at += 1;
+                Ok(neuron)
+            }
+            _ => Err(self.error(
+                self.here(),
+                format!("neurons are expected after {after}: LIF, PLIF or IF"),
+            )),
+        }
+    }
+
+    /// Reads all convolution blocks.
+    fn blocks(&mut self) -> Result<Vec<BlockForm>, NotationError> {
+        let mut blocks = Vec::new();
+        loop {
+            let start = self.at;
+            let dropout = self.dropout();
+            match self.peek() {
+                Some((layer @ WrittenLayer::Convolution { .. }, place)) => {
+                    self.at += 1;
+                    blocks.push(self.block(dropout, layer, place)?);
+                }
+                _ => {
+                    self.at = start;
+                    return Ok(blocks);
+                }
+            }
+        }
+    }
+
+    /// Reads the rest of a block, behind its convolution.
+    fn block(
+        &mut self,
+        dropout: f64,
+        convolution: WrittenLayer,
+        place: Range<usize>,
+    ) -> Result<BlockForm, NotationError> {
+        let (
+            WrittenLayer::Convolution {
+                channels,
+                kernel,
+                stride,
+                padding,
+            },
+            Features::Image {
+                channels: inputs,
+                size,
+            },
+        ) = (convolution, self.shape)
+        else {
+            return Err(self.error(place, "a convolution is expected here"));
+        };
+        self.check_weights(place.clone(), &[channels, inputs, kernel, kernel])?;
+        let norm = matches!(self.peek(), Some((WrittenLayer::BatchNorm, _)));
+        self.at += usize::from(norm);
+        let neuron = self.neurons(match norm {
+            true => "batch norm",
+            false => "a convolution, or batch norm and neurons",
+        })?;
+        let mut block = BlockForm {
+            dropout,
+            inputs,
+            channels,
+            kernel,
+            stride,
+            padding,
+            norm,
+            neuron,
+            pools: Vec::new(),
+            size,
+        };
+        let nothing_left = |size: [usize; 2]| size.contains(&0);
+        if nothing_left(block.convolved()) {
+            let [height, width] = size;
+            let why = format!("its inputs of {height} x {width} are smaller than its kernel");
+            return Err(self.error(place, why));
+        }
+        while let Some((WrittenLayer::Pool(pool), place)) = self.peek() {
+            for (what, value) in [("window", pool.kernel), ("stride", pool.stride)] {
+                if value > MAX_WINDOW {
+                    let why = format!("the {what} of a pooling is {value}, and {MAX_WINDOW} is the largest");
+                    return Err(self.error(place, why));
+                }
+            }
+            let [height, width] = block.pooled();
+            block.pools.push(pool);
+            if nothing_left(block.pooled()) {
+                let [frame_height, frame_width] = self.frame;
+                let why = format!(
+                    "pooling leaves nothing of its inputs of {height} x {width}; frames of {frame_height} x {frame_width} \
+                     are too small for this network"
+                );
+                return Err(self.error(place, why));
+            }
+            self.at += 1;
+        }
+        self.shape = Features::Image {
+            channels,
+            size: block.pooled(),
+        };
+        Ok(block)
+    }
+
+    /// Reads all linear layers.
+    fn linears(&mut self) -> Result<Vec<LinearForm>, NotationError> {
+        let mut linears = Vec::new();
+        loop {
+            let dropout = self.dropout();
+            let Some((WrittenLayer::Linear(outputs), place)) = self.peek() else {
+                return match dropout > 0.0 {
+                    true => Err(self.error(
+                        self.here(),
+                        "a convolution or a linear layer is expected after dropout",
+                    )),
+                    false => Ok(linears),
+                };
+            };
+            let inputs = self.shape.count();
+            self.check_weights(place.clone(), &[inputs, outputs])?;
+            self.last_linear = place;
+            self.at += 1;
+            let neuron = self.neurons("a linear layer")?;
+            self.shape = Features::Flat(outputs);
+            linears.push(LinearForm {
+                dropout,
+                inputs,
+                outputs,
+                neuron,
+            });
+        }
+    }
+
+    /// Reads the voting, if there is one, which has to be the last layer.
+    fn voters(&mut self, last: Option<&LinearForm>) -> Result<usize, NotationError> {
+        let Some((layer, place)) = self.peek() else {
+            return Ok(1);
+        };
+        let (WrittenLayer::Pool(pool), Some(last)) = (layer, last) else {
+            let expected = match last {
+                None => "a block or a linear layer: c128k3s1-BN-LIF-MPk2s2 or FC512-LIF",
+                Some(_) => "a linear layer, voting or the end",
+            };
+            return Err(self.error(place, format!("{layer} is out of place here, where {expected} fits")));
+        };
+        if pool.kind != PoolKind::Average || pool.kernel != pool.stride {
+            let why = "the outputs of a linear layer take no pooling but voting, as in APk10s10";
+            return Err(self.error(place, why));
+        }
+        self.at += 1;
+        if let Some((_, place)) = self.peek() {
+            return Err(self.error(place, "voting is the last layer, and this follows it"));
+        }
+        if !last.outputs.is_multiple_of(pool.kernel) {
+            let why = format!(
+                "{} outputs do not divide into groups of {}",
+                last.outputs, pool.kernel
+            );
+            return Err(self.error(place, why));
+        }
+        Ok(pool.kernel)
+    }
+
+    fn check_weights(&self, place: Range<usize>, shape: &[usize]) -> Result<(), NotationError> {
+        let weights = shape.iter().try_fold(1_usize, |all, side| all.checked_mul(*side));
+        match weights.filter(|weights| *weights <= MAX_WEIGHTS) {
+            Some(_) => Ok(()),
+            None => Err(self.error(
+                place,
+                format!("its weights {shape:?} are more than {MAX_WEIGHTS}"),
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const TUTORIAL: &str = "{c128k3s1-BN-LIF-MPk2s2}*5-DP-FC512-LIF-DP-FC110-LIF-APk10s10";
+
+    fn error(notation: &str, size: [usize; 2], classes: usize) -> String {
+        let error = Architecture::build(notation, size, Some(classes), false);
+        error.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn builds_the_network_of_the_tutorial_and_writes_it_back() {
+        let network = Architecture::build(TUTORIAL, [128, 128], Some(11), false).unwrap();
+        assert_eq!(network.to_string(), TUTORIAL);
+        assert_eq!(
+            network.layer_names(),
+            ["conv1", "conv2", "conv3", "conv4", "conv5", "fc1", "fc2"]
+        );
+        assert_eq!(network.voters, 10);
+        assert_eq!(network.linears[0].inputs, 128 * 4 * 4);
+        assert_eq!(network.linears[1].dropout, 0.5);
+        let sizes: Vec<_> = network.blocks.iter().map(BlockForm::pooled).collect();
+        assert_eq!(sizes, [[64; 2], [32; 2], [16; 2], [8; 2], [4; 2]]);
+    }
+
+    #[test]
+    fn floors_sizes_that_do_not_divide() {
+        let notation = "c4k5s2-BN-LIF-APk2s2-c6k3s1-IF-MPk3s2-FC4-PLIF";
+        let network = Architecture::build(notation, [33, 20], None, true).unwrap();
+        assert_eq!(network.to_string(), notation);
+        let [first, second] = &network.blocks[..] else {
+            panic!("{network:?}");
+        };
+        assert_eq!((first.convolved(), first.pooled()), ([17, 10], [8, 5]));
+        assert_eq!((second.convolved(), second.pooled()), ([8, 5], [3, 2]));
+        assert_eq!(network.linears[0].inputs, 6 * 3 * 2);
+        assert_eq!((network.classes, network.voters), (4, 1));
+        assert!(!second.norm);
+        let spikes = [0, 1, 2].map(|layer| network.takes_spikes(layer));
+        assert_eq!(spikes, [false, false, true]);
+    }
+
+    #[test]
+    fn errors_point_at_layers_that_do_not_fit() {
+        for (notation, size, expected) in [
+            ("", [8, 8], "character 1: a layer is expected here"),
+            ("c4k3s1-BN-LIF", [8, 8], "character 14: a linear layer with neurons is expected"),
+            ("c4k3s1-BN-MPk2s2-FC3-LIF", [8, 8], "character 11: neurons are expected after batch norm"),
+            ("c4k3s1-FC3-LIF", [8, 8], "character 8: neurons are expected after a convolution"),
+            ("FC3", [8, 8], "character 4: neurons are expected after a linear layer"),
+            ("FC3-BN-LIF", [8, 8], "character 5: neurons are expected after a linear layer"),
+            ("FC9-LIF-c4k3s1-BN-LIF", [8, 8], "character 9: c4k3s1 is out of place here"),
+            ("BN-FC3-LIF", [8, 8], "character 1: BN is out of place here"),
+            ("LIF", [8, 8], "character 1: LIF is out of place here"),
+            ("FC3-LIF-DP", [8, 8], "character 11: a convolution or a linear layer is expected after dropout"),
+            ("DP-DP-FC3-LIF", [8, 8], "character 4: a convolution or a linear layer is expected after dropout"),
+            ("FC4-LIF", [8, 8], "character 1: 4 outputs, 1 for each class, are for 4 classes, and the data has 3; FC3 is"),
+            ("FC9-LIF-FC20-LIF-APk10s10", [8, 8], "character 9: 20 outputs, 10 for each class, are for 2 classes"),
+            ("FC30-LIF-APk10s5", [8, 8], "character 10: the outputs of a linear layer take no pooling but voting"),
+            ("FC30-LIF-MPk10s10", [8, 8], "character 10: the outputs of a linear layer take no pooling"),
+            ("FC30-LIF-APk10s10-FC3-LIF", [8, 8], "character 19: voting is the last layer"),
+            ("FC31-LIF-APk10s10", [8, 8], "character 10: 31 outputs do not divide into groups of 10"),
+            ("{c4k3s1-BN-LIF-MPk2s2}*4-FC3-LIF", [8, 8], "pooling leaves nothing of its inputs of 1 x 1; frames of 8 x 8"),
+            ("c4k7s1p0-LIF-FC3-LIF", [6, 8], "character 1: its inputs of 6 x 8 are smaller than its kernel"),
+            ("c4k3s1-LIF-MPk8s8-FC3-LIF", [9, 9], "character 12: the window of a pooling is 8, and 7 is the largest"),
+            ("FC65536-LIF-FC65536-LIF-FC3-LIF", [8, 8], "character 13: its weights [65536, 65536] are more than"),
+        ] {
+            let found = error(notation, size, 3);
+            assert!(found.contains(expected), "{notation}: {found}");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Everything that a network is made from, except its weights.
+
+use burn::tensor::FloatDType;
+use burn_snn::fused_block::MOST_STEPS;
+use burn_snn::neuron::Neuron;
+
+use crate::nn::architecture::{Architecture, BlockForm};
+use crate::nn::network::StepMode;
+
+/// Form and behaviour of a network.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NetworkConfig {
+    /// The layers and their shapes.
+    pub architecture: Architecture,
+    /// The neurons of each layer, in order.
+    pub neurons: Vec<Neuron>,
+    /// Multi-step or single-step.
+    pub step_mode: StepMode,
+    /// The 16-bit type that convolutions and linear layers compute in during training; 32 bits if
+    /// `None`. Weights, batch norm's statistics, membrane potentials and votes always have 32 bits.
+    pub half: Option<FloatDType>,
+}
+
+impl NetworkConfig {
+    /// Describes the neurons of all layers, each kind once.
+    pub fn neurons_in_words(&self) -> String {
+        let mut kinds: Vec<String> = Vec::new();
+        for neuron in &self.neurons {
+            let kind = neuron.to_string();
+            if !kinds.contains(&kind) {
+                kinds.push(kind);
+            }
+        }
+        kinds.join("; ")
+    }
+
+    /// Estimates the bytes of a GPU's memory that a training step on batches of `batch` samples with
+    /// `steps` time steps needs, without the weights.
+    ///
+    /// Each block keeps its convolution's output and its pooled spikes. A gradient reuses the memory
+    /// of its tensor. Separate operations keep about four tensors more, in both types: without batch
+    /// norm, and for more time steps than the fused backward pass supports.
+    pub fn training_bytes(&self, steps: usize, batch: usize) -> u64 {
+        let (value, copy) = match self.half {
+            Some(_) => (2, 2),
+            None => (4, 0),
+        };
+        let block = |block: &BlockForm| match block.norm && steps <= MOST_STEPS {
+            true => value * cells(block),
+            false => (value + 1) * (output_cells(block) * 17 / 4),
+        };
+        let blocks: u64 = self.architecture.blocks.iter().map(block).sum();
+        (steps * batch) as u64 * (self.architecture.frame_cells() as u64 * (4 + copy) + blocks)
+    }
+
+    /// Like [`training_bytes`](Self::training_bytes), for a test step, which computes in 32 bits.
+    pub fn test_bytes(&self, steps: usize, batch: usize) -> u64 {
+        let blocks: u64 = self.architecture.blocks.iter().map(cells).sum();
+        (steps * batch) as u64 * 4 * (self.architecture.frame_cells() as u64 + blocks)
+    }
+}
+
+/// Number of values that a block's convolution and its poolings give for a frame.
+fn cells(block: &BlockForm) -> u64 {
+    let pooled = block.pooled().iter().product::<usize>() * block.channels;
+    output_cells(block) + pooled as u64
+}
+
+/// Number of values that a block's convolution gives for a frame.
+fn output_cells(block: &BlockForm) -> u64 {
+    (block.convolved().iter().product::<usize>() * block.channels) as u64
+}
