@@ -4,12 +4,12 @@ use clap::ValueEnum;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use dvs_shared::split_mode::SplitBy;
 
-use crate::nn::notation::NeuronName;
 use crate::config::train_config::{OptimizerName, SchedulerName};
 use crate::data::dataset::FramesIn;
 use crate::interop::label_order::LabelOrder;
 use crate::interop::naming::Naming;
 use crate::nn::network::StepMode;
+use crate::nn::notation::NeuronName;
 use crate::optim::AmpDtype;
 
 /// Implements [`ValueEnum`] for enums of the modules that know nothing of the command line.
@@ -68,8 +68,8 @@ choices! {
         Plain: "plain", "Numerical order, as in the cache and the label files";
     }
     Naming {
-        Model: "spikingjelly", "`DVSGestureNet` of SpikingJelly's models since 0.0.0.0.13 (conv_fc.0.weight, ...); \
-            its linear layers have a bias";
+        Model: "spikingjelly", "`DVSGestureNet` and other classes of SpikingJelly's models since 0.0.0.0.13 \
+            (conv_fc.0.weight, ...), whose linear layers have a bias; so any network is named";
         Tutorial: "tutorial", "The tutorial's step-by-step network (conv.0.weight, fc.2.weight, ...); no bias";
     }
 }

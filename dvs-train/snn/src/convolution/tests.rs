@@ -7,9 +7,7 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg32;
 use rayon::ThreadPoolBuilder;
 
-use super::{
-    ConvolutionBackend, Geometry, Weights, convolve, convolve_half, cpu, weight_gradient,
-};
+use super::{ConvolutionBackend, Geometry, Weights, convolve, convolve_half, cpu, weight_gradient};
 use crate::backend::primitive::primitive;
 use crate::testing::{distance, on_gpu, values, wave};
 
@@ -219,13 +217,8 @@ fn on_backend<K: ConvolutionBackend>(case: &Case, device: &K::Device, half: bool
         false => convolve(x.clone(), w.clone(), Geometry::SAME),
         true => {
             let of_w = primitive(w.clone().detach().cast(DType::F16));
-            convolve_half(
-                x.clone().cast(DType::F16),
-                w.clone(),
-                of_w,
-                Geometry::SAME,
-            )
-            .cast(DType::F32)
+            convolve_half(x.clone().cast(DType::F16), w.clone(), of_w, Geometry::SAME)
+                .cast(DType::F32)
         }
     };
     let grad = tensor(&case.grad, [n, outputs, height, width]);
@@ -291,8 +284,13 @@ fn strided<K: ConvolutionBackend>(
 }
 
 /// Kernels, strides and paddings that have no kernels of their own.
-const OTHERS: [(usize, [usize; 2]); 5] =
-    [(1, [1, 0]), (3, [2, 1]), (4, [1, 1]), (5, [2, 2]), (7, [1, 3])];
+const OTHERS: [(usize, [usize; 2]); 5] = [
+    (1, [1, 0]),
+    (3, [2, 1]),
+    (4, [1, 1]),
+    (5, [2, 2]),
+    (7, [1, 3]),
+];
 
 #[test]
 fn gradients_of_other_kernels_match_their_outputs() {

@@ -54,7 +54,10 @@ pub fn time<B: SnnBackend>(
     let mut parts = Vec::new();
     let (steps, n) = (args.frames, args.frames * args.batch_size);
     let blocks = &config.architecture.blocks;
-    let largest = blocks.iter().map(|block| block.channels * cells(block)).max();
+    let largest = blocks
+        .iter()
+        .map(|block| block.channels * cells(block))
+        .max();
     let values = n * largest.unwrap_or_default();
 
     let x = made.random::<2>([n, values / n]);

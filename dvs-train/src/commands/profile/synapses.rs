@@ -79,7 +79,8 @@ impl Shape<'_> {
             Self::Convolution(block) => {
                 let ([height, width], [rows, columns]) = (block.size, block.convolved());
                 let cell = place % (height * width);
-                let places = places(block, cell / width, rows) * places(block, cell % width, columns);
+                let places =
+                    places(block, cell / width, rows) * places(block, cell % width, columns);
                 (block.channels * places) as u64
             }
             Self::Linear {
@@ -106,7 +107,9 @@ impl Shape<'_> {
 fn places(block: &BlockForm, at: usize, outputs: usize) -> usize {
     let padded = at + block.padding;
     // Place o covers the padded rows from o stride to o stride + kernel - 1.
-    let first = (padded + 1).saturating_sub(block.kernel).div_ceil(block.stride);
+    let first = (padded + 1)
+        .saturating_sub(block.kernel)
+        .div_ceil(block.stride);
     let end = (padded / block.stride + 1).min(outputs);
     end.saturating_sub(first)
 }
