@@ -140,7 +140,11 @@ where
     })?;
     let timed = Timed {
         network: config.architecture.to_string(),
-        channels: config.architecture.blocks.first().map(|block| block.channels),
+        channels: config
+            .architecture
+            .blocks
+            .first()
+            .map(|block| block.channels),
         train,
         test,
         train_bytes: config.training_bytes(args.frames, args.batch_size),

@@ -115,15 +115,14 @@ impl<B: SnnBackend> ConvBlock<B> {
                 let spikes = fire(&self.neurons, x, memory);
                 observer.spikes(layer, &spikes);
                 let spikes = spikes.reshape(shape);
-                if halves { Pool::HALVES.apply(spikes) } else { spikes }
+                if halves {
+                    Pool::HALVES.apply(spikes)
+                } else {
+                    spikes
+                }
             }
         };
         pools.iter().fold(spikes, |x, pool| pool.apply(x))
-    }
-
-    /// The form of the block.
-    pub fn form(&self) -> &BlockForm {
-        &self.form
     }
 }
 
@@ -160,10 +159,14 @@ impl BlockForm {
             ));
         }
         if !self.norm {
-            parts.push("its neurons and pooling are separate operations without batch norm".to_owned());
+            parts.push(
+                "its neurons and pooling are separate operations without batch norm".to_owned(),
+            );
         }
         if let (_, [first, ..]) = self.fused_pool() {
-            parts.push(format!("{first} is a separate operation; MPk2s2 after the neurons is fused"));
+            parts.push(format!(
+                "{first} is a separate operation; MPk2s2 after the neurons is fused"
+            ));
         }
         if self.norm && steps > MOST_STEPS {
             parts.push(format!(

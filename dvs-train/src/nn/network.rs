@@ -135,7 +135,11 @@ impl<B: SnnBackend> Network<B> {
     /// norm shares its statistics with `batch_ranks`.
     pub fn on_rank(mut self, share: BatchShare, batch_ranks: &BatchRanks) -> Self {
         self.share = share;
-        for norm in self.blocks.iter_mut().filter_map(|block| block.norm.as_mut()) {
+        for norm in self
+            .blocks
+            .iter_mut()
+            .filter_map(|block| block.norm.as_mut())
+        {
             norm.ranks = batch_ranks.clone();
         }
         self

@@ -204,7 +204,7 @@ impl<'a> Reader<'a> {
             let why = format!("the network has more than {MAX_LAYERS} layers");
             return Err(NotationError::new(self.text, number..self.at, why));
         }
-        Ok(layers.repeat(times))
+        Ok(std::iter::repeat_n(layers, times).flatten().collect())
     }
 
     fn layer(&mut self) -> Result<Placed, NotationError> {
@@ -270,7 +270,9 @@ impl<'a> Reader<'a> {
 
     fn kernel_and_stride(&mut self) -> Result<(usize, usize), NotationError> {
         if !self.take("k") {
-            return Err(self.error("k and the size of the kernel are expected here, as in c128k3s1"));
+            return Err(
+                self.error("k and the size of the kernel are expected here, as in c128k3s1")
+            );
         }
         let kernel = self.number("the size of the kernel", 1..=MAX_KERNEL)?;
         if !self.take("s") {
@@ -287,7 +289,11 @@ impl<'a> Reader<'a> {
         let start = self.at;
         let digits = self.rest().find(|c: char| !c.is_ascii_digit());
         self.at += digits.unwrap_or(self.rest().len());
-        let Some(digits) = self.text.get(start..self.at).filter(|digits| !digits.is_empty()) else {
+        let Some(digits) = self
+            .text
+            .get(start..self.at)
+            .filter(|digits| !digits.is_empty())
+        else {
             return Err(self.error(format!("{what} is expected here")));
         };
         let number = digits.parse().ok().filter(|number| limits.contains(number));
@@ -304,14 +310,22 @@ impl<'a> Reader<'a> {
     /// Reads the probability behind `DP`, if there is one.
     fn probability(&mut self) -> Result<f64, NotationError> {
         let start = self.at;
-        let end = self.rest().find(|c: char| !(c.is_ascii_digit() || c == '.'));
+        let end = self
+            .rest()
+            .find(|c: char| !(c.is_ascii_digit() || c == '.'));
         self.at += end.unwrap_or(self.rest().len());
-        let Some(text) = self.text.get(start..self.at).filter(|text| !text.is_empty()) else {
+        let Some(text) = self
+            .text
+            .get(start..self.at)
+            .filter(|text| !text.is_empty())
+        else {
             return Ok(DROPOUT);
         };
         let number = text.parse().ok().filter(|p| (0.0..1.0).contains(p));
         number.ok_or_else(|| {
-            let why = format!("the probability of dropout is {text}, which is not within 0 and 1 (exclusive)");
+            let why = format!(
+                "the probability of dropout is {text}, which is not within 0 and 1 (exclusive)"
+            );
             NotationError::new(self.text, start..self.at, why)
         })
     }
@@ -401,17 +415,44 @@ mod tests {
             ("BN}", "character 3: there is no { that this } closes"),
             ("BN-{LIF", "character 4: no } closes this brace"),
             ("{BN LIF}", "character 4: a - or a } is expected here"),
-            ("{BN}*", "character 6: the number of repetitions is expected here"),
+            (
+                "{BN}*",
+                "character 6: the number of repetitions is expected here",
+            ),
             ("{BN}*0", "character 6: the number of repetitions is 0"),
-            ("{{BN}*1000}*1000", "character 13: the network has more than 1024 layers"),
-            ("{{{{{{{{{BN}}}}}}}}}", "character 9: more than 8 braces are nested"),
-            ("c4", "character 3: k and the size of the kernel are expected here"),
-            ("c4k8s1", "character 4: the size of the kernel is 8, which is not within 1 and 7"),
-            ("c4k3s99999999999999999999", "character 6: the stride is 99999999999999999999"),
-            ("c4k3s1p3", "character 8: the padding is 3, which is not within 0 and 2"),
-            ("MP2", "character 3: k and the size of a window are expected here"),
+            (
+                "{{BN}*1000}*1000",
+                "character 13: the network has more than 1024 layers",
+            ),
+            (
+                "{{{{{{{{{BN}}}}}}}}}",
+                "character 9: more than 8 braces are nested",
+            ),
+            (
+                "c4",
+                "character 3: k and the size of the kernel are expected here",
+            ),
+            (
+                "c4k8s1",
+                "character 4: the size of the kernel is 8, which is not within 1 and 7",
+            ),
+            (
+                "c4k3s99999999999999999999",
+                "character 6: the stride is 99999999999999999999",
+            ),
+            (
+                "c4k3s1p3",
+                "character 8: the padding is 3, which is not within 0 and 2",
+            ),
+            (
+                "MP2",
+                "character 3: k and the size of a window are expected here",
+            ),
             ("DP1.0", "character 3: the probability of dropout is 1.0"),
-            ("DP0.1.2", "character 3: the probability of dropout is 0.1.2"),
+            (
+                "DP0.1.2",
+                "character 3: the probability of dropout is 0.1.2",
+            ),
             ("FC", "character 3: the number of outputs is expected here"),
             ("FCé", "character 3: the number of outputs is expected here"),
             ("BN-é", "character 4: a layer is expected here"),

@@ -103,7 +103,8 @@ impl EpochRecord {
         let fixed = fixed.map(|(name, number)| (name.to_owned(), number));
         let of_layers = |name: &'static str, numbers: &[(String, f64)]| {
             let numbers = numbers.iter();
-            let numbers = numbers.map(move |(layer, number)| (format!("{name}_{layer}"), Some(*number)));
+            let numbers =
+                numbers.map(move |(layer, number)| (format!("{name}_{layer}"), Some(*number)));
             numbers.collect::<Vec<_>>()
         };
         let firing = of_layers("firing_rate", &self.firing);

@@ -31,10 +31,7 @@ impl<B: SnnBackend> LoadedModel<B> {
         let Checkpoint { state, tensors } = Checkpoint::read(&file)?;
         let of_file = || format!("cannot use the network in {}", file.display());
         let config = state.settings.network_config().with_context(of_file)?;
-        config
-            .architecture
-            .check(&tensors)
-            .with_context(of_file)?;
+        config.architecture.check(&tensors).with_context(of_file)?;
         let network = tensors.network(Network::new(&config, device));
         let network = network.with_context(of_file)?;
         Ok(Self {

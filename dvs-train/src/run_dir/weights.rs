@@ -63,14 +63,16 @@ impl Tensors {
 
     /// Renames the linear layers of checkpoints before version 3, in which each had its own field.
     pub fn rename_old_linears(&mut self) {
-        let renamed = std::mem::take(&mut self.0).into_iter().map(|(name, array)| {
-            let found = OLD_LINEARS.iter().find_map(|(old, new)| {
-                let (owner, path) = name.split_once('.')?;
-                let rest = path.strip_prefix(old)?;
-                Some(format!("{owner}.{new}{rest}"))
+        let renamed = std::mem::take(&mut self.0)
+            .into_iter()
+            .map(|(name, array)| {
+                let found = OLD_LINEARS.iter().find_map(|(old, new)| {
+                    let (owner, path) = name.split_once('.')?;
+                    let rest = path.strip_prefix(old)?;
+                    Some(format!("{owner}.{new}{rest}"))
+                });
+                (found.unwrap_or(name), array)
             });
-            (found.unwrap_or(name), array)
-        });
         self.0 = renamed.collect();
     }
 

@@ -8,9 +8,9 @@ use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
 use cubecl::{CubeCount, CubeDim};
 
-use super::{ConvolutionBackend, Geometry};
 use super::gpu_kernels::{SizesLaunch, add_parts_kernel, convolve_kernel, weight_gradient_kernel};
 use super::gpu_tuned::{self, Operation};
+use super::{ConvolutionBackend, Geometry};
 use crate::backend::gpu::{channels_last, channels_second, cubes, dims, empty, in_type, width};
 use crate::backend::gpu_tiles::{THREADS, TILE};
 

@@ -11,7 +11,6 @@ use burn_snn::batch_norm::{BatchNorm, BatchStatistics};
 use burn_snn::fused_block::{BlockInputs, FusedBlock};
 use burn_snn::neuron::model::Layer;
 use burn_snn::neuron::{NeuronInputs, Neurons};
-use dvs_shared::event::{DVS128, POLARITIES};
 use serde_json::{Value, json};
 
 use crate::cli::BenchArgs;
@@ -54,7 +53,10 @@ pub fn time<B: SnnBackend>(
     let mut parts = Vec::new();
     let (steps, n) = (args.frames, args.frames * args.batch_size);
     let blocks = &config.architecture.blocks;
-    let largest = blocks.iter().map(|block| block.channels * cells(block)).max();
+    let largest = blocks
+        .iter()
+        .map(|block| block.channels * cells(block))
+        .max();
     let values = n * largest.unwrap_or_default();
 
     let x = made.random::<2>([n, values / n]);

@@ -79,7 +79,8 @@ impl Shape<'_> {
             Self::Convolution(block) => {
                 let ([height, width], [rows, columns]) = (block.size, block.convolved());
                 let cell = place % (height * width);
-                let places = places(block, cell / width, rows) * places(block, cell % width, columns);
+                let places =
+                    places(block, cell / width, rows) * places(block, cell % width, columns);
                 (block.channels * places) as u64
             }
             Self::Linear {
@@ -106,7 +107,9 @@ impl Shape<'_> {
 fn places(block: &BlockForm, at: usize, outputs: usize) -> usize {
     let padded = at + block.padding;
     // Place o covers the padded rows from o stride to o stride + kernel - 1.
-    let first = (padded + 1).saturating_sub(block.kernel).div_ceil(block.stride);
+    let first = (padded + 1)
+        .saturating_sub(block.kernel)
+        .div_ceil(block.stride);
     let end = (padded / block.stride + 1).min(outputs);
     end.saturating_sub(first)
 }
@@ -257,7 +260,7 @@ mod tests {
             let shape = Shape::Convolution(block);
             let mut expected = vec![0; size[0] * size[1]];
             let [rows, columns] = block.convolved();
-            let each = |at: usize, tap| (at * block.stride + tap).checked_sub(block.padding);
+            let each = |at: usize, tap: usize| (at * block.stride + tap).checked_sub(block.padding);
             for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |c| (row, c))) {
                 for tap in 0..block.kernel * block.kernel {
                     let y = each(row, tap / block.kernel).filter(|y| *y < size[0]);

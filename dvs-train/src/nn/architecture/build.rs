@@ -207,7 +207,9 @@ impl Builder<'_> {
         while let Some((WrittenLayer::Pool(pool), place)) = self.peek() {
             for (what, value) in [("window", pool.kernel), ("stride", pool.stride)] {
                 if value > MAX_WINDOW {
-                    let why = format!("the {what} of a pooling is {value}, and {MAX_WINDOW} is the largest");
+                    let why = format!(
+                        "the {what} of a pooling is {value}, and {MAX_WINDOW} is the largest"
+                    );
                     return Err(self.error(place, why));
                 }
             }
@@ -269,7 +271,10 @@ impl Builder<'_> {
                 None => "a block or a linear layer: c128k3s1-BN-LIF-MPk2s2 or FC512-LIF",
                 Some(_) => "a linear layer, voting or the end",
             };
-            return Err(self.error(place, format!("{layer} is out of place here, where {expected} fits")));
+            return Err(self.error(
+                place,
+                format!("{layer} is out of place here, where {expected} fits"),
+            ));
         };
         if pool.kind != PoolKind::Average || pool.kernel != pool.stride {
             let why = "the outputs of a linear layer take no pooling but voting, as in APk10s10";
@@ -290,7 +295,9 @@ impl Builder<'_> {
     }
 
     fn check_weights(&self, place: Range<usize>, shape: &[usize]) -> Result<(), NotationError> {
-        let weights = shape.iter().try_fold(1_usize, |all, side| all.checked_mul(*side));
+        let weights = shape
+            .iter()
+            .try_fold(1_usize, |all, side| all.checked_mul(*side));
         match weights.filter(|weights| *weights <= MAX_WEIGHTS) {
             Some(_) => Ok(()),
             None => Err(self.error(
@@ -349,26 +356,98 @@ mod tests {
     fn errors_point_at_layers_that_do_not_fit() {
         for (notation, size, expected) in [
             ("", [8, 8], "character 1: a layer is expected here"),
-            ("c4k3s1-BN-LIF", [8, 8], "character 14: a linear layer with neurons is expected"),
-            ("c4k3s1-BN-MPk2s2-FC3-LIF", [8, 8], "character 11: neurons are expected after batch norm"),
-            ("c4k3s1-FC3-LIF", [8, 8], "character 8: neurons are expected after a convolution"),
-            ("FC3", [8, 8], "character 4: neurons are expected after a linear layer"),
-            ("FC3-BN-LIF", [8, 8], "character 5: neurons are expected after a linear layer"),
-            ("FC9-LIF-c4k3s1-BN-LIF", [8, 8], "character 9: c4k3s1 is out of place here"),
+            (
+                "c4k3s1-BN-LIF",
+                [8, 8],
+                "character 14: a linear layer with neurons is expected",
+            ),
+            (
+                "c4k3s1-BN-MPk2s2-FC3-LIF",
+                [8, 8],
+                "character 11: neurons are expected after batch norm",
+            ),
+            (
+                "c4k3s1-FC3-LIF",
+                [8, 8],
+                "character 8: neurons are expected after a convolution",
+            ),
+            (
+                "FC3",
+                [8, 8],
+                "character 4: neurons are expected after a linear layer",
+            ),
+            (
+                "FC3-BN-LIF",
+                [8, 8],
+                "character 5: neurons are expected after a linear layer",
+            ),
+            (
+                "FC9-LIF-c4k3s1-BN-LIF",
+                [8, 8],
+                "character 9: c4k3s1 is out of place here",
+            ),
             ("BN-FC3-LIF", [8, 8], "character 1: BN is out of place here"),
             ("LIF", [8, 8], "character 1: LIF is out of place here"),
-            ("FC3-LIF-DP", [8, 8], "character 11: a convolution or a linear layer is expected after dropout"),
-            ("DP-DP-FC3-LIF", [8, 8], "character 4: a convolution or a linear layer is expected after dropout"),
-            ("FC4-LIF", [8, 8], "character 1: 4 outputs, 1 for each class, are for 4 classes, and the data has 3; FC3 is"),
-            ("FC9-LIF-FC20-LIF-APk10s10", [8, 8], "character 9: 20 outputs, 10 for each class, are for 2 classes"),
-            ("FC30-LIF-APk10s5", [8, 8], "character 10: the outputs of a linear layer take no pooling but voting"),
-            ("FC30-LIF-MPk10s10", [8, 8], "character 10: the outputs of a linear layer take no pooling"),
-            ("FC30-LIF-APk10s10-FC3-LIF", [8, 8], "character 19: voting is the last layer"),
-            ("FC31-LIF-APk10s10", [8, 8], "character 10: 31 outputs do not divide into groups of 10"),
-            ("{c4k3s1-BN-LIF-MPk2s2}*4-FC3-LIF", [8, 8], "pooling leaves nothing of its inputs of 1 x 1; frames of 8 x 8"),
-            ("c4k7s1p0-LIF-FC3-LIF", [6, 8], "character 1: its inputs of 6 x 8 are smaller than its kernel"),
-            ("c4k3s1-LIF-MPk8s8-FC3-LIF", [9, 9], "character 12: the window of a pooling is 8, and 7 is the largest"),
-            ("FC65536-LIF-FC65536-LIF-FC3-LIF", [8, 8], "character 13: its weights [65536, 65536] are more than"),
+            (
+                "FC3-LIF-DP",
+                [8, 8],
+                "character 11: a convolution or a linear layer is expected after dropout",
+            ),
+            (
+                "DP-DP-FC3-LIF",
+                [8, 8],
+                "character 4: a convolution or a linear layer is expected after dropout",
+            ),
+            (
+                "FC4-LIF",
+                [8, 8],
+                "character 1: 4 outputs, 1 for each class, are for 4 classes, and the data has 3; FC3 is",
+            ),
+            (
+                "FC9-LIF-FC20-LIF-APk10s10",
+                [8, 8],
+                "character 9: 20 outputs, 10 for each class, are for 2 classes",
+            ),
+            (
+                "FC30-LIF-APk10s5",
+                [8, 8],
+                "character 10: the outputs of a linear layer take no pooling but voting",
+            ),
+            (
+                "FC30-LIF-MPk10s10",
+                [8, 8],
+                "character 10: the outputs of a linear layer take no pooling",
+            ),
+            (
+                "FC30-LIF-APk10s10-FC3-LIF",
+                [8, 8],
+                "character 19: voting is the last layer",
+            ),
+            (
+                "FC31-LIF-APk10s10",
+                [8, 8],
+                "character 10: 31 outputs do not divide into groups of 10",
+            ),
+            (
+                "{c4k3s1-BN-LIF-MPk2s2}*4-FC3-LIF",
+                [8, 8],
+                "pooling leaves nothing of its inputs of 1 x 1; frames of 8 x 8",
+            ),
+            (
+                "c4k7s1p0-LIF-FC3-LIF",
+                [6, 8],
+                "character 1: its inputs of 6 x 8 are smaller than its kernel",
+            ),
+            (
+                "c4k3s1-LIF-MPk8s8-FC3-LIF",
+                [9, 9],
+                "character 12: the window of a pooling is 8, and 7 is the largest",
+            ),
+            (
+                "FC65536-LIF-FC65536-LIF-FC3-LIF",
+                [8, 8],
+                "character 13: its weights [65536, 65536] are more than",
+            ),
         ] {
             let found = error(notation, size, 3);
             assert!(found.contains(expected), "{notation}: {found}");
