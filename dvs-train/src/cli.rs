@@ -87,7 +87,7 @@ impl Cli {
 }
 
 /// Sets `target` to what was typed, if anything was.
-fn set<T, U: Clone + Into<T>>(target: &mut T, typed: &Option<U>) {
+pub fn set<T, U: Clone + Into<T>>(target: &mut T, typed: &Option<U>) {
     if let Some(value) = typed {
         *target = value.clone().into();
     }

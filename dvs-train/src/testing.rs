@@ -4,6 +4,8 @@ use crate::config::neuron_config::NeuronConfig;
 use crate::nn::architecture::Architecture;
 use crate::nn::network::StepMode;
 use crate::nn::network_config::NetworkConfig;
+use crate::nn::network_name::NetworkName;
+use crate::nn::notation::NeuronName;
 
 /// The network in `notation` for frames of `size` (height and width), with the tutorial's neurons
 /// wherever the notation says LIF.
@@ -20,5 +22,15 @@ pub fn network_config(notation: &str, size: [usize; 2]) -> NetworkConfig {
         architecture,
         step_mode: StepMode::M,
         half: None,
+    }
+}
+
+/// The network for DVS128 Gesture with this number of channels, with or without dropout.
+pub fn gesture(channels: usize, dropout: bool) -> String {
+    let network = NetworkName::Gesture;
+    let notation = network.notation(channels, network.hidden(channels), 11, NeuronName::Lif);
+    match dropout {
+        true => notation,
+        false => notation.replace("DP-", ""),
     }
 }

@@ -124,11 +124,6 @@ impl<B: SnnBackend> ConvBlock<B> {
         };
         pools.iter().fold(spikes, |x, pool| pool.apply(x))
     }
-
-    /// The form of the block.
-    pub fn form(&self) -> &BlockForm {
-        &self.form
-    }
 }
 
 impl BlockForm {

@@ -19,8 +19,6 @@ pub struct LinearBlock<B: Backend> {
     pub linear: Linear<B>,
     /// Neurons of the layer.
     pub neurons: Neurons<B>,
-    #[module(skip)]
-    form: LinearForm,
 }
 
 impl<B: SnnBackend> LinearBlock<B> {
@@ -30,7 +28,6 @@ impl<B: SnnBackend> LinearBlock<B> {
         Self {
             linear: linear.init(device),
             neurons: Neurons::new(neuron, device),
-            form,
         }
     }
 
@@ -61,10 +58,5 @@ impl<B: SnnBackend> LinearBlock<B> {
         let spikes = fire(&self.neurons, y, memory);
         observer.spikes(layer, &spikes);
         spikes.reshape([n, outputs, 1, 1])
-    }
-
-    /// The form of the layer.
-    pub fn form(&self) -> &LinearForm {
-        &self.form
     }
 }

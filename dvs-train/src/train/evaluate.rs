@@ -45,7 +45,7 @@ pub fn evaluate<B: SnnBackend>(
     device: &B::Device,
 ) -> Result<Option<EvalResult>> {
     let start = Instant::now();
-    let classes = network.classes();
+    let classes = network.architecture().classes;
     let bar = sample_bar(name, samples);
     let mut running = Running::<B>::from(Sums::default(), device);
     let mut counter = SpikeCounter::new();

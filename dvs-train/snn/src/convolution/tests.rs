@@ -197,8 +197,7 @@ fn outputs_and_gradients_match_burn() {
         ]
     };
     let ours = run(|x, w| convolve(x, w, Geometry::SAME));
-    let options = Geometry::SAME.options();
-    let expected = run(|x, w| burn::tensor::module::conv2d(x, w, None, options.clone()));
+    let expected = run(|x, w| burn::tensor::module::conv2d(x, w, None, Geometry::SAME.options()));
     for (a, b) in ours.iter().zip(&expected) {
         let largest = b.iter().fold(0.0_f32, |max, x| max.max(x.abs()));
         assert!(distance(a, b) < 1e-5 * largest);
@@ -325,7 +324,8 @@ fn other_kernels_match_on_gpu() {
         for (size, [stride, padding]) in OTHERS {
             let geometry = Geometry { stride, padding };
             let plain = strided::<Flex>(size, geometry, false, &Default::default());
-            for (half, tolerance) in [(false, 1e-5), (true, 3e-3)] {
+            // burn sums the gradient of the weights in 16 bits.
+            for (half, tolerance) in [(false, 1e-5), (true, 2e-2)] {
                 let found = strided::<K>(size, geometry, half, &device);
                 for (name, (found, plain)) in
                     ["outputs", "x", "w"].iter().zip(found.iter().zip(&plain))

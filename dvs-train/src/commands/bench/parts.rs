@@ -11,7 +11,6 @@ use burn_snn::batch_norm::{BatchNorm, BatchStatistics};
 use burn_snn::fused_block::{BlockInputs, FusedBlock};
 use burn_snn::neuron::model::Layer;
 use burn_snn::neuron::{NeuronInputs, Neurons};
-use dvs_shared::event::{DVS128, POLARITIES};
 use serde_json::{Value, json};
 
 use crate::cli::BenchArgs;

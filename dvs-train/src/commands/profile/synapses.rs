@@ -260,7 +260,7 @@ mod tests {
             let shape = Shape::Convolution(block);
             let mut expected = vec![0; size[0] * size[1]];
             let [rows, columns] = block.convolved();
-            let each = |at: usize, tap| (at * block.stride + tap).checked_sub(block.padding);
+            let each = |at: usize, tap: usize| (at * block.stride + tap).checked_sub(block.padding);
             for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |c| (row, c))) {
                 for tap in 0..block.kernel * block.kernel {
                     let y = each(row, tap / block.kernel).filter(|y| *y < size[0]);

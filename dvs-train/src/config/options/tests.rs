@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use burn_snn::Charge;
 use clap::Parser;
 
 use super::*;
@@ -42,13 +43,41 @@ fn errors_name_invalid_values_and_their_limits() {
 #[test]
 fn refuses_frames_that_are_too_small_or_too_large() {
     let usual = TrainConfig::default();
-    let refused = |size| network_config(&usual, size, 11).unwrap_err().to_string();
-    assert!(network_config(&usual, [32, 2048], 11).is_ok());
-    assert_eq!(
-        refused([31, 128]),
-        "frames of 31 x 128 do not fit the network, which takes 32 to 2048 pixels each way: it halves them 5 times"
+    let refused = |size| {
+        let refused = network_config(&usual, size, Some(11));
+        refused.unwrap_err().to_string()
+    };
+    assert!(network_config(&usual, [32, 2048], Some(11)).is_ok());
+    let text = refused([31, 128]);
+    for part in [
+        "--network gesture does not fit: ",
+        "pooling leaves nothing of its inputs of 1 x 8; frames of 31 x 128 are too small for this network",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+    let text = refused([128, 1 << 40]);
+    assert!(text.contains("do not have 1 to 2048 pixels"), "{text}");
+}
+
+#[test]
+fn a_notation_replaces_the_values_that_it_says_itself() {
+    let mut config = TrainConfig::default();
+    config.network.network = "c4k3s1-BN-PLIF-FC3-IF".to_owned().into();
+    let network = network_config(&config, [8, 8], None).unwrap();
+    config.describe_notation(&network.architecture);
+    assert_eq!(config.network.channels, 4);
+    assert_eq!(config.neurons.neuron, NeuronName::Plif);
+    // Neurons without a leak take no tau, and the others do.
+    config.neurons.tau = Some(3.0);
+    let network = network_config(&config, [8, 8], Some(3)).unwrap();
+    assert_eq!(network.neurons[1].charge, Charge::Integrate);
+    let text = network_config(&config, [8, 8], Some(4))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        text.contains("are for 3 classes, and the data has 4; FC4 is for 4"),
+        "{text}"
     );
-    refused([128, 1 << 40]);
 }
 
 #[test]

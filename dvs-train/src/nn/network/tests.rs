@@ -3,37 +3,30 @@
 use burn::backend::{Autodiff, Flex};
 use burn::module::AutodiffModule;
 use burn::module::{Param, ParamId, RunningState};
-use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
+use burn::tensor::{DType, Tensor};
 use burn_snn::backend::primitive::tensor;
+use burn_snn::convolution::{Geometry, convolve};
+use burn_snn::fused_block::pool;
 use burn_snn::loss::mean_squared_error;
+use burn_snn::neuron::Neuron;
 use burn_snn::neuron::model::Charge;
 use burn_snn::testing::{Npz, distance, on_gpu, own_random_numbers, values, wave};
 
 use super::*;
 use crate::console::interrupt::Interrupt;
 use crate::data::batch::Batch;
+use crate::nn::layer_summary::LayerSummary;
 use crate::optim::optimizer::update::OptimizerBackend;
 use crate::optim::optimizer::{Optimizer, Rule};
+use crate::testing::{gesture, network_config};
 use crate::train::epoch::step;
 use crate::train::run_ranks::RunRanks;
 
 type B = Autodiff<Flex>;
 
-const TUTORIAL: NetworkConfig = NetworkConfig {
-    channels: 128,
-    linear_bias: false,
-    hidden: None,
-    classes: 11,
-    size: [128, 128],
-    neuron: Neuron::LIF,
-    step_mode: StepMode::M,
-    dropout: 0.5,
-    half: None,
-};
-
 /// Position of each block's convolution in SpikingJelly's `Sequential`. Batch norm comes next.
-const POSITIONS: [usize; BLOCKS] = [0, 4, 8, 12, 16];
+const POSITIONS: [usize; 5] = [0, 4, 8, 12, 16];
 
 /// Makes SpikingJelly's network of 8 channels with the weights saved under `moment`.
 fn spikingjelly_network<B: AutodiffBackend + SnnBackend>(
@@ -41,30 +34,27 @@ fn spikingjelly_network<B: AutodiffBackend + SnnBackend>(
     moment: &str,
     device: &B::Device,
 ) -> Network<B> {
-    let config = NetworkConfig {
-        channels: 8,
-        dropout: 0.0,
-        ..TUTORIAL
-    };
+    let config = network_config(&gesture(8, false), [128, 128]);
     let mut network = Network::<B>::new(&config, device);
     for (block, at) in network.blocks.iter_mut().zip(POSITIONS) {
         let mut state = |name: &str| {
             let value = npz.tensor(&format!("{moment}|{}.{name}", at + 1), device);
             RunningState::with_id(ParamId::new(), value)
         };
-        block.norm.running_mean = state("running_mean");
-        block.norm.running_var = state("running_var");
+        let norm = block.norm.as_mut().unwrap();
+        norm.running_mean = state("running_mean");
+        norm.running_var = state("running_var");
         let mut param = |name: &str| {
             Param::from_tensor(npz.tensor(&format!("{moment}|{}.{name}", at + 1), device))
         };
-        block.norm.gamma = param("weight");
-        block.norm.beta = param("bias");
+        norm.gamma = param("weight");
+        norm.beta = param("bias");
         block.conv.weight =
             Param::from_tensor(npz.tensor(&format!("{moment}|{at}.weight"), device));
     }
-    for (linear, at) in [(&mut network.hidden, 21), (&mut network.output, 23)] {
+    for (layer, at) in network.linears.iter_mut().zip([21, 23]) {
         let weight: Tensor<B, 2> = npz.tensor(&format!("{moment}|{at}.weight"), device);
-        linear.weight = Param::from_tensor(weight.transpose());
+        layer.linear.weight = Param::from_tensor(weight.transpose());
     }
     network
 }
@@ -85,24 +75,15 @@ fn parameters<B: AutodiffBackend>(
 ) -> Vec<(String, Vec<f32>)> {
     let mut all = Vec::new();
     for (block, at) in network.blocks.iter().zip(POSITIONS) {
+        let norm = block.norm.as_ref().unwrap();
         all.push((format!("{at}.weight"), of(Visit::Conv(&block.conv.weight))));
-        all.push((
-            format!("{}.weight", at + 1),
-            of(Visit::Vector(&block.norm.gamma)),
-        ));
-        all.push((
-            format!("{}.bias", at + 1),
-            of(Visit::Vector(&block.norm.beta)),
-        ));
+        all.push((format!("{}.weight", at + 1), of(Visit::Vector(&norm.gamma))));
+        all.push((format!("{}.bias", at + 1), of(Visit::Vector(&norm.beta))));
     }
-    all.push((
-        "21.weight".to_owned(),
-        of(Visit::Matrix(&network.hidden.weight)),
-    ));
-    all.push((
-        "23.weight".to_owned(),
-        of(Visit::Matrix(&network.output.weight)),
-    ));
+    for (layer, at) in network.linears.iter().zip([21, 23]) {
+        let weight = &layer.linear.weight;
+        all.push((format!("{at}.weight"), of(Visit::Matrix(weight))));
+    }
     all
 }
 
@@ -167,9 +148,11 @@ fn assert_firing_rates_match<B: AutodiffBackend + SnnBackend>(device: &B::Device
     let mut x = batch.frames;
     for (block, at) in network.blocks.iter().zip(POSITIONS) {
         let [t, b, _, height, width] = x.dims();
-        let current = block.norm.forward(convolve(
+        let norm = block.norm.as_ref().unwrap();
+        let current = norm.forward(convolve(
             x.clone().flatten::<4>(0, 1),
             block.conv.weight.val(),
+            Geometry::SAME,
         ));
         let spikes = block
             .neurons
@@ -178,8 +161,14 @@ fn assert_firing_rates_match<B: AutodiffBackend + SnnBackend>(device: &B::Device
         let off = (rate - npz.values(&format!("rate|{}", at + 2))[0]).abs();
         println!("layer {at}: rate {rate}, off by {off:e}");
         assert!(off < 2e-5, "layer {at}: rate {rate} is off by {off:e}");
+        let inputs = LayerInputs {
+            steps: t,
+            half: None,
+            dropout: None,
+            memory: None,
+        };
         x = block
-            .forward(x.flatten::<4>(0, 1), t, None, 0, None, &mut ())
+            .forward(x.flatten::<4>(0, 1), inputs, 0, &mut ())
             .reshape([t, b, 8, height / 2, width / 2]);
     }
 }
@@ -280,8 +269,9 @@ where
             println!("{name} of {at} off by {off:e}");
             assert!(off < 1e-6, "{name} of {at} off by {off:e}");
         };
-        compare(&block.norm.running_mean, "running_mean");
-        compare(&block.norm.running_var, "running_var");
+        let norm = block.norm.as_ref().unwrap();
+        compare(&norm.running_mean, "running_mean");
+        compare(&norm.running_var, "running_var");
     }
 
     let rate = network.valid().forward(batch.frames.inner());
@@ -291,8 +281,9 @@ where
 #[test]
 fn tutorial_network_has_expected_shapes_and_initial_weights() {
     let _own = own_random_numbers();
-    let network = Network::<Flex>::new(&TUTORIAL, &Default::default());
-    let layers = network.layers(TUTORIAL.size);
+    let config = network_config(&gesture(128, true), [128, 128]);
+    let network = Network::<Flex>::new(&config, &Default::default());
+    let layers = LayerSummary::all(&config.architecture);
     let shapes: Vec<_> = layers.iter().map(|layer| layer.shape.clone()).collect();
     let expected: [&[usize]; 7] = [
         &[128, 64, 64],
@@ -323,17 +314,14 @@ fn tutorial_network_has_expected_shapes_and_initial_weights() {
 fn linear_bias_charges_neurons_once_per_time_step() {
     let _own = own_random_numbers();
     let device = Default::default();
-    let config = NetworkConfig {
-        linear_bias: true,
-        dropout: 0.0,
-        ..TUTORIAL
-    };
+    let mut config = network_config(&gesture(128, false), [128, 128]);
+    config.architecture.linear_bias = true;
     let mut network = Network::<B>::new(&config, &device);
-    let layers = network.layers(TUTORIAL.size);
+    let layers = LayerSummary::all(&config.architecture);
     let parameters: usize = layers.iter().map(|layer| layer.parameters).sum();
     assert_eq!(parameters, 1_698_304 + 512 + 110);
     // PyTorch draws initial biases uniformly within 1 / sqrt(fan in). Here, 512 inputs fan in.
-    let bias = values(network.output.bias.clone().unwrap().val());
+    let bias = values(network.linears[1].linear.bias.clone().unwrap().val());
     let largest = bias.iter().fold(0.0_f32, |max, b| max.max(b.abs()));
     let bound = 1.0 / 512.0_f32.sqrt();
     assert!(
@@ -345,8 +333,9 @@ fn linear_bias_charges_neurons_once_per_time_step() {
     let frames = Tensor::<B, 5>::zeros([2, 1, 2, 128, 128], &device);
     for (bias, rate) in [(2.0, 1.0), (1.34, 0.5), (1.33, 0.0)] {
         let bias = Tensor::full([110], bias, &device);
-        network.output.bias = Some(Param::from_tensor(bias));
-        network.hidden.bias = Some(Param::from_tensor(Tensor::zeros([512], &device)));
+        network.linears[1].linear.bias = Some(Param::from_tensor(bias));
+        let none = Tensor::zeros([512], &device);
+        network.linears[0].linear.bias = Some(Param::from_tensor(none));
         assert_eq!(values(network.forward(frames.clone())), [rate; 11]);
     }
 }
@@ -355,15 +344,13 @@ fn linear_bias_charges_neurons_once_per_time_step() {
 fn dropout_is_constant_over_time_and_off_in_evaluation() {
     let _own = own_random_numbers();
     let device = Default::default();
-    let config = NetworkConfig {
-        channels: 2,
-        size: [32, 32],
-        ..TUTORIAL
-    };
+    let config = network_config(&gesture(2, true), [32, 32]);
     let network = Network::<B>::new(&config, &device);
     let ones = primitive(Tensor::<B, 4>::ones([3 * 400, 2, 1, 1], &device));
-    let masks = network.masks(400, &device).unwrap();
-    let dropped = B::drop_features(ones, Some(&masks[0]), DType::F32);
+    let masks = network.masks(400, &device);
+    assert!(masks[..5].iter().all(Option::is_none));
+    let [first, second] = [5, 6].map(|layer| masks[layer].clone().unwrap());
+    let dropped = B::drop_features(ones, Some(&first), DType::F32);
     let dropped = values(tensor::<B, 2>(dropped));
     let (first, rest) = dropped.split_at(800);
     assert_eq!(first, &rest[..800]);
@@ -372,20 +359,16 @@ fn dropout_is_constant_over_time_and_off_in_evaluation() {
     let kept = first.iter().filter(|&&x| x == 2.0).count();
     assert_eq!(kept + first.iter().filter(|&&x| x == 0.0).count(), 800);
     assert!((340..460).contains(&kept), "{kept} of 800 kept");
-    assert_eq!(tensor::<B, 2>(masks[1].mask.clone()).dims(), [400, 8]);
-    assert!(network.valid().masks(400, &device).is_none());
+    assert_eq!(tensor::<B, 2>(second.mask).dims(), [400, 8]);
+    assert!(network.valid().masks(400, &device).is_empty());
 }
 
 /// Makes a network of 4 channels for frames of 32 x 32, and frames for it.
 fn small(neuron: Neuron, step_mode: StepMode) -> (Network<B>, Tensor<B, 5>) {
     let device = Default::default();
-    let config = NetworkConfig {
-        channels: 4,
-        size: [32, 32],
-        neuron,
-        step_mode,
-        ..TUTORIAL
-    };
+    let mut config = network_config(&gesture(4, true), [32, 32]);
+    config.neurons.fill(neuron);
+    config.step_mode = step_mode;
     <B as Backend>::seed(&device, 3);
     let network = Network::<B>::new(&config, &device);
     (network, wave([6, 3, 2, 32, 32], 0.7, &device) * 4.0)
@@ -483,7 +466,8 @@ fn step_by_step_training_matches_spikingjelly() {
             "{name}: {norm} {expected}"
         );
     }
-    let running = values(network.blocks[0].norm.running_var.value_sync());
+    let running = |block: &ConvBlock<B>| block.norm.as_ref().unwrap().running_var.value_sync();
+    let running = values(running(&network.blocks[0]));
     assert!(distance(&running, &RUNNING_VAR) < 1e-6, "{running:?}");
 }
 
@@ -496,9 +480,14 @@ fn step_by_step_mode_updates_batch_norm_every_frame() {
     for t in 0..6 {
         let frame = frames.clone().narrow(0, t, 1).flatten::<4>(0, 1);
         let block = &other.blocks[0];
-        block.norm.forward(convolve(frame, block.conv.weight.val()));
+        let w = block.conv.weight.val();
+        let norm = block.norm.as_ref().unwrap();
+        norm.forward(convolve(frame, w, Geometry::SAME));
     }
-    let mean = |network: &Network<B>| values(network.blocks[0].norm.running_mean.value_sync());
+    let mean = |network: &Network<B>| {
+        let norm = network.blocks[0].norm.as_ref().unwrap();
+        values(norm.running_mean.value_sync())
+    };
     assert_eq!(mean(&network), mean(&other));
 }
 
@@ -518,17 +507,9 @@ fn half_precision_gpu_training_approximates_single_precision() {
                 threshold: 0.3,
                 ..Neuron::LIF
             };
-            let config = NetworkConfig {
-                channels: 8,
-                linear_bias: false,
-                hidden: None,
-                classes: 11,
-                size: [32, 32],
-                neuron,
-                step_mode,
-                dropout: 0.0,
-                half: None,
-            };
+            let mut config = network_config(&gesture(8, false), [32, 32]);
+            config.neurons.fill(neuron);
+            config.step_mode = step_mode;
             V::seed(&device, 3);
             let mut network = Network::<V>::new(&config, &device);
             let frames = wave([4, 6, 2, 32, 32], 0.7, &device) * 2.0;
@@ -567,11 +548,7 @@ fn half_precision_gpu_training_approximates_single_precision() {
 fn accepts_rectangular_frames_and_other_batch_sizes() {
     let _own = own_random_numbers();
     let device = Default::default();
-    let config = NetworkConfig {
-        channels: 3,
-        size: [32, 64],
-        ..TUTORIAL
-    };
+    let config = network_config(&gesture(3, true), [32, 64]);
     let network = Network::<B>::new(&config, &device);
     let rate = network.forward(wave([4, 5, 2, 32, 64], 0.7, &device));
     assert_eq!(rate.dims(), [5, 11]);

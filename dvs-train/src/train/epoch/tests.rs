@@ -1,29 +1,16 @@
 #![allow(clippy::unwrap_used)]
 
 use burn::backend::{Autodiff, Flex};
-use burn_snn::neuron::Neuron;
 use burn_snn::testing::{own_random_numbers, values};
 use dvs_shared::{CountType, Frames};
 
 use super::*;
 use crate::console::interrupt::Interrupt;
 use crate::data::batch::HostBatch;
-use crate::nn::network::{NetworkConfig, StepMode};
 use crate::optim::optimizer::Rule;
+use crate::testing::{gesture, network_config};
 
 type B = Autodiff<Flex>;
-
-const CONFIG: NetworkConfig = NetworkConfig {
-    channels: 16,
-    linear_bias: false,
-    hidden: None,
-    classes: 11,
-    size: [32, 32],
-    neuron: Neuron::LIF,
-    step_mode: StepMode::M,
-    dropout: 0.5,
-    half: None,
-};
 
 /// Makes a batch of four samples with different labels. They have vertical or horizontal stripes of
 /// OFF or ON events.
@@ -45,10 +32,10 @@ fn batch() -> Batch<B> {
 }
 
 /// Trains `steps` steps from a seed. Returns the losses and the last convolution's new weights.
-fn train(seed: u64, steps: usize, dropout: f64) -> (Vec<f32>, Vec<f32>) {
+fn train(seed: u64, steps: usize, dropout: bool) -> (Vec<f32>, Vec<f32>) {
     let device = Default::default();
     B::seed(&device, seed);
-    let config = NetworkConfig { dropout, ..CONFIG };
+    let config = network_config(&gesture(16, dropout), [32, 32]);
     let mut network = Network::<B>::new(&config, &device);
     let (mut adam, batch) = (Optimizer::new(Rule::Adam), batch());
     let alone = RunRanks::alone(Interrupt::default());
@@ -65,17 +52,17 @@ fn train(seed: u64, steps: usize, dropout: f64) -> (Vec<f32>, Vec<f32>) {
 #[test]
 fn same_seed_gives_identical_losses_and_weights() {
     let _own = own_random_numbers();
-    let (losses, weights) = train(7, 5, 0.5);
-    let (again, weights_again) = train(7, 5, 0.5);
+    let (losses, weights) = train(7, 5, true);
+    let (again, weights_again) = train(7, 5, true);
     assert_eq!((&losses, &weights), (&again, &weights_again));
-    let (_, others) = train(8, 5, 0.5);
+    let (_, others) = train(8, 5, true);
     assert_ne!(weights, others);
 }
 
 #[test]
 fn training_reduces_the_loss_of_a_batch() {
     let _own = own_random_numbers();
-    let (losses, ..) = train(1, 80, 0.0);
+    let (losses, ..) = train(1, 80, false);
     // A silent output has the loss 1/11. The loss is half of that if the network has learnt two of
     // the four samples. The convolutions end in a single cell here, so the others take more steps.
     assert!((losses[0] - 1.0 / 11.0).abs() < 1e-3, "{losses:?}");
