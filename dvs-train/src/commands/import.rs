@@ -2,7 +2,7 @@
 
 mod graph;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use dvs_shared::cache_format::{MAX_CLASSES, NAME_BYTES};
 use dvs_shared::labels::{is_gestures, listed};
 use dvs_shared::split_mode::{MAX_FRAMES, SplitBy};

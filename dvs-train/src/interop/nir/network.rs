@@ -143,7 +143,7 @@ pub fn network(graph: &StoredGraph, asked: &Asked<'_>) -> Result<FromGraph> {
             architecture,
             parts,
         },
-        tau: leaks.find_map(|((_, neurons), learns)| Some(neurons.leak.filter(|_| !**learns)?.0)),
+        tau: leaks.find_map(|((_, neurons), learns)| Some(neurons.leak.filter(|_| !*learns)?.0)),
         decay_input: found.iter().find_map(|(_, neurons)| Some(neurons.leak?.1)),
         assumed,
         threshold: first.threshold(asked.at_threshold),
