@@ -4,12 +4,12 @@ use clap::ValueEnum;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use dvs_shared::split_mode::SplitBy;
 
-use crate::nn::notation::NeuronName;
 use crate::config::train_config::{OptimizerName, SchedulerName};
 use crate::data::dataset::FramesIn;
 use crate::interop::label_order::LabelOrder;
 use crate::interop::naming::Naming;
 use crate::nn::network::StepMode;
+use crate::nn::notation::NeuronName;
 use crate::optim::AmpDtype;
 
 /// Implements [`ValueEnum`] for enums of the modules that know nothing of the command line.

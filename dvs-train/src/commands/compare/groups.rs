@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use dvs_shared::words::printable;
 
 use super::runs::Run;
-use crate::nn::notation::NeuronName;
 use crate::config::settings::Settings;
 use crate::config::train_config::{TrainConfig, Value};
 use crate::metrics::statistics::{deviation, mean, median};
+use crate::nn::notation::NeuronName;
 use crate::train::summary::Summary;
 
 /// Options in which runs of a group may differ. All but the seed say only where the run is computed
