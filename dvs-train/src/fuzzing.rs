@@ -4,10 +4,9 @@
 use anyhow::Result;
 
 use crate::commands::import::Imported;
-use crate::interop::label_order::LabelOrder;
 use crate::interop::naming::Naming;
 use crate::interop::pytorch::write;
-use crate::interop::state_dict::state_dict;
+use crate::interop::state_dict::{Asked, state_dict};
 use crate::run_dir::checkpoint::Checkpoint;
 
 /// Reads a checkpoint and checks that it has the network of its settings.
@@ -23,17 +22,11 @@ pub fn checkpoint(bytes: &[u8]) -> Result<Vec<u8>> {
     checkpoint.encode()
 }
 
-/// Reads a network for frames of 128 x 128 from SpikingJelly's `.pth`, and writes it with the names
-/// of `DVSGestureNet`.
+/// Reads a network from SpikingJelly's `.pth`, and writes it with the names of SpikingJelly's models.
 ///
 /// # Errors
 /// Returns an error if the bytes are not a `.pth`, are damaged, or hold another network.
 pub fn pth(bytes: &[u8]) -> Result<Vec<u8>> {
-    let imported = Imported::read(bytes, LabelOrder::Folder, [128, 128])?;
-    write::state_dict(&state_dict(
-        &imported.weights,
-        Naming::Model,
-        LabelOrder::Folder,
-        0,
-    )?)
+    let Imported { weights, order, .. } = Imported::read(bytes, Asked::default())?;
+    write::state_dict(&state_dict(&weights, Naming::Model, order, 0)?)
 }

@@ -21,7 +21,7 @@ pub use self::aedat2::Aedat2Error;
 pub use self::aedat4::Aedat4Error;
 pub use self::atis_bin::AtisBinError;
 pub use self::camera::AddressLayout;
-pub use self::form::DatasetForm;
+pub use self::form::{CIFAR10_CLASSES, DatasetForm};
 pub use self::npy::{NpyError, write_header as write_npy_header};
 pub use self::packets::EventError;
 pub use self::prophesee::PropheseeError;

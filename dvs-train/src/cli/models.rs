@@ -4,12 +4,16 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
+use dvs_shared::event::MAX_PIXELS;
 use dvs_shared::split_mode::SplitBy;
 
 use crate::cli::choices::fixed_splits;
 use crate::cli::neuron::NeuronArgs;
 use crate::interop::label_order::LabelOrder;
 use crate::interop::naming::Naming;
+
+/// Largest side of a frame, as in a cache.
+const MAX_SIDE: usize = MAX_PIXELS as usize;
 
 /// Flags of `import`.
 #[derive(Args, Clone, Debug)]
@@ -31,8 +35,8 @@ pub struct ImportArgs {
     #[arg(long, value_parser = fixed_splits(), value_name = "MODE")]
     pub split: Option<SplitBy>,
 
-    /// Width and height of a frame in pixels, multiples of 32 [default: as a NIR graph says, else
-    /// 128x128]
+    /// Width and height of a frame in pixels [default: as a NIR graph says, else 128x128 or 34x34,
+    /// the first that fits]
     #[arg(long, value_name = "WxH")]
     pub sensor: Option<FrameSize>,
 
@@ -40,10 +44,15 @@ pub struct ImportArgs {
     #[arg(long, hide = true, value_name = "HxW", conflicts_with = "sensor")]
     pub size: Option<FrameSize>,
 
-    /// Order of the labels in the network's outputs [default: folder for a .pth; a NIR graph has to
-    /// say it, as those of this program do]
+    /// Order of the labels in the network's outputs [default: folder for a .pth of eleven classes,
+    /// else plain; a NIR graph of more than ten classes has to say it, as those of this program do]
     #[arg(long, value_enum, value_name = "ORDER")]
     pub label_order: Option<LabelOrder>,
+
+    /// Names of the classes, in the order of the labels [default: as a NIR graph says, else those of
+    /// the dataset that the network's form is for, else numbers]
+    #[arg(long, value_delimiter = ',', value_name = "NAME,NAME,...")]
+    pub label_names: Option<Vec<String>>,
 
     /// nir: duration of a time step in seconds [default: as the graph's r says]
     #[arg(long, value_name = "SECONDS")]
@@ -86,7 +95,8 @@ pub struct ExportArgs {
     #[arg(long, value_enum, default_value_t = Naming::Model, value_name = "NETWORK")]
     pub names: Naming,
 
-    /// Order of the labels in the outputs [default: folder for pytorch, else plain]
+    /// Order of the labels in the outputs [default: folder for pytorch with eleven classes, else
+    /// plain]
     #[arg(long, value_enum, value_name = "ORDER")]
     pub label_order: Option<LabelOrder>,
 
@@ -148,13 +158,9 @@ impl FromStr for FrameSize {
         let sides = sides.and_then(|(first, second)| {
             Some([first.trim().parse().ok()?, second.trim().parse().ok()?])
         });
-        let fits = |sides: &[usize; 2]| {
-            sides
-                .iter()
-                .all(|side| side % 32 == 0 && (32..=4096).contains(side))
-        };
+        let fits = |sides: &[usize; 2]| sides.iter().all(|side| (1..=MAX_SIDE).contains(side));
         sides.filter(fits).map(Self).ok_or_else(|| {
-            format!("{text:?} is not a size such as 128x128, with multiples of 32 up to 4096")
+            format!("{text:?} is not a size such as 128x128, with 1 to {MAX_SIDE} pixels each way")
         })
     }
 }

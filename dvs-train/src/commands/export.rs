@@ -4,25 +4,25 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use dvs_shared::labels::CLASSES;
 use dvs_shared::output::{write_file, write_file_by};
 use serde_json::json;
 
 use crate::cli::{ExportArgs, ModelFormat};
 use crate::console::print;
+use crate::interop::known::PeerClass;
 use crate::interop::label_order::LabelOrder;
-use crate::interop::naming::Naming;
+use crate::interop::naming::{Naming, SEQUENTIAL};
 use crate::interop::nir::{self, Graph};
 use crate::interop::pytorch::write as pth;
 use crate::interop::safetensors;
-use crate::interop::state_dict::state_dict;
+use crate::interop::sequential::{Module, in_python, modules};
+use crate::interop::state_dict::{has_bias, state_dict};
+use crate::nn::network_config::NetworkConfig;
 use crate::run_dir::checkpoint::{self, Checkpoint, MAX};
-use crate::run_dir::weight_layout::{Architecture, Weights};
+use crate::run_dir::weight_layout::Weights;
 
-/// Neurons in the hidden layer of SpikingJelly's `DVSGestureNet`.
-const PEER_HIDDEN: usize = 512;
-/// Height and width of its frames.
-const PEER_SIZE: [usize; 2] = [128, 128];
+/// Most modules of a network that a message writes out in Python.
+const WRITTEN_OUT: usize = 40;
 
 /// Exports as `args` ask and prints what was written.
 ///
@@ -35,16 +35,19 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     let Checkpoint { state, tensors } = Checkpoint::read(&file)?;
     let of_file = || format!("cannot export the network in {}", file.display());
     let config = state.settings.network_config().with_context(of_file)?;
-    let weights =
-        Weights::of_checkpoint(&tensors, Architecture::of(&config)).with_context(of_file)?;
+    let weights = Weights::of_checkpoint(&tensors, config.architecture.clone());
+    let weights = weights.with_context(of_file)?;
+    let classes = config.architecture.classes;
     let order = args.label_order.unwrap_or(match args.to {
-        ModelFormat::Pytorch => LabelOrder::Folder,
+        ModelFormat::Pytorch => LabelOrder::usual(classes),
         ModelFormat::Safetensors | ModelFormat::Nir => LabelOrder::Plain,
     });
     let split = state.settings.config.data.split;
     let names = &state.settings.label_names;
-    let labels = order.labels(names.len()).into_iter();
-    let labels: Vec<&str> = labels.map(|label| names[label].as_str()).collect();
+    let labels = order.labels(classes).into_iter();
+    let labels: Vec<&str> = labels
+        .filter_map(|label| names.get(label).map(String::as_str))
+        .collect();
     let mut facts = vec![
         (
             "created_by",
@@ -54,8 +57,10 @@ pub fn run(args: &ExportArgs) -> Result<()> {
             "frames",
             format!("{}, split by {}", split.frames(), split.split_by().name()),
         ),
+        ("label_order", order.name().to_owned()),
         ("labels", labels.join(", ")),
-        ("neuron", config.neuron.to_string()),
+        ("network", config.architecture.to_string()),
+        ("neuron", config.neurons_in_words()),
     ];
     let dict = || state_dict(&weights, args.names, order, state.steps).with_context(of_file);
     match args.to {
@@ -70,8 +75,8 @@ pub fn run(args: &ExportArgs) -> Result<()> {
         }
         ModelFormat::Pytorch => write_bytes(&args.output, &pth::state_dict(&dict()?)?)?,
         ModelFormat::Nir => {
-            let graph =
-                Graph::of(&weights, &config.neuron, order, args.dt).with_context(of_file)?;
+            let graph = Graph::of(&weights, &config.neurons, order, args.dt);
+            let graph = graph.with_context(of_file)?;
             facts.push(("dt", format!("{} s a time step, forward Euler", args.dt)));
             let write = |path: &Path| nir::write(path, &graph, &facts);
             write_file_by(&args.output, write).with_context(|| cannot_write(&args.output))?;
@@ -86,11 +91,12 @@ pub fn run(args: &ExportArgs) -> Result<()> {
                 "labels": labels,
                 "frames": split.frames(),
                 "split_by": split.split_by().name(),
-                "neuron": config.neuron.to_string(),
+                "network": config.architecture.to_string(),
+                "neuron": config.neurons_in_words(),
             });
             format!("{facts}\n")
         }
-        false => to_text(args, &file, &weights.architecture, order),
+        false => to_text(args, &file, &config, order)?,
     })
 }
 
@@ -105,32 +111,76 @@ fn cannot_write(path: &Path) -> String {
 fn to_text(
     args: &ExportArgs,
     file: &Path,
-    architecture: &Architecture,
+    config: &NetworkConfig,
     order: LabelOrder,
-) -> String {
+) -> Result<String> {
     let output = args.output.display();
+    let class = PeerClass::of(&config.architecture);
     let mut text = format!("{}: written to {output}, ", file.display());
-    text += &match args.to {
-        ModelFormat::Nir => format!("a NIR graph whose steps take {} s\n", args.dt),
-        ModelFormat::Safetensors | ModelFormat::Pytorch => format!("named as {}\n", args.names),
+    text += &match (args.to, args.names, &class) {
+        (ModelFormat::Nir, ..) => format!("a NIR graph whose steps take {} s\n", args.dt),
+        (_, Naming::Model, Some(class)) => format!("named as SpikingJelly's {}\n", class.name),
+        (_, Naming::Model, None) => format!("named as a torch.nn.Sequential net.{SEQUENTIAL}\n"),
+        (_, names, _) => format!("named as {names}\n"),
     };
-    let labels = order.to_text(architecture.classes);
+    let labels = order.to_text(config.architecture.classes);
     text += &format!("  its outputs stand for the labels {labels}\n");
     if args.to != ModelFormat::Nir && args.names == Naming::Model {
-        if !architecture.linear_bias {
-            text += "  its linear layers have no bias, so those of DVSGestureNet are 0\n";
-        }
-        let [features, hidden] = architecture.linear(0);
-        let [_, outputs] = architecture.linear(1);
-        if architecture.hidden != PEER_HIDDEN
-            || architecture.size != PEER_SIZE
-            || architecture.classes != CLASSES
-        {
-            text += &format!(
-                "  DVSGestureNet has {PEER_HIDDEN} hidden neurons, frames of 128 x 128 and {CLASSES} classes; before loading: \
-                 net.conv_fc[22] = layer.Linear({features}, {hidden}); net.conv_fc[25] = layer.Linear({hidden}, {outputs})\n"
-            );
-        }
+        text += &match class {
+            Some(class) => differences(&class, config)?,
+            None => construction(config),
+        };
     }
-    text
+    Ok(text)
+}
+
+/// Says in what the network differs from the class of SpikingJelly that has its layers.
+fn differences(class: &PeerClass, config: &NetworkConfig) -> Result<String> {
+    let architecture = &config.architecture;
+    let mut text = String::new();
+    if !architecture.linear_bias && has_bias(architecture, Naming::Model) {
+        text += &format!(
+            "  its linear layers have no bias, so those of {} are 0\n",
+            class.name
+        );
+    }
+    let PeerClass {
+        name,
+        hidden,
+        classes,
+        size,
+    } = class;
+    let first = architecture.linears.first();
+    let same_hidden = first.is_some_and(|linear| linear.outputs == *hidden);
+    if !same_hidden || architecture.size != *size || architecture.classes != *classes {
+        let names = Naming::Model.names(architecture)?;
+        let linears = architecture.linears.iter().enumerate();
+        let linears = linears.map(|(at, linear)| {
+            let module = names.module(Module::Linear(at));
+            let module = module.rsplit('.').next().unwrap_or_default();
+            let (inputs, outputs) = (linear.inputs, linear.outputs);
+            format!("net.{SEQUENTIAL}[{module}] = layer.Linear({inputs}, {outputs})")
+        });
+        let [height, width] = size;
+        text += &format!(
+            "  {name} has {hidden} hidden neurons, frames of {height} x {width} and {classes} classes; before loading: {}\n",
+            linears.collect::<Vec<_>>().join("; ")
+        );
+    }
+    Ok(text)
+}
+
+/// Says how to make the network in Python, if SpikingJelly has no class for it.
+fn construction(config: &NetworkConfig) -> String {
+    let architecture = &config.architecture;
+    if modules(architecture).len() > WRITTEN_OUT {
+        return format!(
+            "  SpikingJelly has no such class; the Sequential has a module for each layer of {architecture}, and Flatten \
+             before the linear layers\n"
+        );
+    }
+    format!(
+        "  SpikingJelly has no such class; before loading: net = torch.nn.Module(); net.{SEQUENTIAL} = {}\n",
+        in_python(architecture, &config.neurons)
+    )
 }

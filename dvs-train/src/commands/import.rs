@@ -2,40 +2,46 @@
 
 mod graph;
 
-use anyhow::{Context, Result, bail, ensure};
-use burn_snn::neuron::Neuron;
-use burn_snn::neuron::model::Charge;
-use dvs_shared::labels::CLASSES;
+use anyhow::{Context, Result, ensure};
+use dvs_shared::cache_format::{MAX_CLASSES, NAME_BYTES};
+use dvs_shared::labels::{is_gestures, listed};
 use dvs_shared::split_mode::{MAX_FRAMES, SplitBy};
 use serde_json::{Value, json};
 
 use crate::cli::ImportArgs;
 use crate::config::cache_request::CacheRequest;
 use crate::config::neuron_config::NeuronConfig;
-use crate::nn::notation::NeuronName;
 use crate::config::options::{network_config, within};
 use crate::config::settings::Settings;
 use crate::config::train_config::{DEFAULT_FRAMES, TrainConfig};
 use crate::console::print;
+use crate::interop::classes::{taken_as_votes, usual_names};
+use crate::interop::known::{KnownNetwork, PeerClass};
 use crate::interop::label_order::LabelOrder;
+use crate::interop::naming::Naming;
 use crate::interop::nir::read::is_hdf5;
 use crate::interop::pytorch::Pth;
-use crate::interop::state_dict::recognise;
+use crate::interop::state_dict::{Asked, Recognised, recognise};
+use crate::nn::architecture::Architecture;
+use crate::nn::network_config::NetworkConfig;
+use crate::nn::network_name::NetworkName;
+use crate::nn::notation::NeuronName;
 use crate::run_dir::checkpoint::{self, Checkpoint, State};
 use crate::run_dir::weight_layout::Weights;
-
-/// Height and width of a frame if nothing says them.
-const DEFAULT_SIZE: [usize; 2] = [128, 128];
 
 /// A network from a file.
 #[derive(Debug)]
 pub struct Imported {
     /// What it is: a network of SpikingJelly, or a NIR graph.
     pub network: String,
-    /// The weights; outputs are in the order of the labels 0 to 10.
+    /// The weights; outputs are in the order of the labels.
     pub weights: Weights,
     /// The order in which the file has the labels.
     pub order: LabelOrder,
+    /// The names of the classes, if the file has them.
+    pub label_names: Option<Vec<String>>,
+    /// What nothing says, and the usual was taken for.
+    pub assumed: Vec<String>,
     /// The neurons, if the file says them. A `.pth` has at most their time constants.
     pub neurons: Option<NeuronConfig>,
     /// Duration of a time step in seconds, if the file has time.
@@ -53,29 +59,47 @@ pub struct Imported {
 }
 
 impl Imported {
-    /// Reads a network from the bytes of a `.pth`, with outputs in `order` and frames of `size`.
+    /// Reads a network from the bytes of a `.pth`; `asked` is what the file does not say.
     ///
     /// # Errors
     /// Returns an error if the bytes are not a `.pth`, are damaged, or hold another network; the
     /// message names the weights.
-    pub fn read(bytes: &[u8], order: LabelOrder, size: [usize; 2]) -> Result<Self> {
+    pub fn read(bytes: &[u8], asked: Asked) -> Result<Self> {
         let pth = Pth::read(bytes)?;
-        let (naming, weights) = recognise(&pth.tensors, order, size)?;
-        let parts = weights
-            .architecture
-            .parts()
-            .into_iter()
-            .map(|part| naming.name(part));
-        let rounded = parts.filter(|name| {
+        let Recognised {
+            naming,
+            names,
+            weights,
+            order,
+        } = recognise(&pth.tensors, asked)?;
+        let architecture = &weights.architecture;
+        let parts = architecture.parts().into_iter();
+        let rounded = parts.map(|part| names.name(part)).filter(|name| {
             pth.tensors
                 .get(name.as_str())
                 .is_some_and(|t| t.is_double())
         });
+        let class = PeerClass::of(architecture).filter(|_| naming == Naming::Model);
+        let mut assumed = Vec::new();
+        if KnownNetwork::of(architecture).is_none() {
+            assumed.push(
+                "stride 1, padding that keeps the size, max pooling of 2 x 2, and dropout of 0.5, which the file does not say"
+                    .to_owned(),
+            );
+            if architecture.voters > 1 && asked.classes.is_none() {
+                assumed.push(taken_as_votes(architecture));
+            }
+        }
         Ok(Self {
             rounded: rounded.collect(),
-            network: naming.to_string(),
+            network: match class {
+                Some(class) => format!("SpikingJelly's {}", class.name),
+                None => naming.to_string(),
+            },
             weights,
             order,
+            label_names: None,
+            assumed,
             neurons: None,
             dt: None,
             epoch: pth.epoch,
@@ -97,10 +121,12 @@ pub fn run(args: &ImportArgs) -> Result<()> {
         eprintln!("dvs-train: --size is the old spelling; write --sensor {width}x{height}");
     }
     let of_file = || format!("cannot import {shown}");
+    let names = label_names(args)?;
+    let classes = names.as_ref().map(Vec::len);
     let is_graph = is_hdf5(&args.checkpoint).with_context(|| format!("cannot read {shown}"))?;
     let imported = match is_graph {
-        true => graph::read_graph(args).with_context(of_file)?,
-        false => state_dict(args)?,
+        true => graph::read_graph(args, classes).with_context(of_file)?,
+        false => state_dict(args, classes)?,
     };
     if !imported.rounded.is_empty() {
         let number = imported.rounded.len();
@@ -110,7 +136,7 @@ pub fn run(args: &ImportArgs) -> Result<()> {
     }
     let frames = args.frames.or(imported.frames).unwrap_or(DEFAULT_FRAMES);
     within("-T", frames as usize, 1..=MAX_FRAMES as usize)?;
-    let architecture = imported.weights.architecture;
+    let architecture = imported.weights.architecture.clone();
     let mut config = TrainConfig::default();
     let asked = CacheRequest {
         frames: Some(frames),
@@ -118,23 +144,30 @@ pub fn run(args: &ImportArgs) -> Result<()> {
         ..CacheRequest::default()
     };
     config.data.split = asked.over(config.data.split);
-    config.network.channels = architecture.channels;
-    // `None` if it is the default, so that the folder of a resumed run has the usual name.
-    config.network.hidden =
-        Some(architecture.hidden).filter(|hidden| *hidden != 4 * architecture.channels);
-    config.network.linear_bias = architecture.linear_bias;
-    config.neurons = match &imported.neurons {
-        Some(neurons) => neurons.clone(),
-        None => neurons(args, architecture.learnt_tau).with_context(of_file)?,
-    };
-    let network = network_config(&config, architecture.size, CLASSES).with_context(of_file)?;
+    match &imported.neurons {
+        Some(neurons) => config.neurons = neurons.clone(),
+        None => args.neuron.apply(&mut config.neurons),
+    }
+    describe(&mut config, &architecture);
+    let network = network_config(&config, architecture.size, Some(architecture.classes));
+    let network = network.with_context(of_file)?;
+    ensure!(
+        network.architecture == architecture,
+        "cannot import {shown}: its network {architecture} is not {}, which its settings describe",
+        network.architecture
+    );
+    let label_names =
+        (names.or(imported.label_names.clone())).unwrap_or_else(|| usual_names(&architecture));
     let words = match args.json {
-        true => format!("{}\n", to_json(args, &imported, &config, &network.neuron)),
-        false => to_text(args, &imported, &config, &network.neuron),
+        true => format!(
+            "{}\n",
+            to_json(args, &imported, &config, &network, &label_names)
+        ),
+        false => to_text(args, &imported, &config, &network, &label_names),
     };
     let checkpoint = Checkpoint {
         state: State {
-            settings: Settings::of_import(config, architecture.size),
+            settings: Settings::of_import(config, architecture.size, label_names),
             epoch: imported.epoch.unwrap_or(0),
             progress: None,
             steps: 0,
@@ -148,8 +181,56 @@ pub fn run(args: &ImportArgs) -> Result<()> {
     print(&words)
 }
 
-/// Reads a `.pth` as `args` ask.
-fn state_dict(args: &ImportArgs) -> Result<Imported> {
+/// The names of the classes, if they were typed.
+fn label_names(args: &ImportArgs) -> Result<Option<Vec<String>>> {
+    let Some(typed) = &args.label_names else {
+        return Ok(None);
+    };
+    let names: Vec<String> = typed.iter().map(|name| name.trim().to_owned()).collect();
+    within(
+        "the number of names in --label-names,",
+        names.len(),
+        1..=MAX_CLASSES,
+    )?;
+    for (at, name) in names.iter().enumerate() {
+        ensure!(
+            !name.is_empty() && name.len() <= NAME_BYTES && !name.contains(char::is_control),
+            "--label-names has {name:?}, where a name of 1 to {NAME_BYTES} bytes is expected"
+        );
+        ensure!(
+            !names.iter().take(at).any(|other| other == name),
+            "--label-names has {name:?} twice"
+        );
+    }
+    Ok(Some(names))
+}
+
+/// Sets the network to this one, by its name if it has one.
+fn describe(config: &mut TrainConfig, architecture: &Architecture) {
+    config.network.linear_bias = architecture.linear_bias;
+    match KnownNetwork::of(architecture) {
+        Some(KnownNetwork {
+            name,
+            channels,
+            hidden,
+        }) => {
+            // `None` if it is the default, so that the folder of a resumed run has the usual name.
+            config.network.hidden = Some(hidden).filter(|hidden| *hidden != name.hidden(channels));
+            config.network.channels = channels;
+            config.network.network = name;
+            if let Some(neuron) = architecture.neurons().next() {
+                config.neurons.neuron = neuron;
+            }
+        }
+        None => {
+            config.network.network = NetworkName::Notation(architecture.to_string());
+            config.describe_notation(architecture);
+        }
+    }
+}
+
+/// Reads a `.pth` as `args` ask, with this number of classes if it is known.
+fn state_dict(args: &ImportArgs, classes: Option<usize>) -> Result<Imported> {
     let shown = args.checkpoint.display();
     let only_nir = [
         ("--dt", args.dt.is_some()),
@@ -163,45 +244,43 @@ fn state_dict(args: &ImportArgs) -> Result<Imported> {
     }
     let bytes = checkpoint::read_network_file(&args.checkpoint)
         .with_context(|| format!("cannot read {shown}"))?;
-    let order = args.label_order.unwrap_or(LabelOrder::Folder);
-    let size = args.frame_size().unwrap_or(DEFAULT_SIZE);
-    Imported::read(&bytes, order, size).with_context(|| format!("cannot import {shown}"))
+    let asked = Asked {
+        size: args.frame_size(),
+        order: args.label_order,
+        classes,
+        neuron: args.neuron.neuron,
+    };
+    Imported::read(&bytes, asked).with_context(|| format!("cannot import {shown}"))
 }
 
-/// The neurons. A state dict has only the weights of PLIF neurons; `learnt_tau` is true if it has
-/// them.
-fn neurons(args: &ImportArgs, learnt_tau: bool) -> Result<NeuronConfig> {
-    let mut neurons = NeuronConfig::default();
-    args.neuron.apply(&mut neurons);
-    match (args.neuron.neuron, learnt_tau) {
-        (None, true) => neurons.neuron = NeuronName::Plif,
-        (Some(NeuronName::Plif), false) => {
-            bail!("it has no weights of PLIF neurons; leave --neuron plif out")
-        }
-        (Some(NeuronName::Lif | NeuronName::If), true) => {
-            bail!("it has weights of PLIF neurons; leave --neuron out, or make it plif")
-        }
-        _ => {}
-    }
-    Ok(neurons)
-}
-
-fn to_json(args: &ImportArgs, imported: &Imported, config: &TrainConfig, neuron: &Neuron) -> Value {
-    let architecture = imported.weights.architecture;
+fn to_json(
+    args: &ImportArgs,
+    imported: &Imported,
+    config: &TrainConfig,
+    network: &NetworkConfig,
+    label_names: &[String],
+) -> Value {
+    let architecture = &network.architecture;
     let [height, width] = architecture.size;
+    let hidden = match architecture.linears.as_slice() {
+        [hidden, _, ..] => Some(hidden.outputs),
+        _ => None,
+    };
     json!({
         "input": args.checkpoint,
         "checkpoint": args.output,
         "network": imported.network,
-        "channels": architecture.channels,
-        "hidden": architecture.hidden,
+        "notation": architecture.to_string(),
+        "channels": architecture.blocks.first().map(|block| block.channels),
+        "hidden": hidden,
         "linear_bias": architecture.linear_bias,
         "height": height,
         "width": width,
-        "neuron": neuron.to_string(),
+        "neuron": network.neurons_in_words(),
         "frames": config.data.split.frames(),
         "split_by": config.data.split.split_by().name(),
-        "label_order": imported.order.labels(CLASSES),
+        "label_order": imported.order.labels(architecture.classes),
+        "label_names": label_names,
         "dt": imported.dt,
         "epoch": imported.epoch,
         "max_test_acc": imported.max_test_acc,
@@ -213,21 +292,27 @@ fn to_text(
     args: &ImportArgs,
     imported: &Imported,
     config: &TrainConfig,
-    neuron: &Neuron,
+    network: &NetworkConfig,
+    label_names: &[String],
 ) -> String {
-    let architecture = imported.weights.architecture;
+    let architecture = &network.architecture;
     let [height, width] = architecture.size;
     let bias = if architecture.linear_bias {
         "with"
     } else {
         "without"
     };
+    let layers = match KnownNetwork::of(architecture) {
+        Some(known) => format!(
+            "{} channels, {} hidden neurons",
+            known.channels, known.hidden
+        ),
+        None => architecture.to_string(),
+    };
     let mut text = format!(
-        "{}: {}, {} channels, {} hidden neurons, linear layers {bias} a bias, frames of {height} x {width}",
+        "{}: {}, {layers}, linear layers {bias} a bias, frames of {height} x {width}",
         args.checkpoint.display(),
         imported.network,
-        architecture.channels,
-        architecture.hidden
     );
     if let Some(epoch) = imported.epoch {
         text += &format!(", epoch={epoch}");
@@ -235,30 +320,39 @@ fn to_text(
     if let Some(accuracy) = imported.max_test_acc {
         text += &format!(", max_test_acc={accuracy}");
     }
-    let from = match (imported.dt, neuron.charge) {
-        (Some(dt), _) => format!(
+    let learns = architecture
+        .neurons()
+        .any(|neuron| neuron == NeuronName::Plif);
+    let from = match imported.dt {
+        Some(dt) => format!(
             "the graph says, with steps of {dt:.6e} s; the surrogate gradient is that of the flags"
         ),
-        (None, Charge::Learnt { .. }) => {
-            "the file has each layer's tau, the flags say the rest".to_owned()
-        }
-        (None, _) => "the file does not say, the flags do".to_owned(),
+        None if learns => "the file has each layer's tau, the flags say the rest".to_owned(),
+        None => "the file does not say, the flags do".to_owned(),
     };
-    text += &format!("\n  {neuron}; {from}\n");
-    text += &match imported.order {
-        LabelOrder::Folder => format!(
-            "  its outputs stand for the labels {}, as SpikingJelly sorts its folders; they were put in the order 0 to 10\n",
-            LabelOrder::Folder.to_text(CLASSES)
+    text += &format!("\n  {}; {from}\n", network.neurons_in_words());
+    for assumed in &imported.assumed {
+        text += &format!("  taken for granted: {assumed}\n");
+    }
+    let classes = architecture.classes;
+    let last = classes.saturating_sub(1);
+    text += &match imported.order.is_plain(classes) {
+        false => format!(
+            "  its outputs stand for the labels {}, as SpikingJelly sorts its folders; they were put in the order 0 to {last}\n",
+            imported.order.to_text(classes)
         ),
-        LabelOrder::Plain => "  its outputs stand for the labels 0 to 10\n".to_owned(),
+        true => format!("  its outputs stand for the labels 0 to {last}\n"),
     };
+    if !is_gestures(label_names) {
+        text += &format!("  its classes are {}\n", listed(label_names));
+    }
     let output = args.output.display();
-    let assumed = match args.frames.or(imported.frames) {
+    let usual = match args.frames.or(imported.frames) {
         Some(_) => "",
         None => " (the example's; -T says another)",
     };
     text += &format!(
-        "checkpoint={output}, T={}{assumed}, split={}; evaluate it: dvs-train eval {output} --cache CACHE\n",
+        "checkpoint={output}, T={}{usual}, split={}; evaluate it: dvs-train eval {output} --cache CACHE\n",
         config.data.split.frames(),
         config.data.split.split_by().name()
     );

@@ -88,13 +88,14 @@ impl Settings {
     }
 
     /// The settings of a network that another program trained, on frames of `size` (height and
-    /// width). SpikingJelly counts every event, whether its valid bit is set or not.
-    pub fn of_import(config: TrainConfig, size: [usize; 2]) -> Self {
+    /// width) and classes of these names. SpikingJelly counts every event, whether its valid bit is
+    /// set or not.
+    pub fn of_import(config: TrainConfig, size: [usize; 2], label_names: Vec<String>) -> Self {
         Self {
             created_by: created_by(),
             config,
             size,
-            label_names: gestures(),
+            label_names,
             source_sha256: String::new(),
             keep_invalid: true,
             reading: Vec::new(),
@@ -261,8 +262,8 @@ mod tests {
 
     #[test]
     fn settings_refuse_config_beside_flags_and_unknown_flags() {
-        let mut settings =
-            serde_json::to_value(Settings::of_import(TrainConfig::default(), [128, 128])).unwrap();
+        let settings = Settings::of_import(TrainConfig::default(), [128, 128], gestures());
+        let mut settings = serde_json::to_value(settings).unwrap();
         serde_json::from_value::<Settings>(settings.clone()).unwrap();
         settings["flags"] = serde_json::json!({});
         let error = serde_json::from_value::<Settings>(settings.clone()).unwrap_err();

@@ -1,5 +1,7 @@
 //! Orders of the labels in a network's outputs.
 
+use dvs_shared::labels::CLASSES;
+
 /// An order of the labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LabelOrder {
@@ -10,6 +12,28 @@ pub enum LabelOrder {
 }
 
 impl LabelOrder {
+    /// The order in the networks that SpikingJelly trains. It sorts only the folders of the gestures
+    /// in another order than this program.
+    pub fn usual(classes: usize) -> Self {
+        match classes {
+            CLASSES => Self::Folder,
+            _ => Self::Plain,
+        }
+    }
+
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Folder => "folder",
+            Self::Plain => "plain",
+        }
+    }
+
+    /// Whether the outputs are in the order of the labels.
+    pub fn is_plain(self, classes: usize) -> bool {
+        self.labels(classes).is_sorted()
+    }
+
     /// The label of each output of a network with this number of `classes`.
     pub fn labels(self, classes: usize) -> Vec<usize> {
         let mut labels: Vec<usize> = (0..classes).collect();

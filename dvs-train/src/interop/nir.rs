@@ -13,7 +13,7 @@
 //! NIR's neurons spike only above their threshold; the neurons of this program also spike exactly
 //! at it. So each threshold is written as the next lower 32-bit floating-point number. Batch norm
 //! is folded into the convolutions. The maximum of binary spikes is 1 if their sum is above 0.5. So
-//! max pooling is written as two layers: sum pooling, and then integrate-and-fire neurons with the
+//! max pooling of spikes is written as two layers: sum pooling, and then integrate-and-fire neurons with the
 //! threshold 0.5 that keep no potential.
 //!
 //! [`read`] reads a file into a [`stored`] graph of any nodes, and [`network`] makes this program's
@@ -44,7 +44,8 @@ use dvs_shared::event::POLARITIES;
 
 pub use self::hdf5::write;
 use crate::interop::label_order::LabelOrder;
-use crate::nn::network::{BLOCKS, LAYERS, VOTERS};
+use crate::nn::architecture::BlockForm;
+use crate::nn::notation::{Pool, PoolKind};
 use crate::run_dir::weight_layout::{Weight, Weights};
 
 /// Epsilon that PyTorch adds to a variance before the square root.
@@ -64,17 +65,20 @@ pub enum Node {
     Input(Vec<usize>),
     /// The output of votes.
     Output(Vec<usize>),
-    /// A 3x3 convolution with padding 1.
     Conv2d {
         /// Height and width of the input.
         size: [usize; 2],
-        /// Kernel `[outputs, inputs, 3, 3]`.
+        stride: usize,
+        padding: usize,
+        /// Kernel `[outputs, inputs, K, K]`.
         weight: Array,
         /// Bias `[outputs]`.
         bias: Array,
     },
-    /// The sum over 2 x 2 cells.
-    SumPool2d,
+    /// The sum over each window.
+    SumPool2d { kernel: usize, stride: usize },
+    /// The mean over each window.
+    AvgPool2d { kernel: usize, stride: usize },
     /// Flattens an input of this shape.
     Flatten(Vec<usize>),
     /// A matrix `[outputs, inputs]`.
@@ -107,119 +111,163 @@ pub struct Parameters {
 }
 
 impl Graph {
-    /// The graph of a network with neurons like `neuron`, outputs in `order` and time steps of `dt`
-    /// seconds.
+    /// The graph of a network with these `neurons` in each layer, outputs in `order` and time steps of
+    /// `dt` seconds.
     ///
     /// # Errors
     /// Returns an error if NIR cannot represent a layer; the message says which and why.
-    pub fn of(weights: &Weights, neuron: &Neuron, order: LabelOrder, dt: f64) -> Result<Self> {
+    pub fn of(weights: &Weights, neurons: &[Neuron], order: LabelOrder, dt: f64) -> Result<Self> {
         ensure!(
             dt > 0.0 && dt <= 1e3,
             "--dt {dt} is not within 0 (exclusive) and 1000 seconds"
         );
         let architecture = &weights.architecture;
-        let [mut height, mut width] = architecture.size;
-        let mut nodes = Vec::new();
-        let mut add = |name: &str, node| nodes.push((name.to_owned(), node));
-        add(
-            "input",
-            Node::Input(vec![POLARITIES as usize, height, width]),
-        );
-        for (block, layer) in LAYERS.into_iter().enumerate().take(BLOCKS) {
-            let (weight, bias) = folded(weights, block);
-            add(
-                layer,
-                Node::Conv2d {
-                    size: [height, width],
-                    weight,
-                    bias,
-                },
-            );
-            let shape = vec![architecture.channels, height, width];
-            add(
-                &format!("{layer}_neurons"),
-                neurons(weights, neuron, block, shape, dt)?,
-            );
-            (height, width) = (height / 2, width / 2);
-            add(&format!("{layer}_pool"), Node::SumPool2d);
-            let pool = Parameters {
-                r: 1.0 / dt,
-                v_threshold: 0.5,
-                v_reset: 0.0,
+        let [height, width] = architecture.size;
+        let mut graph = Self { nodes: Vec::new() };
+        let input = Node::Input(vec![POLARITIES as usize, height, width]);
+        graph.add("input", input);
+        let names = architecture.layer_names();
+        let mut layers = names.iter().zip(neurons).enumerate();
+        let mut flat = vec![POLARITIES as usize, height, width];
+        for (block, (layer, (name, neuron))) in architecture.blocks.iter().zip(&mut layers) {
+            let (weight, bias) = folded(weights, layer);
+            let node = Node::Conv2d {
+                size: block.size,
+                stride: block.stride,
+                padding: block.padding,
+                weight,
+                bias,
             };
-            add(
-                &format!("{layer}_pool_neurons"),
-                Node::If(vec![architecture.channels, height, width], pool),
-            );
+            graph.add(name, node);
+            let [height, width] = block.convolved();
+            let shape = vec![block.channels, height, width];
+            let node = neurons_node(weights, neuron, layer, name, shape, dt)?;
+            graph.add(&format!("{name}_neurons"), node);
+            graph.pools(block, name, dt)?;
+            let [height, width] = block.pooled();
+            flat = vec![block.channels, height, width];
         }
-        add(
-            "flatten",
-            Node::Flatten(vec![architecture.channels, height, width]),
-        );
-        for (linear, layer) in LAYERS.into_iter().skip(BLOCKS).enumerate() {
-            let array = |part: Weight| Array {
-                shape: part.shape(architecture),
-                values: weights.get(part).to_vec(),
+        graph.add("flatten", Node::Flatten(flat));
+        let votes = architecture.voters > 1;
+        for (linear, (layer, (name, neuron))) in (0..architecture.linears.len()).zip(layers) {
+            let array = |part: Weight| {
+                let values = weights.get(part);
+                Array {
+                    shape: part.shape(architecture),
+                    values: match architecture.is_of_output(part) && !votes {
+                        true => order.of_plain(values, architecture.classes),
+                        false => values.to_vec(),
+                    },
+                }
             };
             let matrix = array(Weight::Matrix(linear));
-            add(
-                layer,
+            let shape = vec![architecture.linears[linear].outputs];
+            graph.add(
+                name,
                 match architecture.linear_bias {
                     true => Node::Affine(matrix, array(Weight::Bias(linear))),
                     false => Node::Linear(matrix),
                 },
             );
-            let shape = vec![architecture.linear(linear)[1]];
-            add(
-                &format!("{layer}_neurons"),
-                neurons(weights, neuron, BLOCKS + linear, shape, dt)?,
-            );
+            let node = neurons_node(weights, neuron, layer, name, shape, dt)?;
+            graph.add(&format!("{name}_neurons"), node);
         }
-        add("vote", Node::Linear(voting(architecture.classes, order)));
-        add("output", Node::Output(vec![architecture.classes]));
-        Ok(Self { nodes })
+        let (classes, voters) = (architecture.classes, architecture.voters);
+        if votes {
+            graph.add("vote", Node::Linear(voting(classes, voters, order)));
+        }
+        graph.add("output", Node::Output(vec![classes]));
+        Ok(graph)
+    }
+
+    fn add(&mut self, name: &str, node: Node) {
+        self.nodes.push((name.to_owned(), node));
+    }
+
+    /// Adds the poolings of a block, whose layer has this `name`.
+    fn pools(&mut self, block: &BlockForm, name: &str, dt: f64) -> Result<()> {
+        let mut averages = false;
+        let mut before = BlockForm {
+            pools: Vec::new(),
+            ..block.clone()
+        };
+        for (at, pool) in block.pools.iter().enumerate() {
+            let number = if at > 0 {
+                (at + 1).to_string()
+            } else {
+                String::new()
+            };
+            let name = format!("{name}_pool{number}");
+            before.pools.push(*pool);
+            let [height, width] = before.pooled();
+            let Pool {
+                kind,
+                kernel,
+                stride,
+            } = *pool;
+            match kind {
+                PoolKind::Average => {
+                    averages = true;
+                    self.add(&name, Node::AvgPool2d { kernel, stride });
+                }
+                PoolKind::Max => {
+                    ensure!(
+                        !averages,
+                        "layer {name}: its inputs are means, not spikes, and NIR has max pooling only as a sum of spikes"
+                    );
+                    self.add(&name, Node::SumPool2d { kernel, stride });
+                    let parameters = Parameters {
+                        r: 1.0 / dt,
+                        v_threshold: 0.5,
+                        v_reset: 0.0,
+                    };
+                    let shape = vec![block.channels, height, width];
+                    self.add(&format!("{name}_neurons"), Node::If(shape, parameters));
+                }
+            }
+        }
+        Ok(())
     }
 }
 
-/// A convolution with the running statistics of batch norm folded in.
+/// A convolution with the running statistics of batch norm folded in, if it has batch norm.
 fn folded(weights: &Weights, block: usize) -> (Array, Array) {
     let kernel = Weight::Kernel(block);
     let shape = kernel.shape(&weights.architecture);
+    let form = &weights.architecture.blocks[block];
     let each = shape[1..].iter().product::<usize>().max(1);
-    let (mut values, mut bias) = (Vec::new(), Vec::new());
-    for (channel, kernel) in weights.get(kernel).chunks_exact(each).enumerate() {
-        let of = |part| f64::from(weights.get(part)[channel]);
-        let scale = of(Weight::Gamma(block)) / (of(Weight::Variance(block)) + EPSILON).sqrt();
-        values.extend(
-            kernel
-                .iter()
-                .map(|value| (f64::from(*value) * scale) as f32),
-        );
-        bias.push((of(Weight::Beta(block)) - of(Weight::Mean(block)) * scale) as f32);
+    let (mut values, mut bias) = (weights.get(kernel).to_vec(), vec![0.0; form.channels]);
+    if form.norm {
+        let channels = values.chunks_exact_mut(each).zip(&mut bias);
+        for (channel, (kernel, bias)) in channels.enumerate() {
+            let of = |part| f64::from(weights.get(part)[channel]);
+            let scale = of(Weight::Gamma(block)) / (of(Weight::Variance(block)) + EPSILON).sqrt();
+            for value in kernel {
+                *value = (f64::from(*value) * scale) as f32;
+            }
+            *bias = (of(Weight::Beta(block)) - of(Weight::Mean(block)) * scale) as f32;
+        }
     }
-    let outputs = vec![weights.architecture.channels];
-    (
-        Array { shape, values },
-        Array {
-            shape: outputs,
-            values: bias,
-        },
-    )
+    let bias = Array {
+        shape: vec![form.channels],
+        values: bias,
+    };
+    (Array { shape, values }, bias)
 }
 
 /// The neurons of a layer, in this shape.
-fn neurons(
+fn neurons_node(
     weights: &Weights,
     neuron: &Neuron,
     layer: usize,
+    name: &str,
     shape: Vec<usize>,
     dt: f64,
 ) -> Result<Node> {
     let Some(reset) = neuron.reset else {
         bail!(
-            "layer {}: its neurons subtract the threshold when they spike (soft reset, --v-reset none), and those of NIR \
-             fall to a given potential",
-            LAYERS[layer]
+            "layer {name}: its neurons subtract the threshold when they spike (soft reset, --v-reset none), and those of NIR \
+             fall to a given potential"
         );
     };
     let parameters = |r| Parameters {
@@ -246,14 +294,14 @@ fn neurons(
 }
 
 /// A matrix that takes the mean over each label's output neurons.
-fn voting(classes: usize, order: LabelOrder) -> Array {
-    let outputs = classes * VOTERS;
+fn voting(classes: usize, voters: usize, order: LabelOrder) -> Array {
+    let outputs = classes * voters;
     let labels = order.labels(classes).into_iter();
-    let all = labels.flat_map(|label| (0..outputs).map(move |neuron| neuron / VOTERS == label));
+    let all = labels.flat_map(|label| (0..outputs).map(move |neuron| neuron / voters == label));
     Array {
         shape: vec![classes, outputs],
         values: all
-            .map(|votes| if votes { 1.0 / VOTERS as f32 } else { 0.0 })
+            .map(|votes| if votes { 1.0 / voters as f32 } else { 0.0 })
             .collect(),
     }
 }

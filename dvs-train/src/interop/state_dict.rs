@@ -1,96 +1,78 @@
 //! State dicts of SpikingJelly's networks: recognises them, and makes them from networks of this
 //! program.
 
+mod infer;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail, ensure};
-use dvs_shared::labels::CLASSES;
 use dvs_shared::words::some_of;
 
-use crate::config::options::{MAX_CHANNELS, MAX_HIDDEN, within};
+use crate::interop::known::PeerClass;
 use crate::interop::label_order::LabelOrder;
 use crate::interop::named::{Named, Values};
-use crate::interop::naming::Naming;
+use crate::interop::naming::{Names, Naming};
 use crate::interop::pytorch::Tensor;
-use crate::nn::network::BLOCKS;
-use crate::run_dir::weight_layout::{Architecture, Weight, Weights};
+use crate::nn::architecture::Architecture;
+use crate::nn::network_name::NetworkName;
+use crate::nn::notation::NeuronName;
+use crate::run_dir::weight_layout::{Weight, Weights};
 
 /// Maximum names listed in an error; the others are counted.
 const SHOWN: usize = 8;
 
-/// Recognises the network and its naming by the names of `tensors`. Its outputs are in `order`, its
-/// frames of `size`.
+/// What a state dict does not say, if the user does.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asked {
+    /// Height and width of a frame.
+    pub size: Option<[usize; 2]>,
+    /// The order of the labels in the outputs.
+    pub order: Option<LabelOrder>,
+    /// The number of classes.
+    pub classes: Option<usize>,
+    /// The neurons of the layers that have no weight of PLIF neurons.
+    pub neuron: Option<NeuronName>,
+}
+
+/// A network from a state dict.
+#[derive(Debug)]
+pub struct Recognised {
+    pub naming: Naming,
+    /// The names of its parameters.
+    pub names: Names,
+    /// The weights; outputs are in the order of the labels.
+    pub weights: Weights,
+    /// The order of the labels in the file.
+    pub order: LabelOrder,
+}
+
+type Tensors<'a> = BTreeMap<&'a str, Tensor<'a>>;
+
+/// Recognises the network and its naming by the names and shapes of `tensors`.
 ///
 /// # Errors
 /// Returns an error that names the tensors that are unknown, missing, or of another shape.
-pub fn recognise(
-    tensors: &BTreeMap<&str, Tensor<'_>>,
-    order: LabelOrder,
-    size: [usize; 2],
-) -> Result<(Naming, Weights)> {
-    let known = |naming: &Naming| {
-        let names = naming.all_names();
-        tensors.keys().filter(|name| names.contains(**name)).count()
+pub fn recognise(tensors: &Tensors<'_>, asked: Asked) -> Result<Recognised> {
+    let naming = nearest(tensors)?;
+    let architecture = match naming {
+        Naming::Model => infer::architecture(tensors, &asked),
+        _ => infer::tutorial(naming, tensors, &asked),
     };
-    let mut namings = Naming::ALL.to_vec();
-    // The sort is stable, so the first of the best matches wins.
-    namings.sort_by_key(|naming| Reverse(known(naming)));
-    let naming = namings[0];
-    ensure!(known(&naming) > 0, "{}", unlike_any(tensors));
-    let architecture = architecture(naming, tensors, size)
-        .with_context(|| format!("its weights are most like those of {naming}"))?;
-    within("channels", architecture.channels, 1..=MAX_CHANNELS)?;
-    within("hidden neurons", architecture.hidden, 1..=MAX_HIDDEN)?;
+    let like = || format!("its weights are most like those of {naming}");
+    let architecture = architecture.with_context(like)?;
+    check_neurons(tensors, &architecture, asked.neuron)?;
+    let names = naming.names(&architecture)?;
     let wanted: BTreeMap<String, Weight> = architecture
         .parts()
         .into_iter()
-        .map(|part| (naming.name(part), part))
+        .map(|part| (names.name(part), part))
         .collect();
-    let counts: BTreeSet<String> = (0..BLOCKS).map(|block| naming.count(block)).collect();
-    let unknown = tensors
-        .keys()
-        .filter(|name| !wanted.contains_key(**name) && !counts.contains(**name));
-    let unknown: Vec<&str> = unknown.copied().collect();
-    let missing = wanted
-        .keys()
-        .filter(|name| !tensors.contains_key(name.as_str()));
-    let missing: Vec<&str> = missing.map(String::as_str).collect();
-    if !unknown.is_empty() || !missing.is_empty() {
-        let mut problems = Vec::new();
-        if !unknown.is_empty() {
-            problems.push(format!("it has no {}", some_of(&unknown, SHOWN)));
-        }
-        if !missing.is_empty() {
-            problems.push(format!(
-                "{} missing",
-                some_of(&missing, SHOWN) + is_or_are(&missing)
-            ));
-        }
-        bail!(
-            "its weights are most like those of {naming}, but {}",
-            problems.join(", and ")
-        );
-    }
-    let shapes = wanted.iter().filter_map(|(name, part)| {
-        let (found, shape) = (
-            &tensors.get(name.as_str())?.shape,
-            part.shape(&architecture),
-        );
-        (*found != shape)
-            .then(|| format!("{name} has the shape {found:?} where {shape:?} is expected"))
-    });
-    let shapes: Vec<String> = shapes.collect();
-    if !shapes.is_empty() {
-        let [height, width] = size;
-        bail!(
-            "its weights do not go together, taken as {naming} for frames of {height} x {width} with {} channels and {} \
-             hidden neurons: {}",
-            architecture.channels,
-            architecture.hidden,
-            shapes.join("; ")
-        );
-    }
+    check_names(naming, &names, &wanted, tensors)?;
+    check_shapes(naming, &architecture, &wanted, tensors)?;
+    let order = asked
+        .order
+        .unwrap_or(LabelOrder::usual(architecture.classes));
     let mut parts = BTreeMap::new();
     for (name, part) in wanted {
         let Some(tensor) = tensors.get(name.as_str()) else {
@@ -99,62 +81,176 @@ pub fn recognise(
         let mut values = tensor
             .values()
             .with_context(|| format!("cannot use {name}"))?;
-        if part.is_of_output() {
+        if architecture.is_of_output(part) {
             values = order.to_plain(&values, architecture.classes);
         }
         parts.insert(part, values);
     }
-    Ok((
+    Ok(Recognised {
         naming,
-        Weights {
+        names,
+        weights: Weights {
             architecture,
             parts,
         },
+        order,
+    })
+}
+
+/// The network for gestures, with everything that its weights may have.
+fn gestures() -> Result<Architecture> {
+    let notation = NetworkName::Gesture.notation(1, 1, 1, NeuronName::Plif);
+    Ok(Architecture::build(&notation, [128, 128], None, true)?)
+}
+
+/// The naming that most names of `tensors` follow.
+fn nearest(tensors: &Tensors<'_>) -> Result<Naming> {
+    let gestures = gestures()?;
+    let mut best = Vec::new();
+    for naming in Naming::ALL {
+        let names = naming.names(&gestures)?;
+        let all = gestures.parts().into_iter().map(|part| names.name(part));
+        let all: BTreeSet<String> = all.collect();
+        let is_known = |name: &str| match naming {
+            Naming::Model => infer::is_module(name),
+            _ => all.contains(name),
+        };
+        let known = tensors.keys().filter(|name| is_known(name)).count();
+        best.push((naming, known));
+    }
+    // The sort is stable, so the first of the best matches wins.
+    best.sort_by_key(|(_, known)| Reverse(*known));
+    match best.first() {
+        Some((naming, 1..)) => Ok(*naming),
+        _ => bail!("{}", unlike_any(tensors, &gestures)?),
+    }
+}
+
+fn unlike_any(tensors: &Tensors<'_>, gestures: &Architecture) -> Result<String> {
+    let there: Vec<&str> = tensors.keys().copied().collect();
+    let mut expected = Vec::new();
+    for naming in Naming::ALL {
+        let names = naming.names(gestures)?;
+        expected.push(format!(
+            "{}, {}, ... {} ({naming})",
+            names.name(Weight::Kernel(0)),
+            names.name(Weight::Gamma(0)),
+            names.name(Weight::Matrix(1))
+        ));
+    }
+    Ok(format!(
+        "its {} weights have names of another network: {}; expected are {}",
+        there.len(),
+        some_of(&there, SHOWN),
+        expected.join(" or ")
     ))
 }
 
-/// The form of the network whose tensors have names of `naming`, for frames of `size`.
-fn architecture(
+/// Checks that the weights of PLIF neurons are where the user wants such neurons.
+fn check_neurons(
+    tensors: &Tensors<'_>,
+    architecture: &Architecture,
+    asked: Option<NeuronName>,
+) -> Result<()> {
+    let learnt = tensors.keys().any(|name| infer::is_of_plif(name));
+    let all_learn = architecture
+        .neurons()
+        .all(|neuron| neuron == NeuronName::Plif);
+    match asked {
+        Some(NeuronName::Plif) if !learnt => {
+            bail!("it has no weights of PLIF neurons; leave --neuron plif out")
+        }
+        Some(NeuronName::Lif | NeuronName::If) if all_learn => {
+            bail!("it has weights of PLIF neurons; leave --neuron out, or make it plif")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_names(
     naming: Naming,
-    tensors: &BTreeMap<&str, Tensor<'_>>,
-    size: [usize; 2],
-) -> Result<Architecture> {
-    let get = |part| {
-        let name = naming.name(part);
-        let tensor = tensors.get(name.as_str());
-        tensor.with_context(|| format!("{name} is missing"))
-    };
-    // These sizes are free; the comparison of all shapes checks later whether they match.
-    let first = |part| Ok::<_, anyhow::Error>(get(part)?.shape.first().copied().unwrap_or(0));
-    Ok(Architecture {
-        channels: first(Weight::Kernel(0))?,
-        hidden: first(Weight::Matrix(0))?,
-        // The order of the outputs is known only for the gestures.
-        classes: CLASSES,
-        size,
-        linear_bias: get(Weight::Bias(0)).is_ok(),
-        learnt_tau: get(Weight::Tau(0)).is_ok(),
-    })
+    names: &Names,
+    wanted: &BTreeMap<String, Weight>,
+    tensors: &Tensors<'_>,
+) -> Result<()> {
+    let counts = wanted.values().filter_map(|part| match part {
+        Weight::Gamma(block) => Some(names.count(*block)),
+        _ => None,
+    });
+    let counts: BTreeSet<String> = counts.collect();
+    let unknown = tensors
+        .keys()
+        .filter(|name| !wanted.contains_key(**name) && !counts.contains(**name));
+    let unknown: Vec<&str> = unknown.copied().collect();
+    let missing = wanted
+        .keys()
+        .filter(|name| !tensors.contains_key(name.as_str()));
+    let missing: Vec<&str> = missing.map(String::as_str).collect();
+    let mut problems = Vec::new();
+    if !unknown.is_empty() {
+        problems.push(format!("it has no {}", some_of(&unknown, SHOWN)));
+    }
+    if !missing.is_empty() {
+        let are = if missing.len() == 1 { "is" } else { "are" };
+        problems.push(format!("{} {are} missing", some_of(&missing, SHOWN)));
+    }
+    ensure!(
+        problems.is_empty(),
+        "its weights are most like those of {naming}, but {}",
+        problems.join(", and ")
+    );
+    Ok(())
+}
+
+fn check_shapes(
+    naming: Naming,
+    architecture: &Architecture,
+    wanted: &BTreeMap<String, Weight>,
+    tensors: &Tensors<'_>,
+) -> Result<()> {
+    let shapes = wanted.iter().filter_map(|(name, part)| {
+        let (found, shape) = (&tensors.get(name.as_str())?.shape, part.shape(architecture));
+        (*found != shape)
+            .then(|| format!("{name} has the shape {found:?} where {shape:?} is expected"))
+    });
+    let shapes: Vec<String> = shapes.collect();
+    let [height, width] = architecture.size;
+    ensure!(
+        shapes.is_empty(),
+        "its weights do not go together, taken as {naming} for frames of {height} x {width}, {architecture}: {}",
+        shapes.join("; ")
+    );
+    Ok(())
+}
+
+/// Whether the linear layers of a network have a bias in a state dict with names of `naming`.
+/// SpikingJelly's classes always have one, and adding 0 changes nothing.
+pub fn has_bias(architecture: &Architecture, naming: Naming) -> bool {
+    let is_class = || naming == Naming::Model && PeerClass::of(architecture).is_some();
+    architecture.linear_bias || is_class()
 }
 
 /// The state dict of a network in PyTorch's order, with names of `naming` and outputs in `order`.
 /// `batches` is the batch count of every batch norm.
 ///
 /// # Errors
-/// Returns an error if the network has a bias and `naming`'s network has none.
+/// Returns an error if `naming` is of another network, or of one without a bias that this network
+/// has.
 pub fn state_dict(
     weights: &Weights,
     naming: Naming,
     order: LabelOrder,
     batches: u64,
 ) -> Result<Vec<Named>> {
-    let mut architecture = weights.architecture;
+    let names = naming.names(&weights.architecture)?;
     ensure!(
-        naming == Naming::Model || !architecture.linear_bias,
+        naming == Naming::Model || !weights.architecture.linear_bias,
         "the linear layers have a bias, which {naming} has not; export with --names spikingjelly"
     );
-    // DVSGestureNet always has a bias, and adding 0 changes nothing.
-    architecture.linear_bias = naming == Naming::Model;
+    let architecture = Architecture {
+        linear_bias: has_bias(&weights.architecture, naming),
+        ..weights.architecture.clone()
+    };
     let mut state = Vec::new();
     for part in architecture.parts() {
         let shape = part.shape(&architecture);
@@ -162,21 +258,20 @@ pub fn state_dict(
             Weight::Bias(_) if !weights.architecture.linear_bias => {
                 vec![0.0; shape.iter().product()]
             }
-            _ if part.is_of_output() => {
-                order.of_plain(weights.get(part), weights.architecture.classes)
+            _ if architecture.is_of_output(part) => {
+                order.of_plain(weights.get(part), architecture.classes)
             }
             _ => weights.get(part).to_vec(),
         };
-        let name = naming.name(part);
         state.push(Named {
-            name,
+            name: names.name(part),
             shape,
             values: Values::Floats(values),
         });
         if let Weight::Variance(block) = part {
             let count = Values::Count(i64::try_from(batches).unwrap_or(i64::MAX));
             state.push(Named {
-                name: naming.count(block),
+                name: names.count(block),
                 shape: Vec::new(),
                 values: count,
             });
@@ -185,24 +280,5 @@ pub fn state_dict(
     Ok(state)
 }
 
-fn unlike_any(tensors: &BTreeMap<&str, Tensor<'_>>) -> String {
-    let there: Vec<&str> = tensors.keys().copied().collect();
-    let expected = Naming::ALL.map(|naming| {
-        format!(
-            "{}, {}, ... {} ({naming})",
-            naming.name(Weight::Kernel(0)),
-            naming.name(Weight::Gamma(0)),
-            naming.name(Weight::Matrix(1))
-        )
-    });
-    format!(
-        "its {} weights have names of another network: {}; expected are {}",
-        there.len(),
-        some_of(&there, SHOWN),
-        expected.join(" or ")
-    )
-}
-
-fn is_or_are(names: &[&str]) -> &'static str {
-    if names.len() == 1 { " is" } else { " are" }
-}
+#[cfg(test)]
+mod tests;

@@ -28,7 +28,7 @@ const MAX_DEPTH: usize = 8;
 /// Probability of a dropout without a number.
 const DROPOUT: f64 = 0.5;
 /// Largest kernel and stride.
-const MAX_KERNEL: usize = 7;
+pub const MAX_KERNEL: usize = 7;
 /// Most channels or outputs of a layer.
 const MAX_OUTPUTS: usize = 1 << 16;
 
@@ -107,6 +107,11 @@ impl NotationError {
             at,
             why: why.into(),
         }
+    }
+
+    /// What does not make sense, without the place.
+    pub fn why(&self) -> &str {
+        &self.why
     }
 }
 

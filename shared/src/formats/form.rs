@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::event::{DVS128, SensorSize};
 
 /// The classes of CIFAR-10, in their order, which is also that of the alphabet.
-const CIFAR10: [&str; 10] = [
+pub const CIFAR10_CLASSES: [&str; 10] = [
     "airplane",
     "automobile",
     "bird",
@@ -53,7 +53,7 @@ impl DatasetForm {
             .and_then(|rest| rest.strip_prefix('_'));
         let is_set = set.is_some_and(|set| SETS.iter().any(|s| s.eq_ignore_ascii_case(set)));
         let is_digit = class.len() == 1 && is_number(class);
-        if CIFAR10.contains(&class) && number.is_some_and(is_number) && ending != "bin" {
+        if CIFAR10_CLASSES.contains(&class) && number.is_some_and(is_number) && ending != "bin" {
             Self::Cifar10Dvs
         } else if is_set && is_digit && ending == "bin" && is_number(stem) {
             Self::NMnist

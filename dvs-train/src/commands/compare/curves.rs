@@ -84,6 +84,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use std::path::PathBuf;
 
+    use dvs_shared::labels::gestures;
+
     use super::*;
     use crate::commands::compare::runs::Run;
     use crate::config::settings::Settings;
@@ -102,7 +104,7 @@ mod tests {
         Finished {
             run: Run {
                 folder: PathBuf::new(),
-                settings: Settings::of_import(TrainConfig::default(), [128, 128]),
+                settings: Settings::of_import(TrainConfig::default(), [128, 128], gestures()),
                 epochs: epochs.collect(),
             },
             summary: Summary {

@@ -182,6 +182,8 @@ fn check(summary: &Summary) -> Result<()> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use dvs_shared::labels::gestures;
+
     use super::*;
     use crate::config::train_config::TrainConfig;
     use crate::run_dir::epoch_log::parse_columns;
@@ -189,7 +191,7 @@ mod tests {
     fn read_metrics(metrics: &str) -> Result<Vec<Epoch>> {
         let files = RunFiles {
             name: String::new(),
-            settings: Settings::of_import(TrainConfig::default(), [128, 128]),
+            settings: Settings::of_import(TrainConfig::default(), [128, 128], gestures()),
             columns: parse_columns(metrics),
             summary: None,
         };

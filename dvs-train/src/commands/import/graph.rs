@@ -1,50 +1,47 @@
 //! Imports a NIR graph.
 
-use anyhow::{Context, Result, bail, ensure};
-use burn_snn::neuron::model::Charge;
+use anyhow::{Context, Result, ensure};
 use dvs_shared::labels::{CLASSES, LABEL_NAMES};
 use dvs_shared::split_mode::SplitBy;
 
 use super::Imported;
 use crate::cli::ImportArgs;
 use crate::config::neuron_config::{NeuronConfig, VReset};
-use crate::nn::notation::NeuronName;
 use crate::interop::label_order::LabelOrder;
 use crate::interop::nir::network::{Asked, FromGraph, network};
 use crate::interop::nir::read::read;
 use crate::interop::nir::stored::StoredGraph;
+use crate::nn::notation::NeuronName;
 
-/// Reads the graph in the file that `args` name.
+const ORDERS: [LabelOrder; 2] = [LabelOrder::Plain, LabelOrder::Folder];
+
+/// Reads the graph in the file that `args` name, with this number of classes if it is known.
 ///
 /// # Errors
 /// Returns an error if the file cannot be read, this program's network cannot express its graph, or
 /// a flag contradicts it.
-pub fn read_graph(args: &ImportArgs) -> Result<Imported> {
+pub fn read_graph(args: &ImportArgs, classes: Option<usize>) -> Result<Imported> {
     let graph = read(&args.checkpoint)?;
-    let order = match args.label_order.or_else(|| label_order(&graph)) {
-        Some(order) => order,
-        None => bail!(
-            "the graph does not say which label each output stands for; say it with --label-order: plain for the order of \
-             the labels, folder for that of SpikingJelly's folders"
-        ),
-    };
-    let made_as_plif = graph
-        .facts
-        .get("neuron")
-        .is_some_and(|neuron| neuron.starts_with("PLIF: "));
+    let fact = |name: &str| graph.facts.get(name).map(String::as_str);
+    // Graphs of older versions do not say their notation.
+    let made_as_plif = || fact("neuron").is_some_and(|neuron| neuron.starts_with("PLIF: "));
+    let notation = fact("network");
     let asked = Asked {
         dt: args.dt,
         at_threshold: args.spike_at_threshold,
-        order,
+        order: args.label_order.or_else(|| label_order(&graph)),
+        classes,
         learnt_tau: match args.neuron.neuron {
             Some(NeuronName::Plif) => Some(true),
             Some(NeuronName::Lif) => Some(false),
             Some(NeuronName::If) => None,
-            None => made_as_plif.then_some(true),
+            None if notation.is_some() => None,
+            None => made_as_plif().then_some(true),
         },
+        notation,
     };
     let found = network(&graph, &asked)?;
-    let architecture = found.weights.architecture;
+    let architecture = &found.weights.architecture;
     if let Some([height, width]) = args.frame_size() {
         let [graph_height, graph_width] = architecture.size;
         ensure!(
@@ -56,8 +53,10 @@ pub fn read_graph(args: &ImportArgs) -> Result<Imported> {
     Ok(Imported {
         network: "a NIR graph".to_owned(),
         neurons: Some(neurons(args, &found)?),
+        label_names: label_names(&graph, found.order, architecture.classes),
         weights: found.weights,
-        order,
+        order: found.order,
+        assumed: found.assumed,
         dt: Some(found.dt),
         rounded: found.rounded,
         epoch: None,
@@ -80,38 +79,57 @@ fn neurons(args: &ImportArgs, found: &FromGraph) -> Result<NeuronConfig> {
     }
     let mut neurons = NeuronConfig::default();
     args.neuron.apply(&mut neurons);
-    let (name, tau, decay_input) = match found.charge {
-        Charge::Leaky { tau, decay_input } => (NeuronName::Lif, Some(tau), Some(decay_input)),
-        Charge::Learnt { decay_input, .. } => (NeuronName::Plif, None, Some(decay_input)),
-        Charge::Integrate => (NeuronName::If, None, None),
-    };
+    let mut kinds: Vec<NeuronName> = Vec::new();
+    for kind in found.weights.architecture.neurons() {
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
+    }
     if let Some(asked) = args.neuron.neuron {
+        let names = kinds.iter().map(NeuronName::to_string);
         ensure!(
-            asked == name,
-            "its neurons are {name}, and --neuron says {asked}; leave it out"
+            kinds == [asked],
+            "its neurons are {}, and --neuron says {asked}; leave it out",
+            names.collect::<Vec<_>>().join(" and ")
         );
     }
-    neurons.neuron = name;
-    neurons.tau = tau;
-    neurons.decay_input = decay_input;
+    neurons.tau = found.tau;
+    neurons.decay_input = found.decay_input;
     neurons.v_threshold = found.threshold;
     neurons.v_reset = VReset(Some(found.reset));
     neurons
-        .resolve()
+        .resolve_layers(&kinds)
         .context("this program has no such neurons")?;
     Ok(neurons)
 }
 
-/// The order of the outputs, if the graph has the names of the gestures, as this program's graphs
-/// do.
+/// The order of the outputs, if the graph says it, as this program's graphs do. Those of older
+/// versions have the names of the gestures in this order.
 fn label_order(graph: &StoredGraph) -> Option<LabelOrder> {
-    let labels = graph.facts.get("labels")?;
-    let orders = [LabelOrder::Plain, LabelOrder::Folder];
-    orders.into_iter().find(|order| {
-        let names = order.labels(CLASSES).into_iter();
-        let names = names.filter_map(|label| LABEL_NAMES.get(label).copied());
-        names.collect::<Vec<_>>().join(", ") == *labels
-    })
+    let (order, labels) = (graph.facts.get("label_order"), graph.facts.get("labels"));
+    let is_said = |wanted: &LabelOrder| match (order, labels) {
+        (Some(order), _) => order == wanted.name(),
+        (None, Some(labels)) => {
+            let names = wanted.labels(CLASSES).into_iter();
+            let names = names.filter_map(|label| LABEL_NAMES.get(label).copied());
+            names.collect::<Vec<_>>().join(", ") == *labels
+        }
+        (None, None) => false,
+    };
+    ORDERS.into_iter().find(is_said)
+}
+
+/// The name of each label, if the graph has the names of its outputs.
+fn label_names(graph: &StoredGraph, order: LabelOrder, classes: usize) -> Option<Vec<String>> {
+    let outputs: Vec<&str> = graph.facts.get("labels")?.split(", ").collect();
+    let mut names: Vec<(usize, &str)> = order
+        .labels(classes)
+        .into_iter()
+        .zip(outputs.clone())
+        .collect();
+    names.sort_unstable();
+    let names = names.into_iter().map(|(_, name)| name.to_owned());
+    (outputs.len() == classes).then(|| names.collect())
 }
 
 /// T and how samples were split into frames, if the graph is one of this program.

@@ -1,5 +1,7 @@
 //! Reads the fields of a node, and collects what is wrong with nodes.
 
+use std::ops::RangeInclusive;
+
 use anyhow::{Context, Result, bail, ensure};
 use dvs_shared::words::printable;
 
@@ -159,6 +161,29 @@ impl<'a> Node<'a> {
             "{name} is {found:?} where {} is expected",
             expected.join(" or ")
         )
+    }
+
+    /// A whole number within `limits`, once or for both directions.
+    ///
+    /// # Errors
+    /// Returns an error with what it is instead.
+    pub fn side(&self, name: &str, limits: RangeInclusive<usize>) -> Result<usize> {
+        let numbers = self.numbers(name)?;
+        let few = numbers.count() <= 2;
+        let side = numbers
+            .same()
+            .ok()
+            .filter(|side| few && side.fract() == 0.0);
+        let (least, most) = (*limits.start(), *limits.end());
+        match side {
+            Some(side) if (least as f64..=most as f64).contains(&side) => Ok(side as usize),
+            _ => {
+                let found: Vec<f64> = numbers.values().take(4).collect();
+                bail!(
+                    "{name} is {found:?} where a number from {least} to {most} is expected, the same in both directions"
+                )
+            }
+        }
     }
 
     /// The weights in a field of this shape, and whether they had to be rounded to 32 bits.

@@ -55,17 +55,27 @@ fn write_node(group: &Group, node: &Node) -> Result<()> {
     text(group, "type", kind(node))?;
     match node {
         Node::Input(shape) | Node::Output(shape) => whole(group, "shape", shape)?,
-        Node::Conv2d { size, weight, bias } => {
+        Node::Conv2d {
+            size,
+            stride,
+            padding,
+            weight,
+            bias,
+        } => {
             whole(group, "input_shape", size)?;
             array(group, "weight", weight)?;
             array(group, "bias", bias)?;
-            for (name, number) in [("stride", 1), ("padding", 1), ("dilation", 1)] {
+            for (name, number) in [("stride", *stride), ("padding", *padding), ("dilation", 1)] {
                 whole(group, name, &[number, number])?;
             }
             scalar(group, "groups", 1)?;
         }
-        Node::SumPool2d => {
-            for (name, number) in [("kernel_size", 2), ("stride", 2), ("padding", 0)] {
+        Node::SumPool2d { kernel, stride } | Node::AvgPool2d { kernel, stride } => {
+            for (name, number) in [
+                ("kernel_size", *kernel),
+                ("stride", *stride),
+                ("padding", 0),
+            ] {
                 whole(group, name, &[number, number])?;
             }
         }
@@ -95,7 +105,8 @@ fn kind(node: &Node) -> &'static str {
         Node::Input(_) => "Input",
         Node::Output(_) => "Output",
         Node::Conv2d { .. } => "Conv2d",
-        Node::SumPool2d => "SumPool2d",
+        Node::SumPool2d { .. } => "SumPool2d",
+        Node::AvgPool2d { .. } => "AvgPool2d",
         Node::Flatten(_) => "Flatten",
         Node::Linear(_) => "Linear",
         Node::Affine(..) => "Affine",

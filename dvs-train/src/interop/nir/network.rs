@@ -1,35 +1,47 @@
 //! Makes this program's network of a graph. Every node has to fit exactly; nothing is approximated.
 
+mod kinds;
+
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail, ensure};
-use burn_snn::neuron::model::Charge;
 
+use self::kinds::{learning, shared};
 use super::chain::chain;
 use super::fields::Problems;
 use super::layers::{Layers, Named};
 use super::neurons::{Discrete, Equation, is_close};
 use super::roles::assign;
 use super::stored::StoredGraph;
+use crate::interop::classes::{taken_as_votes, voters};
 use crate::interop::label_order::LabelOrder;
-use crate::nn::network::LAYERS;
-use crate::run_dir::weight_layout::{Architecture, Weight, Weights};
+use crate::nn::architecture::Architecture;
+use crate::nn::notation::NeuronName;
+use crate::run_dir::weight_layout::{Weight, Weights};
 
 /// The running variance for which batch norm with gamma 1 and mean 0 multiplies by exactly 1 in 32
 /// bits: the sum with epsilon is 1. The bias of a convolution is its beta, so nothing is rounded.
 const UNIT_VARIANCE: f32 = 0.99999;
+/// Dropout before each linear layer, if a graph does not say its network: the literature's.
+const DROPOUT: f64 = 0.5;
+/// Most classes whose order is the same in SpikingJelly's folders.
+const ONE_ORDER: usize = 10;
 
 /// What a graph does not say.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked {
+pub struct Asked<'a> {
     /// Duration of a step in seconds; `None` if r says it.
     pub dt: Option<f64>,
     /// Whether neurons spike at their threshold too, unlike NIR's.
     pub at_threshold: bool,
-    /// The order of the labels in the outputs.
-    pub order: LabelOrder,
-    /// Whether the neurons are PLIF; `None` if the layers' time constants decide.
+    /// The order of the labels in the outputs. Few classes need none.
+    pub order: Option<LabelOrder>,
+    /// The number of classes, if it is known.
+    pub classes: Option<usize>,
+    /// Whether the neurons are PLIF; `None` if the notation or the layers' time constants decide.
     pub learnt_tau: Option<bool>,
+    /// The notation of the network that the graph was made from.
+    pub notation: Option<&'a str>,
 }
 
 /// A network from a graph.
@@ -37,12 +49,19 @@ pub struct Asked {
 pub struct FromGraph {
     /// The weights; outputs are in the order of the labels.
     pub weights: Weights,
-    pub charge: Charge,
+    /// Tau in steps of the LIF neurons, if there are any.
+    pub tau: Option<f64>,
+    /// Whether the input of LIF and PLIF neurons decays, if there are any.
+    pub decay_input: Option<bool>,
+    /// What nothing says, and the usual was taken for.
+    pub assumed: Vec<String>,
     /// Potential at which a neuron spikes.
     pub threshold: f64,
     pub reset: f64,
     /// Duration of a step in seconds.
     pub dt: f64,
+    /// The order of the labels in the graph.
+    pub order: LabelOrder,
     /// Names of the weights that were rounded to 32 bits.
     pub rounded: Vec<String>,
 }
@@ -51,28 +70,40 @@ pub struct FromGraph {
 ///
 /// # Errors
 /// Returns an error that names every node that does not fit, what was expected and what was found.
-pub fn network(graph: &StoredGraph, asked: &Asked) -> Result<FromGraph> {
-    let mut layers = Layers::read(assign(chain(graph)?)?)?;
+pub fn network(graph: &StoredGraph, asked: &Asked<'_>) -> Result<FromGraph> {
+    let nodes = assign(chain(graph)?)?;
+    let mut layers = Layers::read(nodes, |outputs| match (asked.classes, asked.notation) {
+        // This program writes voting down if there is any.
+        (None, Some(_)) => Ok(1),
+        (classes, _) => voters(outputs, classes),
+    })?;
     let dt = step(&layers, asked.dt)?;
-    let mut problems = Problems::default();
-    for (node, neurons, least) in &layers.pools {
-        let checked = neurons.discrete(dt);
-        let checked = checked.and_then(|found| found.check_max_pooling(*least, asked.at_threshold));
-        problems.of(node, checked);
+    let found = discrete(&layers, dt, asked.at_threshold)?;
+    let first = shared(&found)?;
+    let written = asked
+        .notation
+        .and_then(|text| written(text, &layers.architecture));
+    let has_no_notation = written.is_none();
+    let learns = learning(
+        &found,
+        &layers.architecture,
+        asked.learnt_tau,
+        written.as_ref(),
+    )?;
+    let architecture = complete(layers.architecture, &learns, written)?;
+    let classes = architecture.classes;
+    if let Some(named) = asked.classes.filter(|named| *named != classes) {
+        bail!("it tells {classes} classes apart, and there are names of {named} classes");
     }
-    let found = layers.neurons.iter().filter_map(|(node, neurons)| {
-        let neurons = problems.of(node, neurons.discrete(dt))?;
-        Some((node.clone(), neurons))
-    });
-    let found: Vec<Named<'_, Discrete>> = found.collect();
-    problems.finish()?;
-    let (charge, first) = shared(&found, asked.learnt_tau)?;
-    let learnt_tau = matches!(charge, Charge::Learnt { .. });
-    let architecture = Architecture {
-        learnt_tau,
-        ..layers.architecture
+    let order = match asked.order {
+        Some(order) => order,
+        None if classes <= ONE_ORDER => LabelOrder::Plain,
+        None => bail!(
+            "the graph does not say which label each output stands for; say it with --label-order: plain for the order of \
+             the labels, folder for that of SpikingJelly's folders"
+        ),
     };
-    let order = outputs(&layers.votes, asked.order, architecture.classes);
+    let groups = outputs(&layers.votes, order, classes);
     let mut parts = BTreeMap::new();
     for part in architecture.parts() {
         let count: usize = part.shape(&architecture).iter().product();
@@ -91,23 +122,122 @@ pub fn network(graph: &StoredGraph, asked: &Asked) -> Result<FromGraph> {
                 .remove(&part)
                 .unwrap_or_else(|| vec![0.0; count]),
         };
-        let values = match part.is_of_output() {
-            true => reordered(&values, &order),
+        let values = match architecture.is_of_output(part) {
+            true => reordered(&values, &groups),
             false => values,
         };
         parts.insert(part, values);
     }
+    let mut assumed = Vec::new();
+    if has_no_notation {
+        assumed.push(format!(
+            "dropout of {DROPOUT} before each linear layer in training, which the graph does not say"
+        ));
+    }
+    if !layers.has_vote && asked.classes.is_none() && architecture.voters > 1 {
+        assumed.push(taken_as_votes(&architecture));
+    }
+    let mut leaks = found.iter().zip(&learns);
     Ok(FromGraph {
         weights: Weights {
             architecture,
             parts,
         },
-        charge,
+        tau: leaks.find_map(|((_, neurons), learns)| Some(neurons.leak.filter(|_| !*learns)?.0)),
+        decay_input: found.iter().find_map(|(_, neurons)| Some(neurons.leak?.1)),
+        assumed,
         threshold: first.threshold(asked.at_threshold),
         reset: first.v_reset,
         dt,
+        order,
         rounded: layers.rounded,
     })
+}
+
+/// The neurons of each layer in steps of `dt` seconds. Checks that those after poolings make max
+/// pooling.
+fn discrete<'a>(
+    layers: &Layers<'a>,
+    dt: f64,
+    at_threshold: bool,
+) -> Result<Vec<Named<'a, Discrete>>> {
+    let mut problems = Problems::default();
+    for (node, neurons, least) in &layers.pools {
+        let checked = neurons.discrete(dt);
+        let checked = checked.and_then(|found| found.check_max_pooling(*least, at_threshold));
+        problems.of(node, checked);
+    }
+    let found = layers.neurons.iter().filter_map(|(node, neurons)| {
+        let neurons = problems.of(node, neurons.discrete(dt))?;
+        Some((node.clone(), neurons))
+    });
+    let found = found.collect();
+    problems.finish()?;
+    Ok(found)
+}
+
+/// The network in `notation`, if it is that of the graph but for what a graph does not say.
+fn written(notation: &str, graph: &Architecture) -> Option<Architecture> {
+    let made = Architecture::build(notation, graph.size, Some(graph.classes), graph.linear_bias);
+    let made = made.ok()?;
+    let mut bare = made.clone();
+    let neuron = |neuron| match neuron {
+        NeuronName::Plif => NeuronName::Lif,
+        other => other,
+    };
+    for block in &mut bare.blocks {
+        (block.dropout, block.norm, block.neuron) = (0.0, true, neuron(block.neuron));
+    }
+    for linear in &mut bare.linears {
+        (linear.dropout, linear.neuron) = (0.0, neuron(linear.neuron));
+    }
+    (bare == *graph).then_some(made)
+}
+
+/// The form of the graph's network with what a graph does not say: dropout, and which of the layers
+/// learn tau.
+fn complete(
+    mut architecture: Architecture,
+    learns: &[bool],
+    written: Option<Architecture>,
+) -> Result<Architecture> {
+    match written {
+        Some(written) => {
+            let blocks = architecture.blocks.iter_mut().zip(&written.blocks);
+            blocks.for_each(|(block, written)| block.dropout = written.dropout);
+            let linears = architecture.linears.iter_mut().zip(&written.linears);
+            linears.for_each(|(linear, written)| linear.dropout = written.dropout);
+        }
+        None => {
+            let linears = architecture.linears.iter_mut();
+            linears.for_each(|linear| linear.dropout = DROPOUT);
+        }
+    }
+    let blocks = architecture
+        .blocks
+        .iter_mut()
+        .map(|block| &mut block.neuron);
+    let linears = architecture
+        .linears
+        .iter_mut()
+        .map(|linear| &mut linear.neuron);
+    for (neuron, learns) in blocks.chain(linears).zip(learns) {
+        if *learns {
+            *neuron = NeuronName::Plif;
+        }
+    }
+    let notation = architecture.to_string();
+    let Architecture {
+        size,
+        classes,
+        linear_bias,
+        ..
+    } = architecture;
+    match Architecture::build(&notation, size, Some(classes), linear_bias) {
+        Ok(made) if made == architecture => Ok(made),
+        Ok(_) => bail!("its network {notation} is not what its layers are"),
+        Err(error) => bail!("its network {notation} is not possible: {}", error.why()),
+    }
 }
 
 /// The duration of a step that most neurons have. The others are refused with their own parameters.
@@ -128,77 +258,7 @@ fn step(layers: &Layers<'_>, asked: Option<f64>) -> Result<f64> {
     Ok(dt)
 }
 
-/// How all neurons charge, and those of the first layer. Only tau may differ between layers: the
-/// neurons are PLIF then.
-fn shared(found: &[Named<'_, Discrete>], learnt: Option<bool>) -> Result<(Charge, Discrete)> {
-    let ((first_node, first), rest) = found.split_first().context("there are no neurons")?;
-    let mut problems = Problems::default();
-    let mut same_tau = true;
-    for (node, neurons) in rest {
-        let mut differ = |what: &str, found: String, expected: String| {
-            problems.add(format!(
-                "{} has {what} {found}, and {} has {expected}; in this program all layers share it",
-                node.shown(),
-                first_node.shown()
-            ));
-        };
-        if neurons.v_threshold != first.v_threshold {
-            differ(
-                "v_threshold",
-                neurons.v_threshold.to_string(),
-                first.v_threshold.to_string(),
-            );
-        }
-        if neurons.v_reset != first.v_reset {
-            differ(
-                "v_reset",
-                neurons.v_reset.to_string(),
-                first.v_reset.to_string(),
-            );
-        }
-        match (first.leak, neurons.leak) {
-            (None, None) => {}
-            (Some((expected, decays)), Some((tau, decays_too))) => {
-                same_tau &= tau == expected;
-                if decays != decays_too {
-                    let text = |decays| if decays { "1" } else { "tau / dt" };
-                    differ("r", text(decays_too).to_owned(), text(decays).to_owned());
-                }
-            }
-            _ => differ(
-                "the type",
-                node.kind().to_owned(),
-                first_node.kind().to_owned(),
-            ),
-        }
-    }
-    problems.finish()?;
-    let charge = match (first.leak, learnt) {
-        (None, _) => Charge::Integrate,
-        (Some((tau, decay_input)), None | Some(false)) if same_tau => {
-            Charge::Leaky { tau, decay_input }
-        }
-        (Some((_, decay_input)), None | Some(true)) => Charge::Learnt {
-            initial_tau: 2.0,
-            decay_input,
-        },
-        (Some(_), Some(false)) => {
-            let taus = found
-                .iter()
-                .zip(LAYERS)
-                .filter_map(|((_, neurons), layer)| {
-                    Some(format!("{} in {layer}", neurons.leak?.0))
-                });
-            let taus = taus.collect::<Vec<_>>().join(", ");
-            bail!(
-                "tau differs between the layers ({taus} steps), as PLIF neurons have it; leave --neuron out, or make it plif"
-            )
-        }
-    };
-    Ok((charge, *first))
-}
-
-/// The group of ten output neurons in the file for each label.
+/// The group of output neurons in the file for each label.
 fn outputs(votes: &[usize], order: LabelOrder, classes: usize) -> Vec<usize> {
     let mut groups: Vec<usize> = (0..classes).collect();
     for (output, label) in order.labels(classes).into_iter().enumerate() {

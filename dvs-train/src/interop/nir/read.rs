@@ -16,8 +16,8 @@ use hdf5::{Dataset, Group, LinkType};
 
 use super::stored::{Field, Numbers, Precision, StoredGraph, StoredLayer, StoredNode};
 
-/// Maximum number of nodes, those in nested graphs included. The network of this program has 28.
-const MAX_NODES: usize = 1024;
+/// Maximum number of nodes, those in nested graphs included. The network for gestures has 28.
+const MAX_NODES: usize = 2048;
 /// Maximum number of edges.
 const MAX_EDGES: usize = 2 * MAX_NODES;
 /// Maximum number of fields of a node, or of texts about a graph.

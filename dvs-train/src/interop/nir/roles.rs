@@ -1,24 +1,24 @@
-//! Finds the layer of this program's network that each node of a chain is.
+//! Finds the layer that each node of a chain is. What a node is follows from its type, from the node
+//! before it and, for poolings and voting, from the node after it.
 
 use anyhow::{Result, bail};
 
 use super::fields::{Node, Problems};
-use crate::nn::network::BLOCKS;
 
 /// What a node is in the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     Input,
-    /// The convolution of a block.
-    Conv(usize),
-    /// The neurons of a layer.
-    Neurons(usize),
-    Pool,
-    /// Neurons that make the pooling before them max pooling.
+    Convolution,
+    /// The neurons of a convolution or of a linear layer.
+    Neurons,
+    LinearNeurons,
+    AveragePool,
+    /// A pooling that the neurons after it make max pooling.
+    MaxPool,
     PoolNeurons,
     Flatten,
-    /// A linear layer.
-    Linear(usize),
+    Linear,
     /// The mean over the neurons that vote for a class.
     Vote,
     Output,
@@ -26,115 +26,118 @@ pub enum Role {
     Port,
 }
 
-/// The types of neurons.
-const NEURONS: &[&str] = &["LIF", "IF"];
+/// The types of nodes that some network has.
+const KINDS: [&str; 9] = [
+    "Input",
+    "Conv2d",
+    "LIF",
+    "IF",
+    "SumPool2d",
+    "AvgPool2d",
+    "Flatten",
+    "Affine",
+    "Linear",
+];
+const OUTPUT: &str = "Output";
 
 impl Role {
-    /// The types of nodes that fit.
-    fn kinds(self) -> &'static [&'static str] {
-        match self {
-            Self::Input => &["Input"],
-            Self::Conv(_) => &["Conv2d"],
-            Self::Neurons(_) | Self::PoolNeurons => NEURONS,
-            Self::Pool => &["SumPool2d", "AvgPool2d"],
-            Self::Flatten => &["Flatten"],
-            Self::Linear(_) | Self::Vote => &["Affine", "Linear"],
-            Self::Output => &["Output"],
-            Self::Port => &["Input", "Output"],
-        }
+    /// The role of a node of this `kind`, between a node with the role `before` and one of the kind
+    /// `after`; `None` if no network has it there.
+    fn of(before: Option<Self>, kind: &str, after: Option<&str>) -> Option<Self> {
+        use Role::{
+            AveragePool, Convolution, Flatten, Input, Linear, LinearNeurons, MaxPool, Neurons,
+            Output, PoolNeurons, Vote,
+        };
+        let is_neurons = |kind: &str| matches!(kind, "LIF" | "IF");
+        let Some(before) = before else {
+            return (kind == "Input").then_some(Input);
+        };
+        Some(match (before, kind) {
+            (Input | Neurons | AveragePool | PoolNeurons, "Conv2d") => Convolution,
+            (Input | Neurons | AveragePool | PoolNeurons, "Flatten") => Flatten,
+            (Neurons | AveragePool | PoolNeurons, "SumPool2d") => MaxPool,
+            (Neurons | AveragePool | PoolNeurons, "AvgPool2d") => match after {
+                Some(after) if is_neurons(after) => MaxPool,
+                _ => AveragePool,
+            },
+            (Convolution, kind) if is_neurons(kind) => Neurons,
+            (MaxPool, kind) if is_neurons(kind) => PoolNeurons,
+            (Linear, kind) if is_neurons(kind) => LinearNeurons,
+            (LinearNeurons, "Affine" | "Linear") if after == Some(OUTPUT) => Vote,
+            (Flatten | LinearNeurons, "Affine" | "Linear") => Linear,
+            (LinearNeurons | Vote, OUTPUT) => Output,
+            _ => return None,
+        })
     }
 
-    fn text(self) -> String {
-        let kinds = self.kinds().join(" or ");
-        match self {
-            Self::PoolNeurons => format!("{kinds} (neurons that make the pooling max pooling)"),
-            Self::Vote => "Output, or Linear (voting by tens)".to_owned(),
-            _ => kinds,
+    /// The types of nodes that may come after a node with the role `before`.
+    fn after(before: Option<Self>) -> String {
+        let kinds = KINDS.into_iter().chain([OUTPUT]);
+        let kinds = kinds.filter(|kind| Self::of(before, kind, None).is_some());
+        let text = match kinds.collect::<Vec<_>>().as_slice() {
+            [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+            kinds => kinds.concat(),
+        };
+        match before {
+            Some(Self::MaxPool) => text + " (neurons that make the pooling max pooling)",
+            Some(Self::Output) => "nothing".to_owned(),
+            _ => text,
         }
-    }
-
-    /// Describes the place of this layer in the network, to follow its name in a message.
-    fn place(self) -> String {
-        match self {
-            Self::Conv(block) => format!(" of block {} of {BLOCKS}", block + 1),
-            Self::Linear(layer) => format!(", linear layer {} of 2", layer + 1),
-            _ => String::new(),
-        }
-    }
-
-    /// The layers of the network in order. Voting may be absent.
-    fn all() -> Vec<Self> {
-        let mut all = vec![Self::Input];
-        for block in 0..BLOCKS {
-            all.extend([
-                Self::Conv(block),
-                Self::Neurons(block),
-                Self::Pool,
-                Self::PoolNeurons,
-            ]);
-        }
-        all.push(Self::Flatten);
-        for layer in 0..2 {
-            all.extend([Self::Linear(layer), Self::Neurons(BLOCKS + layer)]);
-        }
-        all.extend([Self::Vote, Self::Output]);
-        all
     }
 }
 
 /// The nodes of a chain with their roles.
 ///
 /// # Errors
-/// Returns an error that names all nodes of types that the network has not, or else the first node
-/// that comes where another is expected.
+/// Returns an error that names all nodes of types that no network has, or else the first node that
+/// comes where another is expected.
 pub fn assign(chain: Vec<Node<'_>>) -> Result<Vec<(Role, Node<'_>)>> {
     let mut problems = Problems::default();
-    let roles = Role::all();
     for node in &chain {
-        if !roles.iter().any(|role| role.kinds().contains(&node.kind())) {
+        if !KINDS.contains(&node.kind()) && node.kind() != OUTPUT {
             problems.add(unknown(node));
         }
     }
     problems.finish()?;
     let last = chain.len().saturating_sub(1);
-    let mut roles = roles.into_iter().peekable();
+    let is_port =
+        |at: usize, node: &Node<'_>| at > 0 && at < last && matches!(node.kind(), "Input" | OUTPUT);
+    let kinds: Vec<Option<&str>> = chain
+        .iter()
+        .enumerate()
+        .map(|(at, node)| (!is_port(at, node)).then(|| node.kind()))
+        .collect();
+    let mut before = None;
     let mut assigned: Vec<(Role, Node<'_>)> = Vec::new();
     for (at, node) in chain.into_iter().enumerate() {
-        if at > 0 && at < last && Role::Port.kinds().contains(&node.kind()) {
+        if is_port(at, &node) {
             assigned.push((Role::Port, node));
             continue;
         }
-        if node.kind() == "Output" {
-            roles.next_if_eq(&Role::Vote);
-        }
-        match roles.next() {
-            Some(role) if role.kinds().contains(&node.kind()) => assigned.push((role, node)),
-            Some(role) => {
-                let before = assigned.last().map_or_else(String::new, |(_, before)| {
-                    format!(" after {}", before.shown())
-                });
-                bail!(
-                    "{} comes{before}, where {}{} is expected; this program's network is {}",
-                    node.shown(),
-                    role.text(),
-                    role.place(),
-                    network()
-                )
-            }
-            None => bail!("{} comes after the output", node.shown()),
-        }
+        let after = kinds.iter().skip(at + 1).copied().flatten().next();
+        let Some(role) = Role::of(before, node.kind(), after) else {
+            let place = assigned.last().map_or_else(String::new, |(_, before)| {
+                format!(" after {}", before.shown())
+            });
+            bail!(
+                "{} comes{place}, where {} is expected; {}",
+                node.shown(),
+                Role::after(before),
+                networks()
+            )
+        };
+        before = Some(role);
+        assigned.push((role, node));
     }
     Ok(assigned)
 }
 
-fn network() -> String {
-    format!(
-        "{{Conv2d, LIF or IF, SumPool2d or AvgPool2d, LIF or IF}} x {BLOCKS}, Flatten, {{Affine or Linear, LIF or IF}} \
-         x 2, and voting or not"
-    )
+fn networks() -> &'static str {
+    "this program's networks are {Conv2d, LIF or IF, and poolings or none} any number of times, Flatten, {Affine or \
+     Linear, LIF or IF} at least once, and voting or not"
 }
 
-/// What a node of a type that the network has not should be instead.
+/// What a node of a type that no network has should be instead.
 fn unknown(node: &Node<'_>) -> String {
     let values = match node.values() {
         values if values.is_empty() => values,
@@ -142,11 +145,11 @@ fn unknown(node: &Node<'_>) -> String {
     };
     let advice = match node.kind() {
         "CubaLIF" | "CubaLI" | "LI" | "I" | "Threshold" => {
-            "this program has the neurons LIF and IF, without a synaptic current".to_owned()
+            "this program has the neurons LIF and IF, without a synaptic current"
         }
-        "Scale" => "multiply the weights of the layer before it instead".to_owned(),
-        "Delay" => "this program's network has no delays".to_owned(),
-        _ => format!("this program's network is {}", network()),
+        "Scale" => "multiply the weights of the layer before it instead",
+        "Delay" => "this program's networks have no delays",
+        _ => networks(),
     };
     format!(
         "{} is of no type that can be imported{values}; {advice}",

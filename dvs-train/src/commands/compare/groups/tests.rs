@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use dvs_shared::labels::gestures;
+
 use super::*;
 use crate::commands::compare::runs::Epoch;
 use crate::config::train_config::OptimizerName;
@@ -10,7 +12,7 @@ use crate::metrics::confusion::Confusion;
 
 /// A finished run with this seed and accuracy, whose settings `change` changes.
 fn run(seed: u64, accuracy: f64, change: impl FnOnce(&mut Settings)) -> (Run, Summary) {
-    let mut settings = Settings::of_import(TrainConfig::default(), [128, 128]);
+    let mut settings = Settings::of_import(TrainConfig::default(), [128, 128], gestures());
     settings.config.seed = seed;
     change(&mut settings);
     let epochs = [2.0, 4.0].map(|seconds| Epoch {

@@ -1,0 +1,95 @@
+//! The classes of imported networks, of which files have only the number of outputs.
+
+use anyhow::{Result, ensure};
+use dvs_shared::formats::CIFAR10_CLASSES;
+use dvs_shared::labels::{CLASSES, gestures};
+
+use crate::interop::known::KnownNetwork;
+use crate::nn::architecture::Architecture;
+use crate::nn::network_name::{NetworkName, VOTERS};
+
+/// How many outputs vote for each class: those of as many `classes`, or else ten, as in
+/// SpikingJelly's networks, if the outputs are a multiple of it.
+///
+/// # Errors
+/// Returns an error if the outputs do not divide into `classes`.
+pub fn voters(outputs: usize, classes: Option<usize>) -> Result<usize> {
+    match classes {
+        Some(classes) => {
+            ensure!(
+                classes > 0 && outputs > 0 && outputs.is_multiple_of(classes),
+                "its {outputs} outputs do not divide into {classes} classes, as many as there are names of classes"
+            );
+            Ok(outputs / classes)
+        }
+        None if outputs.is_multiple_of(VOTERS) && outputs > VOTERS => Ok(VOTERS),
+        None => Ok(1),
+    }
+}
+
+/// Says that the outputs were taken as votes, and how to say otherwise.
+pub fn taken_as_votes(architecture: &Architecture) -> String {
+    let Architecture {
+        classes, voters, ..
+    } = architecture;
+    format!(
+        "each {voters} outputs vote for one of {classes} classes; --label-names says how many classes there are"
+    )
+}
+
+/// The names of the classes, if nothing but the form of the network says them: those of its dataset,
+/// or else numbers.
+pub fn usual_names(architecture: &Architecture) -> Vec<String> {
+    let classes = architecture.classes;
+    let known = KnownNetwork::of(architecture).map(|known| known.name);
+    match known {
+        _ if classes == CLASSES => gestures(),
+        Some(NetworkName::Cifar10Dvs) if classes == CIFAR10_CLASSES.len() => {
+            CIFAR10_CLASSES.map(str::to_owned).to_vec()
+        }
+        // The digits of N-MNIST too.
+        _ => (0..classes).map(|label| label.to_string()).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::testing::network_config;
+
+    #[test]
+    fn outputs_vote_by_tens_unless_the_number_of_classes_is_known() {
+        for (outputs, classes, expected) in [
+            (110, None, 10),
+            (20, None, 10),
+            (10, None, 1),
+            (4, None, 1),
+            (30, Some(10), 3),
+            (10, Some(10), 1),
+        ] {
+            assert_eq!(voters(outputs, classes).unwrap(), expected);
+        }
+        let error = voters(110, Some(10)).unwrap_err().to_string();
+        assert!(
+            error.contains("110 outputs do not divide into 10 classes"),
+            "{error}"
+        );
+        assert!(voters(0, Some(3)).is_err());
+    }
+
+    #[test]
+    fn the_form_of_a_network_names_its_classes() {
+        let block = "c2k3s1-BN-LIF-MPk2s2";
+        let linear = "DP-FC8-LIF-DP-FC100-LIF-APk10s10";
+        let names = |blocks: usize| {
+            let notation = format!("{{{block}}}*{blocks}-{linear}");
+            usual_names(&network_config(&notation, [64, 64]).architecture)
+        };
+        assert_eq!(names(4)[..2], ["airplane", "automobile"]);
+        assert_eq!(names(2)[8..], ["8", "9"]);
+        assert_eq!(names(3)[8..], ["8", "9"]);
+        let gestures = network_config("FC11-LIF", [8, 8]).architecture;
+        assert_eq!(usual_names(&gestures)[10], "other_gestures");
+    }
+}

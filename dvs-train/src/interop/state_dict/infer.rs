@@ -1,0 +1,382 @@
+//! Finds the layers of a network from the places and shapes of its tensors.
+//!
+//! Neurons other than PLIF, pooling, flatten and dropout have no tensors. They are known from the
+//! places that they leave free in the `Sequential`, if there is only one way to fill them.
+
+use std::collections::BTreeMap;
+use std::iter::Peekable;
+
+use anyhow::{Context, Result, bail, ensure};
+use dvs_shared::labels::CLASSES;
+use dvs_shared::words::counted;
+
+use super::{Asked, Tensors};
+use crate::config::options::{MAX_CHANNELS, within};
+use crate::interop::classes::voters;
+use crate::interop::naming::{Naming, SEQUENTIAL};
+use crate::nn::architecture::Architecture;
+use crate::nn::network_name::NetworkName;
+use crate::nn::notation::{MAX_KERNEL, NeuronName, Pool, PoolKind, WrittenLayer};
+use crate::run_dir::weight_layout::Weight;
+
+/// Height and width of a frame, if nothing says them: the first that fits. The second is N-MNIST's.
+const USUAL_SIZES: [[usize; 2]; 2] = [[128, 128], [34, 34]];
+/// Most modules of a `Sequential`.
+const MAX_MODULES: usize = 1 << 16;
+const DROPOUT: WrittenLayer = WrittenLayer::Dropout(0.5);
+const HALVES: WrittenLayer = WrittenLayer::Pool(Pool::HALVES);
+
+/// Whether a parameter with this name may be of a module of SpikingJelly's `Sequential`.
+pub fn is_module(name: &str) -> bool {
+    module_and_field(name).is_some()
+}
+
+/// Whether this is the name of the weight of PLIF neurons.
+pub fn is_of_plif(name: &str) -> bool {
+    name.ends_with(".w")
+}
+
+/// The number of a module, and the field of a parameter.
+fn module_and_field(name: &str) -> Option<(usize, &str)> {
+    let (number, field) = name
+        .strip_prefix(SEQUENTIAL)?
+        .strip_prefix('.')?
+        .split_once('.')?;
+    let module: usize = number.parse().ok()?;
+    (module < MAX_MODULES && module.to_string() == number).then_some((module, field))
+}
+
+/// A module with tensors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Module {
+    Convolution {
+        channels: usize,
+        kernel: usize,
+    },
+    BatchNorm,
+    Plif,
+    Linear {
+        outputs: usize,
+        inputs: usize,
+        has_bias: bool,
+    },
+}
+
+impl Module {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Convolution { .. } => "a convolution",
+            Self::BatchNorm => "batch norm",
+            Self::Plif => "PLIF neurons",
+            Self::Linear { .. } => "a linear layer",
+        }
+    }
+}
+
+/// The form of a network whose tensors have the names of SpikingJelly's `Sequential`. The comparison
+/// of all names and shapes checks later whether the tensors match it.
+pub fn architecture(tensors: &Tensors<'_>, asked: &Asked) -> Result<Architecture> {
+    let mut walk = Walk {
+        modules: modules(tensors)?.into_iter().peekable(),
+        next: 0,
+        others: asked.neuron.unwrap_or(NeuronName::Lif),
+        layers: Vec::new(),
+    };
+    walk.blocks()?;
+    let (heads, first) = walk.head()?;
+    let before = std::mem::take(&mut walk.layers);
+    let (outputs, linear_bias) = walk.linears()?;
+    if let Some((at, module)) = walk.modules.next() {
+        bail!(
+            "{SEQUENTIAL}.{at} ({}) is out of place; the layers of this program's networks are convolution, batch norm, \
+             neurons, pooling; flatten; dropout, linear, neurons; voting",
+            module.words()
+        );
+    }
+    let voters = voters(outputs, asked.classes)?;
+    walk.layers
+        .extend((voters > 1).then_some(WrittenLayer::Pool(Pool {
+            kind: PoolKind::Average,
+            kernel: voters,
+            stride: voters,
+        })));
+    let notations = heads.iter().map(|head| {
+        let layers = before.iter().chain(head).chain(&walk.layers);
+        layers
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("-")
+    });
+    let (at, inputs) = first;
+    let name = format!("{SEQUENTIAL}.{at}.weight");
+    fitting(
+        &notations.collect::<Vec<_>>(),
+        asked.size,
+        linear_bias,
+        &name,
+        inputs,
+    )
+}
+
+/// The form of the tutorial's network.
+pub fn tutorial(naming: Naming, tensors: &Tensors<'_>, asked: &Asked) -> Result<Architecture> {
+    let names = naming.names(&super::gestures()?)?;
+    let side = |part, at: usize| {
+        let name = names.name(part);
+        let tensor = tensors.get(name.as_str());
+        let tensor = tensor.with_context(|| format!("{name} is missing"))?;
+        Ok::<_, anyhow::Error>(tensor.shape.get(at).copied().unwrap_or(0))
+    };
+    let is_there = |part| tensors.contains_key(names.name(part).as_str());
+    let channels = side(Weight::Kernel(0), 0)?;
+    let (hidden, inputs) = (side(Weight::Matrix(0), 0)?, side(Weight::Matrix(0), 1)?);
+    within("channels", channels, 1..=MAX_CHANNELS)?;
+    let neuron = match is_there(Weight::Tau(0)) {
+        true => NeuronName::Plif,
+        false => asked.neuron.unwrap_or(NeuronName::Lif),
+    };
+    let classes = asked.classes.unwrap_or(CLASSES);
+    let notation = NetworkName::Gesture.notation(channels, hidden, classes, neuron);
+    let (bias, name) = (is_there(Weight::Bias(0)), names.name(Weight::Matrix(0)));
+    fitting(&[notation], asked.size, bias, &name, inputs)
+}
+
+/// The first network of these notations and of the usual sizes of frames whose first linear layer
+/// takes `inputs`. If the user has said a size and no network fits, returns the first one, for a
+/// comparison of its shapes.
+fn fitting(
+    notations: &[String],
+    asked: Option<[usize; 2]>,
+    linear_bias: bool,
+    linear: &str,
+    inputs: usize,
+) -> Result<Architecture> {
+    let sizes = asked.map_or(USUAL_SIZES.to_vec(), |size| vec![size]);
+    let (mut made, mut why) = (Vec::new(), None);
+    for size in sizes {
+        for notation in notations {
+            match Architecture::build(notation, size, None, linear_bias) {
+                Ok(network) if takes(&network) == inputs => return Ok(network),
+                Ok(network) => made.push(network),
+                Err(error) => why = why.or(Some((notation, error))),
+            }
+        }
+    }
+    let given = made.iter().map(|network| {
+        let [height, width] = network.size;
+        format!("{} from frames of {height} x {width}", takes(network))
+    });
+    let given = given.collect::<Vec<_>>().join(", ");
+    match (asked, made.into_iter().next(), why) {
+        (Some(_), Some(network), _) => Ok(network),
+        (_, None, Some((notation, error))) => {
+            bail!("its network {notation} is not possible: {}", error.why())
+        }
+        (_, network, _) => {
+            let last = network.as_ref().and_then(|network| network.blocks.last());
+            let channels = last.map_or(2, |block| block.channels);
+            let cells = match inputs.is_multiple_of(channels) {
+                true => format!(", {channels} channels of {} cells", inputs / channels),
+                false => String::new(),
+            };
+            bail!(
+                "{linear} takes {inputs} inputs{cells}, and its network gives {given}; say the size of its frames with \
+                 --sensor WIDTHxHEIGHT"
+            )
+        }
+    }
+}
+
+/// What the first linear layer takes.
+fn takes(network: &Architecture) -> usize {
+    network.linears.first().map_or(0, |linear| linear.inputs)
+}
+
+/// The modules that have tensors, by their places.
+fn modules(tensors: &Tensors<'_>) -> Result<BTreeMap<usize, Module>> {
+    let mut fields: BTreeMap<usize, BTreeMap<&str, &[usize]>> = BTreeMap::new();
+    for (name, tensor) in tensors {
+        if let Some((at, field)) = module_and_field(name) {
+            fields.entry(at).or_default().insert(field, &tensor.shape);
+        }
+    }
+    let modules = fields
+        .iter()
+        .map(|(at, fields)| Ok((*at, module(*at, fields)?)));
+    modules.collect()
+}
+
+fn module(at: usize, fields: &BTreeMap<&str, &[usize]>) -> Result<Module> {
+    if fields.contains_key("running_mean") || fields.contains_key("running_var") {
+        return Ok(Module::BatchNorm);
+    }
+    if fields.contains_key("w") {
+        return Ok(Module::Plif);
+    }
+    let name = format!("{SEQUENTIAL}.{at}.weight");
+    let Some(shape) = fields.get("weight") else {
+        bail!("{name} is missing");
+    };
+    match **shape {
+        [outputs, inputs] => Ok(Module::Linear {
+            outputs,
+            inputs,
+            has_bias: fields.contains_key("bias"),
+        }),
+        [channels, inputs, height, width] => {
+            within(
+                &format!("the channels of {name},"),
+                channels,
+                1..=MAX_CHANNELS,
+            )?;
+            ensure!(
+                at > 0 || inputs == 2,
+                "{name} takes {inputs} channels, where frames of events have 2, one of each polarity"
+            );
+            ensure!(
+                height == width && (1..=MAX_KERNEL).contains(&height),
+                "{name} has the shape {shape:?}; kernels are square, from 1 x 1 to {MAX_KERNEL} x {MAX_KERNEL}"
+            );
+            Ok(Module::Convolution {
+                channels,
+                kernel: height,
+            })
+        }
+        [_] => bail!(
+            "{name} has the shape {shape:?}, as batch norm has, but {SEQUENTIAL}.{at}.running_mean is missing"
+        ),
+        _ => bail!(
+            "{name} has the shape {shape:?}, and weights of convolutions have 4 dimensions, those of linear layers 2"
+        ),
+    }
+}
+
+fn unknown(free: usize, at: usize) -> String {
+    format!(
+        "it has {} without weights before {SEQUENTIAL}.{at}.weight, and does not say what they are",
+        counted(free as u64, "module")
+    )
+}
+
+/// Walks over the modules and writes the layers down.
+struct Walk<I: Iterator<Item = (usize, Module)>> {
+    modules: Peekable<I>,
+    /// The place of the module that follows.
+    next: usize,
+    /// Neurons without weights.
+    others: NeuronName,
+    layers: Vec<WrittenLayer>,
+}
+
+/// The layers that may stand before the first linear layer, and the place and inputs of that layer.
+type Head = (Vec<Vec<WrittenLayer>>, (usize, usize));
+
+impl<I: Iterator<Item = (usize, Module)>> Walk<I> {
+    /// Takes the next module if it has the next place and is `wanted`.
+    fn take(&mut self, wanted: Module) -> bool {
+        let next = (self.next, wanted);
+        let found = self.modules.next_if(|found| *found == next).is_some();
+        self.next += usize::from(found);
+        found
+    }
+
+    /// How many modules without tensors stand before the module at `at`.
+    fn free(&self, at: usize, module: Module) -> Result<usize> {
+        at.checked_sub(self.next).with_context(|| {
+            format!(
+                "{SEQUENTIAL}.{at} is {}, where neurons without weights are expected",
+                module.words()
+            )
+        })
+    }
+
+    fn neurons(&mut self) {
+        let neuron = match self.take(Module::Plif) {
+            true => NeuronName::Plif,
+            false => {
+                self.next += 1;
+                self.others
+            }
+        };
+        self.layers.push(WrittenLayer::Neurons(neuron));
+    }
+
+    fn blocks(&mut self) -> Result<()> {
+        let is_convolution =
+            |(_, module): &(usize, Module)| matches!(module, Module::Convolution { .. });
+        while let Some((at, module)) = self.modules.next_if(is_convolution) {
+            let Module::Convolution { channels, kernel } = module else {
+                break;
+            };
+            match (self.free(at, module)?, self.layers.is_empty()) {
+                (0, _) => {}
+                (1, false) => self.layers.push(HALVES),
+                (free, _) => bail!(
+                    "{}; expected is none, or max pooling of 2 x 2 after neurons",
+                    unknown(free, at)
+                ),
+            }
+            self.next = at + 1;
+            self.layers.push(WrittenLayer::Convolution {
+                channels,
+                kernel,
+                stride: 1,
+                padding: (kernel - 1) / 2,
+            });
+            if self.take(Module::BatchNorm) {
+                self.layers.push(WrittenLayer::BatchNorm);
+            }
+            self.neurons();
+        }
+        Ok(())
+    }
+
+    fn head(&mut self) -> Result<Head> {
+        let (at, inputs, module) = match self.modules.peek() {
+            Some((at, module @ Module::Linear { inputs, .. })) => (*at, *inputs, *module),
+            Some((at, module)) => bail!(
+                "{SEQUENTIAL}.{at} is {}, where a convolution or a linear layer is expected",
+                module.words()
+            ),
+            None => bail!("it has no linear layer"),
+        };
+        let free = self.free(at, module)?;
+        self.next = at;
+        let pools = !self.layers.is_empty();
+        let heads = match free {
+            1 => vec![Vec::new()],
+            2 if pools => vec![vec![HALVES], vec![DROPOUT]],
+            2 => vec![vec![DROPOUT]],
+            3 if pools => vec![vec![HALVES, DROPOUT]],
+            _ => bail!(
+                "{}; expected are max pooling of 2 x 2 or none, flatten, and dropout or none",
+                unknown(free, at)
+            ),
+        };
+        Ok((heads, (at, inputs)))
+    }
+
+    /// Reads the linear layers, and returns the number of outputs and whether they have a bias.
+    fn linears(&mut self) -> Result<(usize, bool)> {
+        let (mut last, mut any_bias) = (0, false);
+        let is_linear = |(_, module): &(usize, Module)| matches!(module, Module::Linear { .. });
+        while let Some((at, module)) = self.modules.next_if(is_linear) {
+            let Module::Linear {
+                outputs, has_bias, ..
+            } = module
+            else {
+                break;
+            };
+            match self.free(at, module)? {
+                0 => {}
+                1 => self.layers.push(DROPOUT),
+                free => bail!("{}; expected is none, or dropout", unknown(free, at)),
+            }
+            self.next = at + 1;
+            self.layers.push(WrittenLayer::Linear(outputs));
+            self.neurons();
+            (last, any_bias) = (outputs, any_bias || has_bias);
+        }
+        Ok((last, any_bias))
+    }
+}
