@@ -238,6 +238,14 @@ pub struct BenchArgs {
     #[arg(long, value_enum, default_value_t = StepMode::M, value_name = "MODE")]
     pub step_mode: StepMode,
 
+    /// Compute the convolutions again in the backward pass, as in training
+    #[arg(long)]
+    pub recompute: bool,
+
+    /// Train in chunks of K time steps, as in training
+    #[arg(long, value_name = "K", conflicts_with = "recompute")]
+    pub chunk_steps: Option<usize>,
+
     /// Time each convolution, each fused block and the neurons separately instead, compared with
     /// copying and matrix multiplication
     #[arg(long)]

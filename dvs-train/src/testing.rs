@@ -23,6 +23,8 @@ pub fn network_config(notation: &str, size: [usize; 2]) -> NetworkConfig {
         neurons: neurons.resolve_layers(&kinds).unwrap(),
         architecture,
         step_mode: StepMode::M,
+        recompute: false,
+        chunk_steps: None,
         half: None,
     }
 }

@@ -104,6 +104,22 @@ pub struct TrainArgs {
     #[arg(long, alias = "local_batch_norm")]
     pub local_batch_norm: bool,
 
+    /// Save memory: keep of each convolution block only its input, one bit for each spike, and
+    /// compute the convolution again in the backward pass. The gradients stay the same
+    #[arg(long)]
+    pub recompute: bool,
+
+    /// Save more memory with truncated backpropagation through time: go through the time steps in
+    /// chunks of K. The potentials go on from chunk to chunk, but no gradient does, and batch norm
+    /// normalises each chunk by its own statistics. This is another training than without
+    #[arg(
+        long,
+        alias = "chunk_steps",
+        value_name = "K",
+        conflicts_with = "recompute"
+    )]
+    pub chunk_steps: Option<usize>,
+
     /// Directory to create the run folder in [default: ./logs]
     #[arg(long, alias = "out_dir", value_name = "DIR")]
     pub out_dir: Option<PathBuf>,
@@ -222,6 +238,8 @@ impl TrainArgs {
             hidden,
             step_mode,
             local_batch_norm,
+            recompute,
+            chunk_steps,
             out_dir: _,
             resume: _,
             force: _,
@@ -264,6 +282,8 @@ impl TrainArgs {
         network.linear_bias |= *linear_bias;
         set(&mut network.step_mode, step_mode);
         network.local_batch_norm |= *local_batch_norm;
+        network.recompute |= *recompute;
+        set(&mut network.chunk_steps, chunk_steps);
         neuron.apply(neurons);
         set(&mut optimizer.opt, opt);
         set(&mut optimizer.lr, lr);

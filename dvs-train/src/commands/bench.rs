@@ -92,6 +92,11 @@ pub fn config(args: &BenchArgs) -> Result<NetworkConfig> {
     }
     set(&mut asked.network.channels, &args.channels);
     asked.network.step_mode = args.step_mode;
+    asked.network.recompute = args.recompute;
+    asked.network.chunk_steps = args.chunk_steps;
+    if let Some(steps) = args.chunk_steps {
+        within("--chunk-steps", steps, 1..=args.frames)?;
+    }
     asked.optimizer.amp = args.amp;
     args.neuron.apply(&mut asked.neurons);
     network_config(&asked, SIZE, None)

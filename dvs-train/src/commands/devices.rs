@@ -37,6 +37,8 @@ fn prepare(args: &DevicesArgs) -> Result<()> {
         steps: 1,
         warmup: 0,
         step_mode: StepMode::M,
+        recompute: false,
+        chunk_steps: None,
         parts: false,
         json: false,
         neuron: NeuronArgs::default(),

@@ -95,6 +95,9 @@ impl TrainOptions {
             .frames_in
             .resolve(&cache, device.memory(), ranks_here)?;
         let header = &cache.header;
+        if let Some(steps) = config.network.chunk_steps {
+            within("--chunk-steps", steps, 1..=header.split.frames() as usize)?;
+        }
         let sensor = header.sensor;
         let size = [sensor.height as usize, sensor.width as usize];
         if let NetworkName::Notation(_) = config.network.network {
@@ -272,6 +275,10 @@ pub fn network_config(
         size.iter().all(|side| (1..=MAX_SIDE).contains(side)),
         "frames of {height} x {width} do not have 1 to {MAX_SIDE} pixels each way"
     );
+    ensure!(
+        !(network.recompute && network.chunk_steps.is_some()),
+        "--chunk-steps keeps potentials between chunks, which --recompute does not; leave one of them out"
+    );
     let name = &network.network;
     let hidden = network.hidden.unwrap_or(name.hidden(network.channels));
     let notation = name.notation(network.channels, hidden, outputs, config.neurons.neuron);
@@ -288,6 +295,8 @@ pub fn network_config(
         neurons: config.neurons.resolve_layers(&kinds)?,
         architecture,
         step_mode: network.step_mode,
+        recompute: network.recompute,
+        chunk_steps: network.chunk_steps,
         half: config.optimizer.amp.map(AmpDtype::dtype),
     })
 }

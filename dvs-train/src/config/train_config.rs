@@ -81,6 +81,12 @@ pub struct ArchitectureConfig {
     /// Whether each rank of data-parallel training normalises by the statistics of its own samples.
     #[serde(skip_serializing_if = "is_off")]
     pub local_batch_norm: bool,
+    /// Whether the backward pass computes the convolutions again, which saves memory.
+    #[serde(skip_serializing_if = "is_off")]
+    pub recompute: bool,
+    /// Time steps of a chunk of truncated backpropagation through time; `None` is all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chunk_steps: Option<usize>,
 }
 
 // serde passes a reference.
@@ -173,6 +179,8 @@ impl Default for ArchitectureConfig {
             linear_bias: false,
             step_mode: StepMode::M,
             local_batch_norm: false,
+            recompute: false,
+            chunk_steps: None,
         }
     }
 }
@@ -300,6 +308,8 @@ impl TrainConfig {
             linear_bias,
             step_mode,
             local_batch_norm,
+            recompute,
+            chunk_steps,
         } = network;
         let NeuronConfig {
             neuron,
@@ -348,6 +358,8 @@ impl TrainConfig {
             fixed("linear_bias", *linear_bias),
             fixed("step_mode", step_mode.to_string()),
             fixed("local_batch_norm", *local_batch_norm),
+            changeable("recompute", *recompute),
+            fixed("chunk_steps", *chunk_steps),
             fixed("neuron", neuron.to_string()),
             fixed("tau", *tau),
             fixed("v_threshold", *v_threshold),

@@ -99,6 +99,8 @@ pub struct Network<B: Backend> {
     #[module(skip)]
     step_mode: StepMode,
     #[module(skip)]
+    chunk_steps: Option<usize>,
+    #[module(skip)]
     half: Option<FloatDType>,
     #[module(skip)]
     share: BatchShare,
@@ -122,6 +124,7 @@ impl<B: SnnBackend> Network<B> {
                 .collect(),
             architecture: architecture.clone(),
             step_mode: config.step_mode,
+            chunk_steps: config.chunk_steps,
             half: config.half,
             share: BatchShare::ALONE,
         };
@@ -151,12 +154,11 @@ impl<B: SnnBackend> Network<B> {
     /// # Errors
     /// Returns an error if the device or another rank failed.
     pub fn average_running_statistics(&self, ranks: &dyn Ranks) -> Result<()> {
-        let norms = || self.blocks.iter().filter_map(|block| block.norm.as_ref());
-        if ranks.size() == 1 || norms().next().is_none() {
+        if ranks.size() == 1 || self.norms().next().is_none() {
             return Ok(());
         }
         let running = |norm: &BatchNorm<B>| norm.running().moments;
-        let all = norms().map(running);
+        let all = self.norms().map(running);
         let all = all.flat_map(|moments| [moments.mean, moments.variance]);
         let all = Tensor::cat(all.map(tensor::<B, 1>).collect(), 0);
         let device = all.device();
@@ -165,7 +167,7 @@ impl<B: SnnBackend> Network<B> {
             *mean /= ranks.size() as f32;
         }
         let mut rest = &*means;
-        for norm in norms() {
+        for norm in self.norms() {
             let mut next = || {
                 let own;
                 (own, rest) = rest.split_at(norm.gamma.dims()[0]);
@@ -206,47 +208,82 @@ impl<B: SnnBackend> Network<B> {
         votes.mean_dim(3).flatten(2, 3) // [T, B, K]
     }
 
+    /// Returns the time steps of a chunk, if training goes through `steps` time steps in chunks.
+    pub fn chunk_steps(&self, steps: usize) -> Option<usize> {
+        self.chunk_steps.filter(|chunk| *chunk < steps)
+    }
+
+    /// Returns the batch norms of all blocks that have one.
+    pub fn norms(&self) -> impl Iterator<Item = &BatchNorm<B>> {
+        self.blocks.iter().filter_map(|block| block.norm.as_ref())
+    }
+
     /// Returns the spikes of the output neurons, `[T, B, K V]`, if V neurons vote for each class.
     fn spikes(&self, frames: Tensor<B, 5>, observer: &mut impl Observer<B>) -> Tensor<B, 3> {
-        let [t, b, ..] = frames.dims();
-        let device = frames.device();
-        let weights = StepWeights {
-            masks: self.masks(b, &device),
-            half: self.half_weights(&device),
-        };
+        let [_, b, ..] = frames.dims();
+        let shared = self.shared_by_steps(b, &frames.device());
         match self.step_mode {
-            StepMode::M => self.steps(frames, &weights, &mut [], observer),
+            StepMode::M => self.steps(frames, &shared, &mut [], observer),
+            StepMode::S => self.spikes_from(frames, &shared, &mut self.at_rest(), observer),
+        }
+    }
+
+    /// Returns the output's spikes `[T, B, K V]` of neurons that start from the potentials in
+    /// `memory`, which become those after the last step.
+    pub fn spikes_from(
+        &self,
+        frames: Tensor<B, 5>,
+        shared: &SharedBySteps<B>,
+        memory: &mut [Potentials<B>],
+        observer: &mut impl Observer<B>,
+    ) -> Tensor<B, 3> {
+        match self.step_mode {
+            StepMode::M => self.steps(frames, shared, memory, observer),
             StepMode::S => {
-                let mut memory = vec![None; self.blocks.len() + self.linears.len()];
-                let steps = (0..t).map(|t| {
+                let steps = (0..frames.dims()[0]).map(|t| {
                     let frame = frames.clone().narrow(0, t, 1); // [1, B, 2, H, W]
-                    self.steps(frame, &weights, &mut memory, observer)
+                    self.steps(frame, shared, memory, observer)
                 });
                 Tensor::cat(steps.collect(), 0)
             }
         }
     }
 
-    /// Returns the output's spikes of consecutive steps. `memory` has the membrane potentials of every layer.
-    /// If it is empty, all neurons start at rest and their potentials are not kept.
+    /// Returns the membrane potentials of all layers before the first step.
+    pub fn at_rest(&self) -> Vec<Potentials<B>> {
+        vec![None; self.blocks.len() + self.linears.len()]
+    }
+
+    /// Draws and converts what all time steps of a batch share. This rank has `b` samples of the
+    /// batch.
+    pub fn shared_by_steps(&self, b: usize, device: &B::Device) -> SharedBySteps<B> {
+        SharedBySteps {
+            masks: self.masks(b, device),
+            half: self.half_weights(device),
+        }
+    }
+
+    /// Returns the output's spikes of consecutive steps, which each layer takes at once. `memory` has
+    /// the membrane potentials of every layer. If it is empty, all neurons start at rest and their
+    /// potentials are not kept.
     fn steps(
         &self,
         frames: Tensor<B, 5>,
-        weights: &StepWeights<B>,
+        shared: &SharedBySteps<B>,
         memory: &mut [Potentials<B>],
         observer: &mut impl Observer<B>,
     ) -> Tensor<B, 3> {
         let [t, b, ..] = frames.dims();
         let mut x = frames.flatten::<4>(0, 1); // [T * B, 2, H, W]
-        if let Some(half) = weights.half.first() {
+        if let Some(half) = shared.half.first() {
             x = x.cast(half.dtype());
         }
         x = tensor(B::images(primitive(x)));
         let mut memory = memory.iter_mut();
         let mut inputs = |layer: usize| LayerInputs {
             steps: t,
-            half: weights.half.get(layer).cloned(),
-            dropout: weights.masks.get(layer).cloned().flatten(),
+            half: shared.half.get(layer).cloned(),
+            dropout: shared.masks.get(layer).cloned().flatten(),
             memory: memory.next(),
         };
         for (layer, block) in self.blocks.iter().enumerate() {
@@ -340,7 +377,7 @@ impl<B: SnnBackend> Network<B> {
 type Mask<B> = Dropout<FloatTensor<B>>;
 
 /// What all time steps of a batch share.
-struct StepWeights<B: Backend> {
+pub struct SharedBySteps<B: Backend> {
     /// Dropout of each layer, if it has one; empty outside training.
     masks: Vec<Option<Mask<B>>>,
     /// Weights of the layers in 16 bits; empty if the network computes in 32 bits.

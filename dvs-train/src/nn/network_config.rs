@@ -16,6 +16,10 @@ pub struct NetworkConfig {
     pub neurons: Vec<Neuron>,
     /// Multi-step or single-step.
     pub step_mode: StepMode,
+    /// Whether the backward pass computes the convolutions again.
+    pub recompute: bool,
+    /// Time steps of a chunk of truncated backpropagation through time; `None` is all of them.
+    pub chunk_steps: Option<usize>,
     /// The 16-bit type that convolutions and linear layers compute in during training; 32 bits if
     /// `None`. Weights, batch norm's statistics, membrane potentials and votes always have 32 bits.
     pub half: Option<FloatDType>,

@@ -1,5 +1,7 @@
 //! One epoch of training, with a step of the optimizer per batch.
 
+mod truncated;
+
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -59,6 +61,16 @@ pub struct Step<B: AutodiffBackend> {
     pub stop: bool,
 }
 
+/// Results of the backward pass of a batch.
+pub struct Gradients<B: AutodiffBackend> {
+    /// Loss of the batch.
+    pub loss: Tensor<B::InnerBackend, 1>,
+    /// Firing rates `[B, classes]`.
+    pub rate: Tensor<B::InnerBackend, 2>,
+    /// Gradients of the scaled loss.
+    pub gradients: GradientsParams,
+}
+
 /// Trains one step: forward, loss, backward, optimizer. `batch` is this rank's part of the batch,
 /// and all ranks take the same step.
 ///
@@ -75,24 +87,40 @@ where
     B: AutodiffBackend + SnnBackend,
     B::InnerBackend: SnnBackend + OptimizerBackend,
 {
-    let rate = network.forward(batch.frames.clone());
-    let loss = mean_squared_error(rate.clone(), batch.target.clone());
-    let mut scaled = match optimizer.loss_factor(&loss.device()) {
-        Some(factor) => loss.clone() * factor,
-        None => loss.clone(),
+    let mut scale = |loss: &Tensor<B, 1>| {
+        let scaled = match optimizer.loss_factor(&loss.device()) {
+            Some(factor) => loss.clone() * factor,
+            None => loss.clone(),
+        };
+        match ranks.size() {
+            1 => scaled,
+            // The loss of the whole batch is the mean of the ranks' losses.
+            size => scaled.div_scalar(size as f64),
+        }
     };
-    if ranks.size() > 1 {
-        // The loss of the whole batch is the mean of the ranks' losses.
-        scaled = scaled.div_scalar(ranks.size() as f64);
-    }
-    let gradients = GradientsParams::from_grads(scaled.backward(), &network);
+    let Gradients {
+        loss,
+        rate,
+        gradients,
+    } = match network.chunk_steps(batch.frames.dims()[0]) {
+        Some(steps) => truncated::gradients(&network, batch, steps, scale),
+        None => {
+            let rate = network.forward(batch.frames.clone());
+            let loss = mean_squared_error(rate.clone(), batch.target.clone());
+            Gradients {
+                gradients: GradientsParams::from_grads(scale(&loss).backward(), &network),
+                loss: loss.inner(),
+                rate: rate.inner(),
+            }
+        }
+    };
     let mut stops = f32::from(u8::from(ranks.interrupt().asked().is_some()));
     let gradients = sum_gradients(&network, gradients, &mut stops, ranks.operations())?;
     let (network, square_sum) = optimizer.step(lr, network, gradients)?;
     Ok(Step {
         network,
-        loss: loss.inner(),
-        rate: rate.inner(),
+        loss,
+        rate,
         square_sum,
         stop: stops > 0.0,
     })

@@ -1,12 +1,14 @@
 #![allow(clippy::unwrap_used)]
 
 use burn::backend::{Autodiff, Flex};
-use burn_snn::testing::{own_random_numbers, values};
+use burn_snn::testing::{distance, own_random_numbers, values};
+use burn_snn::voting::firing_rate;
 use dvs_shared::{CountType, Frames};
 
 use super::*;
 use crate::console::interrupt::Interrupt;
 use crate::data::batch::HostBatch;
+use crate::nn::network::StepMode;
 use crate::optim::optimizer::Rule;
 use crate::testing::{gesture, network_config};
 
@@ -67,4 +69,97 @@ fn training_reduces_the_loss_of_a_batch() {
     // the four samples. The convolutions end in a single cell here, so the others take more steps.
     assert!((losses[0] - 1.0 / 11.0).abs() < 1e-3, "{losses:?}");
     assert!(losses[79] < 0.6 * losses[0], "{losses:?}");
+}
+
+/// Returns the gradients of the weights, the loss and the running means of a batch in chunks of
+/// three steps: by the two passes, or by one graph in which the potentials between chunks are
+/// constants.
+fn truncated(step_mode: StepMode, by_passes: bool) -> (Vec<f32>, f32, Vec<f32>) {
+    let device = Default::default();
+    B::seed(&device, 5);
+    let mut config = network_config(
+        "c6k3s1-BN-PLIF-MPk2s2-c8k3s1-BN-LIF-MPk2s2-DP-FC32-LIF-FC22-PLIF-APk2s2",
+        [32, 32],
+    );
+    config.step_mode = step_mode;
+    for neuron in &mut config.neurons {
+        neuron.threshold = 0.2;
+    }
+    let network = Network::<B>::new(&config, &device);
+    let batch = batch();
+    let found = match by_passes {
+        true => truncated::gradients(&network, &batch, 3, |loss| loss.clone()),
+        false => {
+            let shared = network.shared_by_steps(4, &device);
+            let mut memory = network.at_rest();
+            let spikes = [(0, 3), (3, 3), (6, 2)].map(|(from, steps)| {
+                let frames = batch.frames.clone().narrow(0, from, steps);
+                let spikes = network.spikes_from(frames, &shared, &mut memory, &mut ());
+                for potentials in &mut memory {
+                    *potentials = potentials.take().map(Tensor::detach);
+                }
+                spikes
+            });
+            let rate = firing_rate(Tensor::cat(spikes.to_vec(), 0), 2);
+            let loss = mean_squared_error(rate.clone(), batch.target.clone());
+            Gradients {
+                gradients: GradientsParams::from_grads(loss.clone().backward(), &network),
+                loss: loss.inner(),
+                rate: rate.inner(),
+            }
+        }
+    };
+    assert!(values(found.rate).iter().sum::<f32>() > 0.0);
+    let mut gradients = Vec::new();
+    for block in &network.blocks {
+        let of = found.gradients.get::<Flex, 4>(block.conv.weight.id);
+        gradients.extend(values(of.unwrap()));
+    }
+    for layer in &network.linears {
+        let of = found.gradients.get::<Flex, 2>(layer.linear.weight.id);
+        gradients.extend(values(of.unwrap()));
+    }
+    for neurons in [&network.blocks[0].neurons, &network.linears[1].neurons] {
+        let id = neurons.w.as_ref().unwrap().id;
+        gradients.extend(values(found.gradients.get::<Flex, 1>(id).unwrap()));
+    }
+    let means = network
+        .norms()
+        .map(|norm| values(norm.running_mean.value_sync()));
+    (gradients, values(found.loss)[0], means.flatten().collect())
+}
+
+#[test]
+fn truncated_gradients_are_those_of_constant_potentials_between_chunks() {
+    let _own = own_random_numbers();
+    for step_mode in [StepMode::M, StepMode::S] {
+        let (found, loss, means) = truncated(step_mode, true);
+        let (expected, expected_loss, expected_means) = truncated(step_mode, false);
+        assert_eq!((loss, means), (expected_loss, expected_means));
+        let largest = expected.iter().fold(0.0_f32, |max, g| max.max(g.abs()));
+        let off = distance(&found, &expected) / largest;
+        assert!(off < 1e-5, "{step_mode}: off by {off:e}");
+    }
+}
+
+#[test]
+fn training_in_chunks_reduces_the_loss_of_a_batch() {
+    let _own = own_random_numbers();
+    let device = Default::default();
+    B::seed(&device, 1);
+    let mut config = network_config(
+        "c8k3s1-BN-LIF-MPk2s2-c8k3s1-BN-LIF-MPk2s2-FC110-LIF-APk10s10",
+        [32, 32],
+    );
+    config.chunk_steps = Some(3);
+    let mut network = Network::<B>::new(&config, &device);
+    let (mut adam, batch) = (Optimizer::new(Rule::Adam), batch());
+    let alone = RunRanks::alone(Interrupt::default());
+    let mut losses = Vec::new();
+    for _ in 0..40 {
+        let step = step(network, &mut adam, 0.003, &batch, &alone).unwrap();
+        network = step.network;
+        losses.extend(values(step.loss));
+    }
+    assert!(losses[39] < 0.3 * losses[0], "{losses:?}");
 }
