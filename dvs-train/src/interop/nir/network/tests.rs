@@ -20,9 +20,10 @@ use super::*;
 use crate::interop::nir::read::read;
 use crate::interop::nir::stored::{Field, Numbers, Precision, StoredLayer, StoredNode};
 use crate::interop::nir::{Graph, write};
-use crate::nn::network::{Network, StepMode};
+use crate::nn::network::Network;
 use crate::nn::network_config::NetworkConfig;
 use crate::nn::network_name::NetworkName;
+use crate::testing::network_config;
 
 const ASKED: Asked<'_> = Asked {
     dt: None,
@@ -101,8 +102,7 @@ fn rates(found: &FromGraph, frames: TensorData) -> Vec<f32> {
     let config = NetworkConfig {
         neurons: neurons(found),
         architecture: found.weights.architecture.clone(),
-        step_mode: StepMode::M,
-        half: None,
+        ..network_config("FC2-LIF", [8, 8])
     };
     let made = Network::<Flex>::new(&config, &FlexDevice);
     let weights = found.weights.clone().into_checkpoint();

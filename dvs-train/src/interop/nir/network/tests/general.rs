@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::testing::fixtures::general;
-use crate::testing::network_config;
 
 #[test]
 fn general_networks_have_the_same_rates_after_export_and_import() {
