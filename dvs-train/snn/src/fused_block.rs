@@ -35,15 +35,17 @@ use crate::neuron::{Neuron, NeuronBackend, NeuronInputs, Neurons};
 /// neuron spiked at a step. With more, a block's backward pass consists of separate operations.
 pub const MOST_STEPS: usize = 32;
 
-/// Returns the pooled spikes `[T * B, C, H / 2, W / 2]` for a convolution's output `x`
-/// `[T * B, C, H, W]`. T is `steps`, and the neurons are at rest before the first step.
+/// Returns the spikes for a convolution's output `x` `[T * B, C, H, W]`: `[T * B, C, H / 2, W / 2]`
+/// if max pooling follows the neurons (`pool`), and otherwise `[T * B, C, H, W]`. T is `steps`, and
+/// the neurons are at rest before the first step.
 pub fn norm_fire_pool<B: BlockBackend>(
     x: Tensor<B, 4>,
     norm: &BatchNorm<B>,
     neurons: &Neurons<B>,
     steps: usize,
+    pool: bool,
 ) -> Tensor<B, 4> {
-    let block = FusedBlock::new(neurons, steps, x.dims());
+    let block = FusedBlock::new(neurons, steps, x.dims(), pool);
     let x = primitive(x);
     let spikes = if B::ad_enabled(&norm.gamma.device()) {
         let (parameters, running) = (norm.parameters(), norm.running());
@@ -63,8 +65,9 @@ pub fn norm_fire_pool_count<B: BlockBackend>(
     norm: &BatchNorm<B>,
     neurons: &Neurons<B>,
     steps: usize,
+    pool: bool,
 ) -> (Tensor<B, 4>, Tensor<B, 1>) {
-    let block = FusedBlock::new(neurons, steps, x.dims());
+    let block = FusedBlock::new(neurons, steps, x.dims(), pool);
     let (spikes, counts) = B::fire_pool_count(inputs(primitive(x), norm, neurons), &block);
     (tensor(spikes), tensor(counts))
 }
@@ -91,6 +94,8 @@ pub struct FusedBlock {
     pub steps: usize,
     /// Shape of the convolution's output, `[T * B, C, H, W]`.
     pub shape: [usize; 4],
+    /// Whether 2 x 2 max pooling follows the neurons.
+    pub pool: bool,
 }
 
 /// Inputs of the fused operations.
@@ -104,10 +109,10 @@ pub struct BlockInputs<T> {
     pub w: Option<T>,
 }
 
-/// A backend that computes batch norm, neurons and pooling as one operation. The default methods
-/// compute them one after the other.
+/// A backend that computes batch norm, neurons and pooling, if the block has it, as one operation.
+/// The default methods compute them one after the other.
 pub trait BlockBackend: BatchNormBackend + NeuronBackend {
-    /// Returns the pooled spikes for `x`, normalised by its own moments. Also returns the new
+    /// Returns the block's spikes for `x`, normalised by its own moments. Also returns the new
     /// running statistics, without gradient.
     fn norm_fire_pool(
         x: FloatTensor<Self>,
@@ -123,7 +128,7 @@ pub trait BlockBackend: BatchNormBackend + NeuronBackend {
         (Self::fire_pool(inputs, block), running)
     }
 
-    /// Returns the pooled spikes of neurons whose current is the normalised x.
+    /// Returns the spikes, pooled if the block pools, of neurons whose current is the normalised x.
     fn fire_pool(inputs: BlockInputs<FloatTensor<Self>>, block: &FusedBlock) -> FloatTensor<Self> {
         unfused::fire_pool::<Self>(inputs, block)
     }
@@ -251,27 +256,49 @@ impl<B: BlockBackend> Backward<B, 4> for BlockNode {
     }
 }
 
-/// Max pooling over windows of 2 x 2, from `[N, C, H, W]` to `[N, C, H / 2, W / 2]`.
+/// Max pooling over windows of 2 x 2, from `[N, C, H, W]` to `[N, C, H / 2, W / 2]`. An odd last row
+/// or column is in no window.
 pub fn pool<B: Backend>(x: Tensor<B, 4>) -> Tensor<B, 4> {
+    let [n, c, height, width] = x.dims();
+    if height < 2 || width < 2 {
+        // burn's pooling refuses images that are smaller than a window.
+        let shape = [n, c, height / 2, width / 2];
+        return Tensor::zeros(shape, (&x.device(), x.dtype()));
+    }
     // Several cells of a window often spike. The gradient goes to the first of them, as in PyTorch.
     max_pool2d(x, [2, 2], [2, 2], [0, 0], [1, 1], false)
 }
 
 impl FusedBlock {
-    fn new<B: BlockBackend>(neurons: &Neurons<B>, steps: usize, shape: [usize; 4]) -> Self {
+    fn new<B: BlockBackend>(
+        neurons: &Neurons<B>,
+        steps: usize,
+        shape: [usize; 4],
+        pool: bool,
+    ) -> Self {
         Self {
             neuron: neurons.neuron(),
             steps,
             shape,
+            pool,
         }
     }
 
-    /// Whether the kernels support the shape: H and W are even, N is a multiple of T, and no
-    /// dimension is 0.
+    /// Returns the shape of the block's spikes.
+    pub fn output_shape(&self) -> [usize; 4] {
+        let [n, c, height, width] = self.shape;
+        match self.pool {
+            true => [n, c, height / 2, width / 2],
+            false => self.shape,
+        }
+    }
+
+    /// Whether the kernels support the shape: the block pools, H and W are even, N is a multiple of
+    /// T, and no dimension is 0.
     fn is_whole(&self) -> bool {
         let [n, c, height, width] = self.shape;
         let whole = height % 2 == 0 && width % 2 == 0 && n % self.steps.max(1) == 0;
-        whole && n * c * height * width > 0
+        self.pool && whole && n * c * height * width > 0
     }
 
     fn layer(&self) -> Layer {

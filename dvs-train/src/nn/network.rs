@@ -226,10 +226,10 @@ impl<B: SnnBackend> ConvBlock<B> {
         }; // [T * B, C, H, W]
         let [n, c, height, width] = x.dims();
         if memory.is_none() && !observer.looks() {
-            return norm_fire_pool(x, &self.norm, &self.neurons, steps);
+            return norm_fire_pool(x, &self.norm, &self.neurons, steps, true);
         }
         if memory.is_none() && !B::ad_enabled(&x.device()) {
-            let (pooled, counts) = norm_fire_pool_count(x, &self.norm, &self.neurons, steps);
+            let (pooled, counts) = norm_fire_pool_count(x, &self.norm, &self.neurons, steps, true);
             observer.counts(layer, counts, n);
             return pooled;
         }

@@ -68,6 +68,7 @@ fn arguments(neuron: Neuron, steps: usize, shape: [usize; 4]) -> Arguments {
             neuron,
             steps,
             shape,
+            pool: true,
         },
     }
 }
@@ -327,7 +328,7 @@ fn block_after_convolution_matches_cpu_on_gpu() {
             let y = conv2d(x.clone(), weight.clone(), None, options);
             let norm = BatchNorm::<Autodiff<K>>::new(6, device);
             let neurons = Neurons::<Autodiff<K>>::new(kinds()[1], device);
-            let spikes = norm_fire_pool(y, &norm, &neurons, 4);
+            let spikes = norm_fire_pool(y, &norm, &neurons, 4, true);
             let shape = spikes.dims();
             let grads = (spikes.clone() * wave(shape, 0.11, device))
                 .sum()
@@ -370,7 +371,7 @@ fn assert_two_ranks_match_one<K: BlockBackend>(shape: [usize; 4], device: &K::De
             part.flatten::<4>(0, 1)
         };
         let x = (part(shape, 0.37) * 2.0).require_grad();
-        let spikes = norm_fire_pool(x.clone(), &norm, &neurons, 2);
+        let spikes = norm_fire_pool(x.clone(), &norm, &neurons, 2, true);
         let [_, c, height, width] = shape;
         let grad = part([4, c, height / 2, width / 2], 0.11);
         let grads = (spikes.clone() * grad).sum().backward();

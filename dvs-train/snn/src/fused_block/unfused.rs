@@ -11,7 +11,7 @@ pub fn fire_pool<B: BlockBackend>(
     inputs: BlockInputs<FloatTensor<B>>,
     block: &FusedBlock,
 ) -> FloatTensor<B> {
-    primitive(pool(fire::<B>(inputs, block)))
+    primitive(output(fire::<B>(inputs, block), block))
 }
 
 /// See [`BlockBackend::fire_pool_count`].
@@ -23,13 +23,22 @@ pub fn fire_pool_count<B: BlockBackend>(
     let [n, c, height, width] = block.shape;
     let cells = c * height * width;
     let counts = spikes.clone().reshape([n, cells]).sum_dim(0); // [1, C * H * W]
-    (primitive(pool(spikes)), primitive(counts.reshape([cells])))
+    let counts = counts.reshape([cells]);
+    (primitive(output(spikes, block)), primitive(counts))
 }
 
-/// Returns the spikes `[T * B, C, H, W]`.
+/// Returns the spikes of the neurons, `[T * B, C, H, W]`.
 fn fire<B: BlockBackend>(inputs: BlockInputs<FloatTensor<B>>, block: &FusedBlock) -> Tensor<B, 4> {
     let spikes = B::neurons(current::<B>(inputs, block), &block.layer());
     tensor::<B, 2>(spikes).reshape(block.shape)
+}
+
+/// Returns the block's spikes for those of the neurons.
+fn output<B: Backend>(spikes: Tensor<B, 4>, block: &FusedBlock) -> Tensor<B, 4> {
+    match block.pool {
+        true => pool(spikes),
+        false => spikes,
+    }
 }
 
 /// Returns the inputs of the neurons, `[T, B * C * H * W]`.
@@ -53,10 +62,31 @@ pub fn backward<B: BlockBackend>(
 ) -> [Option<FloatTensor<B>>; 4] {
     let x = inputs.x.clone();
     let current = current::<B>(inputs, block);
-    let spikes = B::neurons(current.clone(), &block.layer());
-    let spikes = primitive(tensor::<B, 2>(spikes).reshape(block.shape));
+    let grad = match block.pool {
+        true => unpool::<B>(grad, current.clone(), block),
+        false => grad,
+    };
+    let [grad, _, dw] = B::neurons_backward(rows::<B>(grad, block), current, &block.layer());
+    let Some(grad) = grad else {
+        return [None, None, None, dw];
+    };
+    let grad = reshape::<B, 4>(grad, block.shape);
+    let [dx, dgamma, dbeta] = B::batch_norm_backward(grad, x, saved);
+    [Some(dx), Some(dgamma), Some(dbeta), dw]
+}
+
+/// Returns the gradient of the neurons' spikes from that of the pooled spikes, `[T * B, C, H, W]`.
+fn unpool<B: BlockBackend>(
+    grad: FloatTensor<B>,
+    current: NeuronInputs<FloatTensor<B>>,
+    block: &FusedBlock,
+) -> FloatTensor<B> {
+    let spikes = reshape::<B, 4>(B::neurons(current, &block.layer()), block.shape);
+    if block.output_shape().contains(&0) {
+        return B::float_mul_scalar(spikes, 0.0.into());
+    }
     let pooled = B::max_pool2d_with_indices(spikes.clone(), TWO, TWO, ZERO, ONE, false);
-    let grad = B::max_pool2d_with_indices_backward(
+    let gradient = B::max_pool2d_with_indices_backward(
         spikes,
         TWO,
         TWO,
@@ -66,12 +96,5 @@ pub fn backward<B: BlockBackend>(
         grad,
         pooled.indices,
     );
-    let grad = rows::<B>(grad.x_grad, block);
-    let [grad, _, dw] = B::neurons_backward(grad, current, &block.layer());
-    let Some(grad) = grad else {
-        return [None, None, None, dw];
-    };
-    let grad = reshape::<B, 4>(grad, block.shape);
-    let [dx, dgamma, dbeta] = B::batch_norm_backward(grad, x, saved);
-    [Some(dx), Some(dgamma), Some(dbeta), dw]
+    gradient.x_grad
 }

@@ -73,6 +73,7 @@ pub fn time<B: SnnBackend>(
             neuron,
             steps,
             shape: [n, c, height, width],
+            pool: true,
         };
         parts.extend(convolution(&made, number, inputs, &block)?);
         parts.extend(fused(&made, number, &neurons, &block)?);
@@ -184,7 +185,7 @@ fn fused<B: SnnBackend>(
     let [n, c, height, width] = block.shape;
     let bytes = made.bytes() * n * c * height * width;
     let x = primitive(made.random::<4>(block.shape));
-    let grad = primitive(made.random::<4>([n, c, height / 2, width / 2]));
+    let grad = primitive(made.random::<4>(block.output_shape()));
     let (w, norm) = (neurons.weight(), BatchNorm::<B>::new(c, made.device));
     let (parameters, running) = (norm.parameters(), norm.running());
     let forward = seconds::<B>(made.device, || {
