@@ -92,6 +92,19 @@ pub trait ConvolutionBackend: Backend {
     }
 }
 
+/// Returns the gradient of weights in 32 bits, whatever the convolution computes in.
+pub(crate) fn single_weight_gradient<B: ConvolutionBackend>(
+    grad: FloatTensor<B>,
+    x: FloatTensor<B>,
+    w: FloatTensor<B>,
+) -> FloatTensor<B> {
+    let dw = B::weight_gradient(grad, x, w);
+    match dw.dtype() {
+        DType::F32 => dw,
+        _ => B::float_cast(dw, FloatDType::F32),
+    }
+}
+
 fn options() -> ConvOptions<2> {
     ConvOptions::new([1, 1], [1, 1], [1, 1], 1)
 }
@@ -177,12 +190,7 @@ impl<B: ConvolutionBackend> Backward<B, 2> for ConvolutionNode {
         let grad = grads.consume::<B>(&ops.node);
         let [input, weight] = ops.parents;
         if let Some(node) = weight {
-            let dw = B::weight_gradient(grad.clone(), x.clone(), w.clone());
-            // Weights have 32 bits, whatever the convolution computes in.
-            let dw = match dw.dtype() {
-                DType::F32 => dw,
-                _ => B::float_cast(dw, FloatDType::F32),
-            };
+            let dw = single_weight_gradient::<B>(grad.clone(), x.clone(), w.clone());
             grads.register::<B>(node.id, dw);
         }
         // The first layer's input has no gradient.
