@@ -364,7 +364,7 @@ pub fn inner_statistics<B: BatchNormBackend, C: CheckpointStrategy>(
     parameters: Parameters<FloatTensor<Autodiff<B, C>>>,
     running: Running<FloatTensor<Autodiff<B, C>>>,
 ) -> BatchStatistics<FloatTensor<B>> {
-    let (parameters, running) = inner(parameters, running);
+    let (parameters, running) = inner::<B, C>(parameters, running);
     statistics_over_ranks::<B>(x, &parameters, running)
 }
 

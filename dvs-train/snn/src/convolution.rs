@@ -105,6 +105,19 @@ pub(crate) fn single_weight_gradient<B: ConvolutionBackend>(
     }
 }
 
+/// Returns the gradient of inputs of this shape and type. Unlike
+/// [`input_gradient`](ConvolutionBackend::input_gradient), it does not need the inputs, so that they need
+/// not be in memory.
+pub(crate) fn input_gradient_for_shape<B: ConvolutionBackend>(
+    grad: FloatTensor<B>,
+    shape: [usize; 4],
+    w: FloatTensor<B>,
+) -> FloatTensor<B> {
+    // One value that is repeated stands for the inputs, whose values do not matter.
+    let one = Tensor::<B, 4>::ones([1; 4], (&B::float_device(&grad), grad.dtype()));
+    B::input_gradient(grad, primitive(one.expand(shape)), w)
+}
+
 fn options() -> ConvOptions<2> {
     ConvOptions::new([1, 1], [1, 1], [1, 1], 1)
 }

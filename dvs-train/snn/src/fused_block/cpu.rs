@@ -5,13 +5,15 @@
 //! cache.
 
 use burn::backend::flex::FlexTensor;
+use burn::tensor::TensorData;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::{BlockInputs, FusedBlock};
-use crate::backend::cpu::{columns, map, tensor, values, zeros};
+use crate::backend::cpu::{columns, dims, elements, map, tensor, values, zeros};
 use crate::batch_norm::Saved;
 use crate::batch_norm::cpu::{Slope, Sums};
+use crate::neuron::Neuron;
 use crate::neuron::cpu::NeuronDynamics;
 
 /// Approximate number of cells that are computed at a time.
@@ -79,6 +81,20 @@ pub fn backward(
     saved: &Saved<FlexTensor>,
     block: &FusedBlock,
 ) -> [Option<FlexTensor>; 4] {
+    let [dx, dgamma, dbeta, share] = backward_of_channels(grad, inputs, saved, block);
+    let share = share.zip(inputs.w.as_ref());
+    let dw = share.map(|(share, w)| sum_shares(&[share], w, &block.neuron));
+    [dx, dgamma, dbeta, dw]
+}
+
+/// Like [`backward`], for some channels of a block. Instead of the gradient of w, returns that of
+/// 1 / tau of each plane, `[B, C]` in double precision.
+pub fn backward_of_channels(
+    grad: &FlexTensor,
+    inputs: &BlockInputs<FlexTensor>,
+    saved: &Saved<FlexTensor>,
+    block: &FusedBlock,
+) -> [Option<FlexTensor>; 4] {
     let [n, c, height, width] = block.shape;
     let BlockInputs { x, affine, w } = inputs;
     let (grad, x) = (values(grad), values(x));
@@ -111,13 +127,30 @@ pub fn backward(
         .zip(x.par_chunks(work.cells))
         .enumerate()
         .for_each(|(at, (d, x))| slopes[at % c].apply_in_place(x, d));
-    let dw = work.rule.weight_gradient(drate.iter().sum());
+    let share = || FlexTensor::from_data(TensorData::new(drate, [work.planes / c, c]));
     [
         Some(tensor(dx, [n, c, height, width])),
         Some(dgamma),
         Some(dbeta),
-        w.as_ref().map(|_| tensor(vec![dw], [1])),
+        w.as_ref().map(|_| share()),
     ]
+}
+
+/// Returns the gradient of w from the gradients of 1 / tau of all planes. They are added in the
+/// order of samples and channels, however the channels were divided, so that the sum has the same
+/// bits.
+pub fn sum_shares(shares: &[FlexTensor], w: &FlexTensor, neuron: &Neuron) -> FlexTensor {
+    let samples = shares.first().map_or(0, |share| dims::<2>(share)[0]);
+    let shares = shares
+        .iter()
+        .map(|share| (elements::<f64>(share), dims::<2>(share)[1]));
+    let shares: Vec<_> = shares.collect();
+    let rates = (0..samples).flat_map(|sample| {
+        let rows = shares.iter();
+        rows.flat_map(move |(share, c)| &share[sample * c..(sample + 1) * c])
+    });
+    let rule = NeuronDynamics::new(neuron, Some(w));
+    tensor(vec![rule.weight_gradient(rates.sum())], [1])
 }
 
 /// Values that all planes share.

@@ -73,7 +73,8 @@ fn arguments(neuron: Neuron, steps: usize, shape: [usize; 4]) -> Arguments {
     }
 }
 
-fn kinds() -> [Neuron; 4] {
+/// Neurons of every kind.
+pub fn kinds() -> [Neuron; 4] {
     let tutorial = Neuron::LIF;
     [
         tutorial,
