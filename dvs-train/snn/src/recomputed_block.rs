@@ -16,6 +16,7 @@
 //! [`convolve`]: crate::convolution::convolve
 
 mod channels;
+mod cpu;
 mod forward;
 #[cfg(feature = "gpu")]
 mod gpu;
@@ -27,7 +28,6 @@ use std::ops::Range;
 use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::ops::{Backward, OpsKind};
-use burn::backend::flex::Flex;
 use burn::tensor::Tensor;
 use burn::tensor::ops::FloatTensor;
 
@@ -143,8 +143,6 @@ pub trait RecomputedBlockBackend: BlockBackend + ConvolutionBackend + PackingBac
         join::<Self>(parts, 1)
     }
 }
-
-impl RecomputedBlockBackend for Flex {}
 
 impl<B: RecomputedBlockBackend, C: CheckpointStrategy> RecomputedBlockBackend for Autodiff<B, C> {
     fn recomputed_block(
