@@ -1,5 +1,5 @@
-//! Batch norm, neurons and max pooling of a convolution's output, fused into one node of the
-//! autodiff graph.
+//! Batch norm, neurons and, if a block has it, max pooling of a convolution's output, fused into one
+//! node of the autodiff graph.
 //!
 //! As separate operations, they read and write the network's largest tensors about ten times, and
 //! keep four of them for the backward pass. The fused operation keeps only the convolution's
@@ -10,6 +10,8 @@ pub mod cpu;
 pub mod gpu;
 #[cfg(feature = "gpu")]
 pub mod gpu_kernels;
+#[cfg(feature = "gpu")]
+pub mod gpu_windows;
 pub mod unfused;
 
 use burn::backend::Autodiff;
@@ -347,12 +349,10 @@ impl FusedBlock {
         }
     }
 
-    /// Whether the kernels support the shape: the block pools, H and W are even, N is a multiple of
-    /// T, and no dimension is 0.
+    /// Whether the kernels support the shape: N is a multiple of T, and the block has outputs.
     fn is_whole(&self) -> bool {
-        let [n, c, height, width] = self.shape;
-        let whole = height % 2 == 0 && width % 2 == 0 && n % self.steps.max(1) == 0;
-        self.pool && whole && n * c * height * width > 0
+        let [n, ..] = self.shape;
+        n.is_multiple_of(self.steps) && !self.output_shape().contains(&0)
     }
 
     fn layer(&self) -> Layer {

@@ -4,7 +4,7 @@
 //!   all time steps at once.
 //! * [`mod@batch_norm`]: batch norm of a convolution's output over time, samples and pixels
 //!   ([`BatchNorm`]).
-//! * [`fused_block`]: batch norm, neurons and 2 x 2 max pooling as one operation
+//! * [`fused_block`]: batch norm, neurons and, if a block has it, 2 x 2 max pooling as one operation
 //!   ([`norm_fire_pool`]), which keeps a quarter of the tensors for the backward pass.
 //! * [`convolution`]: a 3 x 3 convolution that skips zeros in its inputs ([`convolve`]).
 //! * [`mod@recomputed_block`]: a convolution and such a block as one operation ([`recomputed_block()`]),

@@ -174,22 +174,25 @@ impl Case {
 /// Blocks of every kind, whose channels are one part and several, and whole parts or not.
 fn cases() -> Vec<Case> {
     let shapes = [
-        (16, [32, 2, 8, 12], 20),
-        (5, [15, 3, 6, 4], 7),
-        (3, [9, 18, 4, 16], 33),
-        (2, [6, 2, 16, 10], 64),
-        (1, [3, 5, 2, 6], 16),
+        (16, [32, 2, 8, 12], 20, true),
+        (5, [15, 3, 6, 4], 7, true),
+        (3, [9, 18, 4, 16], 33, true),
+        (2, [6, 2, 16, 10], 64, true),
+        (1, [3, 5, 2, 6], 16, true),
+        // The height and the width are odd.
+        (4, [12, 2, 7, 5], 37, true),
+        (3, [6, 2, 5, 8], 20, false),
     ];
     let mut cases = Vec::new();
     for neuron in kinds() {
-        for (steps, images, outputs) in shapes {
+        for (steps, images, outputs, pool) in shapes {
             for (spikes, tracked) in [(false, false), (true, true), (true, false), (false, true)] {
                 cases.push(Case {
                     neuron,
                     steps,
                     images,
                     outputs,
-                    pool: true,
+                    pool,
                     spikes,
                     tracked,
                     half: false,
