@@ -1,7 +1,7 @@
 //! Fused batch norm, neurons and pooling on the CubeCL backends.
 //!
 //! The forward pass reads the convolution's output once for its moments, and once to normalise,
-//! integrate, fire and pool. It writes only the pooled spikes. The backward pass reads the output
+//! integrate, fire and pool. It writes only the block's spikes. The backward pass reads the output
 //! once for the sums that batch norm's gradient needs, and once for the gradient, which it writes.
 //! It computes intermediate values twice, because that is cheaper than to write and read them.
 
@@ -11,7 +11,8 @@ use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
 use cubecl::prelude::ArrayArg;
 
-use super::gpu_kernels::{WindowsLaunch, forward_kernel, input_gradient_kernel, sums_kernel};
+use super::gpu_kernels::{forward_kernel, input_gradient_kernel, sums_kernel};
+use super::gpu_windows::{Tiling, WindowsLaunch};
 use super::{BlockBackend, BlockInputs, FusedBlock, MOST_STEPS, unfused};
 use crate::backend::gpu::{
     Threads, channels_last, channels_second, cubes, empty, in_type, single, width,
@@ -94,26 +95,29 @@ where
     }
 }
 
-/// Returns the pooled spikes. If `counts` is given, also writes each neuron's spikes over all time
+/// Returns the block's spikes. If `counts` is given, also writes each neuron's spikes over all time
 /// steps to it, `[B, H, W, C]`.
 fn forward<R: CubeRuntime>(
     inputs: BlockInputs<CubeTensor<R>>,
     block: &FusedBlock,
     counts: Option<CubeTensor<R>>,
 ) -> CubeTensor<R> {
-    let [n, c, height, width_] = block.shape;
+    let [n, c, high, wide] = block.output_shape();
     let BlockInputs { x, affine, w } = inputs;
     let x = channels_last(x);
-    let out = empty(&x, [n, height / 2, width_ / 2, c], x.dtype);
+    let out = empty(&x, [n, high, wide, c], x.dtype);
     let width = width(&x, c, 8);
-    let (cubes, dim) = cubes(
-        &x,
-        n / block.steps * (height / 2) * (width_ / 2) * (c / width),
-    );
+    // Windows without an output only matter to the counts.
+    let windows = match counts {
+        Some(_) => Grid::of_cells(block),
+        None => Grid::of_outputs(block),
+    };
+    let (cubes, dim) = cubes(&x, windows.number() * (c / width));
     // SAFETY: a thread stops unless its index is one of the windows and vectors of channels at a
-    // step. block.shape is x's shape, and its height and width are even. The thread's four cells at
-    // all steps are therefore within x, and its pooled spikes within out. If it counts, its cells
-    // at one step are within counts.
+    // step. block.shape is x's shape, and every window has a first cell in it. The distance to a
+    // cell that the image lacks is 0. The thread's cells at all steps are therefore within x, and,
+    // if it counts, those at one step are within counts. It writes only the spikes of a complete
+    // window, which are within out.
     unsafe {
         forward_kernel::launch_unchecked(
             &out.client,
@@ -127,7 +131,7 @@ fn forward<R: CubeRuntime>(
             w.map(|w| single(w).into_array_arg()).into(),
             out.clone().into_array_arg(),
             counts.map(CubeTensor::into_array_arg).into(),
-            windows(block, width),
+            windows.launch(block, width),
             kernel_params(&block.neuron),
             block.steps,
             KernelConfig::new(&block.neuron),
@@ -137,10 +141,56 @@ fn forward<R: CubeRuntime>(
     channels_second(out)
 }
 
-fn windows<R: CubeRuntime>(block: &FusedBlock, vector: usize) -> WindowsLaunch<R> {
-    let [n, c, height, width] = block.shape;
-    let number = n / block.steps * (height / 2) * (width / 2);
-    WindowsLaunch::new(number, width / 2, c / vector)
+/// Numbers of windows.
+#[derive(Clone, Copy)]
+struct Grid {
+    /// Samples.
+    samples: usize,
+    /// Windows on top of each other in an image.
+    high: usize,
+    /// Windows side by side in an image.
+    wide: usize,
+}
+
+impl Grid {
+    /// Returns the windows that have an output.
+    fn of_outputs(block: &FusedBlock) -> Self {
+        let [n, _, high, wide] = block.output_shape();
+        Self {
+            samples: n / block.steps,
+            high,
+            wide,
+        }
+    }
+
+    /// Returns the windows that cover all cells.
+    fn of_cells(block: &FusedBlock) -> Self {
+        let [n, _, height, width] = block.shape;
+        let length = if block.pool { 2 } else { 1 };
+        Self {
+            samples: n / block.steps,
+            high: height.div_ceil(length),
+            wide: width.div_ceil(length),
+        }
+    }
+
+    fn number(self) -> usize {
+        self.samples * self.high * self.wide
+    }
+
+    /// Returns the kernels' argument, for `vector` channels in a thread.
+    fn launch<R: CubeRuntime>(self, block: &FusedBlock, vector: usize) -> WindowsLaunch<R> {
+        let [_, c, height, width] = block.shape;
+        WindowsLaunch::new(
+            self.number(),
+            self.high,
+            self.wide,
+            height,
+            width,
+            c / vector,
+            Tiling::of(block),
+        )
+    }
 }
 
 /// Arguments of the backward pass, in the layout of its kernels.
@@ -151,7 +201,8 @@ struct BackwardInputs<R: CubeRuntime> {
     /// Channels per thread.
     width: usize,
     threads: Threads,
-    /// Cells of all samples at one time step.
+    windows: Grid,
+    /// Cells of all samples at one time step, with those that windows lack.
     cells: usize,
 }
 
@@ -162,7 +213,8 @@ impl<R: CubeRuntime> BackwardInputs<R> {
         saved: Saved<CubeTensor<R>>,
         block: &FusedBlock,
     ) -> Self {
-        let [n, c, height, width_] = block.shape;
+        let c = block.shape[1];
+        let windows = Grid::of_cells(block);
         let BlockInputs { x, affine, w } = inputs;
         let bytes_a_step = x.elem_size() + size_of::<f32>();
         let most = STATE_REGISTERS * size_of::<f32>() / (bytes_a_step * block.steps);
@@ -185,7 +237,8 @@ impl<R: CubeRuntime> BackwardInputs<R> {
             },
             width,
             threads: Threads::new(UNITS, c / width),
-            cells: n / block.steps * height * width_,
+            windows,
+            cells: Tiling::of(block).cells() * windows.number(),
         }
     }
 
@@ -197,9 +250,10 @@ impl<R: CubeRuntime> BackwardInputs<R> {
         let each = if w.is_some() { 3 } else { 2 };
         let parts = empty(x, [number, each, c], DType::F32);
         let (count, dim) = self.threads.cubes(c / self.width, number);
-        // SAFETY: as in `forward`, for rows below four times the number of windows and columns below
-        // their number. grad has the shape of the pooled spikes, and parts has a row of each sum for
-        // every cube that divides the cells.
+        // SAFETY: as in `forward`, for rows below the number of cells and columns below their number. A
+        // thread reads nothing for a cell that the image lacks. grad has the shape of the block's
+        // spikes, and a thread reads it only if its window has an output. parts has a row of each sum
+        // for every cube that divides the cells.
         unsafe {
             sums_kernel::launch_unchecked(
                 &parts.client,
@@ -214,7 +268,7 @@ impl<R: CubeRuntime> BackwardInputs<R> {
                 self.saved.mean.clone().into_array_arg(),
                 w.clone().map(CubeTensor::into_array_arg).into(),
                 parts.clone().into_array_arg(),
-                windows(block, self.width),
+                self.windows.launch(block, self.width),
                 kernel_params(&block.neuron),
                 self.threads,
                 block.steps,
@@ -225,7 +279,8 @@ impl<R: CubeRuntime> BackwardInputs<R> {
         parts
     }
 
-    /// Returns dx from the sums over all windows of all ranks. It takes the memory of x if nobody else needs x.
+    /// Returns dx from the sums over all cells of all ranks. It takes the memory of x if nobody else
+    /// needs x.
     fn input_gradient(self, sums: CubeTensor<R>, block: &FusedBlock) -> CubeTensor<R> {
         let [n, c, height, width] = block.shape;
         let BlockInputs { x, affine, w } = self.inputs;
@@ -264,7 +319,7 @@ impl<R: CubeRuntime> BackwardInputs<R> {
                 sums.into_array_arg(),
                 w.map(CubeTensor::into_array_arg).into(),
                 dx_argument,
-                windows(block, self.width),
+                self.windows.launch(block, self.width),
                 kernel_params(&block.neuron),
                 1.0 / values as f32,
                 self.threads,
