@@ -221,7 +221,8 @@ impl<'a> Work<'a> {
         size: usize,
         places: &Range<usize>,
     ) -> &'b [f32] {
-        &of[(t * self.planes + at) * size..][places.clone()]
+        let plane = (t * self.planes + at) * size;
+        &of[plane + places.start..plane + places.end]
     }
 }
 

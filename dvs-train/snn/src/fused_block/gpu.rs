@@ -12,7 +12,7 @@ use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElemen
 use cubecl::prelude::ArrayArg;
 
 use super::gpu_kernels::{forward_kernel, input_gradient_kernel, sums_kernel};
-use super::gpu_windows::{Tiling, WindowsLaunch};
+use super::gpu_windows::Grid;
 use super::{BlockBackend, BlockInputs, FusedBlock, MOST_STEPS, unfused};
 use crate::backend::gpu::{
     Threads, channels_last, channels_second, cubes, empty, in_type, single, width,
@@ -107,17 +107,17 @@ fn forward<R: CubeRuntime>(
     let x = channels_last(x);
     let out = empty(&x, [n, high, wide, c], x.dtype);
     let width = width(&x, c, 8);
-    // Windows without an output only matter to the counts.
-    let windows = match counts {
+    // Windows without an output matter only to the counts.
+    let grid = match counts {
         Some(_) => Grid::of_cells(block),
         None => Grid::of_outputs(block),
     };
-    let (cubes, dim) = cubes(&x, windows.number() * (c / width));
+    let (cubes, dim) = cubes(&x, grid.windows() * (c / width));
     // SAFETY: a thread stops unless its index is one of the windows and vectors of channels at a
-    // step. block.shape is x's shape, and every window has a first cell in it. The distance to a
-    // cell that the image lacks is 0. The thread's cells at all steps are therefore within x, and,
-    // if it counts, those at one step are within counts. It writes only the spikes of a complete
-    // window, which are within out.
+    // step. block.shape is x's shape, and a window's first cell is always in it. If the image lacks
+    // another cell, the distance to it is 0. The thread's cells at all steps are therefore within x,
+    // and, if it counts, its cells at one step are within counts. It writes spikes only for a window
+    // with all cells, so they are within out.
     unsafe {
         forward_kernel::launch_unchecked(
             &out.client,
@@ -131,7 +131,7 @@ fn forward<R: CubeRuntime>(
             w.map(|w| single(w).into_array_arg()).into(),
             out.clone().into_array_arg(),
             counts.map(CubeTensor::into_array_arg).into(),
-            windows.launch(block, width),
+            grid.launch(block, width),
             kernel_params(&block.neuron),
             block.steps,
             KernelConfig::new(&block.neuron),
@@ -139,58 +139,6 @@ fn forward<R: CubeRuntime>(
         );
     }
     channels_second(out)
-}
-
-/// Numbers of windows.
-#[derive(Clone, Copy)]
-struct Grid {
-    /// Samples.
-    samples: usize,
-    /// Windows on top of each other in an image.
-    high: usize,
-    /// Windows side by side in an image.
-    wide: usize,
-}
-
-impl Grid {
-    /// Returns the windows that have an output.
-    fn of_outputs(block: &FusedBlock) -> Self {
-        let [n, _, high, wide] = block.output_shape();
-        Self {
-            samples: n / block.steps,
-            high,
-            wide,
-        }
-    }
-
-    /// Returns the windows that cover all cells.
-    fn of_cells(block: &FusedBlock) -> Self {
-        let [n, _, height, width] = block.shape;
-        let length = if block.pool { 2 } else { 1 };
-        Self {
-            samples: n / block.steps,
-            high: height.div_ceil(length),
-            wide: width.div_ceil(length),
-        }
-    }
-
-    fn number(self) -> usize {
-        self.samples * self.high * self.wide
-    }
-
-    /// Returns the kernels' argument, for `vector` channels in a thread.
-    fn launch<R: CubeRuntime>(self, block: &FusedBlock, vector: usize) -> WindowsLaunch<R> {
-        let [_, c, height, width] = block.shape;
-        WindowsLaunch::new(
-            self.number(),
-            self.high,
-            self.wide,
-            height,
-            width,
-            c / vector,
-            Tiling::of(block),
-        )
-    }
 }
 
 /// Arguments of the backward pass, in the layout of its kernels.
@@ -201,9 +149,7 @@ struct BackwardInputs<R: CubeRuntime> {
     /// Channels per thread.
     width: usize,
     threads: Threads,
-    windows: Grid,
-    /// Cells of all samples at one time step, with those that windows lack.
-    cells: usize,
+    grid: Grid,
 }
 
 impl<R: CubeRuntime> BackwardInputs<R> {
@@ -214,7 +160,6 @@ impl<R: CubeRuntime> BackwardInputs<R> {
         block: &FusedBlock,
     ) -> Self {
         let c = block.shape[1];
-        let windows = Grid::of_cells(block);
         let BlockInputs { x, affine, w } = inputs;
         let bytes_a_step = x.elem_size() + size_of::<f32>();
         let most = STATE_REGISTERS * size_of::<f32>() / (bytes_a_step * block.steps);
@@ -237,8 +182,7 @@ impl<R: CubeRuntime> BackwardInputs<R> {
             },
             width,
             threads: Threads::new(UNITS, c / width),
-            windows,
-            cells: Tiling::of(block).cells() * windows.number(),
+            grid: Grid::of_cells(block),
         }
     }
 
@@ -246,14 +190,14 @@ impl<R: CubeRuntime> BackwardInputs<R> {
     fn sums(&self, block: &FusedBlock) -> CubeTensor<R> {
         let BlockInputs { x, affine, w } = &self.inputs;
         let c = block.shape[1];
-        let number = self.threads.parts(self.cells, 1);
+        let number = self.threads.parts(self.grid.cells(block), 1);
         let each = if w.is_some() { 3 } else { 2 };
         let parts = empty(x, [number, each, c], DType::F32);
         let (count, dim) = self.threads.cubes(c / self.width, number);
         // SAFETY: as in `forward`, for rows below the number of cells and columns below their number. A
-        // thread reads nothing for a cell that the image lacks. grad has the shape of the block's
-        // spikes, and a thread reads it only if its window has an output. parts has a row of each sum
-        // for every cube that divides the cells.
+        // thread whose cell the image lacks reads nothing. grad has the shape of the block's spikes,
+        // and a thread reads it only if its window has all cells. parts has a row of each sum for
+        // every cube that divides the cells.
         unsafe {
             sums_kernel::launch_unchecked(
                 &parts.client,
@@ -268,7 +212,7 @@ impl<R: CubeRuntime> BackwardInputs<R> {
                 self.saved.mean.clone().into_array_arg(),
                 w.clone().map(CubeTensor::into_array_arg).into(),
                 parts.clone().into_array_arg(),
-                self.windows.launch(block, self.width),
+                self.grid.launch(block, self.width),
                 kernel_params(&block.neuron),
                 self.threads,
                 block.steps,
@@ -298,7 +242,10 @@ impl<R: CubeRuntime> BackwardInputs<R> {
             false => dx.clone().into_array_arg(),
         };
         let values = self.saved.ranks.size() * n * height * width;
-        let parts = self.cells.div_ceil(self.threads.rows() as usize);
+        let parts = self
+            .grid
+            .cells(block)
+            .div_ceil(self.threads.rows() as usize);
         let (count, dim) = self.threads.cubes(c / self.width, parts.min(MOST_CUBES));
         // SAFETY: as in `sums`. dx has the shape of x. If it is x, each thread reads its cell's
         // values before it replaces them, and no other thread reads them.
@@ -319,7 +266,7 @@ impl<R: CubeRuntime> BackwardInputs<R> {
                 sums.into_array_arg(),
                 w.map(CubeTensor::into_array_arg).into(),
                 dx_argument,
-                self.windows.launch(block, self.width),
+                self.grid.launch(block, self.width),
                 kernel_params(&block.neuron),
                 1.0 / values as f32,
                 self.threads,

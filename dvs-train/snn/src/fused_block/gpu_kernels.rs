@@ -85,7 +85,7 @@ pub fn forward_kernel<F: Float, N: Size>(
     #[comptime]
     match counts {
         ComptimeOption::Some(counts) => {
-            // The first cell of a window that lacks cells has their places, and the same number.
+            // Instead of a cell that it lacks, a window writes another cell's number once more.
             #[unroll]
             for cell in 0..cells {
                 counts[window.cell(0usize, cell)] = spikes[cell];
@@ -132,6 +132,7 @@ fn past<F: Float, N: Size>(
         }
     }
     let receives = if comptime![cell.tiling == Tiling::Cells] {
+        // Each neuron has an output of its own.
         Vector::new(u32::MAX)
     } else {
         receives(spikes, threads)

@@ -17,8 +17,7 @@ pub enum Tiling {
 }
 
 impl Tiling {
-    /// Returns the tiling of a block's images.
-    pub fn of(block: &FusedBlock) -> Self {
+    fn of(block: &FusedBlock) -> Self {
         let [.., height, width] = block.shape;
         match (block.pool, height % 2 == 0 && width % 2 == 0) {
             (false, _) => Self::Cells,
@@ -36,7 +35,64 @@ impl Tiling {
     }
 }
 
-/// Numbers of windows and of vectors of channels.
+/// Windows of all samples at one time step.
+#[derive(Clone, Copy)]
+pub struct Grid {
+    samples: usize,
+    /// Windows on top of each other in an image.
+    high: usize,
+    /// Windows side by side in an image.
+    wide: usize,
+}
+
+impl Grid {
+    /// Returns the windows that have an output.
+    pub fn of_outputs(block: &FusedBlock) -> Self {
+        let [n, _, high, wide] = block.output_shape();
+        Self {
+            samples: n / block.steps,
+            high,
+            wide,
+        }
+    }
+
+    /// Returns the windows that cover all cells.
+    pub fn of_cells(block: &FusedBlock) -> Self {
+        let [n, _, height, width] = block.shape;
+        let length = if block.pool { 2 } else { 1 };
+        Self {
+            samples: n / block.steps,
+            high: height.div_ceil(length),
+            wide: width.div_ceil(length),
+        }
+    }
+
+    /// Returns the number of windows.
+    pub fn windows(self) -> usize {
+        self.samples * self.high * self.wide
+    }
+
+    /// Returns the number of cells, with those that windows lack.
+    pub fn cells(self, block: &FusedBlock) -> usize {
+        self.windows() * Tiling::of(block).cells()
+    }
+
+    /// Returns the kernels' argument. A thread takes `vector` channels.
+    pub fn launch<R: Runtime>(self, block: &FusedBlock, vector: usize) -> WindowsLaunch<R> {
+        let [_, c, height, width] = block.shape;
+        WindowsLaunch::new(
+            self.windows(),
+            self.high,
+            self.wide,
+            height,
+            width,
+            c / vector,
+            Tiling::of(block),
+        )
+    }
+}
+
+/// Numbers of windows and of vectors of channels, for kernels.
 #[derive(CubeType, CubeLaunch, Clone, Copy)]
 pub struct Windows {
     /// Windows of all samples at one time step.
@@ -75,7 +131,7 @@ pub struct Window {
     right: usize,
     /// Distance to the next time step.
     step: usize,
-    /// Whether the window lacks no cells, so that it has an output.
+    /// Whether the window has all cells, so that it has an output.
     pub complete: bool,
     /// Output at the first time step.
     pub output: usize,
@@ -144,8 +200,8 @@ impl Window {
         }
     }
 
-    /// Returns the index of a cell at step `t`, or of another cell of the window if it lacks this
-    /// one. Cells are numbered in reading order.
+    /// Returns the index of a cell at step `t`. If the window lacks the cell, this is the index of
+    /// another one of its cells. Cells are numbered in reading order.
     pub fn cell(&self, t: usize, #[comptime] cell: usize) -> usize {
         let top = self.first + t * self.step;
         let left = if comptime![cell >= 2] {
