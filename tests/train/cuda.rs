@@ -366,7 +366,7 @@ fn full_memory_and_a_failing_kernel_end_a_run() {
     ];
     let line = [&SMALL[..], &common, &["--device", "cuda:0"]].concat();
     let remedy = "dvs-train: out of memory on cuda:0; try a smaller batch, as with --batch-size 2 and --test-batch-size, \
-        fewer --channels, or --frames-in memory if the frames are on the device: ";
+        fewer --channels, --recompute, or --frames-in memory if the frames are on the device: ";
     for (mebibytes, reason) in [
         ("20", "not enough memory: a training step needs about "),
         ("40", "cuda:0 failed: can't allocate buffer of size: "),
@@ -426,7 +426,9 @@ fn kernels_are_kept_for_the_next_start_and_a_damaged_file_is_not_trusted() {
     let (first, said) = go(&["devices", "--prepare"]);
     assert!(first > 20, "{first} kernels");
     assert!(
-        said.starts_with("cuda:0 is prepared for T=2, batches of 2 and 8 channels, in "),
+        said.starts_with(
+            "cuda:0 is prepared for T=2, batches of 2 and the network {c8k3s1-BN-LIF-MPk2s2}*5-DP-"
+        ),
         "{said}"
     );
     let mut names: Vec<_> = fs::read_dir(&kernels)

@@ -32,6 +32,7 @@ mod inputs;
 mod learns;
 mod messages;
 mod models;
+mod notation;
 mod older_versions;
 mod ranks;
 mod ranks_that_fail;

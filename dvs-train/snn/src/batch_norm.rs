@@ -364,6 +364,15 @@ pub fn inner_statistics<B: BatchNormBackend, C: CheckpointStrategy>(
     parameters: Parameters<FloatTensor<Autodiff<B, C>>>,
     running: Running<FloatTensor<Autodiff<B, C>>>,
 ) -> BatchStatistics<FloatTensor<B>> {
+    let (parameters, running) = inner::<B, C>(parameters, running);
+    statistics_over_ranks::<B>(x, &parameters, running)
+}
+
+/// Returns parameters and running statistics as tensors of the inner backend.
+pub fn inner<B: Backend, C: CheckpointStrategy>(
+    parameters: Parameters<FloatTensor<Autodiff<B, C>>>,
+    running: Running<FloatTensor<Autodiff<B, C>>>,
+) -> (Parameters<FloatTensor<B>>, Running<FloatTensor<B>>) {
     let parameters = Parameters {
         gamma: parameters.gamma.primitive,
         beta: parameters.beta.primitive,
@@ -377,8 +386,17 @@ pub fn inner_statistics<B: BatchNormBackend, C: CheckpointStrategy>(
         momentum: running.momentum,
         ranks: running.ranks,
     };
+    (parameters, running)
+}
+
+/// Returns the statistics of the batch whose part on this rank is `x`.
+pub fn statistics_over_ranks<B: BatchNormBackend>(
+    x: FloatTensor<B>,
+    parameters: &Parameters<FloatTensor<B>>,
+    running: Running<FloatTensor<B>>,
+) -> BatchStatistics<FloatTensor<B>> {
     if running.ranks.is_alone() {
-        return B::statistics(x, &parameters, running);
+        return B::statistics(x, parameters, running);
     }
     let device = B::float_device(&x);
     let [n, _, height, width] = tensor::<B, 4>(x.clone()).dims();
@@ -386,7 +404,7 @@ pub fn inner_statistics<B: BatchNormBackend, C: CheckpointStrategy>(
     running.ranks.merge(&mut moments);
     let count = running.ranks.size() * n * height * width;
     let moments = on_device::<B>(&moments, &device);
-    statistics::<B>(moments, count, &parameters, running)
+    statistics::<B>(moments, count, parameters, running)
 }
 
 /// Returns moments of the inner backend as tensors without gradient.

@@ -61,6 +61,13 @@ impl Geometry {
         self == Self::SAME && height == 3 && width == 3
     }
 
+    /// Number of places of a kernel with `kernel` rows or columns along a side of an image.
+    pub fn places(self, side: usize, kernel: usize) -> usize {
+        let padded = side + 2 * self.padding;
+        let rest = padded.checked_sub(kernel);
+        rest.map_or(0, |rest| rest / self.stride.max(1) + 1)
+    }
+
     fn options(self) -> ConvOptions<2> {
         let Self { stride, padding } = self;
         ConvOptions::new([stride, stride], [padding, padding], [1, 1], 1)
@@ -131,6 +138,34 @@ pub trait ConvolutionBackend: Backend {
     ) -> FloatTensor<Self> {
         Self::conv2d_weight_backward(x, w, grad, geometry.options())
     }
+}
+
+/// Returns the gradient of weights in 32 bits, whatever the convolution computes in.
+pub(crate) fn single_weight_gradient<B: ConvolutionBackend>(
+    grad: FloatTensor<B>,
+    x: FloatTensor<B>,
+    w: FloatTensor<B>,
+    geometry: Geometry,
+) -> FloatTensor<B> {
+    let dw = B::weight_gradient(grad, x, w, geometry);
+    match dw.dtype() {
+        DType::F32 => dw,
+        _ => B::float_cast(dw, FloatDType::F32),
+    }
+}
+
+/// Returns the gradient of inputs of this shape and type. Unlike
+/// [`input_gradient`](ConvolutionBackend::input_gradient), it does not need the inputs, so that they need
+/// not be in memory.
+pub(crate) fn input_gradient_for_shape<B: ConvolutionBackend>(
+    grad: FloatTensor<B>,
+    shape: [usize; 4],
+    w: FloatTensor<B>,
+    geometry: Geometry,
+) -> FloatTensor<B> {
+    // One value that is repeated stands for the inputs, whose values do not matter.
+    let one = Tensor::<B, 4>::ones([1; 4], (&B::float_device(&grad), grad.dtype()));
+    B::input_gradient(grad, primitive(one.expand(shape)), w, geometry)
 }
 
 /// The kernels compute in 32 bits.
@@ -232,12 +267,7 @@ impl<B: ConvolutionBackend> Backward<B, 2> for ConvolutionNode {
         let grad = grads.consume::<B>(&ops.node);
         let [input, weight] = ops.parents;
         if let Some(node) = weight {
-            let dw = B::weight_gradient(grad.clone(), x.clone(), w.clone(), geometry);
-            // Weights have 32 bits, whatever the convolution computes in.
-            let dw = match dw.dtype() {
-                DType::F32 => dw,
-                _ => B::float_cast(dw, FloatDType::F32),
-            };
+            let dw = single_weight_gradient::<B>(grad.clone(), x.clone(), w.clone(), geometry);
             grads.register::<B>(node.id, dw);
         }
         // The first layer's input has no gradient.

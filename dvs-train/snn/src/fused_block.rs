@@ -1,5 +1,5 @@
-//! Batch norm, neurons and max pooling of a convolution's output, fused into one node of the
-//! autodiff graph.
+//! Batch norm, neurons and, if a block has it, max pooling of a convolution's output, fused into one
+//! node of the autodiff graph.
 //!
 //! As separate operations, they read and write the network's largest tensors about ten times, and
 //! keep four of them for the backward pass. The fused operation keeps only the convolution's
@@ -10,6 +10,8 @@ pub mod cpu;
 pub mod gpu;
 #[cfg(feature = "gpu")]
 pub mod gpu_kernels;
+#[cfg(feature = "gpu")]
+pub mod gpu_windows;
 pub mod unfused;
 
 use burn::backend::Autodiff;
@@ -18,10 +20,10 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::Flex;
-use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::FloatTensor;
+use burn::tensor::{DType, Tensor};
 
 use crate::backend::primitive::{primitive, tensor};
 use crate::batch_norm::{
@@ -152,6 +154,28 @@ pub trait BlockBackend: BatchNormBackend + NeuronBackend {
     ) -> [Option<FloatTensor<Self>>; 4] {
         unfused::backward::<Self>(grad, inputs, saved, block)
     }
+
+    /// Like [`norm_fire_pool_backward`](Self::norm_fire_pool_backward), for some channels of a block.
+    /// Instead of the gradient of w, returns these channels' share in it, for
+    /// [`sum_shares`](Self::sum_shares).
+    fn backward_of_channels(
+        grad: FloatTensor<Self>,
+        inputs: BlockInputs<FloatTensor<Self>>,
+        saved: Saved<FloatTensor<Self>>,
+        block: &FusedBlock,
+    ) -> [Option<FloatTensor<Self>>; 4] {
+        Self::norm_fire_pool_backward(grad, inputs, saved, block)
+    }
+
+    /// Returns the gradient of w from the shares of all channels, in order. There is at least one
+    /// share.
+    fn sum_shares(
+        shares: Vec<FloatTensor<Self>>,
+        _w: FloatTensor<Self>,
+        _neuron: &Neuron,
+    ) -> FloatTensor<Self> {
+        unfused::sum_shares::<Self>(shares)
+    }
 }
 
 impl BlockBackend for Flex {
@@ -183,6 +207,30 @@ impl BlockBackend for Flex {
             false => unfused::backward::<Self>(grad, inputs, saved, block),
         }
     }
+
+    fn backward_of_channels(
+        grad: FloatTensor<Self>,
+        inputs: BlockInputs<FloatTensor<Self>>,
+        saved: Saved<FloatTensor<Self>>,
+        block: &FusedBlock,
+    ) -> [Option<FloatTensor<Self>>; 4] {
+        match block.is_whole() {
+            true => cpu::backward_of_channels(&grad, &inputs, &saved, block),
+            false => unfused::backward::<Self>(grad, inputs, saved, block),
+        }
+    }
+
+    fn sum_shares(
+        shares: Vec<FloatTensor<Self>>,
+        w: FloatTensor<Self>,
+        neuron: &Neuron,
+    ) -> FloatTensor<Self> {
+        match shares.iter().all(|share| share.dtype() == DType::F64) {
+            true => cpu::sum_shares(&shares, &w, neuron),
+            // Separate operations return gradients of w itself.
+            false => unfused::sum_shares::<Self>(shares),
+        }
+    }
 }
 
 impl<B: BlockBackend, C: CheckpointStrategy> BlockBackend for Autodiff<B, C> {
@@ -193,12 +241,7 @@ impl<B: BlockBackend, C: CheckpointStrategy> BlockBackend for Autodiff<B, C> {
         w: Option<FloatTensor<Self>>,
         block: &FusedBlock,
     ) -> (FloatTensor<Self>, Moments<FloatTensor<Self>>) {
-        let device = B::float_device(&x.primitive);
-        let nothing = || {
-            let nothing = primitive(Tensor::<B, 1>::empty([1], &device));
-            <Self as AutodiffBackend>::from_inner(nothing)
-        };
-        let w_node = w.clone().unwrap_or_else(nothing).node;
+        let w_node = weight_or_nothing::<B, C>(w.as_ref(), &B::float_device(&x.primitive)).node;
         let [gamma, beta] = [&parameters.gamma, &parameters.beta].map(|p| p.node.clone());
         let nodes = [x.node.clone(), gamma, beta, w_node];
         let BatchStatistics {
@@ -223,6 +266,18 @@ impl<B: BlockBackend, C: CheckpointStrategy> BlockBackend for Autodiff<B, C> {
         };
         (spikes, untracked::<B, C>(running))
     }
+}
+
+/// Returns PLIF's weight, or a tensor without gradient for other neurons. A node of the autodiff graph
+/// always has the same number of parents.
+pub(crate) fn weight_or_nothing<B: Backend, C: CheckpointStrategy>(
+    w: Option<&FloatTensor<Autodiff<B, C>>>,
+    device: &B::Device,
+) -> FloatTensor<Autodiff<B, C>> {
+    w.cloned().unwrap_or_else(|| {
+        let nothing = primitive(Tensor::<B, 1>::empty([1], device));
+        <Autodiff<B, C> as AutodiffBackend>::from_inner(nothing)
+    })
 }
 
 /// Values for the backward pass.
@@ -270,7 +325,8 @@ pub fn pool<B: Backend>(x: Tensor<B, 4>) -> Tensor<B, 4> {
 }
 
 impl FusedBlock {
-    fn new<B: BlockBackend>(
+    /// Returns the settings of a layer of neurons whose currents have this shape.
+    pub fn new<B: BlockBackend>(
         neurons: &Neurons<B>,
         steps: usize,
         shape: [usize; 4],
@@ -293,12 +349,10 @@ impl FusedBlock {
         }
     }
 
-    /// Whether the kernels support the shape: the block pools, H and W are even, N is a multiple of
-    /// T, and no dimension is 0.
+    /// Whether the kernels support the shape: N is a multiple of T, and the block has outputs.
     fn is_whole(&self) -> bool {
-        let [n, c, height, width] = self.shape;
-        let whole = height % 2 == 0 && width % 2 == 0 && n % self.steps.max(1) == 0;
-        self.pool && whole && n * c * height * width > 0
+        let [n, ..] = self.shape;
+        n.is_multiple_of(self.steps) && !self.output_shape().contains(&0)
     }
 
     fn layer(&self) -> Layer {
@@ -320,4 +374,4 @@ fn reshape<B: Backend, const D: usize>(x: FloatTensor<B>, shape: [usize; D]) -> 
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -4,9 +4,11 @@
 //!   all time steps at once.
 //! * [`mod@batch_norm`]: batch norm of a convolution's output over time, samples and pixels
 //!   ([`BatchNorm`]).
-//! * [`fused_block`]: batch norm, neurons and 2 x 2 max pooling as one operation
+//! * [`fused_block`]: batch norm, neurons and, if a block has it, 2 x 2 max pooling as one operation
 //!   ([`norm_fire_pool`]), which keeps a quarter of the tensors for the backward pass.
 //! * [`convolution`]: a convolution that skips zeros in its inputs if its kernel is 3 x 3 ([`convolve`]).
+//! * [`mod@recomputed_block`]: a convolution and such a block as one operation ([`recomputed_block()`]),
+//!   which keeps one bit for each spike and computes the rest again in the backward pass.
 //!
 //! Every operation is a trait that a backend implements. Flex (the CPU) and the CubeCL backends
 //! (CUDA, Vulkan) have their own kernels. Tests compare the output and every gradient of each
@@ -60,6 +62,10 @@ pub mod loss;
 
 pub mod fused_block;
 
+pub mod packed_spikes;
+
+pub mod recomputed_block;
+
 #[cfg(test)]
 #[path = "../../../tests/support/architecture.rs"]
 mod architecture;
@@ -71,4 +77,6 @@ pub use fused_block::{BlockBackend, norm_fire_pool, norm_fire_pool_count, pool};
 pub use linear::{Dropout, LinearBackend, linear};
 pub use loss::{EpochSums, LossBackend, mean_squared_error};
 pub use neuron::{Charge, Neuron, NeuronBackend, Neurons, Potentials, Surrogate, SurrogateShape};
+pub use packed_spikes::PackingBackend;
+pub use recomputed_block::{BlockImages, RecomputedBlockBackend, recomputed_block};
 pub use voting::{VotingBackend, firing_rate};

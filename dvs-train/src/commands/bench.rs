@@ -2,6 +2,7 @@
 
 mod parts;
 
+use std::fs;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -49,7 +50,10 @@ fn measure(args: &BenchArgs, device: &Device) -> Result<String> {
     check(args, device)?;
     let remedy = device::smaller_batch(args.batch_size, 1);
     device::guard(device, &remedy, || {
-        on_device!(device, |B, device| run_on::<Autodiff<B>>(args, device))
+        let on_cpu = *device == Device::Cpu;
+        on_device!(device, |B, device| run_on::<Autodiff<B>>(
+            args, on_cpu, device
+        ))
     })
 }
 
@@ -112,7 +116,7 @@ where
     optimizer
 }
 
-fn run_on<B>(args: &BenchArgs, device: &B::Device) -> Result<String>
+fn run_on<B>(args: &BenchArgs, on_cpu: bool, device: &B::Device) -> Result<String>
 where
     B: AutodiffBackend + SnnBackend,
     B::InnerBackend: SnnBackend + OptimizerBackend,
@@ -137,6 +141,7 @@ where
         network = step(network.clone(), &mut optimizer, 1e-3, &batch, &alone)?.network;
         Ok(())
     })?;
+    let peak = on_cpu.then(peak_memory).flatten();
     let batch = Batch::<B::InnerBackend>::upload(made_up, config.architecture.classes, device);
     let network = network.valid();
     let test = seconds::<B>(args, device, || {
@@ -152,6 +157,7 @@ where
             .map(|block| block.channels),
         train,
         test,
+        peak,
         train_bytes: config.training_bytes(args.frames, args.batch_size),
         test_bytes: config.test_bytes(args.frames, args.batch_size),
     };
@@ -218,6 +224,16 @@ fn seconds<B: Backend>(
     Ok(times[times.len() / 2])
 }
 
+/// Most bytes of memory that this process had so far, if Linux counts them.
+fn peak_memory() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(1024 * kibibytes)
+}
+
 /// Results of a benchmark.
 struct Timed {
     /// The network in notation.
@@ -228,6 +244,8 @@ struct Timed {
     train: f64,
     /// Seconds of a test step.
     test: f64,
+    /// Most bytes of memory of the process up to the end of training, on the CPU.
+    peak: Option<u64>,
     /// Estimated bytes of memory of a training step.
     train_bytes: u64,
     /// Estimated bytes of memory of a test step.
@@ -245,7 +263,13 @@ impl Timed {
             bytes(self.train_bytes),
             bytes(self.test_bytes)
         );
-        line("train", self.train) + &line("test", self.test) + &memory
+        let peak = self.peak.map_or_else(String::new, |peak| {
+            format!(
+                "memory, measured: {} at the peak of training\n",
+                bytes(peak)
+            )
+        });
+        line("train", self.train) + &line("test", self.test) + &memory + &peak
     }
 
     fn to_json(&self, args: &BenchArgs, backend: &str) -> Value {
@@ -262,6 +286,9 @@ impl Timed {
             "train_samples_per_s": args.batch_size as f64 / self.train,
             "eval_step_s": self.test,
             "eval_samples_per_s": args.batch_size as f64 / self.test,
+            "recompute": args.recompute,
+            "chunk_steps": args.chunk_steps,
+            "train_peak_bytes": self.peak,
             "train_estimated_bytes": self.train_bytes,
             "eval_estimated_bytes": self.test_bytes,
         })

@@ -162,7 +162,8 @@ pub fn changes(saved: &TrainConfig, resumed: &TrainConfig) -> Result<Vec<String>
 /// because file systems allow 255 bytes.
 fn in_a_name(value: &str) -> String {
     const LONGEST: usize = 60;
-    let plain = value.replace([':', '/'], "_");
+    // Nothing that a shell or a file system takes for something else.
+    let plain = value.replace([':', '/'], "_").replace(['{', '}', '*'], "");
     if plain.len() <= LONGEST {
         return plain;
     }

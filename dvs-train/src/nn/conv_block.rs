@@ -12,11 +12,13 @@ use burn_snn::batch_norm::BatchNorm;
 use burn_snn::convolution::{Geometry, convolve, convolve_half};
 use burn_snn::fused_block::{MOST_STEPS, norm_fire_pool, norm_fire_pool_count};
 use burn_snn::linear::Dropout;
+use burn_snn::neuron::Neurons;
 use burn_snn::neuron::layer::Potentials;
-use burn_snn::neuron::{Neuron, Neurons};
+use burn_snn::recomputed_block::{BlockConvolution, BlockImages, recomputed_block};
 
 use crate::nn::architecture::BlockForm;
 use crate::nn::network::SnnBackend;
+use crate::nn::network_config::NetworkConfig;
 use crate::nn::notation::{Pool, PoolKind};
 use crate::nn::spike_stats::Observer;
 
@@ -31,6 +33,10 @@ pub struct ConvBlock<B: Backend> {
     pub neurons: Neurons<B>,
     #[module(skip)]
     form: BlockForm,
+    /// Whether the backward pass computes the convolution again.
+    recompute: bool,
+    /// Whether the inputs are spikes, 0 or 1.
+    takes_spikes: bool,
 }
 
 /// What a layer needs besides the outputs of the layer before it.
@@ -47,8 +53,9 @@ pub struct LayerInputs<'a, B: Backend> {
 }
 
 impl<B: SnnBackend> ConvBlock<B> {
-    /// Makes a block with random weights.
-    pub fn new(form: BlockForm, neuron: Neuron, device: &B::Device) -> Self {
+    /// Makes block `at` of the network of `config`, with random weights.
+    pub fn new(config: &NetworkConfig, at: usize, device: &B::Device) -> Self {
+        let form = config.architecture.blocks[at].clone();
         let (kernel, padding) = ([form.kernel; 2], form.padding);
         let conv = Conv2dConfig::new([form.inputs, form.channels], kernel)
             .with_stride([form.stride; 2])
@@ -59,7 +66,10 @@ impl<B: SnnBackend> ConvBlock<B> {
         Self {
             conv: conv.init(device),
             norm: form.norm.then(|| BatchNorm::new(form.channels, device)),
-            neurons: Neurons::new(neuron, device),
+            neurons: Neurons::new(config.neurons[at], device),
+            recompute: config.recompute,
+            // Dropout scales the spikes that it keeps.
+            takes_spikes: config.architecture.takes_spikes(at) && form.dropout == 0.0,
             form,
         }
     }
@@ -87,42 +97,74 @@ impl<B: SnnBackend> ConvBlock<B> {
             Some(dropout) => drop_out(x, &dropout),
             None => x,
         };
-        let (w, geometry) = (self.conv.weight.val(), self.form.geometry());
-        let x = match half {
-            None => convolve(x, w, geometry),
-            Some(half) => convolve_half(x.cast(half.dtype()), w, half, geometry),
-        }; // [T * B, C, H', W']
         let (halves, pools) = self.form.fused_pool();
-        let spikes = match &self.norm {
-            Some(norm) if memory.is_none() && !observer.looks() => {
-                norm_fire_pool(x, norm, &self.neurons, steps, halves)
-            }
-            Some(norm) if memory.is_none() && !B::ad_enabled(&x.device()) => {
-                let n = x.dims()[0];
-                let (pooled, counts) = norm_fire_pool_count(x, norm, &self.neurons, steps, halves);
-                observer.counts(layer, counts, n);
-                pooled
-            }
-            norm => {
-                // Membrane potentials carried between steps have 32 bits, because the currents have.
-                let x = x.cast(DType::F32);
-                let x = match norm {
-                    Some(norm) => norm.forward(x),
-                    None => x,
+        let x = match &half {
+            Some(half) => x.cast(half.dtype()),
+            None => x,
+        };
+        let (w, geometry) = (self.conv.weight.val(), self.form.geometry());
+        let fused = self
+            .norm
+            .as_ref()
+            .filter(|_| memory.is_none() && !observer.looks());
+        let spikes = match fused {
+            Some(norm) if self.recompute => {
+                let images = match self.takes_spikes {
+                    true => BlockImages::Spikes(x),
+                    false => BlockImages::Counts(x),
                 };
-                let shape @ [n, c, height, width] = x.dims();
-                let x = x.reshape([steps, n / steps.max(1), c, height, width]); // [T, B, C, H', W']
-                let spikes = fire(&self.neurons, x, memory);
-                observer.spikes(layer, &spikes);
-                let spikes = spikes.reshape(shape);
-                if halves {
-                    Pool::HALVES.apply(spikes)
-                } else {
-                    spikes
+                let convolution = BlockConvolution { w, half, geometry };
+                recomputed_block(images, convolution, norm, &self.neurons, steps, halves)
+            }
+            _ => {
+                let x = match half {
+                    None => convolve(x, w, geometry),
+                    Some(half) => convolve_half(x, w, half, geometry),
+                }; // [T * B, C, H', W']
+                match fused {
+                    Some(norm) => norm_fire_pool(x, norm, &self.neurons, steps, halves),
+                    None => self.observed(x, steps, halves, layer, memory, observer),
                 }
             }
         };
         pools.iter().fold(spikes, |x, pool| pool.apply(x))
+    }
+
+    /// Returns the spikes for a convolution's output `x`, if somebody wants more than the pooled
+    /// spikes of neurons that start at rest, or if the block has no batch norm.
+    fn observed(
+        &self,
+        x: Tensor<B, 4>,
+        steps: usize,
+        halves: bool,
+        layer: usize,
+        memory: Option<&mut Potentials<B>>,
+        observer: &mut impl Observer<B>,
+    ) -> Tensor<B, 4> {
+        let shape @ [n, c, height, width] = x.dims();
+        if let Some(norm) = &self.norm
+            && memory.is_none()
+            && !B::ad_enabled(&x.device())
+        {
+            let (pooled, counts) = norm_fire_pool_count(x, norm, &self.neurons, steps, halves);
+            observer.counts(layer, counts, n);
+            return pooled;
+        }
+        // Membrane potentials carried between steps have 32 bits, because the currents have.
+        let x = x.cast(DType::F32);
+        let x = match &self.norm {
+            Some(norm) => norm.forward(x),
+            None => x,
+        };
+        let x = x.reshape([steps, n / steps.max(1), c, height, width]); // [T, B, C, H', W']
+        let spikes = fire(&self.neurons, x, memory);
+        observer.spikes(layer, &spikes);
+        let spikes = spikes.reshape(shape);
+        if halves {
+            Pool::HALVES.apply(spikes)
+        } else {
+            spikes
+        }
     }
 }
 

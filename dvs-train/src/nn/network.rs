@@ -23,12 +23,11 @@ use burn_snn::backend::primitive::{primitive, tensor};
 use burn_snn::batch_norm::ranks::BatchRanks;
 use burn_snn::batch_norm::{BatchNorm, Moments};
 use burn_snn::cast::CastBackend;
-use burn_snn::convolution::ConvolutionBackend;
-use burn_snn::fused_block::BlockBackend;
 use burn_snn::linear::{Dropout, LinearBackend};
 use burn_snn::loss::LossBackend;
 use burn_snn::neuron::Neurons;
 use burn_snn::neuron::layer::Potentials;
+use burn_snn::recomputed_block::RecomputedBlockBackend;
 use burn_snn::voting::{VotingBackend, firing_rate};
 use dvs_ranks::Ranks;
 use serde::{Deserialize, Serialize};
@@ -66,19 +65,12 @@ impl fmt::Display for StepMode {
 
 /// A backend with all custom operations of this program.
 pub trait SnnBackend:
-    BlockBackend
-    + ConvolutionBackend
-    + CastBackend
-    + LinearBackend
-    + VotingBackend
-    + LossBackend
-    + AugmentBackend
+    RecomputedBlockBackend + CastBackend + LinearBackend + VotingBackend + LossBackend + AugmentBackend
 {
 }
 
 impl<B> SnnBackend for B where
-    B: BlockBackend
-        + ConvolutionBackend
+    B: RecomputedBlockBackend
         + CastBackend
         + LinearBackend
         + VotingBackend
@@ -111,13 +103,12 @@ impl<B: SnnBackend> Network<B> {
     /// 1 / sqrt(fan in).
     pub fn new(config: &NetworkConfig, device: &B::Device) -> Self {
         let architecture = &config.architecture;
-        let (convolutional, linear) = config.neurons.split_at(architecture.blocks.len());
-        let blocks = architecture.blocks.iter().zip(convolutional);
-        let linears = architecture.linears.iter().zip(linear);
+        let number = architecture.blocks.len();
+        let linears = architecture.linears.iter().zip(&config.neurons[number..]);
         let bias = architecture.linear_bias;
         let network = Self {
-            blocks: blocks
-                .map(|(form, neuron)| ConvBlock::new(form.clone(), *neuron, device))
+            blocks: (0..number)
+                .map(|at| ConvBlock::new(config, at, device))
                 .collect(),
             linears: linears
                 .map(|(form, neuron)| LinearBlock::new(*form, *neuron, bias, device))

@@ -8,11 +8,17 @@ use std::borrow::Cow;
 use std::mem::MaybeUninit;
 
 use burn::backend::flex::FlexTensor;
-use burn::tensor::{Shape, TensorData};
+use burn::tensor::{Element, Shape, TensorData};
+use pulp::bytemuck::Pod;
 use rayon::prelude::*;
 
 /// Returns the values of a tensor in row-major order. Copies them only if they are not contiguous.
 pub fn values(tensor: &FlexTensor) -> Cow<'_, [f32]> {
+    elements(tensor)
+}
+
+/// Like [`values`], for elements of any type, which must be the tensor's.
+pub fn elements<E: Element + Pod>(tensor: &FlexTensor) -> Cow<'_, [E]> {
     match tensor.as_slice() {
         Some(values) => Cow::Borrowed(values),
         None => Cow::Owned(tensor.to_contiguous().storage().to_vec()),

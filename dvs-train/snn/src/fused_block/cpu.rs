@@ -4,20 +4,24 @@
 //! thread computes a few rows of cells at a time, so that intermediate values never leave the
 //! cache.
 
+use std::ops::Range;
+
 use burn::backend::flex::FlexTensor;
+use burn::tensor::TensorData;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::{BlockInputs, FusedBlock};
-use crate::backend::cpu::{columns, map, tensor, values, zeros};
+use crate::backend::cpu::{columns, dims, elements, map, tensor, values, zeros};
 use crate::batch_norm::Saved;
 use crate::batch_norm::cpu::{Slope, Sums};
+use crate::neuron::Neuron;
 use crate::neuron::cpu::NeuronDynamics;
 
 /// Approximate number of cells that are computed at a time.
 const CELLS: usize = 1024;
 
-/// Returns the pooled spikes of neurons whose current is the normalised x.
+/// Returns the spikes, pooled if the block pools, of neurons whose current is the normalised x.
 pub fn forward(inputs: &BlockInputs<FlexTensor>, block: &FusedBlock) -> FlexTensor {
     forward_into(inputs, block, &mut [])
 }
@@ -39,22 +43,21 @@ pub fn forward_count(
     (out, tensor(counts, [neurons]))
 }
 
-/// Returns the pooled spikes. Writes the spike count of each neuron of each sample to `counts`,
+/// Returns the block's spikes. Writes the spike count of each neuron of each sample to `counts`,
 /// unless it is empty.
 fn forward_into(
     inputs: &BlockInputs<FlexTensor>,
     block: &FusedBlock,
     counts: &mut [f32],
 ) -> FlexTensor {
-    let [n, c, height, width] = block.shape;
+    let (c, shape) = (block.shape[1], block.output_shape());
     let BlockInputs { x, affine, w } = inputs;
     let (x, scale, shift) = (values(x), values(&affine.scale), values(&affine.shift));
     let work = Work::new(&x, w.as_ref(), block);
-    let pooled = work.cells / 4;
-    let mut out = zeros(n * c * pooled);
+    let mut out = zeros(shape.iter().product());
     let mut counts = counts.chunks_exact_mut(work.cells);
     let counts: Vec<_> = (0..work.planes).map(|_| counts.next()).collect();
-    columns(&mut out, work.planes * pooled, pooled)
+    columns(&mut out, work.planes * work.outputs, work.outputs)
         .into_par_iter()
         .zip(counts)
         .enumerate()
@@ -69,7 +72,7 @@ fn forward_into(
                 forward_plane(&work, &plane, scratch, &mut out, counts);
             },
         );
-    tensor(out, [n, c, height / 2, width / 2])
+    tensor(out, shape)
 }
 
 /// Returns the gradients of x, gamma, beta and w.
@@ -79,7 +82,21 @@ pub fn backward(
     saved: &Saved<FlexTensor>,
     block: &FusedBlock,
 ) -> [Option<FlexTensor>; 4] {
-    let [n, c, height, width] = block.shape;
+    let [dx, dgamma, dbeta, share] = backward_of_channels(grad, inputs, saved, block);
+    let share = share.zip(inputs.w.as_ref());
+    let dw = share.map(|(share, w)| sum_shares(&[share], w, &block.neuron));
+    [dx, dgamma, dbeta, dw]
+}
+
+/// Like [`backward`], for some channels of a block. Instead of the gradient of w, returns that of
+/// 1 / tau of each plane, `[B, C]` in double precision.
+pub fn backward_of_channels(
+    grad: &FlexTensor,
+    inputs: &BlockInputs<FlexTensor>,
+    saved: &Saved<FlexTensor>,
+    block: &FusedBlock,
+) -> [Option<FlexTensor>; 4] {
+    let [n, c, ..] = block.shape;
     let BlockInputs { x, affine, w } = inputs;
     let (grad, x) = (values(grad), values(x));
     let (scale, shift, mean) = (
@@ -111,13 +128,30 @@ pub fn backward(
         .zip(x.par_chunks(work.cells))
         .enumerate()
         .for_each(|(at, (d, x))| slopes[at % c].apply_in_place(x, d));
-    let dw = work.rule.weight_gradient(drate.iter().sum());
+    let share = || FlexTensor::from_data(TensorData::new(drate, [work.planes / c, c]));
     [
-        Some(tensor(dx, [n, c, height, width])),
+        Some(tensor(dx, block.shape)),
         Some(dgamma),
         Some(dbeta),
-        w.as_ref().map(|_| tensor(vec![dw], [1])),
+        w.as_ref().map(|_| share()),
     ]
+}
+
+/// Returns the gradient of w from the gradients of 1 / tau of all planes. They are added in the
+/// order of samples and channels, however the channels were divided, so that the sum has the same
+/// bits.
+pub fn sum_shares(shares: &[FlexTensor], w: &FlexTensor, neuron: &Neuron) -> FlexTensor {
+    let samples = shares.first().map_or(0, |share| dims::<2>(share)[0]);
+    let shares = shares
+        .iter()
+        .map(|share| (elements::<f64>(share), dims::<2>(share)[1]));
+    let shares: Vec<_> = shares.collect();
+    let rates = (0..samples).flat_map(|sample| {
+        let rows = shares.iter();
+        rows.flat_map(move |(share, c)| &share[sample * c..(sample + 1) * c])
+    });
+    let rule = NeuronDynamics::new(neuron, Some(w));
+    tensor(vec![rule.weight_gradient(rates.sum())], [1])
 }
 
 /// Values that all planes share.
@@ -129,32 +163,66 @@ struct Work<'a> {
     planes: usize,
     /// Cells of a plane at one time step.
     cells: usize,
+    /// Outputs of a plane at one time step: the pooled spikes or, without pooling, all spikes.
+    outputs: usize,
     width: usize,
-    /// Number of cells that are computed together. They are whole pairs of rows.
+    pool: bool,
+    /// Number of cells that are computed together. If they are pooled, they are whole pairs of rows.
     group: usize,
 }
 
 impl<'a> Work<'a> {
     fn new(x: &'a [f32], w: Option<&FlexTensor>, block: &FusedBlock) -> Self {
         let [n, c, height, width] = block.shape;
+        let [.., pooled_height, pooled_width] = block.output_shape();
+        let cells = height * width;
         Self {
             x,
             rule: NeuronDynamics::new(&block.neuron, w),
             steps: block.steps,
             planes: n * c / block.steps,
-            cells: height * width,
+            cells,
+            outputs: pooled_height * pooled_width,
             width,
-            group: (CELLS / (2 * width)).clamp(1, height / 2) * 2 * width,
+            pool: block.pool,
+            group: match block.pool {
+                true => (CELLS / (2 * width)).clamp(1, height.div_ceil(2)) * 2 * width,
+                false => CELLS.min(cells),
+            },
         }
     }
 
-    /// Returns the cells of plane `at` at step `t`, in the group from cell `from`. `share` is 4 for
-    /// pooled values, which have a quarter of the cells, and otherwise 1.
+    /// Returns the groups of cells that are computed together. If the number of rows is odd, the last
+    /// group ends with a row that is in no window.
     #[inline(always)]
-    fn part<'b>(&self, of: &'b [f32], t: usize, at: usize, from: usize, share: usize) -> &'b [f32] {
-        let plane = (t * self.planes + at) * self.cells;
-        let to = self.cells.min(from + self.group);
-        &of[(plane + from) / share..(plane + to) / share]
+    fn groups(&self) -> impl Iterator<Item = Range<usize>> {
+        let group = |from| from..self.cells.min(from + self.group);
+        (0..self.cells).step_by(self.group).map(group)
+    }
+
+    /// Returns the places of a group's outputs in its plane.
+    #[inline(always)]
+    fn places(&self, group: &Range<usize>) -> Range<usize> {
+        let pooled = |cells: usize| cells / (2 * self.width) * (self.width / 2);
+        match self.pool {
+            true => pooled(group.start)..pooled(group.end),
+            false => group.clone(),
+        }
+    }
+
+    /// Returns the values at some places of plane `at` at step `t`. Each plane has `size` values at
+    /// each step.
+    #[inline(always)]
+    fn part<'b>(
+        &self,
+        of: &'b [f32],
+        t: usize,
+        at: usize,
+        size: usize,
+        places: &Range<usize>,
+    ) -> &'b [f32] {
+        let plane = (t * self.planes + at) * size;
+        &of[plane + places.start..plane + places.end]
     }
 }
 
@@ -206,21 +274,31 @@ fn forward_plane(
     out: &mut [&mut [f32]],
     mut counts: Option<&mut [f32]>,
 ) {
-    for from in (0..work.cells).step_by(work.group) {
-        let size = work.group.min(work.cells - from);
+    for group in work.groups() {
+        let (size, places) = (group.len(), work.places(&group));
         let (y, v) = (&mut scratch.y[..size], &mut scratch.v[..size]);
         let (h, spikes) = (&mut scratch.h[..size], &mut scratch.spikes[..size]);
         v.fill(work.rule.rest);
         for (t, out) in out.iter_mut().enumerate() {
-            plane.normalise(work.part(work.x, t, plane.at, from, 1), y);
+            let out = &mut out[places.clone()];
+            plane.normalise(work.part(work.x, t, plane.at, work.cells, &group), y);
             work.rule.charge(y, v, h);
-            work.rule.fire(h, spikes);
             work.rule.reset(h, v);
+            let spikes = match work.pool {
+                true => {
+                    work.rule.fire(h, spikes);
+                    pool(spikes, work.width, out);
+                    &*spikes
+                }
+                false => {
+                    work.rule.fire(h, out);
+                    &*out
+                }
+            };
             if let Some(counts) = &mut counts {
-                let counts = &mut counts[from..from + size];
-                counts.iter_mut().zip(&*spikes).for_each(|(n, s)| *n += s);
+                let counts = &mut counts[group.clone()];
+                counts.iter_mut().zip(spikes).for_each(|(n, s)| *n += s);
             }
-            pool(spikes, work.width, &mut out[from / 4..(from + size) / 4]);
         }
     }
 }
@@ -238,25 +316,29 @@ fn backward_plane(
 ) -> (Sums, f64) {
     let (mut sums, mut drate) = (Sums::default(), 0.0);
     let rule = &work.rule;
-    for from in (0..work.cells).step_by(work.group) {
-        let size = work.group.min(work.cells - from);
+    for group in work.groups() {
+        let (size, places) = (group.len(), work.places(&group));
         let (y, v) = (&mut scratch.y[..size], &mut scratch.v[..size]);
-        let (ds, slope) = (&mut scratch.spikes[..size], &mut scratch.slope[..size]);
+        let (spikes, slope) = (&mut scratch.spikes[..size], &mut scratch.slope[..size]);
         let dv = &mut scratch.h[..size];
         v.fill(rule.rest);
         for (t, h) in scratch.past.chunks_exact_mut(work.group).enumerate() {
             let h = &mut h[..size];
-            plane.normalise(work.part(work.x, t, plane.at, from, 1), y);
+            plane.normalise(work.part(work.x, t, plane.at, work.cells, &group), y);
             rule.charge(y, v, h);
             rule.reset(h, v);
         }
         dv.fill(0.0);
         for (t, dy) in dy.iter_mut().enumerate().rev() {
             let h = |t: usize| &scratch.past[t * work.group..][..size];
-            let x = work.part(work.x, t, plane.at, from, 1);
-            let dy = &mut dy[from..from + size];
-            rule.fire(h(t), ds);
-            unpool(work.part(grad, t, plane.at, from, 4), work.width, ds);
+            let x = work.part(work.x, t, plane.at, work.cells, &group);
+            let dy = &mut dy[group.clone()];
+            let mut ds = work.part(grad, t, plane.at, work.outputs, &places);
+            if work.pool {
+                rule.fire(h(t), spikes);
+                unpool(ds, work.width, spikes);
+                ds = &*spikes;
+            }
             rule.surrogate.slope_at(h(t), rule.threshold, slope);
             rule.potential_gradient(ds, h(t), slope, dv);
             if rule.learns() {
@@ -274,7 +356,8 @@ fn backward_plane(
     (sums, drate)
 }
 
-/// Max pooling: whether any cell of a window of 2 x 2 spiked.
+/// Max pooling: whether any cell of a window of 2 x 2 spiked. An odd last row or column is in no
+/// window.
 #[inline(always)]
 fn pool(spikes: &[f32], width: usize, out: &mut [f32]) {
     let larger = |a: f32, b: f32| if a > b { a } else { b };
@@ -289,13 +372,17 @@ fn pool(spikes: &[f32], width: usize, out: &mut [f32]) {
 }
 
 /// Replaces spikes by their gradient. Each window's gradient goes to the first cell that spiked, as
-/// in PyTorch, or to the first cell if none did.
+/// in PyTorch, or to the first cell if none did. An odd last row or column gets none.
 #[inline(always)]
 fn unpool(grad: &[f32], width: usize, spikes: &mut [f32]) {
-    let pairs = spikes.chunks_exact_mut(2 * width);
-    for (pair, grad) in pairs.zip(grad.chunks_exact(width / 2)) {
+    let mut pairs = spikes.chunks_exact_mut(2 * width);
+    for (pair, grad) in pairs.by_ref().zip(grad.chunks_exact(width / 2)) {
         let (top, bottom) = pair.split_at_mut(width);
-        let (top, bottom) = (top.as_chunks_mut::<2>().0, bottom.as_chunks_mut::<2>().0);
+        let (top, top_rest) = top.as_chunks_mut::<2>();
+        let (bottom, bottom_rest) = bottom.as_chunks_mut::<2>();
+        if let ([a], [c]) = (top_rest, bottom_rest) {
+            (*a, *c) = (0.0, 0.0);
+        }
         for ((&grad, [a, b]), [c, d]) in grad.iter().zip(top).zip(bottom) {
             let second = (1.0 - *a) * *b;
             let none_above = (1.0 - *a) * (1.0 - *b);
@@ -307,4 +394,5 @@ fn unpool(grad: &[f32], width: usize, spikes: &mut [f32]) {
             *d = grad * fourth;
         }
     }
+    pairs.into_remainder().fill(0.0);
 }

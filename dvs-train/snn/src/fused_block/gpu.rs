@@ -1,7 +1,7 @@
 //! Fused batch norm, neurons and pooling on the CubeCL backends.
 //!
 //! The forward pass reads the convolution's output once for its moments, and once to normalise,
-//! integrate, fire and pool. It writes only the pooled spikes. The backward pass reads the output
+//! integrate, fire and pool. It writes only the block's spikes. The backward pass reads the output
 //! once for the sums that batch norm's gradient needs, and once for the gradient, which it writes.
 //! It computes intermediate values twice, because that is cheaper than to write and read them.
 
@@ -11,7 +11,8 @@ use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
 use cubecl::prelude::ArrayArg;
 
-use super::gpu_kernels::{WindowsLaunch, forward_kernel, input_gradient_kernel, sums_kernel};
+use super::gpu_kernels::{forward_kernel, input_gradient_kernel, sums_kernel};
+use super::gpu_windows::Grid;
 use super::{BlockBackend, BlockInputs, FusedBlock, MOST_STEPS, unfused};
 use crate::backend::gpu::{
     Threads, channels_last, channels_second, cubes, empty, in_type, single, width,
@@ -94,26 +95,29 @@ where
     }
 }
 
-/// Returns the pooled spikes. If `counts` is given, also writes each neuron's spikes over all time
+/// Returns the block's spikes. If `counts` is given, also writes each neuron's spikes over all time
 /// steps to it, `[B, H, W, C]`.
 fn forward<R: CubeRuntime>(
     inputs: BlockInputs<CubeTensor<R>>,
     block: &FusedBlock,
     counts: Option<CubeTensor<R>>,
 ) -> CubeTensor<R> {
-    let [n, c, height, width_] = block.shape;
+    let [n, c, high, wide] = block.output_shape();
     let BlockInputs { x, affine, w } = inputs;
     let x = channels_last(x);
-    let out = empty(&x, [n, height / 2, width_ / 2, c], x.dtype);
+    let out = empty(&x, [n, high, wide, c], x.dtype);
     let width = width(&x, c, 8);
-    let (cubes, dim) = cubes(
-        &x,
-        n / block.steps * (height / 2) * (width_ / 2) * (c / width),
-    );
+    // Windows without an output matter only to the counts.
+    let grid = match counts {
+        Some(_) => Grid::of_cells(block),
+        None => Grid::of_outputs(block),
+    };
+    let (cubes, dim) = cubes(&x, grid.windows() * (c / width));
     // SAFETY: a thread stops unless its index is one of the windows and vectors of channels at a
-    // step. block.shape is x's shape, and its height and width are even. The thread's four cells at
-    // all steps are therefore within x, and its pooled spikes within out. If it counts, its cells
-    // at one step are within counts.
+    // step. block.shape is x's shape, and a window's first cell is always in it. If the image lacks
+    // another cell, the distance to it is 0. The thread's cells at all steps are therefore within x,
+    // and, if it counts, its cells at one step are within counts. It writes spikes only for a window
+    // with all cells, so they are within out.
     unsafe {
         forward_kernel::launch_unchecked(
             &out.client,
@@ -127,7 +131,7 @@ fn forward<R: CubeRuntime>(
             w.map(|w| single(w).into_array_arg()).into(),
             out.clone().into_array_arg(),
             counts.map(CubeTensor::into_array_arg).into(),
-            windows(block, width),
+            grid.launch(block, width),
             kernel_params(&block.neuron),
             block.steps,
             KernelConfig::new(&block.neuron),
@@ -135,12 +139,6 @@ fn forward<R: CubeRuntime>(
         );
     }
     channels_second(out)
-}
-
-fn windows<R: CubeRuntime>(block: &FusedBlock, vector: usize) -> WindowsLaunch<R> {
-    let [n, c, height, width] = block.shape;
-    let number = n / block.steps * (height / 2) * (width / 2);
-    WindowsLaunch::new(number, width / 2, c / vector)
 }
 
 /// Arguments of the backward pass, in the layout of its kernels.
@@ -151,8 +149,7 @@ struct BackwardInputs<R: CubeRuntime> {
     /// Channels per thread.
     width: usize,
     threads: Threads,
-    /// Cells of all samples at one time step.
-    cells: usize,
+    grid: Grid,
 }
 
 impl<R: CubeRuntime> BackwardInputs<R> {
@@ -162,7 +159,7 @@ impl<R: CubeRuntime> BackwardInputs<R> {
         saved: Saved<CubeTensor<R>>,
         block: &FusedBlock,
     ) -> Self {
-        let [n, c, height, width_] = block.shape;
+        let c = block.shape[1];
         let BlockInputs { x, affine, w } = inputs;
         let bytes_a_step = x.elem_size() + size_of::<f32>();
         let most = STATE_REGISTERS * size_of::<f32>() / (bytes_a_step * block.steps);
@@ -185,7 +182,7 @@ impl<R: CubeRuntime> BackwardInputs<R> {
             },
             width,
             threads: Threads::new(UNITS, c / width),
-            cells: n / block.steps * height * width_,
+            grid: Grid::of_cells(block),
         }
     }
 
@@ -193,12 +190,13 @@ impl<R: CubeRuntime> BackwardInputs<R> {
     fn sums(&self, block: &FusedBlock) -> CubeTensor<R> {
         let BlockInputs { x, affine, w } = &self.inputs;
         let c = block.shape[1];
-        let number = self.threads.parts(self.cells, 1);
+        let number = self.threads.parts(self.grid.cells(block), 1);
         let each = if w.is_some() { 3 } else { 2 };
         let parts = empty(x, [number, each, c], DType::F32);
         let (count, dim) = self.threads.cubes(c / self.width, number);
-        // SAFETY: as in `forward`, for rows below four times the number of windows and columns below
-        // their number. grad has the shape of the pooled spikes, and parts has a row of each sum for
+        // SAFETY: as in `forward`, for rows below the number of cells and columns below their number. A
+        // thread whose cell the image lacks reads nothing. grad has the shape of the block's spikes,
+        // and a thread reads it only if its window has all cells. parts has a row of each sum for
         // every cube that divides the cells.
         unsafe {
             sums_kernel::launch_unchecked(
@@ -214,7 +212,7 @@ impl<R: CubeRuntime> BackwardInputs<R> {
                 self.saved.mean.clone().into_array_arg(),
                 w.clone().map(CubeTensor::into_array_arg).into(),
                 parts.clone().into_array_arg(),
-                windows(block, self.width),
+                self.grid.launch(block, self.width),
                 kernel_params(&block.neuron),
                 self.threads,
                 block.steps,
@@ -225,7 +223,8 @@ impl<R: CubeRuntime> BackwardInputs<R> {
         parts
     }
 
-    /// Returns dx from the sums over all windows of all ranks. It takes the memory of x if nobody else needs x.
+    /// Returns dx from the sums over all cells of all ranks. It takes the memory of x if nobody else
+    /// needs x.
     fn input_gradient(self, sums: CubeTensor<R>, block: &FusedBlock) -> CubeTensor<R> {
         let [n, c, height, width] = block.shape;
         let BlockInputs { x, affine, w } = self.inputs;
@@ -243,7 +242,10 @@ impl<R: CubeRuntime> BackwardInputs<R> {
             false => dx.clone().into_array_arg(),
         };
         let values = self.saved.ranks.size() * n * height * width;
-        let parts = self.cells.div_ceil(self.threads.rows() as usize);
+        let parts = self
+            .grid
+            .cells(block)
+            .div_ceil(self.threads.rows() as usize);
         let (count, dim) = self.threads.cubes(c / self.width, parts.min(MOST_CUBES));
         // SAFETY: as in `sums`. dx has the shape of x. If it is x, each thread reads its cell's
         // values before it replaces them, and no other thread reads them.
@@ -264,7 +266,7 @@ impl<R: CubeRuntime> BackwardInputs<R> {
                 sums.into_array_arg(),
                 w.map(CubeTensor::into_array_arg).into(),
                 dx_argument,
-                windows(block, self.width),
+                self.grid.launch(block, self.width),
                 kernel_params(&block.neuron),
                 1.0 / values as f32,
                 self.threads,

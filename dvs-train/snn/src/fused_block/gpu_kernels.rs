@@ -1,81 +1,20 @@
 //! Kernels of fused batch norm, neurons and pooling on the CubeCL backends.
 //!
-//! In the forward pass a thread computes the four neurons of one 2 x 2 window for one vector of N
-//! channels, at all time steps. In the backward pass it computes one of the four, because it keeps
-//! the current and the potential of every step in registers, so that it reads each current once.
-//! The four threads of a window tell each other when they spiked.
+//! In the forward pass a thread computes the neurons of one window for one vector of N channels, at
+//! all time steps. In the backward pass it computes one of them, because it keeps the current and
+//! the potential of every step in registers, so that it reads each current once. The four threads
+//! of a 2 x 2 window tell each other when they spiked.
 //!
-//! In memory, the convolution's output is `[T, B, H, W, C]` and the pooled spikes are
-//! `[T, B, H / 2, W / 2, C]`.
+//! In memory, the convolution's output is `[T, B, H, W, C]`. The block's spikes are
+//! `[T, B, H / 2, W / 2, C]` if they are pooled, and otherwise `[T, B, H, W, C]`.
 
 use cubecl::prelude::*;
 
 use super::MOST_STEPS;
+use super::gpu_windows::{Cell, Tiling, Window, Windows};
 use crate::backend::gpu::{Threads, place, put_sum};
 use crate::batch_norm::gpu_kernels::Slope;
 use crate::neuron::gpu_dynamics::{KernelConfig, KernelParams, NeuronDynamics};
-
-/// Numbers of windows and of vectors of channels.
-#[derive(CubeType, CubeLaunch, Clone, Copy)]
-pub struct Windows {
-    /// Windows of all samples at one time step.
-    pub number: usize,
-    /// Windows side by side in an image.
-    pub wide: usize,
-    /// Vectors of channels.
-    pub columns: usize,
-}
-
-/// Memory indices of a window and a vector of channels.
-#[derive(CubeType, Clone, Copy)]
-struct Window {
-    /// First cell at the first time step.
-    first: usize,
-    /// Distance to the cell below.
-    down: usize,
-    /// Distance to the cell on the right.
-    right: usize,
-    /// Distance to the next time step.
-    step: usize,
-    /// Pooled spikes at the first time step.
-    pooled: usize,
-    /// Distance to the pooled spikes of the next time step.
-    pooled_step: usize,
-}
-
-#[cube]
-impl Window {
-    fn new(windows: &Windows, number: usize, column: usize) -> Self {
-        let columns = windows.columns;
-        let down = 2 * windows.wide * columns;
-        let row = number / windows.wide;
-        let place = number % windows.wide;
-        let pooled_step = windows.number * columns;
-        Window {
-            first: 2 * row * down + 2 * place * columns + column,
-            down,
-            right: columns,
-            step: 4 * pooled_step,
-            pooled: number * columns + column,
-            pooled_step,
-        }
-    }
-
-    /// Returns the index of a cell at step `t`. Cells are numbered in reading order.
-    fn cell(&self, t: usize, #[comptime] cell: usize) -> usize {
-        let top = self.first + t * self.step;
-        let left = if comptime![cell >= 2] {
-            top + self.down
-        } else {
-            top
-        };
-        if comptime![cell % 2 == 1] {
-            left + self.right
-        } else {
-            left
-        }
-    }
-}
 
 /// Batch norm of a vector of channels.
 #[derive(CubeType, Clone, Copy)]
@@ -91,7 +30,7 @@ impl<N: Size> Norm<N> {
     }
 }
 
-/// Computes the pooled spikes, and each neuron's spikes over all time steps, `[B, H, W, C]`, if
+/// Computes the block's spikes, and each neuron's spikes over all time steps, `[B, H, W, C]`, if
 /// `counts` is there.
 #[cube(launch_unchecked, address_type = "dynamic")]
 pub fn forward_kernel<F: Float, N: Size>(
@@ -118,10 +57,11 @@ pub fn forward_kernel<F: Float, N: Size>(
         scale: scale[column],
         shift: shift[column],
     };
-    let mut v = Array::<Vector<f32, N>>::new(4usize);
-    let mut spikes = Array::<Vector<f32, N>>::new(4usize);
+    let cells = comptime![windows.tiling.cells()];
+    let mut v = Array::<Vector<f32, N>>::new(cells);
+    let mut spikes = Array::<Vector<f32, N>>::new(cells);
     #[unroll]
-    for cell in 0..4usize {
+    for cell in 0..cells {
         v[cell] = rule.rest;
         spikes[cell] = Vector::new(0.0f32);
     }
@@ -130,7 +70,7 @@ pub fn forward_kernel<F: Float, N: Size>(
     for t in 0..steps {
         let mut fired = Vector::<f32, N>::new(0.0f32);
         #[unroll]
-        for cell in 0..4usize {
+        for cell in 0..cells {
             let x = Vector::cast_from(x[window.cell(t, cell)]);
             let h = rule.charge(norm.current(x), v[cell]);
             let s = rule.fire(h);
@@ -138,50 +78,20 @@ pub fn forward_kernel<F: Float, N: Size>(
             fired = max(fired, s);
             v[cell] = rule.reset(h);
         }
-        out[window.pooled + t * window.pooled_step] = Vector::cast_from(fired);
+        if window.complete {
+            out[window.output + t * window.output_step] = Vector::cast_from(fired);
+        }
     }
     #[comptime]
     match counts {
-        ComptimeOption::Some(counts) =>
-        {
+        ComptimeOption::Some(counts) => {
+            // Instead of a cell that it lacks, a window writes another cell's number once more.
             #[unroll]
-            for cell in 0..4usize {
+            for cell in 0..cells {
                 counts[window.cell(0usize, cell)] = spikes[cell];
             }
         }
         ComptimeOption::None => {}
-    }
-}
-
-/// One neuron in the backward pass: a cell of a window, for a vector of channels.
-#[derive(CubeType, Clone, Copy)]
-struct Cell {
-    /// Whether there is such a neuron.
-    inside: bool,
-    /// Its current at the first time step.
-    first: usize,
-    /// Distance to the next time step.
-    step: usize,
-    /// Pooled spikes of its window at the first time step.
-    pooled: usize,
-    /// Distance to the pooled spikes of the next time step.
-    pooled_step: usize,
-}
-
-#[cube]
-impl Cell {
-    /// Returns the cell of a row. Four neighbouring rows are the cells of a window, in reading
-    /// order.
-    fn new(windows: &Windows, row: usize, column: usize) -> Self {
-        let window = Window::new(windows, row / 4, column);
-        let cell = row % 4;
-        Cell {
-            inside: row < 4 * windows.number && column < windows.columns,
-            first: window.first + cell / 2 * window.down + cell % 2 * window.right,
-            step: window.step,
-            pooled: window.pooled,
-            pooled_step: window.pooled_step,
-        }
     }
 }
 
@@ -192,7 +102,7 @@ struct Past<F: Float, N: Size> {
     x: Array<Vector<F, N>>,
     /// Potential before the reset at each time step.
     h: Array<Vector<f32, N>>,
-    /// Bit t is 1 if the neuron receives the gradient of the pooled spike at step t.
+    /// Bit t is 1 if the neuron receives the gradient of its window's output at step t.
     receives: Vector<u32, N>,
 }
 
@@ -221,7 +131,12 @@ fn past<F: Float, N: Size>(
             v = rule.reset(charged);
         }
     }
-    let receives = receives(spikes, threads);
+    let receives = if comptime![cell.tiling == Tiling::Cells] {
+        // Each neuron has an output of its own.
+        Vector::new(u32::MAX)
+    } else {
+        receives(spikes, threads)
+    };
     Past::<F, N> {
         x: current,
         h,
@@ -264,11 +179,11 @@ fn receives<N: Size>(spikes: Vector<u32, N>, #[comptime] threads: Threads) -> Ve
 
 #[cube]
 impl<F: Float, N: Size> Past<F, N> {
-    /// Returns the gradient of the potential of step `t` from that of the pooled spike. `dv` is the
-    /// gradient of the potential after the step, and becomes that of the one before it.
+    /// Returns the gradient of the potential of step `t` from that of the window's output. `dv` is
+    /// the gradient of the potential after the step, and becomes that of the one before it.
     fn step_back(
         &self,
-        pooled: Vector<f32, N>,
+        gradient: Vector<f32, N>,
         dv: &mut Vector<f32, N>,
         rule: &NeuronDynamics<N>,
         #[comptime] t: usize,
@@ -276,7 +191,7 @@ impl<F: Float, N: Size> Past<F, N> {
         let bit = Vector::<u32, N>::new(comptime![1u32 << t]);
         let zero = Vector::<u32, N>::new(0u32);
         let receives = (self.receives & bit).not_equal(zero);
-        let ds = select_many(receives, pooled, Vector::new(0.0f32));
+        let ds = select_many(receives, gradient, Vector::new(0.0f32));
         let dh = rule.potential_gradient(ds, self.h[t], *dv);
         *dv = rule.past_gradient(dh);
         dh
@@ -315,7 +230,7 @@ pub fn sums_kernel<F: Float, N: Size>(
     let mut row = place.row;
     // A cube's threads stay together, because those of a window wait for each other.
     let mut first = (CUBE_POS_Y * comptime![threads.rows()]) as usize;
-    while first < 4 * windows.number {
+    while first < windows.cells() {
         let cell = Cell::new(windows, row, place.column);
         let past = past(x, &cell, &norm, &rule, steps, threads);
         if cell.inside {
@@ -323,8 +238,7 @@ pub fn sums_kernel<F: Float, N: Size>(
             #[unroll]
             for back in 0..steps {
                 let t = comptime![steps - 1 - back];
-                let pooled = Vector::cast_from(grad[cell.pooled + t * cell.pooled_step]);
-                let dh = past.step_back(pooled, &mut dv, &rule, t);
+                let dh = past.step_back(cell.gradient(grad, t), &mut dv, &rule, t);
                 let x = Vector::<f32, N>::cast_from(past.x[t]);
                 if form.learns {
                     let before = if comptime![t > 0] {
@@ -384,7 +298,7 @@ pub fn input_gradient_kernel<F: Float, N: Size>(
     let slope = Slope::<N>::new(gamma, mean, inverse, sums, column, windows.columns, share);
     let mut row = place.row;
     let mut first = (CUBE_POS_Y * comptime![threads.rows()]) as usize;
-    while first < 4 * windows.number {
+    while first < windows.cells() {
         let cell = Cell::new(windows, row, place.column);
         let past = past(x, &cell, &norm, &rule, steps, threads);
         if cell.inside {
@@ -392,8 +306,7 @@ pub fn input_gradient_kernel<F: Float, N: Size>(
             #[unroll]
             for back in 0..steps {
                 let t = comptime![steps - 1 - back];
-                let pooled = Vector::cast_from(grad[cell.pooled + t * cell.pooled_step]);
-                let dh = past.step_back(pooled, &mut dv, &rule, t);
+                let dh = past.step_back(cell.gradient(grad, t), &mut dv, &rule, t);
                 let d = slope.dx(rule.input_gradient(dh), Vector::cast_from(past.x[t]));
                 dx[cell.first + t * cell.step] = Vector::cast_from(d);
             }

@@ -9,10 +9,11 @@ use burn::tensor::backend::Backend;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::FloatTensorOps;
 use burn::tensor::ops::{ConvOptions, FloatTensor};
-use burn::tensor::{DType, FloatDType, Tensor, TensorData, TensorPrimitive};
+use burn::tensor::{DType, FloatDType, Tensor, TensorData, TensorMetadata, TensorPrimitive};
 use rayon::ThreadPoolBuilder;
 
 use super::{BlockBackend, BlockInputs, FusedBlock, cpu, norm_fire_pool, unfused};
+use crate::backend::cpu::dims;
 use crate::backend::primitive::primitive;
 use crate::batch_norm::ranks::BatchRanks;
 use crate::batch_norm::{
@@ -30,19 +31,62 @@ fn flat_values(tensor: FlexTensor) -> Vec<f32> {
 }
 
 /// The arguments of the fused operations.
-struct Arguments {
-    inputs: BlockInputs<FlexTensor>,
-    grad: FlexTensor,
-    saved: Saved<FlexTensor>,
+struct Arguments<B: BlockBackend> {
+    inputs: BlockInputs<FloatTensor<B>>,
+    grad: FloatTensor<B>,
+    saved: Saved<FloatTensor<B>>,
     block: FusedBlock,
 }
 
-fn arguments(neuron: Neuron, steps: usize, shape: [usize; 4]) -> Arguments {
+impl Arguments<Flex> {
+    /// Copies the arguments to another backend.
+    fn on<K: BlockBackend + ConvolutionBackend>(&self, device: &K::Device) -> Arguments<K> {
+        let copy = |tensor: &FlexTensor| to_backend::<K>(tensor, device);
+        Arguments {
+            inputs: BlockInputs {
+                // In the order in which the kernels take it, so that no copy is made.
+                x: K::images(copy(&self.inputs.x)),
+                affine: Affine {
+                    scale: copy(&self.inputs.affine.scale),
+                    shift: copy(&self.inputs.affine.shift),
+                },
+                w: self.inputs.w.as_ref().map(copy),
+            },
+            grad: copy(&self.grad),
+            saved: Saved {
+                gamma: copy(&self.saved.gamma),
+                mean: copy(&self.saved.mean),
+                inverse: copy(&self.saved.inverse),
+                ranks: BatchRanks::default(),
+            },
+            block: self.block,
+        }
+    }
+}
+
+/// Copies a tensor to another backend.
+fn to_backend<K: BlockBackend>(tensor: &FlexTensor, device: &K::Device) -> FloatTensor<K> {
+    let data = Tensor::<Flex, 1>::from_primitive(TensorPrimitive::Float(
+        tensor.reshape([tensor.layout().num_elements()].into()),
+    ));
+    let data = data.into_data().convert::<f32>();
+    let shape = tensor.layout().shape().clone();
+    let data = TensorData::new(data.to_vec::<f32>().unwrap(), shape);
+    K::float_from_data(data, device)
+}
+
+fn arguments(neuron: Neuron, steps: usize, shape: [usize; 4], pool: bool) -> Arguments<Flex> {
     let device = Default::default();
-    let [n, c, height, width] = shape;
+    let block = FusedBlock {
+        neuron,
+        steps,
+        shape,
+        pool,
+    };
+    let c = shape[1];
     // The wave is slow, so that many pooling windows have several spikes and many have none.
     let x = wave::<Flex, 4>(shape, 0.37, &device) * 2.0;
-    let grad = wave::<Flex, 4>([n, c, height / 2, width / 2], 0.11, &device);
+    let grad = wave::<Flex, 4>(block.output_shape(), 0.11, &device);
     let parameters = Parameters {
         gamma: primitive(wave::<Flex, 1>([c], 0.5, &device) + 1.5),
         beta: primitive(wave::<Flex, 1>([c], 0.3, &device) + 0.3),
@@ -64,16 +108,12 @@ fn arguments(neuron: Neuron, steps: usize, shape: [usize; 4]) -> Arguments {
         inputs: BlockInputs { x, affine, w },
         grad: primitive(grad),
         saved,
-        block: FusedBlock {
-            neuron,
-            steps,
-            shape,
-            pool: true,
-        },
+        block,
     }
 }
 
-fn kinds() -> [Neuron; 4] {
+/// Neurons of every kind.
+pub fn kinds() -> [Neuron; 4] {
     let tutorial = Neuron::LIF;
     [
         tutorial,
@@ -108,19 +148,33 @@ fn kinds() -> [Neuron; 4] {
 #[test]
 fn fused_kernel_equals_separate_operations() {
     let shapes = [
-        (1, [1, 1, 2, 2]),
-        (4, [8, 3, 2, 6]),
-        (5, [10, 2, 10, 14]),
-        (2, [6, 2, 36, 66]),
-        (16, [16, 2, 64, 64]),
-        (2, [2, 1, 4, 1030]),
+        (1, [1, 1, 2, 2], true),
+        (4, [8, 3, 2, 6], true),
+        (5, [10, 2, 10, 14], true),
+        (2, [6, 2, 36, 66], true),
+        (16, [16, 2, 64, 64], true),
+        (2, [2, 1, 4, 1030], true),
+        (3, [6, 2, 3, 5], true),
+        (4, [8, 3, 17, 17], true),
+        (2, [4, 2, 17, 34], true),
+        (2, [4, 2, 34, 17], true),
+        // The last group of cells is one row, which is not pooled.
+        (2, [2, 2, 5, 1030], true),
+        (2, [2, 1, 31, 103], true),
+        (4, [32, 3, 1, 1], false),
+        (2, [12, 2, 1, 7], false),
+        (3, [6, 2, 3, 5], false),
+        (4, [8, 3, 17, 17], false),
+        (2, [6, 2, 36, 66], false),
     ];
     for neuron in kinds() {
-        for (steps, shape) in shapes {
-            let name = format!("{neuron}, T={steps}, {shape:?}");
-            let args = arguments(neuron, steps, shape);
+        for (steps, shape, pool) in shapes {
+            let name = format!("{neuron}, T={steps}, {shape:?}, pool={pool}");
+            let args = arguments(neuron, steps, shape, pool);
             assert!(args.block.is_whole());
-            let fast = flat_values(cpu::forward(&args.inputs, &args.block));
+            let fast = cpu::forward(&args.inputs, &args.block);
+            assert_eq!(dims(&fast), args.block.output_shape(), "{name}");
+            let fast = flat_values(fast);
             let plain = unfused::fire_pool::<Flex>(args.inputs.clone(), &args.block);
             assert_eq!(fast, flat_values(plain), "{name}");
 
@@ -149,52 +203,39 @@ fn fused_kernel_equals_separate_operations() {
     }
 }
 
-/// Copies a tensor to another backend.
-fn to_backend<K: BlockBackend>(tensor: &FlexTensor, device: &K::Device) -> FloatTensor<K> {
-    let data = Tensor::<Flex, 1>::from_primitive(TensorPrimitive::Float(
-        tensor.reshape([tensor.layout().num_elements()].into()),
-    ));
-    let data = data.into_data().convert::<f32>();
-    let shape = tensor.layout().shape().clone();
-    let data = TensorData::new(data.to_vec::<f32>().unwrap(), shape);
-    K::float_from_data(data, device)
-}
-
 #[test]
 fn gpu_fused_kernel_equals_separate_operations() {
     on_gpu!(|K, device| {
         let shapes = [
-            (1, [1, 1, 2, 2]),
-            (4, [8, 3, 2, 6]),
-            (5, [10, 34, 10, 14]),
-            (16, [32, 6, 4, 6]),
-            (32, [64, 5, 2, 4]),
-            (2, [6, 8, 36, 66]),
-            // This height and width are odd.
-            (2, [4, 2, 5, 7]),
+            (1, [1, 1, 2, 2], true),
+            (4, [8, 3, 2, 6], true),
+            (5, [10, 34, 10, 14], true),
+            (16, [32, 6, 4, 6], true),
+            (32, [64, 5, 2, 4], true),
+            (2, [6, 8, 36, 66], true),
+            (2, [4, 2, 5, 7], true),
+            (2, [6, 2, 17, 17], true),
+            (2, [4, 2, 17, 34], true),
+            (3, [6, 34, 6, 3], true),
+            (2, [32, 2, 1, 1], false),
+            (2, [12, 2, 1, 7], false),
+            (2, [6, 2, 17, 17], false),
+            (3, [6, 34, 6, 4], false),
             // These are more time steps than the kernels unroll.
-            (40, [40, 2, 4, 4]),
+            (40, [40, 2, 4, 4], true),
+            (40, [40, 2, 3, 5], false),
         ];
         for neuron in kinds() {
-            for (steps, shape) in shapes {
-                let name = format!("{neuron}, T={steps}, {shape:?}");
-                let args = arguments(neuron, steps, shape);
-                let to_gpu = |tensor: &FlexTensor| to_backend::<K>(tensor, &device);
-                let inputs = BlockInputs {
-                    // In the order in which the kernels take it, so that no copy is made.
-                    x: K::images(to_gpu(&args.inputs.x)),
-                    affine: Affine {
-                        scale: to_gpu(&args.inputs.affine.scale),
-                        shift: to_gpu(&args.inputs.affine.shift),
-                    },
-                    w: args.inputs.w.as_ref().map(to_gpu),
-                };
-                let saved = Saved {
-                    gamma: to_gpu(&args.saved.gamma),
-                    mean: to_gpu(&args.saved.mean),
-                    inverse: to_gpu(&args.saved.inverse),
-                    ranks: BatchRanks::default(),
-                };
+            for (steps, shape, pool) in shapes {
+                let name = format!("{neuron}, T={steps}, {shape:?}, pool={pool}");
+                let args = arguments(neuron, steps, shape, pool);
+                assert!(args.block.is_whole());
+                let Arguments {
+                    inputs,
+                    grad,
+                    saved,
+                    ..
+                } = args.on::<K>(&device);
                 let x_before = flat_values(args.inputs.x.clone());
                 let fast = K::fire_pool(inputs.clone(), &args.block);
                 let plain = unfused::fire_pool::<Flex>(args.inputs.clone(), &args.block);
@@ -206,7 +247,6 @@ fn gpu_fused_kernel_equals_separate_operations() {
                 let (_, plain) = unfused::fire_pool_count::<Flex>(args.inputs.clone(), &args.block);
                 assert_eq!(back::<K, 1>(counts), flat_values(plain), "{name}");
 
-                let grad = to_gpu(&args.grad);
                 // The gradient may take the place of x only if nobody else has x.
                 let shared = (steps % 2 == 0).then(|| inputs.x.clone());
                 let fast = K::norm_fire_pool_backward(grad, inputs, saved, &args.block);
@@ -249,26 +289,22 @@ fn half_precision_gpu_block_matches_single_precision() {
             eprintln!("SKIPPED: 16 bits, which this GPU lacks");
             return;
         }
-        for (neuron, steps, shape) in [
-            (kinds()[0], 16, [32, 8, 4, 6]),
-            (kinds()[1], 3, [6, 6, 8, 4]),
+        for (neuron, steps, shape, pool) in [
+            (kinds()[0], 16, [32, 8, 4, 6], true),
+            (kinds()[1], 3, [6, 6, 8, 4], true),
+            (kinds()[1], 3, [6, 6, 7, 5], true),
+            (kinds()[0], 3, [6, 8, 7, 5], false),
         ] {
-            let args = arguments(neuron, steps, shape);
-            let to_gpu = |tensor: &FlexTensor| to_backend::<K>(tensor, &device);
-            let to_half = |tensor: &FlexTensor| K::float_cast(to_gpu(tensor), FloatDType::F16);
+            let args = arguments(neuron, steps, shape, pool);
+            let Arguments {
+                inputs: BlockInputs { x, affine, w },
+                grad,
+                saved,
+                ..
+            } = args.on::<K>(&device);
+            let to_half = |tensor| K::float_cast(tensor, FloatDType::F16);
             let to_single = |tensor| K::float_cast(tensor, FloatDType::F32);
-            let affine = Affine {
-                scale: to_gpu(&args.inputs.affine.scale),
-                shift: to_gpu(&args.inputs.affine.shift),
-            };
-            let saved = Saved {
-                gamma: to_gpu(&args.saved.gamma),
-                mean: to_gpu(&args.saved.mean),
-                inverse: to_gpu(&args.saved.inverse),
-                ranks: BatchRanks::default(),
-            };
-            let (x, grad) = (to_half(&args.inputs.x), to_half(&args.grad));
-            let w = args.inputs.w.as_ref().map(to_gpu);
+            let (x, grad) = (to_half(x), to_half(grad));
             let run = |x: FloatTensor<K>, grad| {
                 let parameters = Parameters {
                     gamma: saved.gamma.clone(),
@@ -321,14 +357,19 @@ fn half_precision_gpu_block_matches_single_precision() {
 #[test]
 fn block_after_convolution_matches_cpu_on_gpu() {
     on_gpu!(|K, device| {
-        fn run<K: BlockBackend>(device: &K::Device) -> [Vec<f32>; 3] {
-            let x = (wave::<Autodiff<K>, 4>([8, 2, 8, 12], 0.37, device) * 2.0).require_grad();
+        fn run<K: BlockBackend>(
+            [height, width]: [usize; 2],
+            pool: bool,
+            device: &K::Device,
+        ) -> [Vec<f32>; 3] {
+            let x = wave::<Autodiff<K>, 4>([8, 2, height, width], 0.37, device) * 2.0;
+            let x = x.require_grad();
             let weight = wave::<Autodiff<K>, 4>([6, 2, 3, 3], 0.7, device).require_grad();
             let options = ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
             let y = conv2d(x.clone(), weight.clone(), None, options);
             let norm = BatchNorm::<Autodiff<K>>::new(6, device);
             let neurons = Neurons::<Autodiff<K>>::new(kinds()[1], device);
-            let spikes = norm_fire_pool(y, &norm, &neurons, 4, true);
+            let spikes = norm_fire_pool(y, &norm, &neurons, 4, pool);
             let shape = spikes.dims();
             let grads = (spikes.clone() * wave(shape, 0.11, device))
                 .sum()
@@ -339,13 +380,15 @@ fn block_after_convolution_matches_cpu_on_gpu() {
                 values(weight.grad(&grads).unwrap()),
             ]
         }
-        let [spikes, dx, dw] = run::<Flex>(&Default::default());
-        let on_gpu = run::<K>(&device);
-        assert_eq!(spikes, on_gpu[0]);
-        for (a, b) in [(&dx, &on_gpu[1]), (&dw, &on_gpu[2])] {
-            let largest = a.iter().fold(1e-3_f32, |max, x| max.max(x.abs()));
-            let off = distance(a, b) / largest;
-            assert!(off < 2e-5, "off by {off:e}");
+        for (size, pool) in [([8, 12], true), ([5, 7], true), ([5, 7], false)] {
+            let [spikes, dx, dw] = run::<Flex>(size, pool, &Default::default());
+            let on_gpu = run::<K>(size, pool, &device);
+            assert_eq!(spikes, on_gpu[0]);
+            for (a, b) in [(&dx, &on_gpu[1]), (&dw, &on_gpu[2])] {
+                let largest = a.iter().fold(1e-3_f32, |max, x| max.max(x.abs()));
+                let off = distance(a, b) / largest;
+                assert!(off < 2e-5, "{size:?}, pool={pool}: off by {off:e}");
+            }
         }
     });
 }
@@ -353,13 +396,28 @@ fn block_after_convolution_matches_cpu_on_gpu() {
 #[test]
 fn two_ranks_fire_like_one_with_the_whole_batch() {
     // On the CPU all moments and sums have double precision, so the same numbers come out.
-    assert_two_ranks_match_one::<Flex>([4, 3, 6, 8], &Default::default(), 0.0);
-    assert_two_ranks_match_one::<Flex>([4, 3, 5, 7], &Default::default(), 1e-6);
-    on_gpu!(|K, device| assert_two_ranks_match_one::<K>([4, 3, 6, 8], &device, 1e-5));
+    let blocks = [
+        ([4, 3, 6, 8], true),
+        ([4, 3, 5, 7], true),
+        ([4, 3, 5, 7], false),
+    ];
+    for (shape, pool) in blocks {
+        assert_two_ranks_match_one::<Flex>(shape, pool, &Default::default(), 0.0);
+    }
+    on_gpu!(|K, device| {
+        for (shape, pool) in blocks {
+            assert_two_ranks_match_one::<K>(shape, pool, &device, 1e-5);
+        }
+    });
 }
 
 /// `shape` is that of two time steps of two samples.
-fn assert_two_ranks_match_one<K: BlockBackend>(shape: [usize; 4], device: &K::Device, most: f32) {
+fn assert_two_ranks_match_one<K: BlockBackend>(
+    shape: [usize; 4],
+    pool: bool,
+    device: &K::Device,
+    most: f32,
+) {
     let run = |samples: Range<usize>, ranks: BatchRanks| {
         let mut norm = BatchNorm::<Autodiff<K>>::new(3, device);
         norm.beta = Param::from_tensor(Tensor::full([3], 0.7, device));
@@ -371,9 +429,9 @@ fn assert_two_ranks_match_one<K: BlockBackend>(shape: [usize; 4], device: &K::De
             part.flatten::<4>(0, 1)
         };
         let x = (part(shape, 0.37) * 2.0).require_grad();
-        let spikes = norm_fire_pool(x.clone(), &norm, &neurons, 2, true);
-        let [_, c, height, width] = shape;
-        let grad = part([4, c, height / 2, width / 2], 0.11);
+        let spikes = norm_fire_pool(x.clone(), &norm, &neurons, 2, pool);
+        let [_, c, height, width] = spikes.dims();
+        let grad = part([4, c, height, width], 0.11);
         let grads = (spikes.clone() * grad).sum().backward();
         // Back to one row for each sample.
         let rows = |of: Tensor<K, 4>| {
@@ -392,25 +450,30 @@ fn assert_two_ranks_match_one<K: BlockBackend>(shape: [usize; 4], device: &K::De
 }
 
 #[test]
-fn odd_sizes_use_separate_operations() {
-    let args = arguments(Neuron::LIF, 2, [4, 2, 5, 7]);
-    assert!(!args.block.is_whole());
-    let pooled = flat_values(Flex::fire_pool(args.inputs.clone(), &args.block));
-    let plain = unfused::fire_pool::<Flex>(args.inputs, &args.block);
-    assert_eq!(pooled.len(), 4 * 2 * 2 * 3);
-    assert!(pooled.contains(&1.0) && pooled.contains(&0.0));
-    assert_eq!(pooled, flat_values(plain));
+fn image_smaller_than_a_window_pools_to_nothing() {
+    fn check<K: BlockBackend + ConvolutionBackend>(device: &K::Device) {
+        let args = arguments(Neuron::LIF, 2, [4, 2, 1, 7], true).on::<K>(device);
+        let (spikes, counts) = K::fire_pool_count(args.inputs.clone(), &args.block);
+        assert_eq!(spikes.shape().dims(), [4, 2, 0, 3]);
+        assert!(back::<K, 1>(counts).iter().sum::<f32>() > 0.0);
+        let [dx, dgamma, ..] =
+            K::norm_fire_pool_backward(args.grad, args.inputs, args.saved, &args.block);
+        assert_eq!(back::<K, 4>(dx.unwrap()), [0.0; 56]);
+        assert_eq!(back::<K, 1>(dgamma.unwrap()), [0.0; 2]);
+    }
+    check::<Flex>(&Default::default());
+    on_gpu!(|K, device| check::<K>(&device));
 }
 
 #[test]
 fn results_are_bitwise_identical_for_any_thread_count() {
-    let run = |threads| {
-        let pool = ThreadPoolBuilder::new()
+    let run = |threads, shape, pool| {
+        let threads = ThreadPoolBuilder::new()
             .num_threads(threads)
             .build()
             .unwrap();
-        pool.install(|| {
-            let args = arguments(kinds()[1], 4, [12, 5, 20, 24]);
+        threads.install(|| {
+            let args = arguments(kinds()[1], 4, shape, pool);
             let spikes = Flex::fire_pool(args.inputs.clone(), &args.block);
             let grads =
                 Flex::norm_fire_pool_backward(args.grad, args.inputs, args.saved, &args.block);
@@ -420,7 +483,13 @@ fn results_are_bitwise_identical_for_any_thread_count() {
             )
         })
     };
-    let one = run(1);
-    assert_eq!(one, run(2));
-    assert_eq!(one, run(5));
+    for (shape, pool) in [
+        ([12, 5, 20, 24], true),
+        ([12, 5, 17, 19], true),
+        ([12, 5, 17, 19], false),
+    ] {
+        let one = run(1, shape, pool);
+        assert_eq!(one, run(2, shape, pool));
+        assert_eq!(one, run(5, shape, pool));
+    }
 }

@@ -98,3 +98,9 @@ fn unpool<B: BlockBackend>(
     );
     gradient.x_grad
 }
+
+/// See [`BlockBackend::sum_shares`].
+pub fn sum_shares<B: Backend>(shares: Vec<FloatTensor<B>>) -> FloatTensor<B> {
+    let shares = shares.into_iter().map(tensor::<B, 1>);
+    primitive(Tensor::cat(shares.collect(), 0).sum())
+}

@@ -14,12 +14,13 @@ use crate::train::summary::Summary;
 /// Options in which runs of a group may differ. All but the seed say only where the run is computed
 /// and how fast: the network judges each test sample alone, so neither the size of test batches nor
 /// the place of the frames changes what it learns.
-const WITHIN_A_GROUP: [&str; 6] = [
+const WITHIN_A_GROUP: [&str; 7] = [
     "seed",
     "cache",
     "device",
     "frames_in",
     "jobs",
+    "recompute",
     "test_batch_size",
 ];
 /// Maximum characters of a value in a group's name.
