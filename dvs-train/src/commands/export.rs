@@ -77,7 +77,7 @@ pub fn run(args: &ExportArgs) -> Result<()> {
         ModelFormat::Nir => {
             let graph = Graph::of(&weights, &config.neurons, order, args.dt);
             let graph = graph.with_context(of_file)?;
-            facts.push(("dt", format!("{} s a time step, forward Euler", args.dt)));
+            facts.push(("dt", format!("{}{}", args.dt, nir::DT)));
             let write = |path: &Path| nir::write(path, &graph, &facts);
             write_file_by(&args.output, write).with_context(|| cannot_write(&args.output))?;
         }

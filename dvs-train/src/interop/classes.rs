@@ -89,9 +89,9 @@ mod tests {
         ] {
             assert_eq!(voters(outputs, classes).unwrap(), expected);
         }
-        let error = voters(110, Some(10)).unwrap_err().to_string();
+        let error = voters(110, Some(3)).unwrap_err().to_string();
         assert!(
-            error.contains("110 outputs do not divide into 10 classes"),
+            error.contains("110 outputs do not divide into 3 classes"),
             "{error}"
         );
         assert!(voters(0, Some(3)).is_err());

@@ -48,6 +48,8 @@ use crate::nn::architecture::BlockForm;
 use crate::nn::notation::{Pool, PoolKind};
 use crate::run_dir::weight_layout::{Weight, Weights};
 
+/// What follows the number of seconds in the fact `dt` about an exported graph.
+pub const DT: &str = " s a time step, forward Euler";
 /// Epsilon that PyTorch adds to a variance before the square root.
 const EPSILON: f64 = 1e-5;
 

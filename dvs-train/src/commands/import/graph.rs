@@ -9,6 +9,7 @@ use crate::cli::ImportArgs;
 use crate::config::neuron_config::{NeuronConfig, VReset};
 use crate::interop::classes::check_names;
 use crate::interop::label_order::LabelOrder;
+use crate::interop::nir::DT;
 use crate::interop::nir::network::{Asked, FromGraph, network};
 use crate::interop::nir::read::read;
 use crate::interop::nir::stored::StoredGraph;
@@ -26,9 +27,12 @@ pub fn read_graph(args: &ImportArgs, classes: Option<usize>) -> Result<Imported>
     let fact = |name: &str| graph.facts.get(name).map(String::as_str);
     // Graphs of older versions do not say their notation.
     let made_as_plif = || fact("neuron").is_some_and(|neuron| neuron.starts_with("PLIF: "));
-    let notation = fact("network");
+    let is_own = fact("created_by").is_some_and(|by| by.starts_with("dvs-train "));
+    let notation = fact("network").filter(|_| is_own);
+    // What the nodes of an own graph say of it is rounded, and some say nothing.
+    let own_dt = || fact("dt")?.strip_suffix(DT)?.parse().ok();
     let asked = Asked {
-        dt: args.dt,
+        dt: args.dt.or_else(|| own_dt().filter(|_| is_own)),
         at_threshold: args.spike_at_threshold,
         order: args.label_order.or_else(|| label_order(&graph)),
         classes,

@@ -77,7 +77,8 @@ fn assert_training_matches<B: AutodiffBackend + SnnBackend>(
     assert!(off < 1e-7, "loss off by {off:e}");
 
     let grads = loss.backward();
-    let architecture = network.architecture();
+    // With dropout, which takes a place among SpikingJelly's modules.
+    let architecture = &fixture.architecture();
     let names = Naming::Model.names(architecture).unwrap();
     let all_neurons: Vec<_> = network.neurons().collect();
     for part in architecture.parts() {

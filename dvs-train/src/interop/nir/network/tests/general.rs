@@ -56,6 +56,12 @@ fn a_general_graph_of_spikingjelly_has_its_firing_rates() {
     assert!(distance(&rates(&found, made_of.frames()), &expected) < 1e-6);
 }
 
+/// Without max pooling and IF neurons, no node says how long a step is.
+const STEP: Asked<'_> = Asked {
+    dt: Some(1e-4),
+    ..ASKED
+};
+
 /// The graph of a network in `notation` with weights that all differ.
 fn graph_of(notation: &str, order: LabelOrder) -> (StoredGraph, Weights) {
     let config = network_config(notation, [20, 18]);
@@ -74,7 +80,7 @@ fn layers_with_neurons_of_their_own_round_trip() {
         let (graph, weights) = graph_of(notation, LabelOrder::Plain);
         let asked = Asked {
             notation: Some(notation),
-            ..ASKED
+            ..STEP
         };
         let found = network(&graph, &asked).unwrap();
         assert_eq!(found.weights.architecture, weights.architecture);
@@ -88,7 +94,7 @@ fn layers_with_neurons_of_their_own_round_trip() {
     let (graph, _) = graph_of("FC4-LIF", LabelOrder::Plain);
     let asked = Asked {
         notation: Some("FC5-PLIF"),
-        ..ASKED
+        ..STEP
     };
     let found = network(&graph, &asked).unwrap();
     assert_eq!(found.weights.architecture.to_string(), "DP-FC4-LIF");
@@ -101,7 +107,7 @@ fn outputs_without_voting_are_in_their_order_too() {
         let asked = Asked {
             order: Some(LabelOrder::Folder),
             notation: Some(notation),
-            ..ASKED
+            ..STEP
         };
         let found = network(&graph, &asked).unwrap();
         assert_eq!(found.weights, weights);
@@ -118,10 +124,10 @@ fn outputs_without_voting_are_in_their_order_too() {
 fn outputs_without_voting_or_notation_vote_by_tens() {
     let (graph, _) = graph_of("FC20-LIF", LabelOrder::Plain);
     let voters = |asked: &Asked<'_>| network(&graph, asked).unwrap().weights.architecture.voters;
-    assert_eq!(voters(&ASKED), 10);
+    assert_eq!(voters(&STEP), 10);
     let classes = |classes| Asked {
         classes: Some(classes),
-        ..ASKED
+        ..STEP
     };
     assert_eq!(voters(&classes(20)), 1);
     assert_eq!(voters(&classes(4)), 5);
