@@ -1,5 +1,7 @@
 //! What unit tests of several modules share.
 
+pub mod fixtures;
+
 use crate::config::neuron_config::NeuronConfig;
 use crate::nn::architecture::Architecture;
 use crate::nn::network::StepMode;

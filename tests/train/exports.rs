@@ -10,7 +10,7 @@ use hdf5::types::VarLenUnicode;
 use safetensors::SafeTensors;
 
 use crate::networks::{import, json, tensors};
-use crate::support::{Place, fail, run};
+use crate::support::{Place, fail, only_entry, run};
 
 /// Exports a checkpoint to a format. Returns the path of the file.
 fn export(place: &Place, checkpoint: &str, to: &str, flags: &[&str]) -> String {
@@ -106,7 +106,7 @@ fn pytorch_export_sets_missing_linear_biases_to_zero() {
         .collect();
     let (zeros, same): (Vec<_>, Vec<_>) = import_again(&place, &output, &[])
         .into_iter()
-        .partition(|(name, ..)| name.ends_with("hidden.bias") || name.ends_with("output.bias"));
+        .partition(|(name, ..)| name.ends_with("linear.bias"));
     trained.sort();
     assert_eq!(same, trained);
     assert!(
@@ -146,12 +146,95 @@ fn safetensors_export_has_pytorch_names_and_metadata() {
     let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
     let facts = json(&metadata.metadata().as_ref().unwrap()["dvs_train"]);
     assert_eq!(facts["frames"], "16, split by number");
+    assert_eq!(facts["label_order"], "folder");
+    assert!(
+        facts["network"]
+            .as_str()
+            .unwrap()
+            .starts_with("{c2k3s1-BN-PLIF-MPk2s2}*5-DP-FC6-PLIF")
+    );
     assert!(
         facts["labels"]
             .as_str()
             .unwrap()
             .starts_with("hand_clapping, right_hand_wave, other_gestures, ")
     );
+}
+
+#[test]
+fn networks_of_other_forms_import_bitwise_identically() {
+    let place = Place::new();
+    let (cache, out) = (place.cache(), place.at("logs"));
+    let notation = "{c2k3s1-BN-PLIF-MPk2s2}*3-DP-FC22-LIF-APk2s2";
+    run(&[
+        "--network",
+        notation,
+        "--cache",
+        &cache,
+        "--out-dir",
+        &out,
+        "--device",
+        "cpu",
+        "-b",
+        "4",
+        "--epochs",
+        "1",
+    ]);
+    let folder = only_entry(Path::new(&out));
+    let trained = folder.join("checkpoint_max.safetensors");
+    let trained = trained.to_str().unwrap();
+    let weights = |checkpoint: &str| -> Vec<_> {
+        let all = tensors(checkpoint).into_iter();
+        all.filter(|(name, ..)| name.starts_with("network."))
+            .collect()
+    };
+    let names = "a,b,c,d,e,f,g,h,i,j,k";
+    let file = export(&place, trained, "pytorch", &[]);
+    assert_eq!(
+        import_again(&place, &file, &["--label-names", names]),
+        weights(trained)
+    );
+    let said = run(&[
+        "export",
+        trained,
+        "--to",
+        "safetensors",
+        "-o",
+        &place.at("named"),
+    ]);
+    assert!(
+        said.contains("named as a torch.nn.Sequential net.conv_fc\n")
+            && said.contains(
+                "net = torch.nn.Module(); net.conv_fc = torch.nn.Sequential(layer.Conv2d(2, 2, 3, padding=1, bias=False), "
+            ),
+        "{said}"
+    );
+    let tutorial = fail(&[
+        "export",
+        trained,
+        "--to",
+        "pytorch",
+        "--names",
+        "tutorial",
+        "-o",
+        &place.at("x"),
+    ]);
+    assert!(
+        tutorial.contains("fit only networks of its form, and this network is {c2k3s1"),
+        "{tutorial}"
+    );
+    // The metadata of a graph says all that its nodes do not.
+    let graph = export(&place, trained, "nir", &["--label-order", "folder"]);
+    let back = place.at("graph.out");
+    let said = json(&run(&["import", &graph, "-o", &back, "--json"]));
+    assert_eq!(said["notation"], notation);
+    assert_eq!(said["label_names"][10], "other_gestures");
+    assert_eq!(said["label_order"][2], 10);
+    let rates = |checkpoint: &str| {
+        let flags = ["eval", "--device", "cpu", checkpoint, "--json", "--cache"];
+        json(&run(&[&flags[..], &[&cache]].concat()))["firing_rates"].to_string()
+    };
+    assert_eq!(rates(&back), rates(trained));
 }
 
 #[test]
@@ -209,7 +292,7 @@ fn nir_graph_matches_the_network() {
     let weights = fs::read(&checkpoint).unwrap();
     let weights = SafeTensors::deserialize(&weights).unwrap();
     let w = weights
-        .tensor("network.hidden_neurons.w")
+        .tensor("network.linears.0.neurons.w")
         .unwrap()
         .data()
         .to_vec();

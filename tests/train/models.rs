@@ -146,6 +146,9 @@ fn import_describes_the_network() {
         tutorial.contains("\n  IF: ") && tutorial.contains("T=4, split=time"),
         "{tutorial}"
     );
+    let names = "zero,one,two,three,four,five,six,seven,eight,nine,ten";
+    let named = said("tutorial", &["--label-names", names, "--json", "--force"]);
+    assert_eq!(json(&named)["label_names"][1], "one");
     assert!(said("layers", &[]).contains("the tutorial's layer-by-layer network"));
     // SpikingJelly's example has 512 hidden neurons for any number of channels.
     let example = said("spikingjelly_checkpoint", &[]);
@@ -208,6 +211,21 @@ fn import_explains_why_it_refuses_a_file() {
     assert!(
         shapes.contains("fc.2.weight has the shape [8, 32] where [8, 8] is expected"),
         "{shapes}"
+    );
+    let names = error(&tutorial, &["--label-names", "a,b,a"]);
+    assert!(
+        names.contains("--label-names does not fit: it has \"a\" twice"),
+        "{names}"
+    );
+    let names = error(&tutorial, &["--label-names", "a,,b"]);
+    assert!(
+        names.contains("--label-names does not fit: it has \"\", where"),
+        "{names}"
+    );
+    let names = error(&tutorial, &["--label-names", "a,b"]);
+    assert!(
+        names.contains("fc.5.weight has the shape [110, 8] where [20, 8] is expected"),
+        "{names}"
     );
     let plif = fs::read(data("plif.pth")).unwrap();
     let neuron = error(&plif, &["--neuron", "lif"]);

@@ -3,7 +3,6 @@
 mod graph;
 
 use anyhow::{Context, Result, ensure};
-use dvs_shared::cache_format::{MAX_CLASSES, NAME_BYTES};
 use dvs_shared::labels::{is_gestures, listed};
 use dvs_shared::split_mode::{MAX_FRAMES, SplitBy};
 use serde_json::{Value, json};
@@ -15,7 +14,7 @@ use crate::config::options::{network_config, within};
 use crate::config::settings::Settings;
 use crate::config::train_config::{DEFAULT_FRAMES, TrainConfig};
 use crate::console::print;
-use crate::interop::classes::{taken_as_votes, usual_names};
+use crate::interop::classes::{check_names, taken_as_votes, usual_names};
 use crate::interop::known::{KnownNetwork, PeerClass};
 use crate::interop::label_order::LabelOrder;
 use crate::interop::naming::Naming;
@@ -187,21 +186,7 @@ fn label_names(args: &ImportArgs) -> Result<Option<Vec<String>>> {
         return Ok(None);
     };
     let names: Vec<String> = typed.iter().map(|name| name.trim().to_owned()).collect();
-    within(
-        "the number of names in --label-names,",
-        names.len(),
-        1..=MAX_CLASSES,
-    )?;
-    for (at, name) in names.iter().enumerate() {
-        ensure!(
-            !name.is_empty() && name.len() <= NAME_BYTES && !name.contains(char::is_control),
-            "--label-names has {name:?}, where a name of 1 to {NAME_BYTES} bytes is expected"
-        );
-        ensure!(
-            !names.iter().take(at).any(|other| other == name),
-            "--label-names has {name:?} twice"
-        );
-    }
+    check_names(&names).context("--label-names does not fit")?;
     Ok(Some(names))
 }
 

@@ -1,9 +1,11 @@
 //! The classes of imported networks, of which files have only the number of outputs.
 
 use anyhow::{Result, ensure};
+use dvs_shared::cache_format::{MAX_CLASSES, NAME_BYTES};
 use dvs_shared::formats::CIFAR10_CLASSES;
 use dvs_shared::labels::{CLASSES, gestures};
 
+use crate::config::options::within;
 use crate::interop::known::KnownNetwork;
 use crate::nn::architecture::Architecture;
 use crate::nn::network_name::{NetworkName, VOTERS};
@@ -35,6 +37,23 @@ pub fn taken_as_votes(architecture: &Architecture) -> String {
     format!(
         "each {voters} outputs vote for one of {classes} classes; --label-names says how many classes there are"
     )
+}
+
+/// Checks that these can be names of classes.
+///
+/// # Errors
+/// Returns an error with the name that is empty, too long, has control characters or comes twice.
+pub fn check_names(names: &[String]) -> Result<()> {
+    within("the number of classes", names.len(), 1..=MAX_CLASSES)?;
+    for (at, name) in names.iter().enumerate() {
+        ensure!(
+            !name.is_empty() && name.len() <= NAME_BYTES && !name.contains(char::is_control),
+            "it has {name:?}, where a name of 1 to {NAME_BYTES} bytes without control characters is expected"
+        );
+        let mut before = names.iter().take(at);
+        ensure!(!before.any(|other| other == name), "it has {name:?} twice");
+    }
+    Ok(())
 }
 
 /// The names of the classes, if nothing but the form of the network says them: those of its dataset,

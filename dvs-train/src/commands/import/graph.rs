@@ -7,6 +7,7 @@ use dvs_shared::split_mode::SplitBy;
 use super::Imported;
 use crate::cli::ImportArgs;
 use crate::config::neuron_config::{NeuronConfig, VReset};
+use crate::interop::classes::check_names;
 use crate::interop::label_order::LabelOrder;
 use crate::interop::nir::network::{Asked, FromGraph, network};
 use crate::interop::nir::read::read;
@@ -122,14 +123,14 @@ fn label_order(graph: &StoredGraph) -> Option<LabelOrder> {
 /// The name of each label, if the graph has the names of its outputs.
 fn label_names(graph: &StoredGraph, order: LabelOrder, classes: usize) -> Option<Vec<String>> {
     let outputs: Vec<&str> = graph.facts.get("labels")?.split(", ").collect();
-    let mut names: Vec<(usize, &str)> = order
-        .labels(classes)
-        .into_iter()
-        .zip(outputs.clone())
-        .collect();
+    if outputs.len() != classes {
+        return None;
+    }
+    let mut names: Vec<_> = order.labels(classes).into_iter().zip(outputs).collect();
     names.sort_unstable();
     let names = names.into_iter().map(|(_, name)| name.to_owned());
-    (outputs.len() == classes).then(|| names.collect())
+    let names: Vec<String> = names.collect();
+    check_names(&names).is_ok().then_some(names)
 }
 
 /// T and how samples were split into frames, if the graph is one of this program.

@@ -2,40 +2,28 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::run_dir::weight_layout::Architecture;
-
-const ARCHITECTURE: Architecture = Architecture {
-    channels: 1,
-    hidden: 2,
-    classes: 11,
-    size: [32, 32],
-    linear_bias: false,
-    learnt_tau: true,
-};
+use crate::nn::architecture::Architecture;
 
 fn weights() -> Weights {
-    let parts = ARCHITECTURE.parts().into_iter().map(|part| {
-        let count = part.shape(&ARCHITECTURE).iter().product();
-        (
-            part,
-            vec![
-                if matches!(part, Weight::Variance(_)) {
-                    4.0
-                } else {
-                    2.0
-                };
-                count
-            ],
-        )
+    let notation = "{c1k3s1-BN-PLIF-MPk2s2}*5-FC2-PLIF-FC110-PLIF-APk10s10";
+    let architecture = Architecture::build(notation, [32, 32], None, false).unwrap();
+    let parts = architecture.parts().into_iter().map(|part| {
+        let count = part.shape(&architecture).iter().product();
+        let value = match part {
+            Weight::Variance(_) => 4.0,
+            _ => 2.0,
+        };
+        (part, vec![value; count])
     });
+    let parts = parts.collect::<BTreeMap<_, _>>();
     Weights {
-        architecture: ARCHITECTURE,
-        parts: parts.collect::<BTreeMap<_, _>>(),
+        architecture,
+        parts,
     }
 }
 
 fn graph(neuron: Neuron, dt: f64) -> Result<Graph> {
-    Graph::of(&weights(), &neuron, LabelOrder::Plain, dt)
+    Graph::of(&weights(), &[neuron; 7], LabelOrder::Plain, dt)
 }
 
 fn neurons_of(graph: &Graph) -> &Node {

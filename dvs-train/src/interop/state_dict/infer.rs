@@ -3,13 +3,14 @@
 //! Neurons other than PLIF, pooling, flatten and dropout have no tensors. They are known from the
 //! places that they leave free in the `Sequential`, if there is only one way to fill them.
 
+mod walk;
+
 use std::collections::BTreeMap;
-use std::iter::Peekable;
 
 use anyhow::{Context, Result, bail, ensure};
 use dvs_shared::labels::CLASSES;
-use dvs_shared::words::counted;
 
+use self::walk::Walk;
 use super::{Asked, Tensors};
 use crate::config::options::{MAX_CHANNELS, within};
 use crate::interop::classes::voters;
@@ -23,8 +24,6 @@ use crate::run_dir::weight_layout::Weight;
 const USUAL_SIZES: [[usize; 2]; 2] = [[128, 128], [34, 34]];
 /// Most modules of a `Sequential`.
 const MAX_MODULES: usize = 1 << 16;
-const DROPOUT: WrittenLayer = WrittenLayer::Dropout(0.5);
-const HALVES: WrittenLayer = WrittenLayer::Pool(Pool::HALVES);
 
 /// Whether a parameter with this name may be of a module of SpikingJelly's `Sequential`.
 pub fn is_module(name: &str) -> bool {
@@ -248,135 +247,5 @@ fn module(at: usize, fields: &BTreeMap<&str, &[usize]>) -> Result<Module> {
         _ => bail!(
             "{name} has the shape {shape:?}, and weights of convolutions have 4 dimensions, those of linear layers 2"
         ),
-    }
-}
-
-fn unknown(free: usize, at: usize) -> String {
-    format!(
-        "it has {} without weights before {SEQUENTIAL}.{at}.weight, and does not say what they are",
-        counted(free as u64, "module")
-    )
-}
-
-/// Walks over the modules and writes the layers down.
-struct Walk<I: Iterator<Item = (usize, Module)>> {
-    modules: Peekable<I>,
-    /// The place of the module that follows.
-    next: usize,
-    /// Neurons without weights.
-    others: NeuronName,
-    layers: Vec<WrittenLayer>,
-}
-
-/// The layers that may stand before the first linear layer, and the place and inputs of that layer.
-type Head = (Vec<Vec<WrittenLayer>>, (usize, usize));
-
-impl<I: Iterator<Item = (usize, Module)>> Walk<I> {
-    /// Takes the next module if it has the next place and is `wanted`.
-    fn take(&mut self, wanted: Module) -> bool {
-        let next = (self.next, wanted);
-        let found = self.modules.next_if(|found| *found == next).is_some();
-        self.next += usize::from(found);
-        found
-    }
-
-    /// How many modules without tensors stand before the module at `at`.
-    fn free(&self, at: usize, module: Module) -> Result<usize> {
-        at.checked_sub(self.next).with_context(|| {
-            format!(
-                "{SEQUENTIAL}.{at} is {}, where neurons without weights are expected",
-                module.words()
-            )
-        })
-    }
-
-    fn neurons(&mut self) {
-        let neuron = match self.take(Module::Plif) {
-            true => NeuronName::Plif,
-            false => {
-                self.next += 1;
-                self.others
-            }
-        };
-        self.layers.push(WrittenLayer::Neurons(neuron));
-    }
-
-    fn blocks(&mut self) -> Result<()> {
-        let is_convolution =
-            |(_, module): &(usize, Module)| matches!(module, Module::Convolution { .. });
-        while let Some((at, module)) = self.modules.next_if(is_convolution) {
-            let Module::Convolution { channels, kernel } = module else {
-                break;
-            };
-            match (self.free(at, module)?, self.layers.is_empty()) {
-                (0, _) => {}
-                (1, false) => self.layers.push(HALVES),
-                (free, _) => bail!(
-                    "{}; expected is none, or max pooling of 2 x 2 after neurons",
-                    unknown(free, at)
-                ),
-            }
-            self.next = at + 1;
-            self.layers.push(WrittenLayer::Convolution {
-                channels,
-                kernel,
-                stride: 1,
-                padding: (kernel - 1) / 2,
-            });
-            if self.take(Module::BatchNorm) {
-                self.layers.push(WrittenLayer::BatchNorm);
-            }
-            self.neurons();
-        }
-        Ok(())
-    }
-
-    fn head(&mut self) -> Result<Head> {
-        let (at, inputs, module) = match self.modules.peek() {
-            Some((at, module @ Module::Linear { inputs, .. })) => (*at, *inputs, *module),
-            Some((at, module)) => bail!(
-                "{SEQUENTIAL}.{at} is {}, where a convolution or a linear layer is expected",
-                module.words()
-            ),
-            None => bail!("it has no linear layer"),
-        };
-        let free = self.free(at, module)?;
-        self.next = at;
-        let pools = !self.layers.is_empty();
-        let heads = match free {
-            1 => vec![Vec::new()],
-            2 if pools => vec![vec![HALVES], vec![DROPOUT]],
-            2 => vec![vec![DROPOUT]],
-            3 if pools => vec![vec![HALVES, DROPOUT]],
-            _ => bail!(
-                "{}; expected are max pooling of 2 x 2 or none, flatten, and dropout or none",
-                unknown(free, at)
-            ),
-        };
-        Ok((heads, (at, inputs)))
-    }
-
-    /// Reads the linear layers, and returns the number of outputs and whether they have a bias.
-    fn linears(&mut self) -> Result<(usize, bool)> {
-        let (mut last, mut any_bias) = (0, false);
-        let is_linear = |(_, module): &(usize, Module)| matches!(module, Module::Linear { .. });
-        while let Some((at, module)) = self.modules.next_if(is_linear) {
-            let Module::Linear {
-                outputs, has_bias, ..
-            } = module
-            else {
-                break;
-            };
-            match self.free(at, module)? {
-                0 => {}
-                1 => self.layers.push(DROPOUT),
-                free => bail!("{}; expected is none, or dropout", unknown(free, at)),
-            }
-            self.next = at + 1;
-            self.layers.push(WrittenLayer::Linear(outputs));
-            self.neurons();
-            (last, any_bias) = (outputs, any_bias || has_bias);
-        }
-        Ok((last, any_bias))
     }
 }

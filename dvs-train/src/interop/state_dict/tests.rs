@@ -1,1 +1,207 @@
+#![allow(clippy::unwrap_used)]
 
+use super::*;
+use crate::interop::pytorch::{Pth, write};
+use crate::testing::fixtures::general;
+
+/// Weights that all differ, in a state dict with the names of SpikingJelly's models.
+fn made(notation: &str, size: [usize; 2], bias: bool) -> Vec<Named> {
+    let architecture = Architecture::build(notation, size, None, bias).unwrap();
+    let parts = architecture.parts().into_iter().enumerate();
+    let parts = parts.map(|(at, part)| {
+        let count: usize = part.shape(&architecture).iter().product();
+        (part, (0..count).map(|i| (100 * at + i) as f32).collect())
+    });
+    let weights = Weights {
+        parts: parts.collect(),
+        architecture,
+    };
+    state_dict(&weights, Naming::Model, LabelOrder::Plain, 0).unwrap()
+}
+
+fn read(state: &[Named], asked: Asked) -> Result<Recognised> {
+    let bytes = write::state_dict(state).unwrap();
+    recognise(&Pth::read(&bytes).unwrap().tensors, asked)
+}
+
+/// The error for the network in `notation` after a `change`.
+fn refused(notation: &str, asked: Asked, change: impl FnOnce(&mut Vec<Named>)) -> String {
+    let mut state = made(notation, [32, 32], false);
+    change(&mut state);
+    format!("{:#}", read(&state, asked).unwrap_err())
+}
+
+fn sized(size: [usize; 2]) -> Asked {
+    Asked {
+        size: Some(size),
+        ..Asked::default()
+    }
+}
+
+#[test]
+fn names_of_general_networks_are_spikingjelly_s() {
+    for fixture in general() {
+        let weights = fixture.weights();
+        let state = state_dict(&weights, Naming::Model, LabelOrder::Plain, 0).unwrap();
+        let names = |state: &[Named]| -> Vec<String> {
+            state.iter().map(|named| named.name.clone()).collect()
+        };
+        assert_eq!(names(&state), names(&fixture.state()));
+    }
+}
+
+/// What a state dict leaves open is what these networks have.
+#[test]
+fn networks_of_usual_layers_are_recognised() {
+    for (notation, bias) in [
+        (
+            "{{c4k3s1-BN-PLIF}*2-MPk2s2}*2-DP-FC24-PLIF-DP-FC20-PLIF-APk10s10",
+            true,
+        ),
+        ("c4k3s1-LIF-MPk2s2-FC20-LIF-APk10s10", false),
+        ("c4k3s1-LIF-FC7-LIF", false),
+        ("c4k3s1-LIF-DP-FC7-LIF", false),
+        (
+            "c3k1s1-BN-LIF-c4k7s1-BN-PLIF-MPk2s2-DP-FC12-LIF-FC3-LIF",
+            true,
+        ),
+        ("FC5-LIF", true),
+        ("DP-FC5-PLIF-DP-FC10-PLIF", false),
+    ] {
+        let size = [17, 18];
+        let state = made(notation, size, bias);
+        let found = read(&state, sized(size)).unwrap();
+        assert_eq!(found.weights.architecture.to_string(), notation);
+        let again = state_dict(&found.weights, Naming::Model, LabelOrder::Plain, 0).unwrap();
+        assert!(again == state, "{notation}");
+    }
+}
+
+#[test]
+fn other_neurons_classes_and_sizes_come_from_the_user() {
+    let notation = "c3k1s1-BN-LIF-c4k7s1-BN-PLIF-MPk2s2-DP-FC30-LIF-APk3s3";
+    let state = made(notation, [34, 34], false);
+    let asked = Asked {
+        classes: Some(10),
+        neuron: Some(NeuronName::If),
+        ..Asked::default()
+    };
+    let found = read(&state, asked).unwrap().weights.architecture;
+    assert_eq!(
+        found.to_string(),
+        "c3k1s1-BN-IF-c4k7s1-BN-PLIF-MPk2s2-DP-FC30-IF-APk3s3"
+    );
+    assert_eq!((found.size, found.classes), ([34, 34], 10));
+    let found = read(&state, Asked::default()).unwrap().weights.architecture;
+    assert_eq!((found.voters, found.classes), (10, 3));
+}
+
+#[test]
+fn what_does_not_follow_is_refused_by_name() {
+    let usual = "c4k3s1-BN-LIF-MPk2s2-DP-FC24-LIF-DP-FC20-LIF-APk10s10";
+    let none = || Asked::default();
+    let this = sized([32, 32]);
+    let rename = |from: &'static str, to: &'static str| {
+        move |state: &mut Vec<Named>| {
+            for named in state {
+                if let Some(rest) = named.name.strip_prefix(from) {
+                    named.name = format!("{to}{rest}");
+                }
+            }
+        }
+    };
+    let shape = |name: &'static str, shape: &'static [usize]| {
+        move |state: &mut Vec<Named>| {
+            let named = state.iter_mut().find(|named| named.name == name).unwrap();
+            let count = shape.iter().product();
+            named.shape = shape.to_vec();
+            named.values = Values::Floats(vec![0.5; count]);
+        }
+    };
+    let is = |found: String, expected: &str| assert!(found.contains(expected), "{found}");
+    is(
+        refused(usual, none(), |_| {}),
+        "conv_fc.6.weight takes 1024 inputs, 4 channels of 256 cells, and its network gives 16384 from frames of 128 x \
+         128, 65536 from frames of 128 x 128, 1156 from frames of 34 x 34, 4624 from frames of 34 x 34; say the size of \
+         its frames with --sensor WIDTHxHEIGHT",
+    );
+    is(
+        refused(usual, sized([16, 16]), |_| {}),
+        "conv_fc.6.weight has the shape [24, 1024] where [24, 256] is expected",
+    );
+    is(
+        refused(usual, sized([1, 1]), |_| {}),
+        "pooling leaves nothing of its inputs of 1 x 1",
+    );
+    is(
+        refused(usual, this, shape("conv_fc.0.weight", &[4, 3, 3, 3])),
+        "conv_fc.0.weight takes 3 channels, where frames of events have 2",
+    );
+    is(
+        refused(usual, this, shape("conv_fc.0.weight", &[4, 2, 3, 5])),
+        "conv_fc.0.weight has the shape [4, 2, 3, 5]; kernels are square",
+    );
+    is(
+        refused(usual, this, shape("conv_fc.9.weight", &[20, 25])),
+        "conv_fc.9.weight has the shape [20, 25] where [20, 24] is expected",
+    );
+    is(
+        refused(usual, this, rename("conv_fc.6.", "conv_fc.8.")),
+        "it has no module without weights before conv_fc.9.weight",
+    );
+    is(
+        refused(usual, this, rename("conv_fc.9.", "conv_fc.11.")),
+        "it has 3 modules without weights before conv_fc.11.weight, and does not say what they are; expected is none, or \
+         dropout",
+    );
+    is(
+        refused(usual, this, rename("conv_fc.1.", "conv_fc.2.")),
+        "conv_fc.2 is batch norm, where a convolution or a linear layer is expected",
+    );
+    is(
+        refused(usual, this, |state| {
+            state.retain(|named| !named.name.ends_with("running_mean"))
+        }),
+        "but conv_fc.1.running_mean is missing",
+    );
+    is(
+        refused(usual, this, |state| {
+            let mut bias = state[1].clone();
+            bias.name = "conv_fc.0.bias".to_owned();
+            state.push(bias);
+        }),
+        "but it has no conv_fc.0.bias",
+    );
+    let asked = Asked {
+        classes: Some(3),
+        ..this
+    };
+    is(
+        refused(usual, asked, |_| {}),
+        "its 20 outputs do not divide into 3 classes",
+    );
+    let asked = Asked {
+        neuron: Some(NeuronName::Plif),
+        ..this
+    };
+    is(
+        refused(usual, asked, |_| {}),
+        "it has no weights of PLIF neurons",
+    );
+    is(
+        refused(usual, this, rename("conv_fc.", "features.")),
+        "its 10 weights have names of another network",
+    );
+}
+
+#[test]
+fn the_tutorial_s_names_are_only_for_its_network() {
+    let weights = general().first().unwrap().weights();
+    let error = state_dict(&weights, Naming::Tutorial, LabelOrder::Plain, 0).unwrap_err();
+    assert!(
+        error.to_string().starts_with(
+            "the names of the tutorial's step-by-step network fit only networks of its form, and this network is {c4k3s1-"
+        ),
+        "{error}"
+    );
+}

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+mod general;
+
 use burn::backend::{Autodiff, Flex};
 use burn::module::AutodiffModule;
 use burn::module::{Param, ParamId, RunningState};

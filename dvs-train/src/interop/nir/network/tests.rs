@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod general;
 mod properties;
 mod refusals;
 
@@ -11,30 +12,33 @@ use burn::backend::Flex;
 use burn::backend::flex::FlexDevice;
 use burn::tensor::{Tensor, TensorData};
 use burn_snn::neuron::Neuron;
-use burn_snn::testing::{Npz, values};
+use burn_snn::neuron::model::Charge;
+use burn_snn::testing::{Npz, distance, values};
 use dvs_shared::labels::CLASSES;
 
 use super::*;
 use crate::interop::nir::read::read;
 use crate::interop::nir::stored::{Field, Numbers, Precision, StoredLayer, StoredNode};
 use crate::interop::nir::{Graph, write};
-use crate::nn::network::{Network, NetworkConfig, StepMode};
+use crate::nn::network::Network;
+use crate::nn::network_config::NetworkConfig;
+use crate::nn::network_name::NetworkName;
+use crate::testing::network_config;
 
-const ASKED: Asked = Asked {
+const ASKED: Asked<'_> = Asked {
     dt: None,
     at_threshold: false,
-    order: LabelOrder::Plain,
+    order: Some(LabelOrder::Plain),
+    classes: None,
     learnt_tau: None,
+    notation: None,
 };
 
-const ARCHITECTURE: Architecture = Architecture {
-    channels: 2,
-    hidden: 3,
-    classes: CLASSES,
-    size: [32, 64],
-    linear_bias: true,
-    learnt_tau: false,
-};
+/// The network for gestures with 2 channels and 3 hidden neurons.
+fn gestures(neuron: NeuronName) -> Architecture {
+    let notation = NetworkName::Gesture.notation(2, 3, CLASSES, neuron);
+    Architecture::build(&notation, [32, 64], None, true).unwrap()
+}
 
 /// Weights that all differ.
 fn weights(architecture: Architecture) -> Weights {
@@ -46,9 +50,10 @@ fn weights(architecture: Architecture) -> Weights {
         let values = (0..count).map(|i| if positive { value(i).abs() } else { value(i) });
         (part, values.collect())
     });
+    let parts = parts.collect();
     Weights {
         architecture,
-        parts: parts.collect(),
+        parts,
     }
 }
 
@@ -61,8 +66,8 @@ fn stored(graph: &Graph) -> StoredGraph {
 }
 
 fn exported() -> StoredGraph {
-    let weights = weights(ARCHITECTURE);
-    stored(&Graph::of(&weights, &Neuron::LIF, LabelOrder::Plain, 1e-4).unwrap())
+    let weights = weights(gestures(NeuronName::Lif));
+    stored(&Graph::of(&weights, &[Neuron::LIF; 7], LabelOrder::Plain, 1e-4).unwrap())
 }
 
 fn fixture(name: &str) -> StoredGraph {
@@ -70,13 +75,39 @@ fn fixture(name: &str) -> StoredGraph {
     read(&folder.join(name)).unwrap()
 }
 
-fn neuron(found: &FromGraph) -> Neuron {
-    Neuron {
-        charge: found.charge,
+/// The neurons of each layer.
+fn neurons(found: &FromGraph) -> Vec<Neuron> {
+    let kinds = found.weights.architecture.neurons();
+    let neurons = kinds.map(|kind| Neuron {
+        charge: match kind {
+            NeuronName::Lif => Charge::Leaky {
+                tau: found.tau.unwrap(),
+                decay_input: found.decay_input.unwrap(),
+            },
+            NeuronName::Plif => Charge::Learnt {
+                initial_tau: 2.0,
+                decay_input: found.decay_input.unwrap(),
+            },
+            NeuronName::If => Charge::Integrate,
+        },
         threshold: found.threshold,
         reset: Some(found.reset),
         ..Neuron::LIF
-    }
+    });
+    neurons.collect()
+}
+
+/// The firing rates of a network from a graph, `[B, classes]`.
+fn rates(found: &FromGraph, frames: TensorData) -> Vec<f32> {
+    let config = NetworkConfig {
+        neurons: neurons(found),
+        architecture: found.weights.architecture.clone(),
+        ..network_config("FC2-LIF", [8, 8])
+    };
+    let made = Network::<Flex>::new(&config, &FlexDevice);
+    let weights = found.weights.clone().into_checkpoint();
+    let made = weights.network(made).unwrap();
+    values(made.forward(Tensor::from_data(frames, &FlexDevice)))
 }
 
 fn layer<'a>(graph: &'a mut StoredGraph, name: &str) -> &'a mut StoredLayer {
@@ -137,17 +168,23 @@ fn importing_an_export_and_exporting_it_again_changes_nothing() {
                 reset: Some(reset),
                 ..Neuron::LIF
             };
-            let learnt_tau = matches!(charge, Charge::Learnt { .. });
-            let mut weights = weights(Architecture {
-                learnt_tau,
-                ..ARCHITECTURE
-            });
+            let kind = match charge {
+                Charge::Leaky { .. } => NeuronName::Lif,
+                Charge::Learnt { .. } => NeuronName::Plif,
+                Charge::Integrate => NeuronName::If,
+            };
+            let all = [made; 7];
+            let mut weights = weights(gestures(kind));
             for order in [LabelOrder::Plain, LabelOrder::Folder] {
-                let graph = Graph::of(&weights, &made, order, dt).unwrap();
-                let asked = Asked { order, ..ASKED };
+                let graph = Graph::of(&weights, &all, order, dt).unwrap();
+                let asked = Asked {
+                    order: Some(order),
+                    ..ASKED
+                };
                 let found = network(&stored(&graph), &asked).unwrap();
-                assert_eq!(neuron(&found), made);
-                let again = Graph::of(&found.weights, &made, order, dt).unwrap();
+                assert_eq!(neurons(&found), all);
+                assert_eq!(found.weights.architecture, gestures(kind));
+                let again = Graph::of(&found.weights, &all, order, dt).unwrap();
                 assert!(again == graph, "{made} {order:?} {dt}");
                 // Everything but batch norm is that of the network.
                 for (part, values) in &found.weights.parts {
@@ -186,45 +223,21 @@ fn networks_of_other_programs_have_their_firing_rates() {
             ..ASKED
         };
         let found = network(&fixture(&format!("{name}.nir")), &asked).unwrap();
-        assert_eq!(
-            match found.charge {
-                Charge::Leaky { tau, decay_input } => (Some(decay_input), Some(tau)),
-                Charge::Learnt { decay_input, .. } => (Some(decay_input), None),
-                Charge::Integrate => (None, None),
-            },
-            (decay_input, tau),
-            "{name}"
-        );
+        assert_eq!((found.decay_input, found.tau), (decay_input, tau), "{name}");
         assert!((found.dt - 1e-4).abs() < 1e-10 && found.rounded.is_empty());
-        let Architecture {
-            channels,
-            hidden,
-            linear_bias,
-            size,
-            ..
-        } = found.weights.architecture;
-        assert_eq!((channels, hidden, size), (3, 10, [32, 32]), "{name}");
-        let config = NetworkConfig {
-            channels,
-            linear_bias,
-            hidden: Some(hidden),
-            classes: CLASSES,
-            size,
-            neuron: neuron(&found),
-            step_mode: StepMode::M,
-            dropout: 0.5,
-            half: None,
-        };
-        let made = Network::<Flex>::new(&config, &FlexDevice);
-        let made = found.weights.into_checkpoint().network(made).unwrap();
-        let x = Tensor::from_data(TensorData::new(frames.clone(), shape.clone()), &FlexDevice);
-        let (rates, expected) = (values(made.forward(x)), npz.values(name)); // [B, classes]
-        assert_eq!(rates.len(), expected.len());
-        for (rate, expected) in rates.iter().zip(&expected) {
-            assert!(
-                (rate - expected).abs() < 1e-6,
-                "{name}: {rates:?} {expected}"
-            );
-        }
+        let kind = found.weights.architecture.neurons().next().unwrap();
+        let notation = NetworkName::Gesture.notation(3, 10, CLASSES, kind);
+        assert_eq!(
+            found.weights.architecture,
+            Architecture {
+                linear_bias: found.weights.architecture.linear_bias,
+                ..Architecture::build(&notation, [32, 32], None, false).unwrap()
+            }
+        );
+        let (rates, expected) = (
+            rates(&found, TensorData::new(frames.clone(), shape.clone())),
+            npz.values(name), // [B, classes]
+        );
+        assert!(distance(&rates, &expected) < 1e-6, "{name}: {rates:?}");
     }
 }

@@ -48,7 +48,7 @@ proptest! {
             ..StoredGraph::default()
         };
         let found = network(&graph, &ASKED).unwrap();
-        prop_assert!(found.weights == expected.weights && neuron(&found) == neuron(&expected));
+        prop_assert!(found.weights == expected.weights && neurons(&found) == neurons(&expected));
     }
 
     #[test]
