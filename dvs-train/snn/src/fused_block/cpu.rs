@@ -221,8 +221,7 @@ impl<'a> Work<'a> {
         size: usize,
         places: &Range<usize>,
     ) -> &'b [f32] {
-        let plane = (t * self.planes + at) * size;
-        &of[plane + places.start..plane + places.end]
+        &of[(t * self.planes + at) * size..][places.clone()]
     }
 }
 
