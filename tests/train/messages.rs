@@ -149,7 +149,7 @@ fn import_and_export_errors_match_their_snapshot() {
         t.failing("import cut.pth -o new.safetensors");
         t.failing("import peer.pth -o run.safetensors");
         t.failing("import peer.pth -o new.safetensors --neuron plif");
-        t.failing("import peer.pth -o new.safetensors --sensor 100x100");
+        t.failing("import peer.pth -o new.safetensors --sensor 4000x100");
         t.failing("import peer.pth -o new.safetensors --sensor 160x160");
         t.failing("export run.safetensors --to pytorch -o cache.h5");
         t.failing("export run.safetensors --to onnx -o new.onnx");

@@ -46,20 +46,34 @@ fn same(old: &Value, new: &Value, what: &str) {
     }
 }
 
-/// Compares the tensors of two safetensors files.
+/// How the names of linear layers began at that commit, and how they begin now.
+const RENAMED: [(&str, &str); 4] = [
+    (".hidden.", ".linears.0.linear."),
+    (".hidden_neurons.", ".linears.0.neurons."),
+    (".output.", ".linears.1.linear."),
+    (".output_neurons.", ".linears.1.neurons."),
+];
+
+/// The name that a tensor of that commit has now.
+fn renamed(name: &str) -> String {
+    let mut renamed = RENAMED.iter();
+    let found = renamed.find(|(old, _)| name.contains(old));
+    found.map_or(name.to_owned(), |(old, new)| name.replace(old, new))
+}
+
+/// Compares the tensors of two safetensors files, the first of which may have names of that commit.
 fn same_tensors(old: &Path, new: &Path) {
     let (old, new) = (fs::read(old).unwrap(), fs::read(new).unwrap());
     let (old, new) = (
         SafeTensors::deserialize(&old).unwrap(),
         SafeTensors::deserialize(&new).unwrap(),
     );
-    let names = |of: &SafeTensors<'_>| -> BTreeSet<String> {
-        of.names().into_iter().map(str::to_owned).collect()
-    };
-    assert_eq!(names(&old), names(&new));
+    let old_names: BTreeSet<String> = old.names().into_iter().map(renamed).collect();
+    let new_names: BTreeSet<String> = new.names().into_iter().map(str::to_owned).collect();
+    assert_eq!(old_names, new_names);
     let mut compared = 0;
     for (name, old) in old.iter() {
-        let new = new.tensor(name).unwrap();
+        let new = new.tensor(&renamed(name)).unwrap();
         assert_eq!(old.shape(), new.shape(), "{name}");
         let values = |raw: &[u8]| -> Vec<f32> {
             let (words, _) = raw.as_chunks::<4>();

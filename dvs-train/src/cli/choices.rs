@@ -68,8 +68,8 @@ choices! {
         Plain: "plain", "Numerical order, as in the cache and the label files";
     }
     Naming {
-        Model: "spikingjelly", "`DVSGestureNet` and other classes of SpikingJelly's models since 0.0.0.0.13 \
-            (conv_fc.0.weight, ...), whose linear layers have a bias; so any network is named";
+        Model: "spikingjelly", "`DVSGestureNet`, `CIFAR10DVSNet` or `NMNISTNet` of SpikingJelly's models since \
+            0.0.0.0.13, whose linear layers have a bias, or any network as one `Sequential` (conv_fc.0.weight, ...)";
         Tutorial: "tutorial", "The tutorial's step-by-step network (conv.0.weight, fc.2.weight, ...); no bias";
     }
 }
