@@ -184,3 +184,40 @@ fn construction(config: &NetworkConfig) -> String {
         in_python(architecture, &config.neurons)
     )
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::nn::network_name::NetworkName;
+    use crate::nn::notation::NeuronName;
+    use crate::testing::network_config;
+
+    /// What is said of a network with a name of 2 channels.
+    fn said(name: &NetworkName, hidden: usize, size: [usize; 2]) -> String {
+        let notation = name.notation(2, hidden, 10, NeuronName::Lif);
+        let config = network_config(&notation, size);
+        match PeerClass::of(&config.architecture) {
+            Some(class) => differences(&class, &config).unwrap(),
+            None => construction(&config),
+        }
+    }
+
+    #[test]
+    fn hints_fit_the_class_of_spikingjelly() {
+        let zeros =
+            |class| format!("  its linear layers have no bias, so those of {class} are 0\n");
+        let other = said(&NetworkName::Cifar10Dvs, 8, [128, 128]);
+        let expected = "  CIFAR10DVSNet has 512 hidden neurons, frames of 128 x 128 and 10 classes; before loading: \
+                        net.conv_fc[18] = layer.Linear(128, 8); net.conv_fc[21] = layer.Linear(8, 100)\n";
+        assert_eq!(other, zeros("CIFAR10DVSNet") + expected);
+        let same = said(&NetworkName::NMnist, 2048, [34, 34]);
+        assert_eq!(same, zeros("NMNISTNet"));
+        // CIFAR10Net takes pictures of three colours.
+        let none = said(&NetworkName::Cifar10, 8, [32, 32]);
+        assert!(none.starts_with("  SpikingJelly has no such class; before loading: net = torch"));
+        let long = "{c2k3s1-BN-LIF}*20-FC10-LIF";
+        let long = construction(&network_config(long, [8, 8]));
+        assert!(long.contains("has a module for each layer of {c2k3s1-BN-LIF}*20-FC10-LIF,"));
+    }
+}

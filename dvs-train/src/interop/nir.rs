@@ -13,8 +13,8 @@
 //! NIR's neurons spike only above their threshold; the neurons of this program also spike exactly
 //! at it. So each threshold is written as the next lower 32-bit floating-point number. Batch norm
 //! is folded into the convolutions. The maximum of binary spikes is 1 if their sum is above 0.5. So
-//! max pooling of spikes is written as two layers: sum pooling, and then integrate-and-fire neurons with the
-//! threshold 0.5 that keep no potential.
+//! max pooling of spikes is written as two layers: sum pooling, and then integrate-and-fire neurons
+//! with the threshold 0.5 that keep no potential.
 //!
 //! [`read`] reads a file into a [`stored`] graph of any nodes, and [`network`] makes this program's
 //! network of it, or says why it cannot.
