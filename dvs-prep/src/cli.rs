@@ -252,7 +252,8 @@ pub struct SynthArgs {
     /// compression
     #[arg(long)]
     pub real_size: bool,
-    /// Permute the labels of each recording, so that nothing can be learned from them (a control)
+    /// Permute the labels of each recording, or let each sample of another --form show any class, so
+    /// that nothing can be learned from the labels (a control)
     #[arg(long)]
     pub shuffle_labels: bool,
     /// Deflate level of a .tar.gz or .zip, 1 to 9; 4 compresses about as well as the real archive

@@ -123,7 +123,6 @@ pub fn synth_classes(args: &SynthArgs) -> Option<ClassOptions> {
         ("--lights", !args.lights.is_empty()),
         ("--gesture-seconds", args.gesture_seconds.is_some()),
         ("--real-size", args.real_size),
-        ("--shuffle-labels", args.shuffle_labels),
         ("--force", args.force),
     ];
     let of_classes = [("--samples", args.samples.is_some())];
@@ -149,6 +148,7 @@ pub fn synth_classes(args: &SynthArgs) -> Option<ClassOptions> {
         );
     }
     Some(ClassOptions {
+        shuffle_labels: args.shuffle_labels,
         output: args.output.clone().unwrap_or_else(|| folder.into()),
         form: form?,
         samples: args.samples.unwrap_or(20),

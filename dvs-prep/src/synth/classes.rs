@@ -32,6 +32,7 @@ const HEADER: &[u8] = b"#!AER-DAT2.0\r\n# This is a raw AE data file - do not ed
 /// Purposes of random numbers, so that they do not affect each other.
 const START: u64 = 6;
 const SHAPE: u64 = 7;
+const SHUFFLE: u64 = 8;
 
 /// The dataset whose form the data has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub struct ClassOptions {
     pub form: ClassForm,
     /// Samples of each class, within [`SAMPLES`]; N-MNIST's test set has a fifth more, at least 1.
     pub samples: u32,
+    /// Whether each sample shows the shape of any class, so that nothing can be learned.
+    pub shuffle_labels: bool,
     /// Random seed.
     pub seed: u64,
     /// Mean events per second, within [`EVENTS_PER_SECOND`].
@@ -202,11 +205,18 @@ fn draw(options: &ClassOptions, sample: &Sample, bytes: &mut Vec<u8>) -> u64 {
     let random = generator(options.seed, key(SHAPE));
     let rate = options.events_per_second;
     let mut events = 0;
+    let shown = match options.shuffle_labels {
+        true => {
+            let class = between(&mut generator(options.seed, key(SHUFFLE)), 0.0, 10.0) as usize;
+            class.min(DIGITS.len() - 1)
+        }
+        false => sample.class,
+    };
     match options.form {
         ClassForm::Cifar10Dvs => {
             bytes.extend_from_slice(HEADER);
             let start = between(&mut generator(options.seed, key(START)), 0.0, 2e9) as u32;
-            let (_, shape): (&str, Shape) = CIFAR10[sample.class];
+            let (_, shape): (&str, Shape) = CIFAR10[shown];
             Drawing::new(shape, 128, 1_200_000, random).events(rate, |event| {
                 let SeenEvent { t, x, y, on } = event;
                 // The camera lay on its side and counts from the lower right.
@@ -217,7 +227,7 @@ fn draw(options: &ClassOptions, sample: &Sample, bytes: &mut Vec<u8>) -> u64 {
             });
         }
         ClassForm::NMnist => {
-            let shape: Shape = DIGITS[sample.class];
+            let shape: Shape = DIGITS[shown];
             Drawing::new(shape, 34, 300_000, random).events(rate, |event| {
                 let SeenEvent { t, x, y, on } = event;
                 let [_, high, middle, low] = t.to_be_bytes();

@@ -23,7 +23,7 @@ use crate::device::{self, Device, on_device};
 use crate::nn::architecture::Architecture;
 use crate::nn::network_config::NetworkConfig;
 use crate::nn::network_name::NetworkName;
-use crate::nn::notation::NeuronName;
+use crate::nn::notation::{NeuronName, parse};
 use crate::optim::AmpDtype;
 use crate::optim::optimizer::Rule;
 use crate::optim::schedule::Schedule;
@@ -283,12 +283,15 @@ pub fn network_config(
     let hidden = network.hidden.unwrap_or(name.hidden(network.channels));
     let notation = name.notation(network.channels, hidden, outputs, config.neurons.neuron);
     let architecture = Architecture::build(&notation, size, classes, network.linear_bias);
-    let architecture = architecture.map_err(|error| match name {
-        NetworkName::Notation(_) => anyhow!(
-            "--network is neither {} nor a network in notation: {error}",
-            listed(&NetworkName::NAMED.map(|name| name.to_string()))
-        ),
-        _ => anyhow!("--network {name} does not fit: {error}"),
+    let architecture = architecture.map_err(|error| {
+        // A text that is no notation at all may be a name with a typing error.
+        match parse(&notation) {
+            Ok(_) => anyhow!("--network does not fit: {error}"),
+            Err(_) => anyhow!(
+                "--network is neither {} nor a network in notation: {error}",
+                listed(&NetworkName::NAMED.map(|name| name.to_string()))
+            ),
+        }
     })?;
     let kinds: Vec<NeuronName> = architecture.neurons().collect();
     Ok(NetworkConfig {

@@ -50,7 +50,7 @@ fn refuses_frames_that_are_too_small_or_too_large() {
     assert!(network_config(&usual, [32, 2048], Some(11)).is_ok());
     let text = refused([31, 128]);
     for part in [
-        "--network gesture does not fit: ",
+        "--network does not fit: ",
         "pooling leaves nothing of its inputs of 1 x 8; frames of 31 x 128 are too small for this network",
     ] {
         assert!(text.contains(part), "{text}");
