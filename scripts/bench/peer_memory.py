@@ -190,7 +190,7 @@ def main():
         print(json.dumps(measure(args, args.frames[0], args.only[0], args.here)))
         return
     facts = {"torch": torch.__version__, "device": torch.cuda.get_device_name() if GPU else "cpu"}
-    facts |= {"channels": args.channels, "batch": args.batch, "chunks": args.chunks, "amp": args.amp, "backend": args.backend}
+    facts |= {name: getattr(args, name) for name in ("channels", "batch", "chunks", "amp", "backend")}
     facts |= {"threads": args.threads or torch.get_num_threads()}
     print(json.dumps(facts))
     with tempfile.TemporaryDirectory() as folder:
