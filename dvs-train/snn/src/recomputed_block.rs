@@ -9,7 +9,7 @@
 //! All else is independent for each output channel. Such a block therefore computes some channels at
 //! a time in both passes, so that its whole output is never in memory. Other blocks compute all
 //! channels at once, because the gradient of their input is a sum over the channels, whose bits depend
-//! on the order.
+//! on the order. So do blocks whose convolution has no kernels of this crate.
 //!
 //! The gradients have the same bits on the CPU as those of the separate nodes.
 //!
@@ -28,9 +28,9 @@ use std::ops::Range;
 use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::ops::{Backward, OpsKind};
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use burn::tensor::ops::FloatTensor;
+use burn::tensor::{Tensor, TensorMetadata};
 
 use self::channels::{join, narrow};
 use self::forward::{Block, Forward};
@@ -190,8 +190,10 @@ impl<B: RecomputedBlockBackend, C: CheckpointStrategy> RecomputedBlockBackend fo
             parameters.beta.node.clone(),
             weight_or_nothing::<B, C>(neuron_w.as_ref(), &device).node,
         ];
-        // The gradient of the input is a sum over all output channels.
-        let divide = nodes[0].requirement.is_none();
+        // The gradient of the input is a sum over all output channels. In burn's own convolutions, the
+        // bits of a channel depend on how many there are.
+        let [.., rows, columns] = w.primitive.shape().dims::<4>();
+        let divide = nodes[0].requirement.is_none() && geometry.has_own_kernels([rows, columns]);
         let (parameters, running) = inner::<B, C>(parameters, running);
         let (x, kept) = match input {
             BlockImages::Counts(x) => (x.primitive.clone(), KeptImages::Plain(x.primitive)),

@@ -11,6 +11,7 @@ use crate::cli::choices::fixed_splits;
 use crate::cli::neuron::NeuronArgs;
 use crate::interop::label_order::LabelOrder;
 use crate::interop::naming::Naming;
+use crate::nn::network_name::NetworkName;
 
 /// Largest side of a frame, as in a cache.
 const MAX_SIDE: usize = MAX_PIXELS as usize;
@@ -39,6 +40,12 @@ pub struct ImportArgs {
     /// the first that fits]
     #[arg(long, value_name = "WxH")]
     pub sensor: Option<FrameSize>,
+
+    /// pth: the network in notation, as in training. Needed if it is neither one of SpikingJelly's
+    /// DVSGestureNet, CIFAR10DVSNet and NMNISTNet nor the tutorial's: a .pth does not say strides,
+    /// poolings, dropout and voting
+    #[arg(long, value_name = "NOTATION")]
+    pub network: Option<NetworkName>,
 
     /// The old spelling of --sensor, with the height first
     #[arg(long, hide = true, value_name = "HxW", conflicts_with = "sensor")]

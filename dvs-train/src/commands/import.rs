@@ -7,14 +7,14 @@ use dvs_shared::labels::{is_gestures, listed};
 use dvs_shared::split_mode::{MAX_FRAMES, SplitBy};
 use serde_json::{Value, json};
 
-use crate::cli::ImportArgs;
+use crate::cli::{ImportArgs, refuse_beside_notation};
 use crate::config::cache_request::CacheRequest;
 use crate::config::neuron_config::NeuronConfig;
 use crate::config::options::{network_config, within};
 use crate::config::settings::Settings;
 use crate::config::train_config::{DEFAULT_FRAMES, TrainConfig};
 use crate::console::print;
-use crate::interop::classes::{check_names, taken_as_votes, usual_names};
+use crate::interop::classes::{check_names, usual_names};
 use crate::interop::known::{KnownNetwork, PeerClass};
 use crate::interop::label_order::LabelOrder;
 use crate::interop::naming::Naming;
@@ -65,6 +65,7 @@ impl Imported {
     /// message names the weights.
     pub fn read(bytes: &[u8], asked: Asked) -> Result<Self> {
         let pth = Pth::read(bytes)?;
+        let said = asked.network.is_some();
         let Recognised {
             naming,
             names,
@@ -79,16 +80,12 @@ impl Imported {
                 .is_some_and(|t| t.is_double())
         });
         let class = PeerClass::of(architecture).filter(|_| naming == Naming::Model);
-        let mut assumed = Vec::new();
-        if KnownNetwork::of(architecture).is_none() {
-            assumed.push(
-                "stride 1, padding that keeps the size, max pooling of 2 x 2, and dropout of 0.5, which the file does not say"
-                    .to_owned(),
-            );
-            if architecture.voters > 1 && asked.classes.is_none() {
-                assumed.push(taken_as_votes(architecture));
-            }
-        }
+        ensure!(
+            said || KnownNetwork::of(architecture).is_some(),
+            "its weights do not say the strides, the poolings, the dropout and the voting of its network, and they are of \
+             no network with a name; say the network with --network NOTATION. If it is usual in all of this, it is \
+             '{architecture}'"
+        );
         Ok(Self {
             rounded: rounded.collect(),
             network: match class {
@@ -98,7 +95,7 @@ impl Imported {
             weights,
             order,
             label_names: None,
-            assumed,
+            assumed: Vec::new(),
             neurons: None,
             dt: None,
             epoch: pth.epoch,
@@ -229,7 +226,15 @@ fn state_dict(args: &ImportArgs, classes: Option<usize>) -> Result<Imported> {
     }
     let bytes = checkpoint::read_network_file(&args.checkpoint)
         .with_context(|| format!("cannot read {shown}"))?;
+    if let Some(name) = &args.network {
+        ensure!(
+            matches!(name, NetworkName::Notation(_)),
+            "the network {name} is recognised by its weights; leave --network out"
+        );
+        refuse_beside_notation(Some(name), &[("--neuron", args.neuron.neuron.is_some())])?;
+    }
     let asked = Asked {
+        network: args.network.as_ref().map(ToString::to_string),
         size: args.frame_size(),
         order: args.label_order,
         classes,

@@ -18,6 +18,7 @@ use crate::device::DeviceName;
 use crate::nn::architecture::Architecture;
 use crate::nn::network::StepMode;
 use crate::nn::network_name::NetworkName;
+use crate::nn::notation::NeuronName;
 use crate::optim::AmpDtype;
 use crate::optim::optimizer::Rule;
 use crate::optim::schedule::Schedule;
@@ -270,13 +271,16 @@ pub enum Value {
 }
 
 impl TrainConfig {
-    /// Sets the values that a notation says itself to those of its first layer.
+    /// Sets the values that a notation says itself to those of its first convolution, and the neurons'
+    /// model to that of the first layer that leaks, because `--tau` is for such a layer.
     pub fn describe_notation(&mut self, architecture: &Architecture) {
         if let Some(block) = architecture.blocks.first() {
             self.network.channels = block.channels;
         }
-        if let Some(neuron) = architecture.neurons().next() {
-            self.neurons.neuron = neuron;
+        let kinds: Vec<NeuronName> = architecture.neurons().collect();
+        let leaky = kinds.iter().find(|kind| **kind != NeuronName::If);
+        if let Some(neuron) = leaky.or(kinds.first()) {
+            self.neurons.neuron = *neuron;
         }
     }
 

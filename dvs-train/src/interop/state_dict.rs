@@ -23,8 +23,10 @@ use crate::run_dir::weight_layout::{Weight, Weights};
 const SHOWN: usize = 8;
 
 /// What a state dict does not say, if the user does.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Asked {
+    /// The network in notation.
+    pub network: Option<String>,
     /// Height and width of a frame.
     pub size: Option<[usize; 2]>,
     /// The order of the labels in the outputs.
@@ -56,7 +58,10 @@ type Tensors<'a> = BTreeMap<&'a str, Tensor<'a>>;
 pub fn recognise(tensors: &Tensors<'_>, asked: Asked) -> Result<Recognised> {
     let naming = nearest(tensors)?;
     let architecture = match naming {
-        Naming::Model => infer::architecture(tensors, &asked),
+        Naming::Model => match &asked.network {
+            Some(notation) => infer::said(notation, tensors, &asked),
+            None => infer::architecture(tensors, &asked),
+        },
         _ => infer::tutorial(naming, tensors, &asked),
     };
     let like = || format!("its weights are most like those of {naming}");

@@ -23,6 +23,10 @@ const ORDERS: [LabelOrder; 2] = [LabelOrder::Plain, LabelOrder::Folder];
 /// Returns an error if the file cannot be read, this program's network cannot express its graph, or
 /// a flag contradicts it.
 pub fn read_graph(args: &ImportArgs, classes: Option<usize>) -> Result<Imported> {
+    ensure!(
+        args.network.is_none(),
+        "--network is for .pth files, and a NIR graph says its layers itself; leave it out"
+    );
     let graph = read(&args.checkpoint)?;
     let fact = |name: &str| graph.facts.get(name).map(String::as_str);
     // Graphs of older versions do not say their notation.

@@ -117,6 +117,23 @@ pub fn architecture(tensors: &Tensors<'_>, asked: &Asked) -> Result<Architecture
     )
 }
 
+/// The form of the network in `notation`, which the user said. Everything that the tensors say is
+/// compared with it later.
+pub fn said(notation: &str, tensors: &Tensors<'_>, asked: &Asked) -> Result<Architecture> {
+    let linears = |(at, module): (usize, Module)| match module {
+        Module::Linear {
+            inputs, has_bias, ..
+        } => Some((at, inputs, has_bias)),
+        _ => None,
+    };
+    let (at, inputs, bias) = modules(tensors)?
+        .into_iter()
+        .find_map(linears)
+        .context("it has no linear layer")?;
+    let name = format!("{SEQUENTIAL}.{at}.weight");
+    fitting(&[notation.to_owned()], asked.size, bias, &name, inputs)
+}
+
 /// The form of the tutorial's network.
 pub fn tutorial(naming: Naming, tensors: &Tensors<'_>, asked: &Asked) -> Result<Architecture> {
     let names = naming.names(&super::gestures()?)?;

@@ -50,6 +50,28 @@ fn names_of_general_networks_are_spikingjelly_s() {
     }
 }
 
+#[test]
+fn any_network_is_read_if_the_user_says_its_layers() {
+    for fixture in general() {
+        let weights = fixture.weights();
+        let architecture = &weights.architecture;
+        let state = state_dict(&weights, Naming::Model, LabelOrder::Plain, 0).unwrap();
+        let asked = Asked {
+            network: Some(architecture.to_string()),
+            ..sized(architecture.size)
+        };
+        assert_eq!(read(&state, asked.clone()).unwrap().weights, weights);
+        let other = Asked {
+            network: Some(architecture.to_string().replacen("c4k", "c5k", 1)),
+            ..asked
+        };
+        assert_eq!(
+            read(&state, other).is_err(),
+            architecture.to_string().contains("c4k")
+        );
+    }
+}
+
 /// What a state dict leaves open is what these networks have.
 #[test]
 fn networks_of_usual_layers_are_recognised() {
@@ -100,7 +122,7 @@ fn other_neurons_classes_and_sizes_come_from_the_user() {
 fn what_does_not_follow_is_refused_by_name() {
     let usual = "c4k3s1-BN-LIF-MPk2s2-DP-FC24-LIF-DP-FC20-LIF-APk10s10";
     let none = || Asked::default();
-    let this = sized([32, 32]);
+    let this = || sized([32, 32]);
     let rename = |from: &'static str, to: &'static str| {
         move |state: &mut Vec<Named>| {
             for named in state {
@@ -133,38 +155,38 @@ fn what_does_not_follow_is_refused_by_name() {
         "pooling leaves nothing of its inputs of 1 x 1",
     );
     is(
-        refused(usual, this, shape("conv_fc.0.weight", &[4, 3, 3, 3])),
+        refused(usual, this(), shape("conv_fc.0.weight", &[4, 3, 3, 3])),
         "conv_fc.0.weight takes 3 channels, where frames of events have 2",
     );
     is(
-        refused(usual, this, shape("conv_fc.0.weight", &[4, 2, 3, 5])),
+        refused(usual, this(), shape("conv_fc.0.weight", &[4, 2, 3, 5])),
         "conv_fc.0.weight has the shape [4, 2, 3, 5]; kernels are square",
     );
     is(
-        refused(usual, this, shape("conv_fc.9.weight", &[20, 25])),
+        refused(usual, this(), shape("conv_fc.9.weight", &[20, 25])),
         "conv_fc.9.weight has the shape [20, 25] where [20, 24] is expected",
     );
     is(
-        refused(usual, this, rename("conv_fc.6.", "conv_fc.8.")),
+        refused(usual, this(), rename("conv_fc.6.", "conv_fc.8.")),
         "it has 5 modules without weights before conv_fc.8.weight",
     );
     is(
-        refused(usual, this, rename("conv_fc.9.", "conv_fc.11.")),
+        refused(usual, this(), rename("conv_fc.9.", "conv_fc.11.")),
         "it has 3 modules without weights before conv_fc.11.weight, and does not say what they are; expected is none, or \
          dropout",
     );
     is(
-        refused(usual, this, rename("conv_fc.1.", "conv_fc.2.")),
+        refused(usual, this(), rename("conv_fc.1.", "conv_fc.2.")),
         "conv_fc.2 is batch norm, where a convolution or a linear layer is expected",
     );
     is(
-        refused(usual, this, |state| {
+        refused(usual, this(), |state| {
             state.retain(|named| !named.name.ends_with("running_mean"))
         }),
         "but conv_fc.1.running_mean is missing",
     );
     is(
-        refused(usual, this, |state| {
+        refused(usual, this(), |state| {
             let mut bias = state[1].clone();
             bias.name = "conv_fc.0.bias".to_owned();
             state.push(bias);
@@ -173,7 +195,7 @@ fn what_does_not_follow_is_refused_by_name() {
     );
     let asked = Asked {
         classes: Some(3),
-        ..this
+        ..this()
     };
     is(
         refused(usual, asked, |_| {}),
@@ -181,14 +203,14 @@ fn what_does_not_follow_is_refused_by_name() {
     );
     let asked = Asked {
         neuron: Some(NeuronName::Plif),
-        ..this
+        ..this()
     };
     is(
         refused(usual, asked, |_| {}),
         "it has no weights of PLIF neurons",
     );
     is(
-        refused(usual, this, rename("conv_fc.", "features.")),
+        refused(usual, this(), rename("conv_fc.", "features.")),
         "its 8 weights have names of another network",
     );
 }
