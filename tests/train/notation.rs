@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::support::{Place, fail, only_entry, prepare, rows, run};
+use crate::support::{Place, fail, only_entry, output, prepare, rows, run, text};
 
 /// A network with all that a notation offers: blocks without pooling, other kernels, average pooling,
 /// different neurons, dropout before a convolution and no batch norm.
@@ -27,7 +27,12 @@ fn json(text: &str) -> Value {
 #[test]
 fn all_commands_take_a_network_in_notation() {
     let place = Place::new();
-    let folder = train(&place, "logs", &["--network", EVERYTHING]);
+    // A low threshold keeps all layers active.
+    let folder = train(
+        &place,
+        "logs",
+        &["--network", EVERYTHING, "--v-threshold", "0.1"],
+    );
     let run_folder = folder.to_str().unwrap();
     let name = folder.file_name().unwrap().to_str().unwrap();
     assert!(name.contains("_network_"), "{name}");
@@ -115,7 +120,10 @@ fn refuses_notations_that_do_not_fit() {
             &["--chunk-steps 3 is not within 1 and 2"],
         ),
     ] {
-        let said = fail(&[&["--cache", &cache, "--device", "cpu"], args].concat());
+        // The message shows the place below the notation, so it may have more than one line.
+        let refused = output(&[&["--cache", &cache, "--device", "cpu"], args].concat());
+        assert_eq!(refused.status.code(), Some(1), "{args:?}");
+        let said = text(&refused.stderr);
         for part in parts {
             assert!(said.contains(part), "{part}: {said}");
         }
