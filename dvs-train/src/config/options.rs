@@ -14,7 +14,7 @@ use dvs_shared::{CacheFile, Set};
 
 use crate::config::cache_request::CacheRequest;
 use crate::config::settings::folder_name;
-use crate::config::train_config::TrainConfig;
+use crate::config::train_config::{ArchitectureConfig, TrainConfig};
 use crate::data::augment::Augmentation;
 use crate::data::dataset::FramesIn;
 #[cfg(feature = "cuda")]
@@ -132,6 +132,7 @@ impl TrainOptions {
 fn check_limits(config: &TrainConfig) -> Result<()> {
     let TrainConfig {
         data,
+        network,
         neurons,
         optimizer,
         schedule,
@@ -141,6 +142,7 @@ fn check_limits(config: &TrainConfig) -> Result<()> {
     within("--test-batch-size", data.test_batch_size(), 1..=1 << 16)?;
     within("--epochs", schedule.epochs as usize, 1..=1_000_000)?;
     within("--jobs", data.jobs, 1..=256)?;
+    check_sizes(network)?;
     ensure!(
         optimizer.lr > 0.0 && optimizer.lr <= 10.0,
         "--lr {} is not within 0 (exclusive) and 10",
@@ -159,6 +161,17 @@ fn check_limits(config: &TrainConfig) -> Result<()> {
     );
     within("--t-max", schedule.t_max as usize, 1..=1_000_000)?;
     neurons.resolve()?;
+    Ok(())
+}
+
+/// Checks the sizes of a network with a name. A notation says them itself.
+fn check_sizes(network: &ArchitectureConfig) -> Result<()> {
+    if network.network.is_named() {
+        within("--channels", network.channels, 1..=MAX_CHANNELS)?;
+        if let Some(hidden) = network.hidden {
+            within("--hidden", hidden, 1..=MAX_HIDDEN)?;
+        }
+    }
     Ok(())
 }
 
@@ -268,12 +281,7 @@ pub fn network_config(
     classes: Option<usize>,
 ) -> Result<NetworkConfig> {
     let network = &config.network;
-    if network.network.is_named() {
-        within("--channels", network.channels, 1..=MAX_CHANNELS)?;
-        if let Some(hidden) = network.hidden {
-            within("--hidden", hidden, 1..=MAX_HIDDEN)?;
-        }
-    }
+    check_sizes(network)?;
     let outputs = classes.unwrap_or(CLASSES);
     within("the number of classes", outputs, 1..=MAX_CLASSES)?;
     let [height, width] = size;
