@@ -181,7 +181,7 @@ fn import_asks_for_the_network(place: &Place, file: &str, notation: &str) {
         &of_two,
         "the network of --network tells 11 classes apart, and --label-names has 2 names",
     );
-    let other = notation.replace("c2", "c3");
+    let other = notation.replace("FC22-LIF-APk2s2", "FC33-LIF-APk3s3");
     refused(&["--network", &other], "its weights do not go together");
     refused(&["--network", "cifar10"], "import needs a notation");
     refused(

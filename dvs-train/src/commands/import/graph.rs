@@ -188,3 +188,48 @@ fn frames(facts: &Facts) -> Option<(u32, SplitBy)> {
     let split = splits.into_iter().find(|by| by.name() == split)?;
     Some((frames.parse().ok()?, split))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn facts(pairs: &[(&str, &str)]) -> Facts {
+        let pairs = pairs.iter();
+        pairs
+            .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn names_of_classes_are_read_or_refused() {
+        let names = |pairs: &[(&str, &str)]| label_names(&facts(pairs), LabelOrder::Folder, 11);
+        let list = r#"["a, b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"]"#;
+        let found = names(&[("label_names", list), ("labels", "a, b, c")]);
+        assert_eq!(found.unwrap().unwrap()[..2], ["a, b", "c"]);
+        // Graphs of older versions have the names in the order of their outputs.
+        let older = names(&[("labels", "a, b, k, c, d, e, f, g, h, i, j")]);
+        assert_eq!(older.unwrap().unwrap()[9..], ["j", "k"]);
+        assert_eq!(names(&[("label_order", "plain")]).unwrap(), None);
+        for (fact, text) in [
+            ("label_names", "a, b"),
+            ("label_names", r#"["a", "b"]"#),
+            ("labels", "a, b, c"),
+            ("labels", "a, a, k, c, d, e, f, g, h, i, j"),
+        ] {
+            let error = names(&[(fact, text)]).unwrap_err().to_string();
+            assert!(error.ends_with("say them with --label-names"), "{error}");
+        }
+    }
+
+    #[test]
+    fn texts_of_other_programs_are_not_read() {
+        let texts = |by: &str| StoredGraph {
+            facts: facts(&[("created_by", by), ("label_order", "folder")]),
+            ..StoredGraph::default()
+        };
+        let order = |by: &str| label_order(&own_facts(&texts(by)));
+        assert_eq!(order("dvs-train 0.1.0"), Some(LabelOrder::Folder));
+        assert_eq!(order("another program"), None);
+    }
+}

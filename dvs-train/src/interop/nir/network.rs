@@ -129,9 +129,9 @@ pub fn network(graph: &StoredGraph, asked: &Asked<'_>) -> Result<FromGraph> {
             "in training, dropout of {DROPOUT} precedes each linear layer"
         ));
         if !architecture.blocks.is_empty() {
-            assumed.push(
-                "in training, batch norm follows each convolution, and its shift begins as the convolution's bias".to_owned(),
-            );
+            let norm =
+                "in training, batch norm follows each convolution, whose bias becomes its shift";
+            assumed.push(norm.to_owned());
         }
     }
     if !layers.has_vote && asked.classes.is_none() && architecture.voters > 1 {
