@@ -248,7 +248,7 @@ pub struct BenchArgs {
 
     /// Time each convolution, each fused block and the neurons separately instead, compared with
     /// copying and matrix multiplication
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["recompute", "chunk_steps"])]
     pub parts: bool,
 
     /// Print the results as one JSON object

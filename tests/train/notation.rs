@@ -70,7 +70,9 @@ fn all_commands_take_a_network_in_notation() {
     // Average pooling gives shares of spikes, which have to be multiplied.
     assert_eq!([0, 1, 2, 3, 4].map(macs), [true, false, false, true, false]);
 
-    let longer = run(&["--resume", run_folder, "--epochs", "3"]);
+    // The same network, written in another way.
+    let again = EVERYTHING.replace("{c4k3s1-BN-LIF}*2", "c4k3s1-BN-LIF-{c4k3s1-BN-LIF}");
+    let longer = run(&["--resume", run_folder, "--epochs", "3", "--network", &again]);
     assert!(longer.contains("epoch=2,"), "{longer}");
 }
 
@@ -144,8 +146,19 @@ fn recomputing_changes_no_bit_and_may_change_on_resume() {
     assert_eq!(rows(&plain), rows(&recomputed));
     let (plain, recomputed) = (plain.to_str().unwrap(), recomputed.to_str().unwrap());
     run(&["--resume", plain, "--epochs", "3", "--recompute"]);
-    run(&["--resume", recomputed, "--epochs", "3"]);
+    run(&[
+        "--resume",
+        recomputed,
+        "--epochs",
+        "3",
+        "--recompute",
+        "false",
+    ]);
     assert_eq!(rows(Path::new(plain)), rows(Path::new(recomputed)));
+    let settings =
+        |folder: &str| fs::read_to_string(Path::new(folder).join("settings.json")).unwrap();
+    assert!(settings(plain).contains("recompute"));
+    assert!(!settings(recomputed).contains("recompute"));
 }
 
 #[test]

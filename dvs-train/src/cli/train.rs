@@ -104,20 +104,17 @@ pub struct TrainArgs {
     #[arg(long, alias = "local_batch_norm")]
     pub local_batch_norm: bool,
 
-    /// Save memory: keep of each convolution block only its input, one bit for each spike, and
-    /// compute the convolution again in the backward pass. The gradients stay the same
-    #[arg(long)]
-    pub recompute: bool,
+    /// Save memory: keep of each convolution block with batch norm only its input, one bit for each
+    /// spike, and compute the convolution again in the backward pass. The gradients stay the same.
+    /// On resume, false turns it off [default: false]
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "true|false")]
+    pub recompute: Option<bool>,
 
-    /// Save more memory with truncated backpropagation through time: go through the time steps in
-    /// chunks of K. The potentials go on from chunk to chunk, but no gradient does, and batch norm
-    /// normalises each chunk by its own statistics. This is another training than without
-    #[arg(
-        long,
-        alias = "chunk_steps",
-        value_name = "K",
-        conflicts_with = "recompute"
-    )]
+    /// Save memory for very long samples with truncated backpropagation through time: go through the
+    /// time steps in chunks of K. The potentials go on from chunk to chunk, but no gradient does. In
+    /// multi-step mode, batch norm normalises each chunk by its own statistics. This is another
+    /// training than without
+    #[arg(long, alias = "chunk_steps", value_name = "K")]
     pub chunk_steps: Option<usize>,
 
     /// Directory to create the run folder in [default: ./logs]
@@ -282,7 +279,7 @@ impl TrainArgs {
         network.linear_bias |= *linear_bias;
         set(&mut network.step_mode, step_mode);
         network.local_batch_norm |= *local_batch_norm;
-        network.recompute |= *recompute;
+        set(&mut network.recompute, recompute);
         set(&mut network.chunk_steps, chunk_steps);
         neuron.apply(neurons);
         set(&mut optimizer.opt, opt);

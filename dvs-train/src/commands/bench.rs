@@ -259,7 +259,7 @@ impl Timed {
             format!("{what:<6}{seconds:>9.4} s a step{speed:>11.2} samples/s\n")
         };
         let memory = format!(
-            "memory, estimated: {} for a training step, {} for a test step\n",
+            "memory, estimated on a GPU: {} for a training step, {} for a test step\n",
             bytes(self.train_bytes),
             bytes(self.test_bytes)
         );

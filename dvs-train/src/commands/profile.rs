@@ -18,7 +18,7 @@ use crate::console::numbers::{bytes, joules, number};
 use crate::console::print;
 use crate::device::{self, on_device};
 use crate::nn::layer_summary::LayerSummary;
-use crate::nn::network::SnnBackend;
+use crate::nn::network::{SnnBackend, StepMode};
 use crate::run_dir::run_folder::PROFILE;
 
 /// The result, as `--json` prints it and a run folder keeps it.
@@ -117,6 +117,10 @@ fn profile<B: SnnBackend>(args: &ProfileArgs, device: &B::Device) -> Result<Prof
         let reasons = block.not_fused(steps).into_iter();
         reasons.map(move |reason| format!("{layer}: {reason}"))
     });
+    let settings = &trained.state.settings.config.network;
+    let single = (settings.step_mode == StepMode::S).then(|| {
+        "all layers: --step-mode s computes batch norm, neurons and pooling separately".to_owned()
+    });
     let energy = Energy {
         mac_pj: args.mac_pj,
         ac_pj: args.ac_pj,
@@ -128,7 +132,7 @@ fn profile<B: SnnBackend>(args: &ProfileArgs, device: &B::Device) -> Result<Prof
         epoch: trained.state.epoch,
         samples: evaluation.metrics.samples,
         accuracy: evaluation.metrics.accuracy,
-        not_fused: not_fused.collect(),
+        not_fused: single.into_iter().chain(not_fused).collect(),
         cost: Cost::new(steps, layers, event_acs, statistics, energy),
     })
 }
@@ -207,7 +211,7 @@ impl Profile {
             bytes(cost.potential_bytes)
         );
         for part in &self.not_fused {
-            let _ = write!(text, "not fused: {part}\n");
+            let _ = writeln!(text, "not fused: {part}");
         }
         text
     }

@@ -64,7 +64,7 @@ fn run_on(args: &TrainArgs, ranks: &RunRanks) -> Result<Option<StopReason>> {
         }
     }
     let remedy = format!(
-        "{} and --test-batch-size, fewer --channels, --recompute, or --frames-in memory if the frames are on the device",
+        "{} and --test-batch-size, a smaller network, --recompute, or --frames-in memory if the frames are on the device",
         device::smaller_batch(options.config.data.batch_size, ranks.size())
     );
     device::guard(&options.device, &remedy, || {

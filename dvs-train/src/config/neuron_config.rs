@@ -157,7 +157,7 @@ impl NeuronConfig {
                 for (flag, given) in unused {
                     ensure!(
                         !given,
-                        "{flag} says how a potential leaks, and --neuron if has no leak; leave it out"
+                        "{flag} says how a potential leaks, and IF neurons have no leak; leave it out"
                     );
                 }
                 Charge::Integrate

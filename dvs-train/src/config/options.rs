@@ -21,6 +21,7 @@ use crate::data::dataset::FramesIn;
 use crate::device::cuda;
 use crate::device::{self, Device, on_device};
 use crate::nn::architecture::Architecture;
+use crate::nn::network::StepMode;
 use crate::nn::network_config::NetworkConfig;
 use crate::nn::network_name::NetworkName;
 use crate::nn::notation::{NeuronName, parse};
@@ -131,7 +132,6 @@ impl TrainOptions {
 fn check_limits(config: &TrainConfig) -> Result<()> {
     let TrainConfig {
         data,
-        network,
         neurons,
         optimizer,
         schedule,
@@ -141,7 +141,6 @@ fn check_limits(config: &TrainConfig) -> Result<()> {
     within("--test-batch-size", data.test_batch_size(), 1..=1 << 16)?;
     within("--epochs", schedule.epochs as usize, 1..=1_000_000)?;
     within("--jobs", data.jobs, 1..=256)?;
-    within("--channels", network.channels, 1..=MAX_CHANNELS)?;
     ensure!(
         optimizer.lr > 0.0 && optimizer.lr <= 10.0,
         "--lr {} is not within 0 (exclusive) and 10",
@@ -178,6 +177,11 @@ impl fmt::Display for TrainOptions {
             Rule::Adam => "adam".to_owned(),
             Rule::Sgd { momentum } => format!("sgd, momentum={momentum}"),
         };
+        let network_in_words = match &network.network {
+            NetworkName::Gesture => format!("channels={}", network.channels),
+            NetworkName::Notation(notation) => format!("network={notation}"),
+            name => format!("network={name}, channels={}", network.channels),
+        };
         let rates = match schedule.schedule() {
             Schedule::Step { size, gamma } => format!("StepLR, step_size={size}, gamma={gamma}"),
             Schedule::Cosine { t_max } => format!("CosALR, t_max={t_max}"),
@@ -185,7 +189,7 @@ impl fmt::Display for TrainOptions {
         write!(
             f,
             "cache={}, T={}, split={}, batch_size={}, test_batch_size={}, epochs={}, jobs={}, frames_in={}, \
-             channels={}, opt={rule}, lr={}, lr_scheduler={rates}, seed={seed}, device={}",
+             {}, opt={rule}, lr={}, lr_scheduler={rates}, seed={seed}, device={}",
             self.cache.path().display(),
             data.split.frames(),
             data.split.split_by().name(),
@@ -194,7 +198,7 @@ impl fmt::Display for TrainOptions {
             schedule.epochs,
             data.jobs,
             self.frames_in,
-            network.channels,
+            network_in_words,
             optimizer.lr,
             self.device,
         )
@@ -264,9 +268,11 @@ pub fn network_config(
     classes: Option<usize>,
 ) -> Result<NetworkConfig> {
     let network = &config.network;
-    within("--channels", network.channels, 1..=MAX_CHANNELS)?;
-    if let Some(hidden) = network.hidden {
-        within("--hidden", hidden, 1..=MAX_HIDDEN)?;
+    if network.network.is_named() {
+        within("--channels", network.channels, 1..=MAX_CHANNELS)?;
+        if let Some(hidden) = network.hidden {
+            within("--hidden", hidden, 1..=MAX_HIDDEN)?;
+        }
     }
     let outputs = classes.unwrap_or(CLASSES);
     within("the number of classes", outputs, 1..=MAX_CLASSES)?;
@@ -278,6 +284,10 @@ pub fn network_config(
     ensure!(
         !(network.recompute && network.chunk_steps.is_some()),
         "--chunk-steps keeps potentials between chunks, which --recompute does not; leave one of them out"
+    );
+    ensure!(
+        !(network.recompute && network.step_mode == StepMode::S),
+        "--step-mode s keeps potentials between steps, which --recompute does not; leave one of them out"
     );
     let name = &network.network;
     let hidden = network.hidden.unwrap_or(name.hidden(network.channels));

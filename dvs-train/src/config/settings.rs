@@ -158,16 +158,17 @@ pub fn changes(saved: &TrainConfig, resumed: &TrainConfig) -> Result<Vec<String>
     Ok(changed)
 }
 
-/// A flag's value as part of a folder name. A long value is cut and identified by its CRC-32,
-/// because file systems allow 255 bytes.
+/// A flag's value as part of a folder name. A long value is cut, because file systems allow 255
+/// bytes. Braces and stars are left out, because a shell takes them for something else. Such values
+/// are identified by their CRC-32.
 fn in_a_name(value: &str) -> String {
     const LONGEST: usize = 60;
-    // Nothing that a shell or a file system takes for something else.
-    let plain = value.replace([':', '/'], "_").replace(['{', '}', '*'], "");
-    if plain.len() <= LONGEST {
+    let plain = value.replace([':', '/'], "_");
+    let bare = plain.replace(['{', '}', '*'], "");
+    if bare.len() <= LONGEST && bare == plain {
         return plain;
     }
-    let start: String = plain.chars().take(LONGEST / 4).collect();
+    let start: String = bare.chars().take(LONGEST / 4).collect();
     format!("{start}_{:08x}", crc32fast::hash(value.as_bytes()))
 }
 
@@ -233,6 +234,19 @@ mod tests {
     fn equal_configurations_have_no_changes() {
         let config = TrainConfig::default();
         assert!(changes(&config, &config).unwrap().is_empty());
+    }
+
+    #[test]
+    fn networks_that_differ_in_braces_have_different_folders() {
+        let folder = |notation: &str| {
+            let mut config = TrainConfig::default();
+            config.network.network = notation.to_owned().into();
+            folder_name(&config)
+        };
+        let one = folder("c4k3s1-LIF-{c4k3s1-LIF}*2-FC11-LIF");
+        let other = folder("{c4k3s1-LIF-c4k3s1-LIF}*2-FC11-LIF");
+        assert_ne!(one, other);
+        assert!(!one.contains(['{', '}', '*']), "{one}");
     }
 
     #[test]

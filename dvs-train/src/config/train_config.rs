@@ -68,8 +68,8 @@ pub struct DataConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ArchitectureConfig {
-    /// The layers. The values of a notation for `channels`, and for the neurons' model, are those of
-    /// its first layer.
+    /// The layers. A notation says channels, hidden neurons and neurons itself; see
+    /// [`TrainConfig::describe_notation`].
     pub network: NetworkName,
     /// Channels C of the convolutions.
     pub channels: usize,
@@ -210,10 +210,12 @@ impl Default for ScheduleConfig {
 }
 
 impl ArchitectureConfig {
-    /// Sets the network, and the literature's number of channels for it.
+    /// Sets the network and, if it is another one, the literature's number of channels for it.
     pub fn choose(&mut self, network: &NetworkName) {
-        self.network = network.clone();
-        self.channels = network.channels().unwrap_or(self.channels);
+        if self.network != *network {
+            self.network = network.clone();
+            self.channels = network.channels().unwrap_or(self.channels);
+        }
     }
 }
 
@@ -271,12 +273,14 @@ pub enum Value {
 }
 
 impl TrainConfig {
-    /// Sets the values that a notation says itself to those of its first convolution, and the neurons'
-    /// model to that of the first layer that leaks, because `--tau` is for such a layer.
+    /// Sets the values that a notation says itself: the channels of the first convolution, or 0, and
+    /// the neurons of the first layer that leaks, because `--tau` is for such a layer. Writes the
+    /// notation in the one form that equal networks have.
     pub fn describe_notation(&mut self, architecture: &Architecture) {
-        if let Some(block) = architecture.blocks.first() {
-            self.network.channels = block.channels;
-        }
+        self.network.network = NetworkName::Notation(architecture.to_string());
+        self.network.hidden = None;
+        let first = architecture.blocks.first();
+        self.network.channels = first.map_or(0, |block| block.channels);
         let kinds: Vec<NeuronName> = architecture.neurons().collect();
         let leaky = kinds.iter().find(|kind| **kind != NeuronName::If);
         if let Some(neuron) = leaky.or(kinds.first()) {

@@ -11,6 +11,7 @@ mod build;
 
 use std::fmt;
 
+use burn_snn::convolution::Geometry;
 use dvs_shared::event::POLARITIES;
 
 use crate::nn::notation::{NeuronName, Pool, PoolKind, WrittenLayer};
@@ -69,15 +70,13 @@ impl BlockForm {
     /// Height and width of the convolution's output.
     pub fn convolved(&self) -> [usize; 2] {
         self.size
-            .map(|side| windows(side + 2 * self.padding, self.kernel, self.stride))
+            .map(|side| self.geometry().places(side, self.kernel))
     }
 
     /// Height and width of the block's output.
     pub fn pooled(&self) -> [usize; 2] {
-        let pool = |size: [usize; 2], pool: &Pool| {
-            size.map(|side| windows(side, pool.kernel, pool.stride))
-        };
-        self.pools.iter().fold(self.convolved(), pool)
+        let pools = self.pools.iter();
+        pools.fold(self.convolved(), |size, pool| pool.size(size))
     }
 }
 
@@ -88,11 +87,15 @@ impl Pool {
         kernel: 2,
         stride: 2,
     };
-}
 
-/// Number of windows of `kernel` cells at each `stride` within `side` cells.
-fn windows(side: usize, kernel: usize, stride: usize) -> usize {
-    side.checked_sub(kernel).map_or(0, |rest| rest / stride + 1)
+    /// Height and width of the output for inputs of `size`.
+    pub fn size(self, size: [usize; 2]) -> [usize; 2] {
+        let windows = Geometry {
+            stride: self.stride,
+            padding: 0,
+        };
+        size.map(|side| windows.places(side, self.kernel))
+    }
 }
 
 impl Architecture {

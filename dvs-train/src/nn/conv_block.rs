@@ -35,7 +35,7 @@ pub struct ConvBlock<B: Backend> {
     form: BlockForm,
     /// Whether the backward pass computes the convolution again.
     recompute: bool,
-    /// Whether the inputs are spikes, 0 or 1.
+    /// Whether the inputs are spikes, 0 or 1, in training.
     takes_spikes: bool,
 }
 
@@ -68,8 +68,7 @@ impl<B: SnnBackend> ConvBlock<B> {
             norm: form.norm.then(|| BatchNorm::new(form.channels, device)),
             neurons: Neurons::new(config.neurons[at], device),
             recompute: config.recompute,
-            // Dropout scales the spikes that it keeps.
-            takes_spikes: config.architecture.takes_spikes(at) && form.dropout == 0.0,
+            takes_spikes: config.trains_on_spikes(at),
             form,
         }
     }
@@ -130,8 +129,8 @@ impl<B: SnnBackend> ConvBlock<B> {
         pools.iter().fold(spikes, |x, pool| pool.apply(x))
     }
 
-    /// Returns the spikes for a convolution's output `x`, if somebody wants more than the pooled
-    /// spikes of neurons that start at rest, or if the block has no batch norm.
+    /// Returns the spikes for a convolution's output `x` by separate operations. Blocks without batch
+    /// norm need them, neurons that do not start at rest, and observers of single spikes.
     fn observed(
         &self,
         x: Tensor<B, 4>,

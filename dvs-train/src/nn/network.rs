@@ -1,7 +1,7 @@
 //! A spiking network, from frames to firing rates.
 //!
 //! ```text
-//! {convolution - batch norm - neurons - pooling} x N, flatten,
+//! {dropout - convolution - batch norm - neurons - pooling} x N, flatten,
 //! {dropout - linear - neurons} x M, voting
 //! ```
 //!

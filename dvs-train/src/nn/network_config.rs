@@ -40,53 +40,65 @@ impl NetworkConfig {
         kinds.join("; ")
     }
 
+    /// Whether the inputs of block `at` are spikes, 0 or 1, in training, where dropout scales those
+    /// that it keeps.
+    pub fn trains_on_spikes(&self, at: usize) -> bool {
+        let network = &self.architecture;
+        network.takes_spikes(at) && network.blocks[at].dropout == 0.0
+    }
+
+    /// Returns the time steps of a chunk, if training goes through `steps` time steps in chunks.
+    pub fn chunk(&self, steps: usize) -> Option<usize> {
+        self.chunk_steps.filter(|chunk| *chunk < steps)
+    }
+
     /// Estimates the bytes of a GPU's memory that a training step on batches of `batch` samples with
-    /// `steps` time steps needs, without the weights.
+    /// `steps` time steps needs, without the weights and the linear layers.
     ///
-    /// Each block keeps its convolution's output and its pooled spikes. A gradient reuses the memory
-    /// of its tensor. Separate operations keep about four tensors more, in both types: without batch
-    /// norm, for more time steps than the fused backward pass supports, and for chunks of steps.
+    /// Each fused block keeps its convolution's output and its pooled spikes. A gradient reuses the
+    /// memory of its tensor. Separate operations keep [`SEPARATE`] tensors of the output's size. They
+    /// compute blocks without batch norm, single steps, chunks of steps, and more time steps than the
+    /// fused backward pass supports. Poolings that are not fused keep their inputs and, for the
+    /// maximum, its place.
     pub fn training_bytes(&self, steps: usize, batch: usize) -> u64 {
         let (value, copy) = match self.half {
             Some(_) => (2, 2),
             None => (4, 0),
         };
-        let frames = (steps * batch * self.architecture.frame_cells()) as u64 * (4 + copy);
-        let chunk = self.chunk_steps.filter(|chunk| *chunk < steps);
-        let images = (chunk.unwrap_or(steps) * batch) as u64;
-        let is_fused = chunk.is_none() && steps <= MOST_STEPS;
+        let product = |a: usize, b: usize| (a as u64).saturating_mul(b as u64);
+        let all = product(steps, batch);
+        let images = product(self.chunk(steps).unwrap_or(steps), batch);
+        let is_fused =
+            self.chunk(steps).is_none() && self.step_mode == StepMode::M && steps <= MOST_STEPS;
+        let frame = self.architecture.frame_cells() as u64;
+        let mut kept = all.saturating_mul(frame * (4 + copy));
         let mut most = 0;
-        let blocks = self
-            .architecture
-            .blocks
-            .iter()
-            .enumerate()
-            .map(|(at, block)| {
-                if self.recompute && block.norm {
+        for (at, block) in self.architecture.blocks.iter().enumerate() {
+            let pooled = images
+                .saturating_mul(pooling_cells(block))
+                .saturating_mul(value + 4);
+            let bytes = match block.norm {
+                true if self.recompute => {
                     let BlockBytes { kept, peak } = self.recomputed(at, steps, batch, value);
                     most = most.max(peak);
-                    return kept;
+                    kept
                 }
-                images
-                    * match block.norm && is_fused {
-                        true => value * cells(block),
-                        false => (value + 1) * (output_cells(block) * 17 / 4),
-                    }
-            });
-        let kept: u64 = blocks.sum();
-        frames + kept + most
+                true if is_fused => images.saturating_mul(value * cells(block)),
+                // Membrane potentials and currents have 32 bits, and spikes those of the convolution.
+                _ => images.saturating_mul((value + 1) * output_cells(block) * SEPARATE / 4),
+            };
+            kept = kept.saturating_add(bytes).saturating_add(pooled);
+        }
+        kept.saturating_add(most)
     }
 
     /// Bytes of block `at` if the backward pass computes its convolution again.
     fn recomputed(&self, at: usize, steps: usize, batch: usize, value: u64) -> BlockBytes {
         let block = &self.architecture.blocks[at];
-        let images =
-            |channels, [height, width]: [usize; 2]| [steps * batch, channels, height, width];
-        let inputs = images(block.inputs, block.size);
-        let inputs = match at {
-            0 => BlockImages::Counts(inputs),
-            _ => BlockImages::Spikes(inputs),
+        let images = |channels, [height, width]: [usize; 2]| {
+            [steps.saturating_mul(batch), channels, height, width]
         };
+        let inputs = images(block.inputs, block.size);
         let (pool, _) = block.fused_pool();
         let fused = FusedBlock {
             neuron: self.neurons[at],
@@ -94,14 +106,49 @@ impl NetworkConfig {
             shape: images(block.channels, block.convolved()),
             pool,
         };
-        block_bytes(&inputs, &fused, value)
+        let is_divided = at == 0 && block.geometry().has_own_kernels([block.kernel; 2]);
+        if is_divided {
+            return block_bytes(&BlockImages::Counts(inputs), &fused, value);
+        }
+        let bytes = block_bytes(&BlockImages::Spikes(inputs), &fused, value);
+        match self.trains_on_spikes(at) {
+            true => bytes,
+            // These inputs are kept as they are.
+            false => BlockBytes {
+                kept: inputs
+                    .iter()
+                    .fold(value, |all, side| all.saturating_mul(*side as u64)),
+                ..bytes
+            },
+        }
     }
 
     /// Like [`training_bytes`](Self::training_bytes), for a test step, which computes in 32 bits.
     pub fn test_bytes(&self, steps: usize, batch: usize) -> u64 {
         let blocks: u64 = self.architecture.blocks.iter().map(cells).sum();
-        (steps * batch) as u64 * 4 * (self.architecture.frame_cells() as u64 + blocks)
+        let cells = 4 * (self.architecture.frame_cells() as u64 + blocks);
+        (steps as u64)
+            .saturating_mul(batch as u64)
+            .saturating_mul(cells)
     }
+}
+
+/// Quarters of a tensor of the convolution's output that separate operations keep.
+const SEPARATE: u64 = 17;
+
+/// Number of values that enter the poolings of a block that are not fused, for a frame.
+fn pooling_cells(block: &BlockForm) -> u64 {
+    let (_, pools) = block.fused_pool();
+    let mut size = block.convolved();
+    let mut cells = 0;
+    for pool in &block.pools[..block.pools.len() - pools.len()] {
+        size = pool.size(size);
+    }
+    for pool in pools {
+        cells += size.iter().product::<usize>() * block.channels;
+        size = pool.size(size);
+    }
+    cells as u64
 }
 
 /// Number of values that a block's convolution and its poolings give for a frame.

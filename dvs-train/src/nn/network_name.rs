@@ -35,6 +35,11 @@ impl NetworkName {
     /// The networks that have a name.
     pub const NAMED: [Self; 4] = [Self::Gesture, Self::Cifar10Dvs, Self::NMnist, Self::Cifar10];
 
+    /// Whether the network has a name, and no notation of its own.
+    pub fn is_named(&self) -> bool {
+        !matches!(self, Self::Notation(_))
+    }
+
     /// The literature's number of channels, or `None` for a notation, which says it.
     pub fn channels(&self) -> Option<usize> {
         match self {

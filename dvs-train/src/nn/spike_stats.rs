@@ -20,7 +20,7 @@ pub trait Observer<B: Backend> {
     fn counts(&mut self, layer: usize, counts: Tensor<B, 1>, seen: usize);
 
     /// Receives the inputs `[samples times steps, ...]` of layer `layer`: event counts for the
-    /// first layer, spikes for the others.
+    /// first layer, spikes or their averages for the others.
     fn inputs<const D: usize>(&mut self, _layer: usize, _inputs: &Tensor<B, D>) {}
 
     /// Whether the observer needs the spikes. If not, they need not be kept.

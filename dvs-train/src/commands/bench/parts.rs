@@ -53,11 +53,10 @@ pub fn time<B: SnnBackend>(
     let mut parts = Vec::new();
     let (steps, n) = (args.frames, args.frames * args.batch_size);
     let blocks = &config.architecture.blocks;
-    let largest = blocks
-        .iter()
-        .map(|block| block.channels * cells(block))
-        .max();
-    let values = n * largest.unwrap_or_default();
+    let largest = blocks.iter().map(|block| block.channels * cells(block));
+    let linears = config.architecture.linears.iter();
+    let largest = largest.chain(linears.map(|layer| layer.outputs)).max();
+    let values = n * largest.unwrap_or(1);
 
     let x = made.random::<2>([n, values / n]);
     parts.push(Part {

@@ -88,7 +88,8 @@ pub struct Cost {
     pub macs: f64,
     /// Accumulates per sample, in the layers whose inputs are spikes.
     pub acs: f64,
-    /// Accumulates that would replace `macs` if every event were a separate spike.
+    /// Accumulates that would replace the first layer's part of `macs` if every event were a separate
+    /// spike.
     pub event_acs: f64,
     /// Multiply-accumulates of the dense network per frame; a sample takes `steps` times as many.
     pub dense_macs_per_frame: u64,

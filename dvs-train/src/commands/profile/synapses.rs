@@ -3,7 +3,7 @@
 //! A spike makes each synapse that it reaches add its weight once: an accumulate (AC). The first
 //! layer's inputs are counts: a cell with events makes each of its synapses multiply the weight by
 //! the count and add it, a multiply-accumulate (MAC), however many events it holds. Cells without
-//! events cost nothing. Hardware that takes single events as spikes would need an AC per event
+//! events cost nothing. Average pooling gives shares of spikes, which count like this too. Hardware that takes single events as spikes would need an AC per event
 //! instead; that number is counted too.
 //!
 //! A cell at the border of a convolution's input reaches fewer outputs than an inner cell, and is

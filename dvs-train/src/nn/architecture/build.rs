@@ -7,7 +7,7 @@ use dvs_shared::event::POLARITIES;
 use super::{Architecture, BlockForm, LinearForm};
 use crate::nn::notation::{NeuronName, NotationError, Placed, PoolKind, WrittenLayer, parse};
 
-/// Most weights of a layer.
+/// Most weights of a network. With an optimizer's state, a checkpoint has three times as many numbers.
 const MAX_WEIGHTS: usize = 1 << 31;
 /// Largest window and stride of a pooling.
 const MAX_WINDOW: usize = 7;
@@ -29,6 +29,7 @@ impl Architecture {
             notation,
             layers: parse(notation)?,
             at: 0,
+            weights: 0,
             last_linear: 0..0,
             frame: size,
             shape: Features::Image {
@@ -72,6 +73,8 @@ struct Builder<'a> {
     layers: Vec<Placed>,
     /// Number of layers that have been read.
     at: usize,
+    /// Number of weights so far.
+    weights: usize,
     /// Where the last linear layer stands.
     last_linear: Range<usize>,
     /// Height and width of a frame.
@@ -114,14 +117,14 @@ impl Builder<'_> {
         self.peek().map_or(end..end, |(_, place)| place)
     }
 
-    /// Reads a dropout if it is next, and otherwise returns 0.
-    fn dropout(&mut self) -> f64 {
+    /// Reads a dropout if it is next.
+    fn dropout(&mut self) -> Option<f64> {
         match self.peek() {
             Some((WrittenLayer::Dropout(probability), _)) => {
                 self.at += 1;
-                probability
+                Some(probability)
             }
-            _ => 0.0,
+            _ => None,
         }
     }
 
@@ -147,7 +150,7 @@ impl Builder<'_> {
             match self.peek() {
                 Some((layer @ WrittenLayer::Convolution { .. }, place)) => {
                     self.at += 1;
-                    blocks.push(self.block(dropout, layer, place)?);
+                    blocks.push(self.block(dropout.unwrap_or(0.0), layer, place)?);
                 }
                 _ => {
                     self.at = start;
@@ -179,7 +182,7 @@ impl Builder<'_> {
         else {
             return Err(self.error(place, "a convolution is expected here"));
         };
-        self.check_weights(place.clone(), &[channels, inputs, kernel, kernel])?;
+        self.add_weights(place.clone(), &[channels, inputs, kernel, kernel])?;
         let norm = matches!(self.peek(), Some((WrittenLayer::BatchNorm, _)));
         self.at += usize::from(norm);
         let neuron = self.neurons(match norm {
@@ -238,22 +241,22 @@ impl Builder<'_> {
         loop {
             let dropout = self.dropout();
             let Some((WrittenLayer::Linear(outputs), place)) = self.peek() else {
-                return match dropout > 0.0 {
-                    true => Err(self.error(
+                return match dropout {
+                    Some(_) => Err(self.error(
                         self.here(),
                         "a convolution or a linear layer is expected after dropout",
                     )),
-                    false => Ok(linears),
+                    None => Ok(linears),
                 };
             };
             let inputs = self.shape.count();
-            self.check_weights(place.clone(), &[inputs, outputs])?;
+            self.add_weights(place.clone(), &[inputs, outputs])?;
             self.last_linear = place;
             self.at += 1;
             let neuron = self.neurons("a linear layer")?;
             self.shape = Features::Flat(outputs);
             linears.push(LinearForm {
-                dropout,
+                dropout: dropout.unwrap_or(0.0),
                 inputs,
                 outputs,
                 neuron,
@@ -273,7 +276,7 @@ impl Builder<'_> {
             };
             return Err(self.error(
                 place,
-                format!("{layer} is out of place here, where {expected} fits"),
+                format!("{layer} is out of place here; {expected} is expected"),
             ));
         };
         if pool.kind != PoolKind::Average || pool.kernel != pool.stride {
@@ -294,163 +297,28 @@ impl Builder<'_> {
         Ok(pool.kernel)
     }
 
-    fn check_weights(&self, place: Range<usize>, shape: &[usize]) -> Result<(), NotationError> {
-        let weights = shape
+    /// Adds the weights of this shape to those of the network.
+    fn add_weights(&mut self, place: Range<usize>, shape: &[usize]) -> Result<(), NotationError> {
+        let own = shape
             .iter()
             .try_fold(1_usize, |all, side| all.checked_mul(*side));
-        match weights.filter(|weights| *weights <= MAX_WEIGHTS) {
-            Some(_) => Ok(()),
-            None => Err(self.error(
-                place,
-                format!("its weights {shape:?} are more than {MAX_WEIGHTS}"),
-            )),
+        let all = own.and_then(|own| own.checked_add(self.weights));
+        match all.filter(|all| *all <= MAX_WEIGHTS) {
+            Some(all) => {
+                self.weights = all;
+                Ok(())
+            }
+            None => {
+                let sides: Vec<String> = shape.iter().map(usize::to_string).collect();
+                let why = format!(
+                    "with {} weights, the network has more than {MAX_WEIGHTS}",
+                    sides.join(" x ")
+                );
+                Err(self.error(place, why))
+            }
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    const TUTORIAL: &str = "{c128k3s1-BN-LIF-MPk2s2}*5-DP-FC512-LIF-DP-FC110-LIF-APk10s10";
-
-    fn error(notation: &str, size: [usize; 2], classes: usize) -> String {
-        let error = Architecture::build(notation, size, Some(classes), false);
-        error.unwrap_err().to_string()
-    }
-
-    #[test]
-    fn builds_the_network_of_the_tutorial_and_writes_it_back() {
-        let network = Architecture::build(TUTORIAL, [128, 128], Some(11), false).unwrap();
-        assert_eq!(network.to_string(), TUTORIAL);
-        assert_eq!(
-            network.layer_names(),
-            ["conv1", "conv2", "conv3", "conv4", "conv5", "fc1", "fc2"]
-        );
-        assert_eq!(network.voters, 10);
-        assert_eq!(network.linears[0].inputs, 128 * 4 * 4);
-        assert_eq!(network.linears[1].dropout, 0.5);
-        let sizes: Vec<_> = network.blocks.iter().map(BlockForm::pooled).collect();
-        assert_eq!(sizes, [[64; 2], [32; 2], [16; 2], [8; 2], [4; 2]]);
-    }
-
-    #[test]
-    fn floors_sizes_that_do_not_divide() {
-        let notation = "c4k5s2-BN-LIF-APk2s2-c6k3s1-IF-MPk3s2-FC4-PLIF";
-        let network = Architecture::build(notation, [33, 20], None, true).unwrap();
-        assert_eq!(network.to_string(), notation);
-        let [first, second] = &network.blocks[..] else {
-            panic!("{network:?}");
-        };
-        assert_eq!((first.convolved(), first.pooled()), ([17, 10], [8, 5]));
-        assert_eq!((second.convolved(), second.pooled()), ([8, 5], [3, 2]));
-        assert_eq!(network.linears[0].inputs, 6 * 3 * 2);
-        assert_eq!((network.classes, network.voters), (4, 1));
-        assert!(!second.norm);
-        let spikes = [0, 1, 2].map(|layer| network.takes_spikes(layer));
-        assert_eq!(spikes, [false, false, true]);
-    }
-
-    #[test]
-    fn errors_point_at_layers_that_do_not_fit() {
-        for (notation, size, expected) in [
-            ("", [8, 8], "character 1: a layer is expected here"),
-            (
-                "c4k3s1-BN-LIF",
-                [8, 8],
-                "character 14: a linear layer with neurons is expected",
-            ),
-            (
-                "c4k3s1-BN-MPk2s2-FC3-LIF",
-                [8, 8],
-                "character 11: neurons are expected after batch norm",
-            ),
-            (
-                "c4k3s1-FC3-LIF",
-                [8, 8],
-                "character 8: neurons are expected after a convolution",
-            ),
-            (
-                "FC3",
-                [8, 8],
-                "character 4: neurons are expected after a linear layer",
-            ),
-            (
-                "FC3-BN-LIF",
-                [8, 8],
-                "character 5: neurons are expected after a linear layer",
-            ),
-            (
-                "FC9-LIF-c4k3s1-BN-LIF",
-                [8, 8],
-                "character 9: c4k3s1 is out of place here",
-            ),
-            ("BN-FC3-LIF", [8, 8], "character 1: BN is out of place here"),
-            ("LIF", [8, 8], "character 1: LIF is out of place here"),
-            (
-                "FC3-LIF-DP",
-                [8, 8],
-                "character 11: a convolution or a linear layer is expected after dropout",
-            ),
-            (
-                "DP-DP-FC3-LIF",
-                [8, 8],
-                "character 4: a convolution or a linear layer is expected after dropout",
-            ),
-            (
-                "FC4-LIF",
-                [8, 8],
-                "character 1: 4 outputs, 1 for each class, are for 4 classes, and the data has 3; FC3 is",
-            ),
-            (
-                "FC9-LIF-FC20-LIF-APk10s10",
-                [8, 8],
-                "character 9: 20 outputs, 10 for each class, are for 2 classes",
-            ),
-            (
-                "FC30-LIF-APk10s5",
-                [8, 8],
-                "character 10: the outputs of a linear layer take no pooling but voting",
-            ),
-            (
-                "FC30-LIF-MPk10s10",
-                [8, 8],
-                "character 10: the outputs of a linear layer take no pooling",
-            ),
-            (
-                "FC30-LIF-APk10s10-FC3-LIF",
-                [8, 8],
-                "character 19: voting is the last layer",
-            ),
-            (
-                "FC31-LIF-APk10s10",
-                [8, 8],
-                "character 10: 31 outputs do not divide into groups of 10",
-            ),
-            (
-                "{c4k3s1-BN-LIF-MPk2s2}*4-FC3-LIF",
-                [8, 8],
-                "pooling leaves nothing of its inputs of 1 x 1; frames of 8 x 8",
-            ),
-            (
-                "c4k7s1p0-LIF-FC3-LIF",
-                [6, 8],
-                "character 1: its inputs of 6 x 8 are smaller than its kernel",
-            ),
-            (
-                "c4k3s1-LIF-MPk8s8-FC3-LIF",
-                [9, 9],
-                "character 12: the window of a pooling is 8, and 7 is the largest",
-            ),
-            (
-                "FC65536-LIF-FC65536-LIF-FC3-LIF",
-                [8, 8],
-                "character 13: its weights [65536, 65536] are more than",
-            ),
-        ] {
-            let found = error(notation, size, 3);
-            assert!(found.contains(expected), "{notation}: {found}");
-        }
-    }
-}
+mod tests;
