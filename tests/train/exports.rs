@@ -9,7 +9,7 @@ use std::time::Duration;
 use hdf5::types::VarLenUnicode;
 use safetensors::SafeTensors;
 
-use crate::networks::{import, json, tensors};
+use crate::networks::{data, import, json, tensors};
 use crate::support::{Place, fail, only_entry, run};
 
 /// Exports a checkpoint to a format. Returns the path of the file.
@@ -161,6 +161,45 @@ fn safetensors_export_has_pytorch_names_and_metadata() {
     );
 }
 
+/// Checks what `import` says to a `.pth` of the network in `notation`, which is of no class of
+/// SpikingJelly.
+fn import_asks_for_the_network(place: &Place, file: &str, notation: &str) {
+    let output = place.at("asked");
+    let all = ["import", file, "-o", &output];
+    let refused = |flags: &[&str], reason: &str| {
+        let said = fail(&[&all[..], flags].concat());
+        assert!(said.contains(reason), "{reason} in {said}");
+        assert!(!Path::new(&output).exists());
+    };
+    // Of the voting, the weights say nothing.
+    refused(
+        &["--label-order", "plain"],
+        "if these are usual, its network is '{c2k3s1-BN-PLIF-MPk2s2}*3-DP-FC22-LIF'; say its layers with --network NOTATION",
+    );
+    let of_two = ["--network", notation, "--label-names", "a,b"];
+    refused(
+        &of_two,
+        "the network of --network tells 11 classes apart, and --label-names has 2 names",
+    );
+    let other = notation.replace("FC22-LIF-APk2s2", "FC33-LIF-APk3s3");
+    refused(&["--network", &other], "its weights do not go together");
+    refused(&["--network", "cifar10"], "import needs a notation");
+    refused(
+        &["--network", notation, "--neuron", "lif"],
+        "the notation of --network says it itself; leave --neuron out",
+    );
+    let tutorial = data("tutorial.pth");
+    let said = fail(&["import", &tutorial, "-o", &output, "--network", notation]);
+    assert!(said.contains("which needs no --network"), "{said}");
+    let flags = ["--network", notation, "--json"];
+    let said = json(&run(&[&all[..], &flags].concat()));
+    assert_eq!(said["network"], "a network of SpikingJelly's models");
+    assert_eq!(said["notation"], notation);
+    assert_eq!(said["label_order"][2], 10);
+    assert_eq!(said["label_names"][10], "other_gestures");
+    assert!(said["assumed"].as_array().unwrap().is_empty());
+}
+
 #[test]
 fn networks_of_other_forms_import_bitwise_identically() {
     let place = Place::new();
@@ -188,12 +227,12 @@ fn networks_of_other_forms_import_bitwise_identically() {
         all.filter(|(name, ..)| name.starts_with("network."))
             .collect()
     };
-    let names = "a,b,c,d,e,f,g,h,i,j,k";
     let file = export(&place, trained, "pytorch", &[]);
     assert_eq!(
-        import_again(&place, &file, &["--label-names", names]),
+        import_again(&place, &file, &["--network", notation]),
         weights(trained)
     );
+    import_asks_for_the_network(&place, &file, notation);
     let said = run(&[
         "export",
         trained,
@@ -230,6 +269,7 @@ fn networks_of_other_forms_import_bitwise_identically() {
     assert_eq!(said["notation"], notation);
     assert_eq!(said["label_names"][10], "other_gestures");
     assert_eq!(said["label_order"][2], 10);
+    assert!(said["assumed"].as_array().unwrap().is_empty());
     let rates = |checkpoint: &str| {
         let flags = ["eval", "--device", "cpu", checkpoint, "--json", "--cache"];
         json(&run(&[&flags[..], &[&cache]].concat()))["firing_rates"].to_string()

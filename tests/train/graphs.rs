@@ -195,6 +195,14 @@ fn import_describes_graphs_of_other_programs() {
         assert_eq!(said["network"], "a NIR graph");
         assert_eq!((&said["width"], &said["channels"]), (&32.into(), &3.into()));
         assert_eq!(said["label_order"][2], 10);
+        let assumed = said["assumed"].as_array().unwrap();
+        assert!(assumed[0].as_str().unwrap().contains("dropout"), "{said}");
+        assert!(
+            assumed[1].as_str().unwrap().contains("batch norm"),
+            "{said}"
+        );
+        // Of 110 outputs, ten vote for each gesture; the last graph has a node that votes.
+        assert_eq!(assumed.len(), if name == "nested" { 2 } else { 3 });
         assert!((said["dt"].as_f64().unwrap() - 1e-4).abs() < 1e-10);
     }
 }

@@ -204,7 +204,7 @@ fn import_explains_why_it_refuses_a_file() {
     };
     let unknown = error(&renamed("fc.5.weight", "fc.9.weight"), &[]);
     assert!(
-        unknown.contains("most like those of the tutorial's step-by-step network, but it has no fc.9.weight, and fc.5.weight is missing"),
+        unknown.contains("most like those of the tutorial's step-by-step network, but that network has no fc.9.weight, and fc.5.weight is missing"),
         "{unknown}"
     );
     let shapes = error(&tutorial, &["--sensor", "64x64"]);

@@ -36,14 +36,14 @@ pub struct ImportArgs {
     #[arg(long, value_parser = fixed_splits(), value_name = "MODE")]
     pub split: Option<SplitBy>,
 
-    /// Width and height of a frame in pixels [default: as a NIR graph says, else 128x128 or 34x34,
-    /// the first that fits]
+    /// Width and height of a frame in pixels [default: as a NIR graph says, else 34x34 for the form of
+    /// NMNISTNet and 128x128 for others]
     #[arg(long, value_name = "WxH")]
     pub sensor: Option<FrameSize>,
 
-    /// pth: the network in notation, as in training. Needed if it is neither one of SpikingJelly's
-    /// DVSGestureNet, CIFAR10DVSNet and NMNISTNet nor the tutorial's: a .pth does not say strides,
-    /// poolings, dropout and voting
+    /// pth: the network in notation, as in training. It is needed unless the network is the
+    /// tutorial's, or SpikingJelly's DVSGestureNet, CIFAR10DVSNet or NMNISTNet, because a .pth does
+    /// not say strides, poolings, dropout and voting
     #[arg(long, value_name = "NOTATION")]
     pub network: Option<NetworkName>,
 
@@ -51,13 +51,14 @@ pub struct ImportArgs {
     #[arg(long, hide = true, value_name = "HxW", conflicts_with = "sensor")]
     pub size: Option<FrameSize>,
 
-    /// Order of the labels in the network's outputs [default: folder for a .pth of eleven classes,
-    /// else plain; a NIR graph of more than ten classes has to say it, as those of this program do]
+    /// Order of the labels in the network's outputs [default: as this program's NIR graphs say; for a
+    /// .pth, folder if the classes are the gestures or have numbers as --label-names, else plain]. With
+    /// more than ten classes, other NIR graphs need it, and so does a .pth of classes without names
     #[arg(long, value_enum, value_name = "ORDER")]
     pub label_order: Option<LabelOrder>,
 
-    /// Names of the classes, in the order of the labels [default: as a NIR graph says, else those of
-    /// the dataset that the network's form is for, else numbers]
+    /// Names of the classes, in the order of the labels [default: as this program's NIR graphs say,
+    /// else those of the dataset that the network's form is for, else numbers]
     #[arg(long, value_delimiter = ',', value_name = "NAME,NAME,...")]
     pub label_names: Option<Vec<String>>,
 
@@ -102,8 +103,8 @@ pub struct ExportArgs {
     #[arg(long, value_enum, default_value_t = Naming::Model, value_name = "NETWORK")]
     pub names: Naming,
 
-    /// Order of the labels in the outputs [default: folder for pytorch with eleven classes, else
-    /// plain]
+    /// Order of the labels in the outputs [default: folder for pytorch with the gestures or with
+    /// classes named by their numbers, else plain]
     #[arg(long, value_enum, value_name = "ORDER")]
     pub label_order: Option<LabelOrder>,
 

@@ -39,7 +39,7 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     let weights = weights.with_context(of_file)?;
     let classes = config.architecture.classes;
     let order = args.label_order.unwrap_or(match args.to {
-        ModelFormat::Pytorch => LabelOrder::usual(classes),
+        ModelFormat::Pytorch => LabelOrder::usual(&state.settings.label_names),
         ModelFormat::Safetensors | ModelFormat::Nir => LabelOrder::Plain,
     });
     let split = state.settings.config.data.split;
@@ -58,6 +58,7 @@ pub fn run(args: &ExportArgs) -> Result<()> {
             format!("{}, split by {}", split.frames(), split.split_by().name()),
         ),
         ("label_order", order.name().to_owned()),
+        ("label_names", json!(names).to_string()),
         ("labels", labels.join(", ")),
         ("network", config.architecture.to_string()),
         ("neuron", config.neurons_in_words()),

@@ -5,6 +5,7 @@ mod graph;
 use anyhow::{Context, Result, ensure};
 use dvs_shared::labels::{is_gestures, listed};
 use dvs_shared::split_mode::{MAX_FRAMES, SplitBy};
+use dvs_shared::words::counted;
 use serde_json::{Value, json};
 
 use crate::cli::{ImportArgs, refuse_beside_notation};
@@ -39,7 +40,7 @@ pub struct Imported {
     pub order: LabelOrder,
     /// The names of the classes, if the file has them.
     pub label_names: Option<Vec<String>>,
-    /// What nothing says, and the usual was taken for.
+    /// What was assumed because the file does not say it.
     pub assumed: Vec<String>,
     /// The neurons, if the file says them. A `.pth` has at most their time constants.
     pub neurons: Option<NeuronConfig>,
@@ -65,7 +66,6 @@ impl Imported {
     /// message names the weights.
     pub fn read(bytes: &[u8], asked: Asked) -> Result<Self> {
         let pth = Pth::read(bytes)?;
-        let said = asked.network.is_some();
         let Recognised {
             naming,
             names,
@@ -80,12 +80,6 @@ impl Imported {
                 .is_some_and(|t| t.is_double())
         });
         let class = PeerClass::of(architecture).filter(|_| naming == Naming::Model);
-        ensure!(
-            said || KnownNetwork::of(architecture).is_some(),
-            "its weights do not say the strides, the poolings, the dropout and the voting of its network, and they are of \
-             no network with a name; say the network with --network NOTATION. If it is usual in all of this, it is \
-             '{architecture}'"
-        );
         Ok(Self {
             rounded: rounded.collect(),
             network: match class {
@@ -122,7 +116,7 @@ pub fn run(args: &ImportArgs) -> Result<()> {
     let is_graph = is_hdf5(&args.checkpoint).with_context(|| format!("cannot read {shown}"))?;
     let imported = match is_graph {
         true => graph::read_graph(args, classes).with_context(of_file)?,
-        false => state_dict(args, classes)?,
+        false => state_dict(args, names.clone())?,
     };
     if !imported.rounded.is_empty() {
         let number = imported.rounded.len();
@@ -154,6 +148,12 @@ pub fn run(args: &ImportArgs) -> Result<()> {
     );
     let label_names =
         (names.or(imported.label_names.clone())).unwrap_or_else(|| usual_names(&architecture));
+    ensure!(
+        label_names.len() == architecture.classes,
+        "cannot import {shown}: its network tells {} classes apart, and there are {}",
+        architecture.classes,
+        counted(label_names.len() as u64, "name")
+    );
     let words = match args.json {
         true => format!(
             "{}\n",
@@ -211,8 +211,8 @@ fn describe(config: &mut TrainConfig, architecture: &Architecture) {
     }
 }
 
-/// Reads a `.pth` as `args` ask, with this number of classes if it is known.
-fn state_dict(args: &ImportArgs, classes: Option<usize>) -> Result<Imported> {
+/// Reads a `.pth` as `args` ask, with these names of its classes if they are known.
+fn state_dict(args: &ImportArgs, label_names: Option<Vec<String>>) -> Result<Imported> {
     let shown = args.checkpoint.display();
     let only_nir = [
         ("--dt", args.dt.is_some()),
@@ -229,7 +229,7 @@ fn state_dict(args: &ImportArgs, classes: Option<usize>) -> Result<Imported> {
     if let Some(name) = &args.network {
         ensure!(
             matches!(name, NetworkName::Notation(_)),
-            "the network {name} is recognised by its weights; leave --network out"
+            "--network {name} is a name, and import needs a notation; leave it out if the network is one that import recognises"
         );
         refuse_beside_notation(Some(name), &[("--neuron", args.neuron.neuron.is_some())])?;
     }
@@ -237,7 +237,7 @@ fn state_dict(args: &ImportArgs, classes: Option<usize>) -> Result<Imported> {
         network: args.network.as_ref().map(ToString::to_string),
         size: args.frame_size(),
         order: args.label_order,
-        classes,
+        label_names,
         neuron: args.neuron.neuron,
     };
     Imported::read(&bytes, asked).with_context(|| format!("cannot import {shown}"))
@@ -275,6 +275,7 @@ fn to_json(
         "epoch": imported.epoch,
         "max_test_acc": imported.max_test_acc,
         "rounded": imported.rounded,
+        "assumed": imported.assumed,
     })
 }
 
@@ -322,7 +323,7 @@ fn to_text(
     };
     text += &format!("\n  {}; {from}\n", network.neurons_in_words());
     for assumed in &imported.assumed {
-        text += &format!("  taken for granted: {assumed}\n");
+        text += &format!("  assumed: {assumed}\n");
     }
     let classes = architecture.classes;
     let last = classes.saturating_sub(1);

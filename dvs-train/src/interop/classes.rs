@@ -1,4 +1,4 @@
-//! The classes of imported networks, of which files have only the number of outputs.
+//! The classes of imported networks. Most files say nothing of them but the number of outputs.
 
 use anyhow::{Result, ensure};
 use dvs_shared::cache_format::{MAX_CLASSES, NAME_BYTES};
@@ -10,8 +10,9 @@ use crate::interop::known::KnownNetwork;
 use crate::nn::architecture::Architecture;
 use crate::nn::network_name::{NetworkName, VOTERS};
 
-/// How many outputs vote for each class: those of as many `classes`, or else ten, as in
-/// SpikingJelly's networks, if the outputs are a multiple of it.
+/// How many outputs of a `.pth` vote for each class. If the number of `classes` is known, the outputs
+/// are divided among them. Otherwise ten vote for each class, as in SpikingJelly's networks, unless the
+/// outputs are ten or fewer, or no multiple of ten.
 ///
 /// # Errors
 /// Returns an error if the outputs do not divide into `classes`.
@@ -20,12 +21,35 @@ pub fn voters(outputs: usize, classes: Option<usize>) -> Result<usize> {
         Some(classes) => {
             ensure!(
                 classes > 0 && outputs > 0 && outputs.is_multiple_of(classes),
-                "its {outputs} outputs do not divide into {classes} classes, as many as there are names of classes"
+                "its {outputs} outputs do not divide into {classes} classes, as many as there are names of them"
             );
             Ok(outputs / classes)
         }
         None if outputs.is_multiple_of(VOTERS) && outputs > VOTERS => Ok(VOTERS),
         None => Ok(1),
+    }
+}
+
+/// How many outputs of a graph without voting vote for each class. If the number of `classes` is known,
+/// the outputs are divided among them. Of 110 outputs, ten vote for each gesture, because SpikingJelly
+/// exports its network so. Otherwise each output is a class.
+///
+/// # Errors
+/// Returns an error if the outputs do not divide into `classes`, or if ten may vote for each class.
+pub fn voters_of_graph(outputs: usize, classes: Option<usize>) -> Result<usize> {
+    const GESTURES: usize = CLASSES * VOTERS;
+    match (classes, outputs) {
+        (None, GESTURES) => Ok(VOTERS),
+        (None, _) => {
+            ensure!(
+                outputs <= VOTERS || !outputs.is_multiple_of(VOTERS),
+                "the graph does not say whether its {outputs} outputs stand for as many classes, or each {VOTERS} of them \
+                 vote for one of {} classes; say the names of the classes with --label-names",
+                outputs / VOTERS
+            );
+            Ok(1)
+        }
+        _ => voters(outputs, classes),
     }
 }
 
@@ -56,8 +80,8 @@ pub fn check_names(names: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The names of the classes, if nothing but the form of the network says them: those of its dataset,
-/// or else numbers.
+/// The names of the classes that follow from the form of the network: those of the dataset that it is
+/// for, or else numbers.
 pub fn usual_names(architecture: &Architecture) -> Vec<String> {
     let classes = architecture.classes;
     let known = KnownNetwork::of(architecture).map(|known| known.name);
@@ -66,7 +90,7 @@ pub fn usual_names(architecture: &Architecture) -> Vec<String> {
         Some(NetworkName::Cifar10Dvs) if classes == CIFAR10_CLASSES.len() => {
             CIFAR10_CLASSES.map(str::to_owned).to_vec()
         }
-        // The digits of N-MNIST too.
+        // The classes of N-MNIST are digits.
         _ => (0..classes).map(|label| label.to_string()).collect(),
     }
 }
@@ -95,6 +119,26 @@ mod tests {
             "{error}"
         );
         assert!(voters(0, Some(3)).is_err());
+    }
+
+    #[test]
+    fn outputs_of_a_graph_vote_only_if_that_is_known() {
+        for (outputs, classes, expected) in [
+            (110, None, 10),
+            (110, Some(110), 1),
+            (10, None, 1),
+            (12, None, 1),
+            (20, Some(20), 1),
+            (20, Some(4), 5),
+        ] {
+            assert_eq!(voters_of_graph(outputs, classes).unwrap(), expected);
+        }
+        let error = voters_of_graph(20, None).unwrap_err().to_string();
+        assert!(
+            error.contains("its 20 outputs stand for as many classes")
+                && error.ends_with("say the names of the classes with --label-names"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! Orders of the labels in a network's outputs.
 
-use dvs_shared::labels::CLASSES;
+use dvs_shared::labels::is_gestures;
+
+/// Says how to give the order of the labels, after a reason.
+pub const SAY_ORDER: &str = "say it with --label-order: plain for the order of the labels, folder for that of \
+                             SpikingJelly's folders";
 
 /// An order of the labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,12 +16,15 @@ pub enum LabelOrder {
 }
 
 impl LabelOrder {
-    /// The order in the networks that SpikingJelly trains. It sorts only the folders of the gestures
-    /// in another order than this program.
-    pub fn usual(classes: usize) -> Self {
-        match classes {
-            CLASSES => Self::Folder,
-            _ => Self::Plain,
+    /// The order in the networks that SpikingJelly trains to tell classes with these `names` apart. It
+    /// names the folders of the gestures by their labels, and sorts the names of folders as text. The
+    /// same is true of other classes whose names are their labels.
+    pub fn usual(names: &[String]) -> Self {
+        let is_number = |(label, name): (usize, &String)| *name == label.to_string();
+        let are_numbers = names.iter().enumerate().all(is_number);
+        match is_gestures(names) || are_numbers && !Self::Folder.is_plain(names.len()) {
+            true => Self::Folder,
+            false => Self::Plain,
         }
     }
 
@@ -74,7 +81,28 @@ impl LabelOrder {
 
 #[cfg(test)]
 mod tests {
+    use dvs_shared::labels::gestures;
+
     use super::*;
+
+    #[test]
+    fn the_usual_order_follows_from_the_names() {
+        let numbers =
+            |count: usize| -> Vec<String> { (0..count).map(|label| label.to_string()).collect() };
+        let mut others = gestures();
+        others[3] = "nodding".to_owned();
+        let mut turned = numbers(11);
+        turned.reverse();
+        for (names, expected) in [
+            (gestures(), LabelOrder::Folder),
+            (numbers(12), LabelOrder::Folder),
+            (numbers(10), LabelOrder::Plain),
+            (others, LabelOrder::Plain),
+            (turned, LabelOrder::Plain),
+        ] {
+            assert_eq!(LabelOrder::usual(&names), expected, "{names:?}");
+        }
+    }
 
     #[test]
     fn folder_order_sorts_labels_as_text_and_round_trips() {

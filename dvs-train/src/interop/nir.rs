@@ -35,6 +35,8 @@ mod neurons;
 
 mod layers;
 
+mod limits;
+
 pub mod network;
 
 use anyhow::{Result, bail, ensure};
@@ -117,13 +119,15 @@ impl Graph {
     /// `dt` seconds.
     ///
     /// # Errors
-    /// Returns an error if NIR cannot represent a layer; the message says which and why.
+    /// Returns an error if NIR cannot represent a layer, or an import would refuse its size; the message
+    /// says which layer and why.
     pub fn of(weights: &Weights, neurons: &[Neuron], order: LabelOrder, dt: f64) -> Result<Self> {
         ensure!(
             dt > 0.0 && dt <= 1e3,
             "--dt {dt} is not within 0 (exclusive) and 1000 seconds"
         );
         let architecture = &weights.architecture;
+        limits::check(architecture, neurons)?;
         let [height, width] = architecture.size;
         let mut graph = Self { nodes: Vec::new() };
         let input = Node::Input(vec![POLARITIES as usize, height, width]);

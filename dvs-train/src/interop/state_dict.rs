@@ -6,11 +6,13 @@ mod infer;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use dvs_shared::labels::is_gestures;
 use dvs_shared::words::some_of;
 
+use crate::interop::classes::usual_names;
 use crate::interop::known::PeerClass;
-use crate::interop::label_order::LabelOrder;
+use crate::interop::label_order::{LabelOrder, SAY_ORDER};
 use crate::interop::named::{Named, Values};
 use crate::interop::naming::{Names, Naming};
 use crate::interop::pytorch::Tensor;
@@ -21,6 +23,8 @@ use crate::run_dir::weight_layout::{Weight, Weights};
 
 /// Maximum names listed in an error; the others are counted.
 const SHOWN: usize = 8;
+/// Maximum characters of a notation in an error.
+const NOTATION: usize = 200;
 
 /// What a state dict does not say, if the user does.
 #[derive(Clone, Debug, Default)]
@@ -31,10 +35,17 @@ pub struct Asked {
     pub size: Option<[usize; 2]>,
     /// The order of the labels in the outputs.
     pub order: Option<LabelOrder>,
-    /// The number of classes.
-    pub classes: Option<usize>,
-    /// The neurons of the layers that have no weight of PLIF neurons.
+    /// The names of the classes, in the order of the labels.
+    pub label_names: Option<Vec<String>>,
+    /// The neurons of the layers that have no weight of PLIF neurons. A notation says them itself.
     pub neuron: Option<NeuronName>,
+}
+
+impl Asked {
+    /// The number of classes, if the user has said their names.
+    fn classes(&self) -> Option<usize> {
+        self.label_names.as_ref().map(Vec::len)
+    }
 }
 
 /// A network from a state dict.
@@ -49,20 +60,29 @@ pub struct Recognised {
     pub order: LabelOrder,
 }
 
+/// The networks that are recognised by names of SpikingJelly's models.
+const CLASSES_OF_PEER: &str = "SpikingJelly's DVSGestureNet, CIFAR10DVSNet and NMNISTNet";
+
 type Tensors<'a> = BTreeMap<&'a str, Tensor<'a>>;
 
-/// Recognises the network and its naming by the names and shapes of `tensors`.
+/// Recognises the network and its naming by the names and shapes of `tensors`. Unless the user has said
+/// the network, it has to be of one of SpikingJelly's classes, or the tutorial's.
 ///
 /// # Errors
-/// Returns an error that names the tensors that are unknown, missing, or of another shape.
+/// Returns an error that names the tensors that are unknown, missing, or of another shape, or if the
+/// network or the order of its outputs is unknown.
 pub fn recognise(tensors: &Tensors<'_>, asked: Asked) -> Result<Recognised> {
     let naming = nearest(tensors)?;
-    let architecture = match naming {
-        Naming::Model => match &asked.network {
-            Some(notation) => infer::said(notation, tensors, &asked),
-            None => infer::architecture(tensors, &asked),
-        },
-        _ => infer::tutorial(naming, tensors, &asked),
+    let architecture = match (naming, &asked.network) {
+        (Naming::Model, Some(notation)) => infer::said(notation, tensors, &asked),
+        (Naming::Model, None) => infer::architecture(tensors, &asked)
+            .map_err(|error| {
+                anyhow!("{error:#}; unless it is one of {CLASSES_OF_PEER}, say its layers with --network NOTATION")
+            }),
+        (_, Some(_)) => bail!(
+            "its names are those of the tutorial's network, which needs no --network; leave it out"
+        ),
+        (_, None) => infer::tutorial(naming, tensors, &asked),
     };
     let like = || format!("its weights are most like those of {naming}");
     let architecture = architecture.with_context(like)?;
@@ -75,9 +95,14 @@ pub fn recognise(tensors: &Tensors<'_>, asked: Asked) -> Result<Recognised> {
         .collect();
     check_names(naming, &names, &wanted, tensors)?;
     check_shapes(naming, &architecture, &wanted, tensors)?;
-    let order = asked
-        .order
-        .unwrap_or(LabelOrder::usual(architecture.classes));
+    ensure!(
+        naming != Naming::Model
+            || asked.network.is_some()
+            || PeerClass::of(&architecture).is_some(),
+        "it is none of {CLASSES_OF_PEER}, and its weights do not say the strides, the poolings, the dropout and the voting; \
+         if these are usual, its network is '{architecture}'; say its layers with --network NOTATION"
+    );
+    let order = order(&architecture, &asked)?;
     let mut parts = BTreeMap::new();
     for (name, part) in wanted {
         let Some(tensor) = tensors.get(name.as_str()) else {
@@ -99,6 +124,23 @@ pub fn recognise(tensors: &Tensors<'_>, asked: Asked) -> Result<Recognised> {
             parts,
         },
         order,
+    })
+}
+
+/// The order of the labels in the outputs: what was `asked`, or else what follows from the names of
+/// the classes.
+fn order(architecture: &Architecture, asked: &Asked) -> Result<LabelOrder> {
+    Ok(match (asked.order, &asked.label_names) {
+        (Some(order), _) => order,
+        (None, Some(names)) => LabelOrder::usual(names),
+        (None, None) => {
+            let (classes, names) = (architecture.classes, usual_names(architecture));
+            ensure!(
+                LabelOrder::Folder.is_plain(classes) || is_gestures(&names),
+                "it tells {classes} classes apart, and does not say which label each output stands for; {SAY_ORDER}"
+            );
+            LabelOrder::usual(&names)
+        }
     })
 }
 
@@ -151,7 +193,7 @@ fn unlike_any(tensors: &Tensors<'_>, gestures: &Architecture) -> Result<String> 
     ))
 }
 
-/// Checks that the weights of PLIF neurons are where the user wants such neurons.
+/// Refuses --neuron plif if no layer has the weight of PLIF neurons, and another --neuron if all have it.
 fn check_neurons(
     tensors: &Tensors<'_>,
     architecture: &Architecture,
@@ -193,7 +235,8 @@ fn check_names(
     let missing: Vec<&str> = missing.map(String::as_str).collect();
     let mut problems = Vec::new();
     if !unknown.is_empty() {
-        problems.push(format!("it has no {}", some_of(&unknown, SHOWN)));
+        let unknown = some_of(&unknown, SHOWN);
+        problems.push(format!("that network has no {unknown}"));
     }
     if !missing.is_empty() {
         let are = if missing.len() == 1 { "is" } else { "are" };
@@ -222,10 +265,19 @@ fn check_shapes(
     let [height, width] = architecture.size;
     ensure!(
         shapes.is_empty(),
-        "its weights do not go together, taken as {naming} for frames of {height} x {width}, {architecture}: {}",
-        shapes.join("; ")
+        "its weights do not go together, taken as {naming} for frames of {height} x {width}, {}: {}",
+        shortened(&architecture.to_string()),
+        some_of(&shapes, SHOWN)
     );
     Ok(())
+}
+
+/// The beginning of a long notation.
+fn shortened(notation: &str) -> String {
+    match notation.char_indices().nth(NOTATION) {
+        Some((end, _)) => format!("{}...", &notation[..end]),
+        None => notation.to_owned(),
+    }
 }
 
 /// Whether the linear layers of a network have a bias in a state dict with names of `naming`.

@@ -1,8 +1,11 @@
 //! Imports a NIR graph.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result, ensure};
 use dvs_shared::labels::{CLASSES, LABEL_NAMES};
 use dvs_shared::split_mode::SplitBy;
+use serde_json::from_str;
 
 use super::Imported;
 use crate::cli::ImportArgs;
@@ -14,6 +17,9 @@ use crate::interop::nir::network::{Asked, FromGraph, network};
 use crate::interop::nir::read::read;
 use crate::interop::nir::stored::StoredGraph;
 use crate::nn::notation::NeuronName;
+
+/// Texts about a graph.
+type Facts = BTreeMap<String, String>;
 
 const ORDERS: [LabelOrder; 2] = [LabelOrder::Plain, LabelOrder::Folder];
 
@@ -28,17 +34,17 @@ pub fn read_graph(args: &ImportArgs, classes: Option<usize>) -> Result<Imported>
         "--network is for .pth files, and a NIR graph says its layers itself; leave it out"
     );
     let graph = read(&args.checkpoint)?;
-    let fact = |name: &str| graph.facts.get(name).map(String::as_str);
+    let facts = own_facts(&graph);
+    let fact = |name: &str| facts.get(name).map(String::as_str);
     // Graphs of older versions do not say their notation.
     let made_as_plif = || fact("neuron").is_some_and(|neuron| neuron.starts_with("PLIF: "));
-    let is_own = fact("created_by").is_some_and(|by| by.starts_with("dvs-train "));
-    let notation = fact("network").filter(|_| is_own);
-    // What the nodes of an own graph say of it is rounded, and some say nothing.
+    let notation = fact("network");
+    // What the nodes say of it is rounded, and some say nothing.
     let own_dt = || fact("dt")?.strip_suffix(DT)?.parse().ok();
     let asked = Asked {
-        dt: args.dt.or_else(|| own_dt().filter(|_| is_own)),
+        dt: args.dt.or_else(own_dt),
         at_threshold: args.spike_at_threshold,
-        order: args.label_order.or_else(|| label_order(&graph)),
+        order: args.label_order.or_else(|| label_order(&facts)),
         classes,
         learnt_tau: match args.neuron.neuron {
             Some(NeuronName::Plif) => Some(true),
@@ -58,11 +64,15 @@ pub fn read_graph(args: &ImportArgs, classes: Option<usize>) -> Result<Imported>
             "its frames have {graph_width}x{graph_height} pixels, and --sensor says {width}x{height}; leave it out"
         );
     }
-    let (frames, split) = frames(&graph).unzip();
+    let label_names = match args.label_names {
+        Some(_) => None,
+        None => label_names(&facts, found.order, architecture.classes)?,
+    };
+    let (frames, split) = frames(&facts).unzip();
     Ok(Imported {
         network: "a NIR graph".to_owned(),
         neurons: Some(neurons(args, &found)?),
-        label_names: label_names(&graph, found.order, architecture.classes),
+        label_names,
         weights: found.weights,
         order: found.order,
         assumed: found.assumed,
@@ -112,10 +122,19 @@ fn neurons(args: &ImportArgs, found: &FromGraph) -> Result<NeuronConfig> {
     Ok(neurons)
 }
 
-/// The order of the outputs, if the graph says it, as this program's graphs do. Those of older
-/// versions have the names of the gestures in this order.
-fn label_order(graph: &StoredGraph) -> Option<LabelOrder> {
-    let (order, labels) = (graph.facts.get("label_order"), graph.facts.get("labels"));
+/// The texts about a graph of this program. Texts of other programs may mean anything.
+fn own_facts(graph: &StoredGraph) -> Facts {
+    let by = graph.facts.get("created_by");
+    match by.is_some_and(|by| by.starts_with("dvs-train ")) {
+        true => graph.facts.clone(),
+        false => Facts::new(),
+    }
+}
+
+/// The order of the outputs, if the graph says it. Graphs of older versions have the names of the
+/// gestures in this order.
+fn label_order(facts: &Facts) -> Option<LabelOrder> {
+    let (order, labels) = (facts.get("label_order"), facts.get("labels"));
     let is_said = |wanted: &LabelOrder| match (order, labels) {
         (Some(order), _) => order == wanted.name(),
         (None, Some(labels)) => {
@@ -128,23 +147,89 @@ fn label_order(graph: &StoredGraph) -> Option<LabelOrder> {
     ORDERS.into_iter().find(is_said)
 }
 
-/// The name of each label, if the graph has the names of its outputs.
-fn label_names(graph: &StoredGraph, order: LabelOrder, classes: usize) -> Option<Vec<String>> {
-    let outputs: Vec<&str> = graph.facts.get("labels")?.split(", ").collect();
-    if outputs.len() != classes {
-        return None;
-    }
+/// The name of each label, if the graph says them.
+fn label_names(facts: &Facts, order: LabelOrder, classes: usize) -> Result<Option<Vec<String>>> {
+    let names = match (facts.get("label_names"), facts.get("labels")) {
+        (Some(list), _) => from_str::<Vec<String>>(list).map_err(anyhow::Error::from),
+        (None, Some(labels)) => older_names(labels, order, classes),
+        (None, None) => return Ok(None),
+    };
+    let checked = names.and_then(|names| {
+        let found = names.len();
+        ensure!(
+            found == classes,
+            "it has {found} names for {classes} classes"
+        );
+        check_names(&names)?;
+        Ok(names)
+    });
+    let unreadable = "the graph's names of its classes cannot be read; say them with --label-names";
+    checked.map(Some).context(unreadable)
+}
+
+/// The name of each label in a graph of an older version. Such a graph has the names in the `order` of
+/// its outputs, with commas between them.
+fn older_names(labels: &str, order: LabelOrder, classes: usize) -> Result<Vec<String>> {
+    let outputs: Vec<&str> = labels.split(", ").collect();
+    let found = outputs.len();
+    ensure!(
+        found == classes,
+        "it has {found} names for {classes} classes"
+    );
     let mut names: Vec<_> = order.labels(classes).into_iter().zip(outputs).collect();
     names.sort_unstable();
-    let names = names.into_iter().map(|(_, name)| name.to_owned());
-    let names: Vec<String> = names.collect();
-    check_names(&names).is_ok().then_some(names)
+    Ok(names.into_iter().map(|(_, name)| name.to_owned()).collect())
 }
 
 /// T and how samples were split into frames, if the graph is one of this program.
-fn frames(graph: &StoredGraph) -> Option<(u32, SplitBy)> {
-    let (frames, split) = graph.facts.get("frames")?.split_once(", split by ")?;
+fn frames(facts: &Facts) -> Option<(u32, SplitBy)> {
+    let (frames, split) = facts.get("frames")?.split_once(", split by ")?;
     let splits = [SplitBy::Number, SplitBy::Time];
     let split = splits.into_iter().find(|by| by.name() == split)?;
     Some((frames.parse().ok()?, split))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn facts(pairs: &[(&str, &str)]) -> Facts {
+        let pairs = pairs.iter();
+        pairs
+            .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn names_of_classes_are_read_or_refused() {
+        let names = |pairs: &[(&str, &str)]| label_names(&facts(pairs), LabelOrder::Folder, 11);
+        let list = r#"["a, b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"]"#;
+        let found = names(&[("label_names", list), ("labels", "a, b, c")]);
+        assert_eq!(found.unwrap().unwrap()[..2], ["a, b", "c"]);
+        // Graphs of older versions have the names in the order of their outputs.
+        let older = names(&[("labels", "a, b, k, c, d, e, f, g, h, i, j")]);
+        assert_eq!(older.unwrap().unwrap()[9..], ["j", "k"]);
+        assert_eq!(names(&[("label_order", "plain")]).unwrap(), None);
+        for (fact, text) in [
+            ("label_names", "a, b"),
+            ("label_names", r#"["a", "b"]"#),
+            ("labels", "a, b, c"),
+            ("labels", "a, a, k, c, d, e, f, g, h, i, j"),
+        ] {
+            let error = names(&[(fact, text)]).unwrap_err().to_string();
+            assert!(error.ends_with("say them with --label-names"), "{error}");
+        }
+    }
+
+    #[test]
+    fn texts_of_other_programs_are_not_read() {
+        let texts = |by: &str| StoredGraph {
+            facts: facts(&[("created_by", by), ("label_order", "folder")]),
+            ..StoredGraph::default()
+        };
+        let order = |by: &str| label_order(&own_facts(&texts(by)));
+        assert_eq!(order("dvs-train 0.1.0"), Some(LabelOrder::Folder));
+        assert_eq!(order("another program"), None);
+    }
 }

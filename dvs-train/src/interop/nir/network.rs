@@ -13,8 +13,8 @@ use super::layers::{Layers, Named};
 use super::neurons::{Discrete, Equation, is_close};
 use super::roles::assign;
 use super::stored::StoredGraph;
-use crate::interop::classes::{taken_as_votes, voters};
-use crate::interop::label_order::LabelOrder;
+use crate::interop::classes::{taken_as_votes, voters_of_graph};
+use crate::interop::label_order::{LabelOrder, SAY_ORDER};
 use crate::nn::architecture::Architecture;
 use crate::nn::notation::NeuronName;
 use crate::run_dir::weight_layout::{Weight, Weights};
@@ -24,8 +24,6 @@ use crate::run_dir::weight_layout::{Weight, Weights};
 const UNIT_VARIANCE: f32 = 0.99999;
 /// Dropout before each linear layer, if a graph does not say its network: the literature's.
 const DROPOUT: f64 = 0.5;
-/// Most classes whose order is the same in SpikingJelly's folders.
-const ONE_ORDER: usize = 10;
 
 /// What a graph does not say.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +51,7 @@ pub struct FromGraph {
     pub tau: Option<f64>,
     /// Whether the input of LIF and PLIF neurons decays, if there are any.
     pub decay_input: Option<bool>,
-    /// What nothing says, and the usual was taken for.
+    /// What was assumed because the graph does not say it.
     pub assumed: Vec<String>,
     /// Potential at which a neuron spikes.
     pub threshold: f64,
@@ -72,17 +70,15 @@ pub struct FromGraph {
 /// Returns an error that names every node that does not fit, what was expected and what was found.
 pub fn network(graph: &StoredGraph, asked: &Asked<'_>) -> Result<FromGraph> {
     let nodes = assign(chain(graph)?)?;
-    let mut layers = Layers::read(nodes, |outputs| match (asked.classes, asked.notation) {
-        // This program writes voting down if there is any.
-        (None, Some(_)) => Ok(1),
-        (classes, _) => voters(outputs, classes),
+    let mut layers = Layers::read(nodes, |outputs| match asked.notation {
+        // Graphs with their notation have a node that votes, if there is voting.
+        Some(_) => Ok(1),
+        None => voters_of_graph(outputs, asked.classes),
     })?;
     let dt = step(&layers, asked.dt)?;
     let found = discrete(&layers, dt, asked.at_threshold)?;
     let first = shared(&found)?;
-    let written = asked
-        .notation
-        .and_then(|text| written(text, &layers.architecture));
+    let written = asked.notation.and_then(|text| written(text, &layers));
     let has_no_notation = written.is_none();
     let learns = learning(
         &found,
@@ -97,11 +93,10 @@ pub fn network(graph: &StoredGraph, asked: &Asked<'_>) -> Result<FromGraph> {
     }
     let order = match asked.order {
         Some(order) => order,
-        None if classes <= ONE_ORDER => LabelOrder::Plain,
-        None => bail!(
-            "the graph does not say which label each output stands for; say it with --label-order: plain for the order of \
-             the labels, folder for that of SpikingJelly's folders"
-        ),
+        None if LabelOrder::Folder.is_plain(classes) => LabelOrder::Plain,
+        None => {
+            bail!("the graph does not say which label each output stands for; {SAY_ORDER}")
+        }
     };
     let groups = outputs(&layers.votes, order, classes);
     let mut parts = BTreeMap::new();
@@ -131,8 +126,13 @@ pub fn network(graph: &StoredGraph, asked: &Asked<'_>) -> Result<FromGraph> {
     let mut assumed = Vec::new();
     if has_no_notation {
         assumed.push(format!(
-            "dropout of {DROPOUT} before each linear layer in training, which the graph does not say"
+            "in training, dropout of {DROPOUT} precedes each linear layer"
         ));
+        if !architecture.blocks.is_empty() {
+            let norm =
+                "in training, batch norm follows each convolution, whose bias becomes its shift";
+            assumed.push(norm.to_owned());
+        }
     }
     if !layers.has_vote && asked.classes.is_none() && architecture.voters > 1 {
         assumed.push(taken_as_votes(&architecture));
@@ -176,10 +176,20 @@ fn discrete<'a>(
     Ok(found)
 }
 
-/// The network in `notation`, if it is that of the graph but for what a graph does not say.
-fn written(notation: &str, graph: &Architecture) -> Option<Architecture> {
+/// The network in `notation`, if the graph may have been made from it. Then both differ only in
+/// dropout, in batch norm and in which layers learn tau. Without batch norm, a convolution has no bias.
+fn written(notation: &str, layers: &Layers<'_>) -> Option<Architecture> {
+    let graph = &layers.architecture;
     let made = Architecture::build(notation, graph.size, Some(graph.classes), graph.linear_bias);
     let made = made.ok()?;
+    let has_bias = |block| {
+        let bias = layers.weights.get(&Weight::Beta(block));
+        bias.is_some_and(|bias| bias.iter().any(|value| *value != 0.0))
+    };
+    let mut blocks = made.blocks.iter().enumerate();
+    if blocks.any(|(at, block)| !block.norm && has_bias(at)) {
+        return None;
+    }
     let mut bare = made.clone();
     let neuron = |neuron| match neuron {
         NeuronName::Plif => NeuronName::Lif,
@@ -194,8 +204,8 @@ fn written(notation: &str, graph: &Architecture) -> Option<Architecture> {
     (bare == *graph).then_some(made)
 }
 
-/// The form of the graph's network with what a graph does not say: dropout, and which of the layers
-/// learn tau.
+/// The form of the graph's network with what its nodes do not say: dropout, batch norm, and which of the
+/// layers learn tau.
 fn complete(
     mut architecture: Architecture,
     learns: &[bool],
@@ -204,7 +214,9 @@ fn complete(
     match written {
         Some(written) => {
             let blocks = architecture.blocks.iter_mut().zip(&written.blocks);
-            blocks.for_each(|(block, written)| block.dropout = written.dropout);
+            blocks.for_each(|(block, written)| {
+                (block.dropout, block.norm) = (written.dropout, written.norm);
+            });
             let linears = architecture.linears.iter_mut().zip(&written.linears);
             linears.for_each(|(linear, written)| linear.dropout = written.dropout);
         }
@@ -235,7 +247,7 @@ fn complete(
     } = architecture;
     match Architecture::build(&notation, size, Some(classes), linear_bias) {
         Ok(made) if made == architecture => Ok(made),
-        Ok(_) => bail!("its network {notation} is not what its layers are"),
+        Ok(_) => bail!("its layers are not those of its network {notation}"),
         Err(error) => bail!("its network {notation} is not possible: {}", error.why()),
     }
 }

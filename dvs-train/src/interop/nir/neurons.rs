@@ -130,6 +130,9 @@ impl Discrete {
     /// Checks that the neurons make max pooling of binary spikes out of a pooling that is 0 without
     /// spikes and `least` with one: they spike at once, and keep no potential.
     ///
+    /// `least` may be no number of 32 bits, as 1/9 is none. Then the other program has rounded it, and
+    /// a threshold that is close to it counts as equal.
+    ///
     /// # Errors
     /// Returns an error with the threshold that would do.
     pub fn check_max_pooling(&self, least: f64, at_threshold: bool) -> Result<()> {
@@ -138,8 +141,10 @@ impl Discrete {
             Some((tau, true)) => (self.v_threshold * (1.0 + CLOSE), least / tau),
             _ => (self.v_threshold, least),
         };
-        let spikes = |potential: f64| match at_threshold {
-            true => potential >= threshold,
+        let is_rounded = f64::from(least as f32) != least;
+        let is_equal = one == threshold || one == least && is_rounded && is_close(threshold, one);
+        let spikes = |potential: f64, is_equal: bool| match is_equal {
+            true => at_threshold,
             false => potential > threshold,
         };
         ensure!(
@@ -147,14 +152,14 @@ impl Discrete {
             "v_reset is {}, where neurons that make max pooling have 0",
             self.v_reset
         );
-        let advice = match !at_threshold && one == threshold {
+        let advice = match !at_threshold && is_equal {
             true => {
                 ", or --spike-at-threshold if its program's neurons spike at the threshold, as SpikingJelly's"
             }
             false => "",
         };
         ensure!(
-            spikes(one) && !spikes(0.0),
+            spikes(one, is_equal) && !spikes(0.0, threshold == 0.0),
             "v_threshold is {}; to make max pooling of the pooling before, it has to be between 0 and {one}, the potential \
              after one spike{advice}",
             self.v_threshold
@@ -179,4 +184,48 @@ fn tidy((value, precision): (f64, Precision)) -> f64 {
 /// The shortest decimal number that is rounded to this one.
 fn shortest(value: f32) -> f64 {
     value.to_string().parse().unwrap_or(f64::from(value))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// Whether IF neurons with this threshold make max pooling of means over `kernel` x `kernel`.
+    fn check(kernel: u8, v_threshold: f64, at_threshold: bool) -> Result<()> {
+        let neurons = Discrete {
+            leak: None,
+            v_threshold,
+            v_reset: 0.0,
+        };
+        let cells = f64::from(kernel * kernel);
+        neurons.check_max_pooling(1.0 / cells, at_threshold)
+    }
+
+    #[test]
+    fn a_rounded_share_counts_as_the_threshold() {
+        for kernel in [2, 3, 4, 5, 6, 7] {
+            let share = 1.0 / f64::from(kernel * kernel);
+            let single = f64::from(share as f32);
+            for threshold in [share, single] {
+                check(kernel, threshold, true).unwrap();
+                let error = check(kernel, threshold, false).unwrap_err().to_string();
+                assert!(error.contains("or --spike-at-threshold if"), "{error}");
+            }
+            for at_threshold in [false, true] {
+                check(kernel, 0.99 * share, at_threshold).unwrap();
+                let error = check(kernel, 1.01 * share, at_threshold).unwrap_err();
+                assert!(!error.to_string().contains("--spike-at-threshold"));
+            }
+        }
+    }
+
+    #[test]
+    fn a_share_of_32_bits_is_compared_exactly() {
+        let below = f64::from(0.25_f32.next_down());
+        check(2, below, false).unwrap();
+        let above = f64::from(0.25_f32.next_up());
+        assert!(check(2, above, true).is_err());
+        assert!(check(3, 0.0, true).is_err());
+    }
 }

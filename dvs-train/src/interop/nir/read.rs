@@ -25,10 +25,10 @@ const MAX_FIELDS: u64 = 64;
 /// Maximum depth of graphs in graphs.
 const MAX_DEPTH: usize = 8;
 /// Maximum count of numbers in a field.
-const MAX_NUMBERS: usize = 1 << 27;
+pub const MAX_NUMBERS: usize = 1 << 27;
 /// Maximum count of numbers in all fields. The neurons of 512 channels of 128 x 128 have a quarter
 /// of it.
-const MAX_ALL_NUMBERS: usize = 1 << 28;
+pub const MAX_ALL_NUMBERS: usize = 1 << 28;
 
 /// Whether the file at `path` begins as HDF5 files do.
 ///

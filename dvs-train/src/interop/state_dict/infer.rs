@@ -1,7 +1,8 @@
 //! Finds the layers of a network from the places and shapes of its tensors.
 //!
-//! Neurons other than PLIF, pooling, flatten and dropout have no tensors. They are known from the
-//! places that they leave free in the `Sequential`, if there is only one way to fill them.
+//! Neurons other than PLIF, pooling, flatten and dropout have no tensors, but they leave places free in
+//! the `Sequential`. These places are filled as SpikingJelly's classes fill them. Other networks may
+//! fill them in another way, so what is found here for them is only a suggestion.
 
 mod walk;
 
@@ -9,19 +10,21 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail, ensure};
 use dvs_shared::labels::CLASSES;
+use dvs_shared::words::counted;
 
 use self::walk::Walk;
-use super::{Asked, Tensors};
+use super::{Asked, Tensors, shortened};
 use crate::config::options::{MAX_CHANNELS, within};
 use crate::interop::classes::voters;
+use crate::interop::known::PeerClass;
 use crate::interop::naming::{Naming, SEQUENTIAL};
 use crate::nn::architecture::Architecture;
 use crate::nn::network_name::NetworkName;
-use crate::nn::notation::{MAX_KERNEL, NeuronName, Pool, PoolKind, WrittenLayer};
+use crate::nn::notation::{MAX_KERNEL, NeuronName, NotationError, Pool, PoolKind, WrittenLayer};
 use crate::run_dir::weight_layout::Weight;
 
-/// Height and width of a frame, if nothing says them: the first that fits. The second is N-MNIST's.
-const USUAL_SIZES: [[usize; 2]; 2] = [[128, 128], [34, 34]];
+/// Height and width of a frame in most of SpikingJelly's classes.
+const USUAL_SIZE: [usize; 2] = [128, 128];
 /// Most modules of a `Sequential`.
 const MAX_MODULES: usize = 1 << 16;
 
@@ -92,7 +95,7 @@ pub fn architecture(tensors: &Tensors<'_>, asked: &Asked) -> Result<Architecture
             module.words()
         );
     }
-    let voters = voters(outputs, asked.classes)?;
+    let voters = voters(outputs, asked.classes())?;
     walk.layers
         .extend((voters > 1).then_some(WrittenLayer::Pool(Pool {
             kind: PoolKind::Average,
@@ -119,6 +122,10 @@ pub fn architecture(tensors: &Tensors<'_>, asked: &Asked) -> Result<Architecture
 
 /// The form of the network in `notation`, which the user said. Everything that the tensors say is
 /// compared with it later.
+///
+/// # Errors
+/// Returns an error if the network is not possible, takes frames of an unknown size, or has another
+/// number of classes than the user has said.
 pub fn said(notation: &str, tensors: &Tensors<'_>, asked: &Asked) -> Result<Architecture> {
     let linears = |(at, module): (usize, Module)| match module {
         Module::Linear {
@@ -131,7 +138,15 @@ pub fn said(notation: &str, tensors: &Tensors<'_>, asked: &Asked) -> Result<Arch
         .find_map(linears)
         .context("it has no linear layer")?;
     let name = format!("{SEQUENTIAL}.{at}.weight");
-    fitting(&[notation.to_owned()], asked.size, bias, &name, inputs)
+    let network = fitting(&[notation.to_owned()], asked.size, bias, &name, inputs)?;
+    if let Some(named) = asked.classes().filter(|named| *named != network.classes) {
+        bail!(
+            "the network of --network tells {} classes apart, and --label-names has {}",
+            network.classes,
+            counted(named as u64, "name")
+        );
+    }
+    Ok(network)
 }
 
 /// The form of the tutorial's network.
@@ -151,15 +166,15 @@ pub fn tutorial(naming: Naming, tensors: &Tensors<'_>, asked: &Asked) -> Result<
         true => NeuronName::Plif,
         false => asked.neuron.unwrap_or(NeuronName::Lif),
     };
-    let classes = asked.classes.unwrap_or(CLASSES);
+    let classes = asked.classes().unwrap_or(CLASSES);
     let notation = NetworkName::Gesture.notation(channels, hidden, classes, neuron);
     let (bias, name) = (is_there(Weight::Bias(0)), names.name(Weight::Matrix(0)));
     fitting(&[notation], asked.size, bias, &name, inputs)
 }
 
-/// The first network of these notations and of the usual sizes of frames whose first linear layer
-/// takes `inputs`. If the user has said a size and no network fits, returns the first one, for a
-/// comparison of its shapes.
+/// The first network of these notations whose first linear layer takes `inputs` from frames of the
+/// size that was `asked`, or else of the usual size. If the user has said a size and no network fits,
+/// returns the first one, for a comparison of its shapes.
 fn fitting(
     notations: &[String],
     asked: Option<[usize; 2]>,
@@ -167,26 +182,27 @@ fn fitting(
     linear: &str,
     inputs: usize,
 ) -> Result<Architecture> {
-    let sizes = asked.map_or(USUAL_SIZES.to_vec(), |size| vec![size]);
     let (mut made, mut why) = (Vec::new(), None);
-    for size in sizes {
-        for notation in notations {
-            match Architecture::build(notation, size, None, linear_bias) {
-                Ok(network) if takes(&network) == inputs => return Ok(network),
-                Ok(network) => made.push(network),
-                Err(error) => why = why.or(Some((notation, error))),
-            }
+    for notation in notations {
+        match sized(notation, asked, linear_bias) {
+            Ok(network) if takes(&network) == inputs => return Ok(network),
+            Ok(network) => made.push(network),
+            Err(error) => why = why.or(Some((notation, error))),
         }
     }
     let given = made.iter().map(|network| {
         let [height, width] = network.size;
         format!("{} from frames of {height} x {width}", takes(network))
     });
-    let given = given.collect::<Vec<_>>().join(", ");
+    let given = given.collect::<Vec<_>>().join(" or ");
     match (asked, made.into_iter().next(), why) {
         (Some(_), Some(network), _) => Ok(network),
         (_, None, Some((notation, error))) => {
-            bail!("its network {notation} is not possible: {}", error.why())
+            bail!(
+                "its network {} is not possible: {}",
+                shortened(notation),
+                error.why()
+            )
         }
         (_, network, _) => {
             let last = network.as_ref().and_then(|network| network.blocks.last());
@@ -200,6 +216,21 @@ fn fitting(
                  --sensor WIDTHxHEIGHT"
             )
         }
+    }
+}
+
+/// The network in `notation` for frames of the size that was `asked`. The usual size is that of
+/// SpikingJelly's class of the same form, or else that of its other classes.
+fn sized(
+    notation: &str,
+    asked: Option<[usize; 2]>,
+    linear_bias: bool,
+) -> Result<Architecture, NotationError> {
+    let build = |size| Architecture::build(notation, size, None, linear_bias);
+    let network = build(asked.unwrap_or(USUAL_SIZE))?;
+    match PeerClass::of(&network) {
+        Some(class) if asked.is_none() && class.size != USUAL_SIZE => build(class.size),
+        _ => Ok(network),
     }
 }
 

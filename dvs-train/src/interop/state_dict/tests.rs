@@ -38,6 +38,11 @@ fn sized(size: [usize; 2]) -> Asked {
     }
 }
 
+/// Names of this number of classes.
+fn names(classes: usize) -> Option<Vec<String>> {
+    Some((0..classes).map(|label| format!("class {label}")).collect())
+}
+
 #[test]
 fn names_of_general_networks_are_spikingjelly_s() {
     for fixture in general() {
@@ -72,9 +77,10 @@ fn any_network_is_read_if_the_user_says_its_layers() {
     }
 }
 
-/// What a state dict leaves open is what these networks have.
+/// What a state dict leaves open is what these networks have. It still is a guess, so the user has to
+/// say it.
 #[test]
-fn networks_of_usual_layers_are_recognised() {
+fn networks_of_usual_layers_are_suggested() {
     for (notation, bias) in [
         (
             "c4k3s1-BN-PLIF-c4k3s1-BN-PLIF-MPk2s2-DP-FC24-PLIF-DP-FC20-PLIF-APk10s10",
@@ -92,7 +98,15 @@ fn networks_of_usual_layers_are_recognised() {
     ] {
         let size = [17, 18];
         let state = made(notation, size, bias);
-        let found = read(&state, sized(size)).unwrap();
+        let error = read(&state, sized(size)).unwrap_err().to_string();
+        let suggested =
+            format!("its network is '{notation}'; say its layers with --network NOTATION");
+        assert!(error.ends_with(&suggested), "{error}");
+        let asked = Asked {
+            network: Some(notation.to_owned()),
+            ..sized(size)
+        };
+        let found = read(&state, asked).unwrap();
         assert_eq!(found.weights.architecture.to_string(), notation);
         let again = state_dict(&found.weights, Naming::Model, LabelOrder::Plain, 0).unwrap();
         assert!(again == state, "{notation}");
@@ -100,22 +114,129 @@ fn networks_of_usual_layers_are_recognised() {
 }
 
 #[test]
-fn other_neurons_classes_and_sizes_come_from_the_user() {
-    let notation = "c3k1s1-BN-LIF-c4k7s1-BN-PLIF-MPk2s2-DP-FC30-LIF-APk3s3";
-    let state = made(notation, [34, 34], false);
+fn other_neurons_and_classes_come_from_the_user() {
+    let state = made(&NMNIST.replace("FC100", "FC120"), [34, 34], true);
     let asked = Asked {
-        classes: Some(10),
+        label_names: names(12),
         neuron: Some(NeuronName::If),
         ..Asked::default()
     };
-    let found = read(&state, asked).unwrap().weights.architecture;
+    let found = read(&state, asked).unwrap();
+    let architecture = &found.weights.architecture;
     assert_eq!(
-        found.to_string(),
-        "c3k1s1-BN-IF-c4k7s1-BN-PLIF-MPk2s2-DP-FC30-IF-APk3s3"
+        architecture.to_string(),
+        "{c2k3s1-BN-IF-MPk2s2}*2-DP-FC8-IF-DP-FC120-IF-APk10s10"
     );
-    assert_eq!((found.size, found.classes), ([34, 34], 10));
-    let found = read(&state, Asked::default()).unwrap().weights.architecture;
-    assert_eq!((found.voters, found.classes), (10, 3));
+    assert_eq!((architecture.voters, architecture.classes), (10, 12));
+    assert_eq!(found.order, LabelOrder::Plain);
+    let error = read(&state, Asked::default()).unwrap_err().to_string();
+    assert!(
+        error.starts_with("it tells 12 classes apart, and does not say")
+            && error.contains("say it with --label-order: plain"),
+        "{error}"
+    );
+    let asked = Asked {
+        order: Some(LabelOrder::Folder),
+        ..Asked::default()
+    };
+    assert_eq!(read(&state, asked).unwrap().order, LabelOrder::Folder);
+    let asked = Asked {
+        label_names: names(40),
+        ..sized([34, 34])
+    };
+    // Three outputs vote for each class then, as in none of SpikingJelly's classes.
+    let error = read(&state, asked).unwrap_err().to_string();
+    assert!(error.contains("FC120-LIF-APk3s3"), "{error}");
+}
+
+/// The form of NMNISTNet, with few channels and hidden neurons.
+const NMNIST: &str = "{c2k3s1-BN-LIF-MPk2s2}*2-DP-FC8-LIF-DP-FC100-LIF-APk10s10";
+
+#[test]
+fn the_usual_size_of_frames_is_that_of_the_class() {
+    let size = |state: &[Named], asked| {
+        let found = read(state, asked).map_err(|error| format!("{error:#}"));
+        found.map(|found| found.weights.architecture.size)
+    };
+    let none = Asked::default;
+    let whole = NMNIST.replace("*2-", "*5-");
+    assert_eq!(size(&made(NMNIST, [34, 34], true), none()), Ok([34, 34]));
+    assert_eq!(
+        size(&made(&whole, [128, 128], true), none()),
+        Ok([128, 128])
+    );
+    let large = made(NMNIST, [128, 128], true);
+    assert_eq!(size(&large, sized([128, 128])), Ok([128, 128]));
+    for (state, needs) in [
+        (large, "takes 2048 inputs, 2 channels of 1024 cells"),
+        (
+            made(&whole, [64, 64], true),
+            "takes 8 inputs, 2 channels of 4 cells",
+        ),
+    ] {
+        let error = size(&state, none()).unwrap_err();
+        assert!(
+            error.contains(needs) && error.contains("with --sensor WIDTHxHEIGHT"),
+            "{error}"
+        );
+    }
+    let other = "c2k3s1-LIF-FC4-LIF";
+    let asked = Asked {
+        network: Some(other.to_owned()),
+        ..none()
+    };
+    let error = size(&made(other, [34, 34], false), asked.clone()).unwrap_err();
+    assert!(
+        error.contains("takes 2312 inputs, 2 channels of 1156 cells, and its network gives 32768 from frames of 128 x 128;"),
+        "{error}"
+    );
+    assert_eq!(size(&made(other, [128, 128], false), asked), Ok([128, 128]));
+}
+
+#[test]
+fn a_network_that_the_user_says_has_to_fit_the_names_of_the_classes() {
+    let notation = "c4k3s1-LIF-FC6-LIF";
+    let asked = |classes| Asked {
+        network: Some(notation.to_owned()),
+        label_names: names(classes),
+        ..sized([32, 32])
+    };
+    let state = made(notation, [32, 32], false);
+    assert_eq!(
+        read(&state, asked(6)).unwrap().weights.architecture.classes,
+        6
+    );
+    let error = format!("{:#}", read(&state, asked(3)).unwrap_err());
+    assert!(
+        error.ends_with(
+            "the network of --network tells 6 classes apart, and --label-names has 3 names"
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_tutorial_s_names_need_no_network() {
+    let tutorial = NMNIST.replace("*2-", "*5-").replace("FC100", "FC110");
+    let state = made(&tutorial, [32, 32], false);
+    let weights = read(&state, sized([32, 32])).unwrap().weights;
+    let weights = Weights {
+        architecture: Architecture {
+            linear_bias: false,
+            ..weights.architecture
+        },
+        parts: weights.parts,
+    };
+    let state = state_dict(&weights, Naming::Tutorial, LabelOrder::Plain, 0).unwrap();
+    let asked = Asked {
+        network: Some(tutorial),
+        ..sized([32, 32])
+    };
+    let error = read(&state, asked).unwrap_err().to_string();
+    assert!(
+        error.contains("which needs no --network; leave it out"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -143,8 +264,9 @@ fn what_does_not_follow_is_refused_by_name() {
     let is = |found: String, expected: &str| assert!(found.contains(expected), "{found}");
     is(
         refused(usual, none(), |_| {}),
-        "conv_fc.6.weight takes 1024 inputs, 4 channels of 256 cells, and its network gives 16384 from frames of 128 x 128, \
-         1156 from frames of 34 x 34; say the size of its frames with --sensor WIDTHxHEIGHT",
+        "conv_fc.6.weight takes 1024 inputs, 4 channels of 256 cells, and its network gives 16384 from frames of 128 x 128; \
+         say the size of its frames with --sensor WIDTHxHEIGHT; unless it is one of SpikingJelly's DVSGestureNet, \
+         CIFAR10DVSNet and NMNISTNet, say its layers with --network NOTATION",
     );
     is(
         refused(usual, sized([16, 16]), |_| {}),
@@ -191,10 +313,10 @@ fn what_does_not_follow_is_refused_by_name() {
             bias.name = "conv_fc.0.bias".to_owned();
             state.push(bias);
         }),
-        "but it has no conv_fc.0.bias",
+        "but that network has no conv_fc.0.bias",
     );
     let asked = Asked {
-        classes: Some(3),
+        label_names: names(3),
         ..this()
     };
     is(

@@ -30,9 +30,7 @@ fn general_networks_have_the_same_rates_after_export_and_import() {
             let again = Graph::of(&found.weights, &neurons(&found), LabelOrder::Plain, 1e-4);
             assert!(again.unwrap() == graph, "{}", network_of.notation);
             if notation.is_some() {
-                let with_norm = network_of.notation.replace("c4k3s1-LIF", "c4k3s1-BN-LIF");
-                let expected = network_config(&with_norm, network_of.size).architecture;
-                assert_eq!(found.weights.architecture, expected);
+                assert_eq!(found.weights.architecture, config.architecture);
                 assert!(found.assumed.is_empty());
             }
         }
@@ -51,7 +49,7 @@ fn a_general_graph_of_spikingjelly_has_its_firing_rates() {
     let found = network(&fixture("general.nir"), &asked).unwrap();
     let expected = "c3k1s1-BN-LIF-c4k7s1-BN-LIF-MPk2s2-DP-FC30-LIF-APk3s3";
     assert_eq!(found.weights.architecture.to_string(), expected);
-    assert_eq!(found.assumed.len(), 1, "{:?}", found.assumed);
+    assert_eq!(found.assumed.len(), 2, "{:?}", found.assumed);
     let expected = Npz::open("networks.npz").values("nir|eval_rate");
     assert!(distance(&rates(&found, made_of.frames()), &expected) < 1e-6);
 }
@@ -121,10 +119,14 @@ fn outputs_without_voting_are_in_their_order_too() {
 }
 
 #[test]
-fn outputs_without_voting_or_notation_vote_by_tens() {
+fn outputs_without_voting_or_notation_vote_if_the_names_say_so() {
     let (graph, _) = graph_of("FC20-LIF", LabelOrder::Plain);
     let voters = |asked: &Asked<'_>| network(&graph, asked).unwrap().weights.architecture.voters;
-    assert_eq!(voters(&STEP), 10);
+    let error = network(&graph, &STEP).unwrap_err().to_string();
+    assert!(
+        error.contains("whether its 20 outputs stand for as many classes"),
+        "{error}"
+    );
     let classes = |classes| Asked {
         classes: Some(classes),
         ..STEP
@@ -142,6 +144,31 @@ fn outputs_without_voting_or_notation_vote_by_tens() {
         error.contains("it tells 10 classes apart, and there are names of 5"),
         "{error}"
     );
+}
+
+#[test]
+fn convolutions_have_batch_norm_unless_the_notation_says_not() {
+    let notation = "c2k3s1-LIF-c2k3s1-BN-LIF-FC4-LIF";
+    let (mut graph, weights) = graph_of(notation, LabelOrder::Plain);
+    let asked = Asked {
+        notation: Some(notation),
+        ..STEP
+    };
+    let found = network(&graph, &asked).unwrap();
+    assert_eq!(found.weights.architecture, weights.architecture);
+    assert_eq!(
+        found.weights.get(Weight::Kernel(0)),
+        weights.get(Weight::Kernel(0))
+    );
+    let with_norm = "{c2k3s1-BN-LIF}*2-DP-FC4-LIF";
+    let foreign = network(&graph, &STEP).unwrap();
+    assert_eq!(foreign.weights.architecture.to_string(), with_norm);
+    assert!(foreign.assumed[1].contains("batch norm"));
+    // A bias is none of a convolution without batch norm.
+    set(&mut graph, "conv1", "bias", all(&[2], vec![0.0, 0.5]));
+    let found = network(&graph, &asked).unwrap();
+    assert_eq!(found.weights.architecture.to_string(), with_norm);
+    assert_eq!(found.weights.get(Weight::Beta(0)), [0.0, 0.5]);
 }
 
 #[test]
