@@ -3,7 +3,7 @@
 //!
 //! As separate operations, they read and write the network's largest tensors about ten times, and
 //! keep four of them for the backward pass. The fused operation keeps only the convolution's
-//! output.
+//! output and, if the neurons do not start at rest, their first potentials.
 
 pub mod cpu;
 #[cfg(feature = "gpu")]
@@ -23,7 +23,7 @@ use burn::backend::flex::Flex;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::FloatTensor;
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Tensor, TensorMetadata};
 
 use crate::backend::primitive::{primitive, tensor};
 use crate::batch_norm::{
@@ -31,7 +31,7 @@ use crate::batch_norm::{
     inner_statistics, untracked,
 };
 use crate::neuron::model::Layer;
-use crate::neuron::{Neuron, NeuronBackend, NeuronInputs, Neurons};
+use crate::neuron::{Neuron, NeuronBackend, NeuronInputs, Neurons, Potentials};
 
 /// Most time steps of the fused backward pass on a GPU, because one bit of a number says whether a
 /// neuron spiked at a step. With more, a block's backward pass consists of separate operations.
@@ -60,6 +60,42 @@ pub fn norm_fire_pool<B: BlockBackend>(
     tensor(spikes)
 }
 
+/// Like [`norm_fire_pool`], for time steps that follow others. The neurons start from `v`, the
+/// potentials of `[B, C, H, W]` in 32 bits, or at rest if it is `None`. `v` becomes the potentials
+/// after the last step.
+///
+/// The potentials are constants: no gradient flows into those before the first step, or back from
+/// those after the last one. The block therefore keeps only `x` and its first potentials for the
+/// backward pass. If the gradient must flow through them, use
+/// [`forward_from`](Neurons::forward_from).
+pub fn norm_fire_pool_from<B: BlockBackend>(
+    x: Tensor<B, 4>,
+    norm: &BatchNorm<B>,
+    neurons: &Neurons<B>,
+    steps: usize,
+    pool: bool,
+    v: &mut Potentials<B>,
+) -> Tensor<B, 4> {
+    let block = FusedBlock::new(neurons, steps, x.dims(), pool);
+    let start = v.take().unwrap_or_else(|| block.at_rest(&x.device()));
+    let (x, start) = (primitive(x), primitive(start));
+    let (spikes, last) = if B::ad_enabled(&norm.gamma.device()) {
+        let (parameters, running) = (norm.parameters(), norm.running());
+        let (spikes, last, running) =
+            B::norm_fire_pool_from(x, start, parameters, running, neurons.weight(), &block);
+        norm.set_running(running);
+        (spikes, last)
+    } else {
+        let inputs = BlockInputs {
+            v: Some(start),
+            ..inputs(x, norm, neurons)
+        };
+        B::fire_pool_from(inputs, &block)
+    };
+    *v = Some(tensor(last));
+    tensor(spikes)
+}
+
 /// Like [`norm_fire_pool`] outside training. Also returns each neuron's spikes before pooling,
 /// summed over time steps and samples, `[C * H * W]`.
 pub fn norm_fire_pool_count<B: BlockBackend>(
@@ -84,6 +120,7 @@ fn inputs<B: BlockBackend>(
         x,
         affine: norm.running_affine(),
         w: neurons.weight(),
+        v: None,
     }
 }
 
@@ -109,6 +146,9 @@ pub struct BlockInputs<T> {
     pub affine: Affine<T>,
     /// PLIF's weight `[1]`; `None` for other neurons.
     pub w: Option<T>,
+    /// Membrane potentials before the first step, `[1, B * C * H * W]` in 32 bits; `None` if the
+    /// neurons are at rest.
+    pub v: Option<T>,
 }
 
 /// A backend that computes batch norm, neurons and pooling, if the block has it, as one operation.
@@ -126,13 +166,55 @@ pub trait BlockBackend: BatchNormBackend + NeuronBackend {
         let BatchStatistics {
             affine, running, ..
         } = Self::statistics(x.clone(), &parameters, running);
-        let inputs = BlockInputs { x, affine, w };
+        let inputs = BlockInputs {
+            x,
+            affine,
+            w,
+            v: None,
+        };
         (Self::fire_pool(inputs, block), running)
+    }
+
+    /// Like [`norm_fire_pool`](Self::norm_fire_pool), for neurons that start from potentials `v`.
+    /// Returns the spikes, the potentials after the last step and the new running statistics. Only
+    /// the spikes have a gradient, and `v` gets none.
+    fn norm_fire_pool_from(
+        x: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        parameters: Parameters<FloatTensor<Self>>,
+        running: Running<FloatTensor<Self>>,
+        w: Option<FloatTensor<Self>>,
+        block: &FusedBlock,
+    ) -> (
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        Moments<FloatTensor<Self>>,
+    ) {
+        let BatchStatistics {
+            affine, running, ..
+        } = Self::statistics(x.clone(), &parameters, running);
+        let inputs = BlockInputs {
+            x,
+            affine,
+            w,
+            v: Some(v),
+        };
+        let (spikes, last) = Self::fire_pool_from(inputs, block);
+        (spikes, last, running)
     }
 
     /// Returns the spikes, pooled if the block pools, of neurons whose current is the normalised x.
     fn fire_pool(inputs: BlockInputs<FloatTensor<Self>>, block: &FusedBlock) -> FloatTensor<Self> {
         unfused::fire_pool::<Self>(inputs, block)
+    }
+
+    /// Like [`fire_pool`](Self::fire_pool). Also returns the potentials after the last step, like
+    /// those before the first.
+    fn fire_pool_from(
+        inputs: BlockInputs<FloatTensor<Self>>,
+        block: &FusedBlock,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        unfused::fire_pool_from::<Self>(inputs, block)
     }
 
     /// Like [`fire_pool`](Self::fire_pool). Also returns each neuron's spikes before pooling,
@@ -183,6 +265,16 @@ impl BlockBackend for Flex {
         match block.is_whole() {
             true => cpu::forward(&inputs, block),
             false => unfused::fire_pool::<Self>(inputs, block),
+        }
+    }
+
+    fn fire_pool_from(
+        inputs: BlockInputs<FloatTensor<Self>>,
+        block: &FusedBlock,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        match block.is_whole() {
+            true => cpu::forward_from(&inputs, block),
+            false => unfused::fire_pool_from::<Self>(inputs, block),
         }
     }
 
@@ -241,9 +333,55 @@ impl<B: BlockBackend, C: CheckpointStrategy> BlockBackend for Autodiff<B, C> {
         w: Option<FloatTensor<Self>>,
         block: &FusedBlock,
     ) -> (FloatTensor<Self>, Moments<FloatTensor<Self>>) {
-        let w_node = weight_or_nothing::<B, C>(w.as_ref(), &B::float_device(&x.primitive)).node;
-        let [gamma, beta] = [&parameters.gamma, &parameters.beta].map(|p| p.node.clone());
-        let nodes = [x.node.clone(), gamma, beta, w_node];
+        let pending = Pending::<B, C>::new(x, None, parameters, running, w);
+        let spikes = B::fire_pool(pending.inputs.clone(), block);
+        pending.finish(spikes, block)
+    }
+
+    fn norm_fire_pool_from(
+        x: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        parameters: Parameters<FloatTensor<Self>>,
+        running: Running<FloatTensor<Self>>,
+        w: Option<FloatTensor<Self>>,
+        block: &FusedBlock,
+    ) -> (
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        Moments<FloatTensor<Self>>,
+    ) {
+        let pending = Pending::<B, C>::new(x, Some(v.primitive), parameters, running, w);
+        let (spikes, last) = B::fire_pool_from(pending.inputs.clone(), block);
+        let (spikes, running) = pending.finish(spikes, block);
+        (spikes, Self::from_inner(last), running)
+    }
+}
+
+/// A block in training whose spikes are not yet computed.
+struct Pending<B: Backend, C: CheckpointStrategy> {
+    /// The node's parents: x, gamma, beta and PLIF's weight.
+    parents: [FloatTensor<Autodiff<B, C>>; 4],
+    inputs: BlockInputs<FloatTensor<B>>,
+    saved: Saved<FloatTensor<B>>,
+    /// New running statistics.
+    running: Moments<FloatTensor<Autodiff<B, C>>>,
+}
+
+impl<B: BlockBackend, C: CheckpointStrategy> Pending<B, C> {
+    /// Normalises `x` by its own moments. The potentials `v` have no gradient.
+    fn new(
+        x: FloatTensor<Autodiff<B, C>>,
+        v: Option<FloatTensor<B>>,
+        parameters: Parameters<FloatTensor<Autodiff<B, C>>>,
+        running: Running<FloatTensor<Autodiff<B, C>>>,
+        w: Option<FloatTensor<Autodiff<B, C>>>,
+    ) -> Self {
+        let parents = [
+            x.clone(),
+            parameters.gamma.clone(),
+            parameters.beta.clone(),
+            weight_or_nothing::<B, C>(w.as_ref(), &B::float_device(&x.primitive)),
+        ];
         let BatchStatistics {
             affine,
             saved,
@@ -253,18 +391,36 @@ impl<B: BlockBackend, C: CheckpointStrategy> BlockBackend for Autodiff<B, C> {
             x: x.primitive,
             affine,
             w: w.map(|w| w.primitive),
+            v,
         };
-        let spikes = B::fire_pool(inputs.clone(), block);
-        let state = State::<B> {
+        Self {
+            parents,
             inputs,
             saved,
+            running: untracked::<B, C>(running),
+        }
+    }
+
+    /// Adds the node of the spikes to the graph. Also returns the new running statistics.
+    fn finish(
+        self,
+        spikes: FloatTensor<B>,
+        block: &FusedBlock,
+    ) -> (
+        FloatTensor<Autodiff<B, C>>,
+        Moments<FloatTensor<Autodiff<B, C>>>,
+    ) {
+        let state = State::<B> {
+            inputs: self.inputs,
+            saved: self.saved,
             block: *block,
         };
-        let spikes = match BlockNode.prepare::<C>(nodes).compute_bound().stateful() {
+        let parents = self.parents.map(|parent| parent.node);
+        let spikes = match BlockNode.prepare::<C>(parents).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish(state, spikes),
             OpsKind::UnTracked(prep) => prep.finish(spikes),
         };
-        (spikes, untracked::<B, C>(running))
+        (spikes, self.running)
     }
 }
 
@@ -349,6 +505,17 @@ impl FusedBlock {
         }
     }
 
+    /// Returns the potentials `[1, B * C * H * W]` of neurons at rest.
+    fn at_rest<B: Backend>(&self, device: &B::Device) -> Tensor<B, 2> {
+        let neurons = self.neurons();
+        Tensor::full([1, neurons], self.neuron.rest(), (device, DType::F32))
+    }
+
+    /// Returns the number of neurons, B * C * H * W.
+    fn neurons(&self) -> usize {
+        self.shape.iter().product::<usize>() / self.steps.max(1)
+    }
+
     /// Whether the kernels support the shape: N is a multiple of T, and the block has outputs.
     fn is_whole(&self) -> bool {
         let [n, ..] = self.shape;
@@ -365,8 +532,7 @@ impl FusedBlock {
 
 /// Reshapes to `[T, B * C * H * W]`, as neurons expect.
 fn rows<B: Backend>(x: FloatTensor<B>, block: &FusedBlock) -> FloatTensor<B> {
-    let cells: usize = block.shape.iter().product();
-    reshape::<B, 2>(x, [block.steps, cells / block.steps.max(1)])
+    reshape::<B, 2>(x, [block.steps, block.neurons()])
 }
 
 fn reshape<B: Backend, const D: usize>(x: FloatTensor<B>, shape: [usize; D]) -> FloatTensor<B> {

@@ -73,7 +73,9 @@ mod architecture;
 pub use batch_norm::{BatchNorm, BatchNormBackend};
 pub use cast::CastBackend;
 pub use convolution::{ConvolutionBackend, Geometry, convolve, convolve_half};
-pub use fused_block::{BlockBackend, norm_fire_pool, norm_fire_pool_count, pool};
+pub use fused_block::{
+    BlockBackend, norm_fire_pool, norm_fire_pool_count, norm_fire_pool_from, pool,
+};
 pub use linear::{Dropout, LinearBackend, linear};
 pub use loss::{EpochSums, LossBackend, mean_squared_error};
 pub use neuron::{Charge, Neuron, NeuronBackend, Neurons, Potentials, Surrogate, SurrogateShape};

@@ -10,7 +10,9 @@ use burn::tensor::{DType, Tensor, TensorMetadata};
 use burn_snn::backend::primitive::{primitive, tensor};
 use burn_snn::batch_norm::BatchNorm;
 use burn_snn::convolution::{Geometry, convolve, convolve_half};
-use burn_snn::fused_block::{MOST_STEPS, norm_fire_pool, norm_fire_pool_count};
+use burn_snn::fused_block::{
+    MOST_STEPS, norm_fire_pool, norm_fire_pool_count, norm_fire_pool_from,
+};
 use burn_snn::linear::Dropout;
 use burn_snn::neuron::Neurons;
 use burn_snn::neuron::layer::Potentials;
@@ -49,7 +51,16 @@ pub struct LayerInputs<'a, B: Backend> {
     pub dropout: Option<Dropout<FloatTensor<B>>>,
     /// The membrane potentials to start from. `None` if the neurons start at rest and their
     /// potentials are not kept.
-    pub memory: Option<&'a mut Potentials<B>>,
+    pub memory: Option<Memory<'a, B>>,
+}
+
+/// Membrane potentials of a layer before its first step, which become those after the last step.
+pub enum Memory<'a, B: Backend> {
+    /// The gradient flows through the potentials, from step to step.
+    Linked(&'a mut Potentials<B>),
+    /// The potentials are constants. A block then keeps less for the backward pass, because its
+    /// batch norm, neurons and pooling can be one operation.
+    Constant(&'a mut Potentials<B>),
 }
 
 impl<B: SnnBackend> ConvBlock<B> {
@@ -102,12 +113,9 @@ impl<B: SnnBackend> ConvBlock<B> {
             None => x,
         };
         let (w, geometry) = (self.conv.weight.val(), self.form.geometry());
-        let fused = self
-            .norm
-            .as_ref()
-            .filter(|_| memory.is_none() && !observer.looks());
-        let spikes = match fused {
-            Some(norm) if self.recompute => {
+        let fused = self.norm.as_ref().filter(|_| !observer.looks());
+        let spikes = match (fused, memory) {
+            (Some(norm), None) if self.recompute => {
                 let images = match self.takes_spikes {
                     true => BlockImages::Spikes(x),
                     false => BlockImages::Counts(x),
@@ -115,14 +123,18 @@ impl<B: SnnBackend> ConvBlock<B> {
                 let convolution = BlockConvolution { w, half, geometry };
                 recomputed_block(images, convolution, norm, &self.neurons, steps, halves)
             }
-            _ => {
+            (fused, memory) => {
                 let x = match half {
                     None => convolve(x, w, geometry),
                     Some(half) => convolve_half(x, w, half, geometry),
                 }; // [T * B, C, H', W']
-                match fused {
-                    Some(norm) => norm_fire_pool(x, norm, &self.neurons, steps, halves),
-                    None => self.observed(x, steps, halves, layer, memory, observer),
+                let neurons = &self.neurons;
+                match (fused, memory) {
+                    (Some(norm), None) => norm_fire_pool(x, norm, neurons, steps, halves),
+                    (Some(norm), Some(Memory::Constant(v))) => {
+                        norm_fire_pool_from(x, norm, neurons, steps, halves, v)
+                    }
+                    (_, memory) => self.observed(x, steps, halves, layer, memory, observer),
                 }
             }
         };
@@ -130,14 +142,14 @@ impl<B: SnnBackend> ConvBlock<B> {
     }
 
     /// Returns the spikes for a convolution's output `x` by separate operations. Blocks without batch
-    /// norm need them, neurons that do not start at rest, and observers of single spikes.
+    /// norm need them, potentials that a gradient flows through, and observers of single spikes.
     fn observed(
         &self,
         x: Tensor<B, 4>,
         steps: usize,
         halves: bool,
         layer: usize,
-        memory: Option<&mut Potentials<B>>,
+        memory: Option<Memory<'_, B>>,
         observer: &mut impl Observer<B>,
     ) -> Tensor<B, 4> {
         let shape @ [n, c, height, width] = x.dims();
@@ -232,10 +244,15 @@ impl Pool {
 pub fn fire<B: SnnBackend, const D: usize>(
     neurons: &Neurons<B>,
     x: Tensor<B, D>,
-    memory: Option<&mut Potentials<B>>,
+    memory: Option<Memory<'_, B>>,
 ) -> Tensor<B, D> {
     match memory {
-        Some(potentials) => neurons.forward_from(x, potentials),
+        Some(Memory::Linked(potentials)) => neurons.forward_from(x, potentials),
+        Some(Memory::Constant(potentials)) => {
+            let spikes = neurons.forward_from(x, potentials);
+            *potentials = potentials.take().map(Tensor::detach);
+            spikes
+        }
         None => neurons.forward(x),
     }
 }

@@ -36,7 +36,7 @@ use crate::data::augment::backend::AugmentBackend;
 use crate::data::batch_share::BatchShare;
 use crate::metrics::rank_sums::sum_over_ranks;
 use crate::nn::architecture::Architecture;
-use crate::nn::conv_block::{ConvBlock, LayerInputs};
+use crate::nn::conv_block::{ConvBlock, LayerInputs, Memory};
 use crate::nn::linear_block::LinearBlock;
 use crate::nn::network_config::NetworkConfig;
 use crate::nn::spike_stats::Observer;
@@ -220,7 +220,9 @@ impl<B: SnnBackend> Network<B> {
     }
 
     /// Returns the output's spikes `[T, B, K V]` of neurons that start from the potentials in
-    /// `memory`, which become those after the last step.
+    /// `memory`, which become those after the last step. The potentials are linked in single-step
+    /// mode, because the gradient flows from step to step through them. In multi-step mode they are
+    /// constants.
     pub fn spikes_from(
         &self,
         frames: Tensor<B, 5>,
@@ -270,12 +272,16 @@ impl<B: SnnBackend> Network<B> {
             x = x.cast(half.dtype());
         }
         x = tensor(B::images(primitive(x)));
+        let link = match self.step_mode {
+            StepMode::M => Memory::Constant,
+            StepMode::S => Memory::Linked,
+        };
         let mut memory = memory.iter_mut();
         let mut inputs = |layer: usize| LayerInputs {
             steps: t,
             half: shared.half.get(layer).cloned(),
             dropout: shared.masks.get(layer).cloned().flatten(),
-            memory: memory.next(),
+            memory: memory.next().map(link),
         };
         for (layer, block) in self.blocks.iter().enumerate() {
             x = block.forward(x, inputs(layer), layer, observer);

@@ -56,9 +56,10 @@ impl NetworkConfig {
     /// `steps` time steps needs, without the weights and the linear layers.
     ///
     /// Each fused block keeps its convolution's output and its pooled spikes. A gradient reuses the
-    /// memory of its tensor. Separate operations keep [`SEPARATE`] tensors of the output's size. They
-    /// compute blocks without batch norm, single steps, chunks of steps, and more time steps than the
-    /// fused backward pass supports. Poolings that are not fused keep their inputs and, for the
+    /// memory of its tensor. Separate operations keep [`SEPARATE`] quarters of a tensor of the output's
+    /// size. They compute blocks without batch norm, single steps, and more time steps than the fused
+    /// backward pass supports. On a GPU they also compute the blocks of chunks, but only one at a time
+    /// keeps their tensors. Poolings that are not fused keep their inputs and, for the
     /// maximum, its place.
     pub fn training_bytes(&self, steps: usize, batch: usize) -> u64 {
         let (value, copy) = match self.half {
@@ -67,10 +68,14 @@ impl NetworkConfig {
         };
         let product = |a: usize, b: usize| (a as u64).saturating_mul(b as u64);
         let all = product(steps, batch);
-        let images = product(self.chunk(steps).unwrap_or(steps), batch);
-        let is_fused =
-            self.chunk(steps).is_none() && self.step_mode == StepMode::M && steps <= MOST_STEPS;
+        let chunk = self.chunk(steps);
+        let is_fused = self.step_mode == StepMode::M && (chunk.is_some() || steps <= MOST_STEPS);
+        let images = product(chunk.unwrap_or(steps), batch);
         let frame = self.architecture.frame_cells() as u64;
+        // Membrane potentials and currents have 32 bits, and spikes those of the convolution.
+        let separate = |block: &BlockForm| {
+            images.saturating_mul((value + 1) * output_cells(block) * SEPARATE / 4)
+        };
         let mut kept = all.saturating_mul(frame * (4 + copy));
         let mut most = 0;
         for (at, block) in self.architecture.blocks.iter().enumerate() {
@@ -83,9 +88,14 @@ impl NetworkConfig {
                     most = most.max(peak);
                     kept
                 }
-                true if is_fused => images.saturating_mul(value * cells(block)),
-                // Membrane potentials and currents have 32 bits, and spikes those of the convolution.
-                _ => images.saturating_mul((value + 1) * output_cells(block) * SEPARATE / 4),
+                true if is_fused => {
+                    if chunk.is_some() {
+                        // One block at a time computes by separate operations.
+                        most = most.max(separate(block));
+                    }
+                    images.saturating_mul(value * cells(block))
+                }
+                _ => separate(block),
             };
             kept = kept.saturating_add(bytes).saturating_add(pooled);
         }

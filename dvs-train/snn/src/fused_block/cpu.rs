@@ -23,7 +23,22 @@ const CELLS: usize = 1024;
 
 /// Returns the spikes, pooled if the block pools, of neurons whose current is the normalised x.
 pub fn forward(inputs: &BlockInputs<FlexTensor>, block: &FusedBlock) -> FlexTensor {
-    forward_into(inputs, block, &mut [])
+    forward_into(inputs, block, Wanted::default())
+}
+
+/// Like [`forward`]. Also returns the potentials after the last step, `[1, B * C * H * W]`.
+pub fn forward_from(
+    inputs: &BlockInputs<FlexTensor>,
+    block: &FusedBlock,
+) -> (FlexTensor, FlexTensor) {
+    let neurons = block.neurons();
+    let mut last = zeros(neurons);
+    let wanted = Wanted {
+        last: Some(&mut last),
+        ..Wanted::default()
+    };
+    let out = forward_into(inputs, block, wanted);
+    (out, tensor(last, [1, neurons]))
 }
 
 /// Like [`forward`]. Also returns each neuron's spikes, summed over time steps and samples.
@@ -34,7 +49,11 @@ pub fn forward_count(
     let [n, c, height, width] = block.shape;
     let neurons = c * height * width;
     let mut counts = vec![0.0; n / block.steps * neurons];
-    let out = forward_into(inputs, block, &mut counts);
+    let wanted = Wanted {
+        counts: Some(&mut counts),
+        ..Wanted::default()
+    };
+    let out = forward_into(inputs, block, wanted);
     let (sum, samples) = counts.split_at_mut(neurons);
     for sample in samples.chunks_exact(neurons) {
         sum.iter_mut().zip(sample).for_each(|(sum, n)| *sum += n);
@@ -43,33 +62,57 @@ pub fn forward_count(
     (out, tensor(counts, [neurons]))
 }
 
-/// Returns the block's spikes. Writes the spike count of each neuron of each sample to `counts`,
-/// unless it is empty.
+/// What the forward pass writes besides the spikes. Each slice has a value for each neuron of each
+/// sample, in the order of samples, channels and cells.
+#[derive(Default)]
+struct Wanted<'a> {
+    /// The neuron's spikes are added to it.
+    counts: Option<&'a mut [f32]>,
+    /// The potential after the last step.
+    last: Option<&'a mut [f32]>,
+}
+
+impl<'a> Wanted<'a> {
+    /// Divides the slices into planes of a number of cells.
+    fn planes(self, planes: usize, cells: usize) -> Vec<Self> {
+        let divided = |whole: Option<&'a mut [f32]>| {
+            let mut parts = whole.map(|whole| whole.chunks_exact_mut(cells));
+            move || parts.as_mut()?.next()
+        };
+        let (mut counts, mut last) = (divided(self.counts), divided(self.last));
+        let plane = |_| Self {
+            counts: counts(),
+            last: last(),
+        };
+        (0..planes).map(plane).collect()
+    }
+}
+
+/// Returns the block's spikes, and writes what else is `wanted`.
 fn forward_into(
     inputs: &BlockInputs<FlexTensor>,
     block: &FusedBlock,
-    counts: &mut [f32],
+    wanted: Wanted<'_>,
 ) -> FlexTensor {
     let (c, shape) = (block.shape[1], block.output_shape());
-    let BlockInputs { x, affine, w } = inputs;
+    let BlockInputs { x, affine, w, v } = inputs;
     let (x, scale, shift) = (values(x), values(&affine.scale), values(&affine.shift));
-    let work = Work::new(&x, w.as_ref(), block);
+    let v = v.as_ref().map(values);
+    let work = Work::new(&x, v.as_deref(), w.as_ref(), block);
     let mut out = zeros(shape.iter().product());
-    let mut counts = counts.chunks_exact_mut(work.cells);
-    let counts: Vec<_> = (0..work.planes).map(|_| counts.next()).collect();
     columns(&mut out, work.planes * work.outputs, work.outputs)
         .into_par_iter()
-        .zip(counts)
+        .zip(wanted.planes(work.planes, work.cells))
         .enumerate()
         .for_each_init(
             || Scratch::new(&work),
-            |scratch, (at, (mut out, counts))| {
+            |scratch, (at, (mut out, wanted))| {
                 let plane = Plane {
                     at,
                     scale: scale[at % c],
                     shift: shift[at % c],
                 };
-                forward_plane(&work, &plane, scratch, &mut out, counts);
+                forward_plane(&work, &plane, scratch, &mut out, wanted);
             },
         );
     tensor(out, shape)
@@ -97,14 +140,14 @@ pub fn backward_of_channels(
     block: &FusedBlock,
 ) -> [Option<FlexTensor>; 4] {
     let [n, c, ..] = block.shape;
-    let BlockInputs { x, affine, w } = inputs;
-    let (grad, x) = (values(grad), values(x));
+    let BlockInputs { x, affine, w, v } = inputs;
+    let (grad, x, v) = (values(grad), values(x), v.as_ref().map(values));
     let (scale, shift, mean) = (
         values(&affine.scale),
         values(&affine.shift),
         values(&saved.mean),
     );
-    let work = Work::new(&x, w.as_ref(), block);
+    let work = Work::new(&x, v.as_deref(), w.as_ref(), block);
     // `dx` holds the gradient of the normalised values until the sums over the batch are known.
     let mut dx = zeros(n * c * work.cells);
     let partial: Vec<(Sums, f64)> = columns(&mut dx, work.planes * work.cells, work.cells)
@@ -157,6 +200,8 @@ pub fn sum_shares(shares: &[FlexTensor], w: &FlexTensor, neuron: &Neuron) -> Fle
 /// Values that all planes share.
 struct Work<'a> {
     x: &'a [f32],
+    /// Potentials before the first step; `None` if the neurons are at rest.
+    v: Option<&'a [f32]>,
     rule: NeuronDynamics,
     steps: usize,
     /// Samples times channels.
@@ -172,12 +217,13 @@ struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    fn new(x: &'a [f32], w: Option<&FlexTensor>, block: &FusedBlock) -> Self {
+    fn new(x: &'a [f32], v: Option<&'a [f32]>, w: Option<&FlexTensor>, block: &FusedBlock) -> Self {
         let [n, c, height, width] = block.shape;
         let [.., pooled_height, pooled_width] = block.output_shape();
         let cells = height * width;
         Self {
             x,
+            v,
             rule: NeuronDynamics::new(&block.neuron, w),
             steps: block.steps,
             planes: n * c / block.steps,
@@ -207,6 +253,15 @@ impl<'a> Work<'a> {
         match self.pool {
             true => pooled(group.start)..pooled(group.end),
             false => group.clone(),
+        }
+    }
+
+    /// Sets `v` to the potentials of a group of cells of plane `at` before the first step.
+    #[inline(always)]
+    fn start(&self, at: usize, group: &Range<usize>, v: &mut [f32]) {
+        match self.v {
+            Some(given) => v.copy_from_slice(&given[at * self.cells..][group.clone()]),
+            None => v.fill(self.rule.rest),
         }
     }
 
@@ -271,13 +326,13 @@ fn forward_plane(
     plane: &Plane,
     scratch: &mut Scratch,
     out: &mut [&mut [f32]],
-    mut counts: Option<&mut [f32]>,
+    mut wanted: Wanted<'_>,
 ) {
     for group in work.groups() {
         let (size, places) = (group.len(), work.places(&group));
         let (y, v) = (&mut scratch.y[..size], &mut scratch.v[..size]);
         let (h, spikes) = (&mut scratch.h[..size], &mut scratch.spikes[..size]);
-        v.fill(work.rule.rest);
+        work.start(plane.at, &group, v);
         for (t, out) in out.iter_mut().enumerate() {
             let out = &mut out[places.clone()];
             plane.normalise(work.part(work.x, t, plane.at, work.cells, &group), y);
@@ -294,10 +349,13 @@ fn forward_plane(
                     &*out
                 }
             };
-            if let Some(counts) = &mut counts {
+            if let Some(counts) = &mut wanted.counts {
                 let counts = &mut counts[group.clone()];
                 counts.iter_mut().zip(spikes).for_each(|(n, s)| *n += s);
             }
+        }
+        if let Some(last) = &mut wanted.last {
+            last[group].copy_from_slice(v);
         }
     }
 }
@@ -320,7 +378,7 @@ fn backward_plane(
         let (y, v) = (&mut scratch.y[..size], &mut scratch.v[..size]);
         let (spikes, slope) = (&mut scratch.spikes[..size], &mut scratch.slope[..size]);
         let dv = &mut scratch.h[..size];
-        v.fill(rule.rest);
+        work.start(plane.at, &group, v);
         for (t, h) in scratch.past.chunks_exact_mut(work.group).enumerate() {
             let h = &mut h[..size];
             plane.normalise(work.part(work.x, t, plane.at, work.cells, &group), y);
@@ -344,7 +402,7 @@ fn backward_plane(
                 plane.normalise(x, y);
                 match t.checked_sub(1) {
                     Some(before) => rule.reset(h(before), v),
-                    None => v.fill(rule.rest),
+                    None => work.start(plane.at, &group, v),
                 }
                 drate += rule.rate_gradient(dv, y, v);
             }

@@ -5,8 +5,10 @@
 //! once for the sums that batch norm's gradient needs, and once for the gradient, which it writes.
 //! It computes intermediate values twice, because that is cheaper than to write and read them.
 
-use burn::tensor::DType;
 use burn::tensor::ops::FloatTensor;
+use burn::tensor::{DType, Shape};
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::ops::reshape;
 use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
 use cubecl::prelude::ArrayArg;
@@ -46,9 +48,26 @@ where
 {
     fn fire_pool(inputs: BlockInputs<FloatTensor<Self>>, block: &FusedBlock) -> FloatTensor<Self> {
         match block.is_whole() {
-            true => forward(inputs, block, None),
+            true => forward(inputs, block, Wanted::NOTHING),
             false => unfused::fire_pool::<Self>(inputs, block),
         }
+    }
+
+    fn fire_pool_from(
+        inputs: BlockInputs<FloatTensor<Self>>,
+        block: &FusedBlock,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        if !block.is_whole() {
+            return unfused::fire_pool_from::<Self>(inputs, block);
+        }
+        let last = Wanted::empty(&inputs.x, block);
+        let wanted = Wanted {
+            counts: None,
+            last: Some(last.clone()),
+        };
+        let spikes = forward(inputs, block, wanted);
+        let last = into_contiguous(channels_second(last));
+        (spikes, reshape(last, Shape::new([1, block.neurons()])))
     }
 
     fn fire_pool_count(
@@ -60,9 +79,14 @@ where
         }
         let [n, c, height, width] = block.shape;
         let (samples, cells) = (n / block.steps, height * width);
-        let counts = empty(&inputs.x, [samples, cells * c], DType::F32);
-        let spikes = forward(inputs, block, Some(counts.clone()));
-        let counts = tensor::<Self, 2>(counts).sum_dim(0); // [1, H * W * C]
+        let counts = Wanted::empty(&inputs.x, block);
+        let wanted = Wanted {
+            counts: Some(counts.clone()),
+            last: None,
+        };
+        let spikes = forward(inputs, block, wanted);
+        let counts = tensor::<Self, 4>(counts).reshape([samples, cells * c]);
+        let counts = counts.sum_dim(0); // [1, H * W * C]
         let counts = counts.reshape([cells, c]).swap_dims(0, 1);
         (spikes, primitive(counts.reshape([c * cells])))
     }
@@ -95,28 +119,57 @@ where
     }
 }
 
-/// Returns the block's spikes. If `counts` is given, also writes each neuron's spikes over all time
-/// steps to it, `[B, H, W, C]`.
+/// Returns potentials `[1, B * C * H * W]` in the kernels' layout, `[B, H, W, C]`.
+fn potentials<R: CubeRuntime>(v: CubeTensor<R>, block: &FusedBlock) -> CubeTensor<R> {
+    let [n, c, height, width] = block.shape;
+    let shape = Shape::new([n / block.steps, c, height, width]);
+    channels_last(reshape(single(v), shape))
+}
+
+/// What the forward pass writes besides the spikes, `[B, H, W, C]` in single precision.
+struct Wanted<R: CubeRuntime> {
+    /// Each neuron's spikes over all time steps.
+    counts: Option<CubeTensor<R>>,
+    /// Each neuron's potential after the last step.
+    last: Option<CubeTensor<R>>,
+}
+
+impl<R: CubeRuntime> Wanted<R> {
+    const NOTHING: Self = Self {
+        counts: None,
+        last: None,
+    };
+
+    /// Creates a tensor for one value of each neuron.
+    fn empty(x: &CubeTensor<R>, block: &FusedBlock) -> CubeTensor<R> {
+        let [n, c, height, width] = block.shape;
+        empty(x, [n / block.steps, height, width, c], DType::F32)
+    }
+}
+
+/// Returns the block's spikes, and writes what else is `wanted`.
 fn forward<R: CubeRuntime>(
     inputs: BlockInputs<CubeTensor<R>>,
     block: &FusedBlock,
-    counts: Option<CubeTensor<R>>,
+    wanted: Wanted<R>,
 ) -> CubeTensor<R> {
     let [n, c, high, wide] = block.output_shape();
-    let BlockInputs { x, affine, w } = inputs;
+    let BlockInputs { x, affine, w, v } = inputs;
     let x = channels_last(x);
+    let v = v.map(|v| potentials(v, block));
+    let Wanted { counts, last } = wanted;
     let out = empty(&x, [n, high, wide, c], x.dtype);
     let width = width(&x, c, 8);
-    // Windows without an output matter only to the counts.
-    let grid = match counts {
-        Some(_) => Grid::of_cells(block),
-        None => Grid::of_outputs(block),
+    // Windows without an output matter only to the counts and the last potentials.
+    let grid = match (&counts, &last) {
+        (None, None) => Grid::of_outputs(block),
+        _ => Grid::of_cells(block),
     };
     let (cubes, dim) = cubes(&x, grid.windows() * (c / width));
     // SAFETY: a thread stops unless its index is one of the windows and vectors of channels at a
     // step. block.shape is x's shape, and a window's first cell is always in it. If the image lacks
     // another cell, the distance to it is 0. The thread's cells at all steps are therefore within x,
-    // and, if it counts, its cells at one step are within counts. It writes spikes only for a window
+    // and its cells at one step are within v, counts and last. It writes spikes only for a window
     // with all cells, so they are within out.
     unsafe {
         forward_kernel::launch_unchecked(
@@ -129,8 +182,10 @@ fn forward<R: CubeRuntime>(
             single(affine.scale).into_array_arg(),
             single(affine.shift).into_array_arg(),
             w.map(|w| single(w).into_array_arg()).into(),
+            v.map(CubeTensor::into_array_arg).into(),
             out.clone().into_array_arg(),
             counts.map(CubeTensor::into_array_arg).into(),
+            last.map(CubeTensor::into_array_arg).into(),
             grid.launch(block, width),
             kernel_params(&block.neuron),
             block.steps,
@@ -160,7 +215,7 @@ impl<R: CubeRuntime> BackwardInputs<R> {
         block: &FusedBlock,
     ) -> Self {
         let c = block.shape[1];
-        let BlockInputs { x, affine, w } = inputs;
+        let BlockInputs { x, affine, w, v } = inputs;
         let bytes_a_step = x.elem_size() + size_of::<f32>();
         let most = STATE_REGISTERS * size_of::<f32>() / (bytes_a_step * block.steps);
         let width = width(&x, c, most);
@@ -173,6 +228,7 @@ impl<R: CubeRuntime> BackwardInputs<R> {
                     shift: single(affine.shift),
                 },
                 w: w.map(single),
+                v: v.map(|v| potentials(v, block)),
             },
             saved: Saved {
                 gamma: single(saved.gamma),
@@ -188,7 +244,7 @@ impl<R: CubeRuntime> BackwardInputs<R> {
 
     /// Returns the cubes' sums; see [`sums_kernel()`].
     fn sums(&self, block: &FusedBlock) -> CubeTensor<R> {
-        let BlockInputs { x, affine, w } = &self.inputs;
+        let BlockInputs { x, affine, w, v } = &self.inputs;
         let c = block.shape[1];
         let number = self.threads.parts(self.grid.cells(block), 1);
         let each = if w.is_some() { 3 } else { 2 };
@@ -211,6 +267,7 @@ impl<R: CubeRuntime> BackwardInputs<R> {
                 affine.shift.clone().into_array_arg(),
                 self.saved.mean.clone().into_array_arg(),
                 w.clone().map(CubeTensor::into_array_arg).into(),
+                v.clone().map(CubeTensor::into_array_arg).into(),
                 parts.clone().into_array_arg(),
                 self.grid.launch(block, self.width),
                 kernel_params(&block.neuron),
@@ -227,7 +284,7 @@ impl<R: CubeRuntime> BackwardInputs<R> {
     /// needs x.
     fn input_gradient(self, sums: CubeTensor<R>, block: &FusedBlock) -> CubeTensor<R> {
         let [n, c, height, width] = block.shape;
-        let BlockInputs { x, affine, w } = self.inputs;
+        let BlockInputs { x, affine, w, v } = self.inputs;
         let (client, dtype, address) = (x.client.clone(), x.dtype, x.required_address_type());
         let reuse = x.can_mut();
         let dx = match reuse {
@@ -265,6 +322,7 @@ impl<R: CubeRuntime> BackwardInputs<R> {
                 self.saved.inverse.into_array_arg(),
                 sums.into_array_arg(),
                 w.map(CubeTensor::into_array_arg).into(),
+                v.map(CubeTensor::into_array_arg).into(),
                 dx_argument,
                 self.grid.launch(block, self.width),
                 kernel_params(&block.neuron),

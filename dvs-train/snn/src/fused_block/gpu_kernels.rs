@@ -30,16 +30,33 @@ impl<N: Size> Norm<N> {
     }
 }
 
-/// Computes the block's spikes, and each neuron's spikes over all time steps, `[B, H, W, C]`, if
-/// `counts` is there.
+/// Returns the potential before the first step of the neuron with index `at`.
+#[cube]
+fn first_potential<N: Size>(
+    rule: &NeuronDynamics<N>,
+    start: &ComptimeOption<Array<Vector<f32, N>>>,
+    at: usize,
+) -> Vector<f32, N> {
+    #[comptime]
+    match start {
+        ComptimeOption::Some(start) => start[at],
+        ComptimeOption::None => rule.rest,
+    }
+}
+
+/// Computes the block's spikes. Also computes each neuron's spikes over all time steps, `counts`, and
+/// its potential after the last step, `last`, if they are there. They and the potentials `start`
+/// before the first step are `[B, H, W, C]`.
 #[cube(launch_unchecked, address_type = "dynamic")]
 pub fn forward_kernel<F: Float, N: Size>(
     x: &Array<Vector<F, N>>,
     scale: &Array<Vector<f32, N>>,
     shift: &Array<Vector<f32, N>>,
     w: &ComptimeOption<Array<f32>>,
+    start: &ComptimeOption<Array<Vector<f32, N>>>,
     out: &mut Array<Vector<F, N>>,
     counts: &mut ComptimeOption<Array<Vector<f32, N>>>,
+    last: &mut ComptimeOption<Array<Vector<f32, N>>>,
     windows: &Windows,
     numbers: &KernelParams,
     #[comptime] steps: usize,
@@ -62,7 +79,7 @@ pub fn forward_kernel<F: Float, N: Size>(
     let mut spikes = Array::<Vector<f32, N>>::new(cells);
     #[unroll]
     for cell in 0..cells {
-        v[cell] = rule.rest;
+        v[cell] = first_potential(&rule, start, window.cell(0usize, cell));
         spikes[cell] = Vector::new(0.0f32);
     }
     // A longer loop would take longer to compile than it saves.
@@ -93,6 +110,17 @@ pub fn forward_kernel<F: Float, N: Size>(
         }
         ComptimeOption::None => {}
     }
+    #[comptime]
+    match last {
+        ComptimeOption::Some(last) => {
+            // As with the counts.
+            #[unroll]
+            for cell in 0..cells {
+                last[window.cell(0usize, cell)] = v[cell];
+            }
+        }
+        ComptimeOption::None => {}
+    }
 }
 
 /// What a neuron did in the forward pass.
@@ -110,6 +138,7 @@ struct Past<F: Float, N: Size> {
 #[cube]
 fn past<F: Float, N: Size>(
     x: &Array<Vector<F, N>>,
+    start: &ComptimeOption<Array<Vector<f32, N>>>,
     cell: &Cell,
     norm: &Norm<N>,
     rule: &NeuronDynamics<N>,
@@ -120,7 +149,7 @@ fn past<F: Float, N: Size>(
     let mut h = Array::<Vector<f32, N>>::new(steps);
     let mut spikes = Vector::<u32, N>::new(0u32);
     if cell.inside {
-        let mut v = rule.rest;
+        let mut v = first_potential(rule, start, cell.first);
         #[unroll]
         for t in 0..steps {
             let x = x[cell.first + t * cell.step];
@@ -208,6 +237,7 @@ pub fn sums_kernel<F: Float, N: Size>(
     shift: &Array<Vector<f32, N>>,
     mean: &Array<Vector<f32, N>>,
     w: &ComptimeOption<Array<f32>>,
+    start: &ComptimeOption<Array<Vector<f32, N>>>,
     parts: &mut Array<Vector<f32, N>>,
     windows: &Windows,
     numbers: &KernelParams,
@@ -232,7 +262,7 @@ pub fn sums_kernel<F: Float, N: Size>(
     let mut first = (CUBE_POS_Y * comptime![threads.rows()]) as usize;
     while first < windows.cells() {
         let cell = Cell::new(windows, row, place.column);
-        let past = past(x, &cell, &norm, &rule, steps, threads);
+        let past = past(x, start, &cell, &norm, &rule, steps, threads);
         if cell.inside {
             let mut dv = Vector::<f32, N>::new(0.0f32);
             #[unroll]
@@ -244,7 +274,7 @@ pub fn sums_kernel<F: Float, N: Size>(
                     let before = if comptime![t > 0] {
                         rule.reset(past.h[comptime![t - 1]])
                     } else {
-                        rule.rest
+                        first_potential(&rule, start, cell.first)
                     };
                     drate += rule.rate_gradient(dh, norm.current(x), before);
                 }
@@ -279,6 +309,7 @@ pub fn input_gradient_kernel<F: Float, N: Size>(
     inverse: &Array<Vector<f32, N>>,
     sums: &Array<Vector<f32, N>>,
     w: &ComptimeOption<Array<f32>>,
+    start: &ComptimeOption<Array<Vector<f32, N>>>,
     dx: &mut Array<Vector<F, N>>,
     windows: &Windows,
     numbers: &KernelParams,
@@ -300,7 +331,7 @@ pub fn input_gradient_kernel<F: Float, N: Size>(
     let mut first = (CUBE_POS_Y * comptime![threads.rows()]) as usize;
     while first < windows.cells() {
         let cell = Cell::new(windows, row, place.column);
-        let past = past(x, &cell, &norm, &rule, steps, threads);
+        let past = past(x, start, &cell, &norm, &rule, steps, threads);
         if cell.inside {
             let mut dv = Vector::<f32, N>::new(0.0f32);
             #[unroll]

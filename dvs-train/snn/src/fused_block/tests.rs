@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+mod potentials;
+
 use std::ops::Range;
 
 use burn::backend::flex::FlexTensor;
@@ -51,6 +53,7 @@ impl Arguments<Flex> {
                     shift: copy(&self.inputs.affine.shift),
                 },
                 w: self.inputs.w.as_ref().map(copy),
+                v: self.inputs.v.as_ref().map(copy),
             },
             grad: copy(&self.grad),
             saved: Saved {
@@ -105,7 +108,12 @@ fn arguments(neuron: Neuron, steps: usize, shape: [usize; 4], pool: bool) -> Arg
     let learns = matches!(neuron.charge, Charge::Learnt { .. });
     let w = learns.then(|| primitive(Tensor::<Flex, 1>::from_floats([0.4], &device)));
     Arguments {
-        inputs: BlockInputs { x, affine, w },
+        inputs: BlockInputs {
+            x,
+            affine,
+            w,
+            v: None,
+        },
         grad: primitive(grad),
         saved,
         block,
@@ -297,7 +305,7 @@ fn half_precision_gpu_block_matches_single_precision() {
         ] {
             let args = arguments(neuron, steps, shape, pool);
             let Arguments {
-                inputs: BlockInputs { x, affine, w },
+                inputs: BlockInputs { x, affine, w, .. },
                 grad,
                 saved,
                 ..
@@ -324,6 +332,7 @@ fn half_precision_gpu_block_matches_single_precision() {
                     x,
                     affine: affine.clone(),
                     w: w.clone(),
+                    v: None,
                 };
                 let spikes = K::fire_pool(inputs.clone(), &args.block);
                 let dtype = spikes.dtype;

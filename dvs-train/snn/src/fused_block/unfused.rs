@@ -11,7 +11,31 @@ pub fn fire_pool<B: BlockBackend>(
     inputs: BlockInputs<FloatTensor<B>>,
     block: &FusedBlock,
 ) -> FloatTensor<B> {
-    primitive(output(fire::<B>(inputs, block), block))
+    let dtype = inputs.x.dtype();
+    primitive(output(fire::<B>(inputs, block), block).cast(dtype))
+}
+
+/// See [`BlockBackend::fire_pool_from`].
+pub fn fire_pool_from<B: BlockBackend>(
+    inputs: BlockInputs<FloatTensor<B>>,
+    block: &FusedBlock,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let dtype = inputs.x.dtype();
+    let inputs = BlockInputs {
+        x: cast::<B>(inputs.x, DType::F32),
+        ..inputs
+    };
+    let layer = Layer {
+        keep_potential: true,
+        ..block.layer()
+    };
+    let rows = B::neurons(current::<B>(inputs, block), &layer);
+    let rows = tensor::<B, 2>(rows); // [T + 1, B * C * H * W]
+    // A row is a view, and would keep all rows in memory. Its product has its own memory.
+    let last = rows.clone().narrow(0, block.steps, 1).mul_scalar(1.0);
+    let spikes = rows.narrow(0, 0, block.steps).reshape(block.shape);
+    let spikes = output(spikes, block).cast(dtype);
+    (primitive(spikes), primitive(last))
 }
 
 /// See [`BlockBackend::fire_pool_count`].
@@ -19,12 +43,14 @@ pub fn fire_pool_count<B: BlockBackend>(
     inputs: BlockInputs<FloatTensor<B>>,
     block: &FusedBlock,
 ) -> (FloatTensor<B>, FloatTensor<B>) {
+    let dtype = inputs.x.dtype();
     let spikes = fire::<B>(inputs, block);
     let [n, c, height, width] = block.shape;
     let cells = c * height * width;
     let counts = spikes.clone().reshape([n, cells]).sum_dim(0); // [1, C * H * W]
     let counts = counts.reshape([cells]);
-    (primitive(output(spikes, block)), primitive(counts))
+    let spikes = output(spikes, block).cast(dtype);
+    (primitive(spikes), primitive(counts))
 }
 
 /// Returns the spikes of the neurons, `[T * B, C, H, W]`.
@@ -41,16 +67,26 @@ fn output<B: Backend>(spikes: Tensor<B, 4>, block: &FusedBlock) -> Tensor<B, 4> 
     }
 }
 
-/// Returns the inputs of the neurons, `[T, B * C * H * W]`.
+/// Returns the inputs of the neurons, `[T, B * C * H * W]`. They have 32 bits if the potentials are
+/// given, because the potentials have, and neurons read all their inputs in one type.
 fn current<B: BlockBackend>(
     inputs: BlockInputs<FloatTensor<B>>,
     block: &FusedBlock,
 ) -> NeuronInputs<FloatTensor<B>> {
+    let BlockInputs { x, affine, w, v } = inputs;
+    let x = match v {
+        Some(_) => cast::<B>(x, DType::F32),
+        None => x,
+    };
     NeuronInputs {
-        x: rows::<B>(B::scale(inputs.x, inputs.affine), block),
-        v: None,
-        w: inputs.w,
+        x: rows::<B>(B::scale(x, affine), block),
+        v,
+        w,
     }
+}
+
+fn cast<B: Backend>(images: FloatTensor<B>, dtype: DType) -> FloatTensor<B> {
+    primitive(tensor::<B, 4>(images).cast(dtype))
 }
 
 /// See [`BlockBackend::norm_fire_pool_backward`].
@@ -60,6 +96,9 @@ pub fn backward<B: BlockBackend>(
     saved: Saved<FloatTensor<B>>,
     block: &FusedBlock,
 ) -> [Option<FloatTensor<B>>; 4] {
+    if inputs.v.is_some() && inputs.x.dtype() != DType::F32 {
+        return widened::<B>(grad, inputs, saved, block);
+    }
     let x = inputs.x.clone();
     let current = current::<B>(inputs, block);
     let grad = match block.pool {
@@ -73,6 +112,20 @@ pub fn backward<B: BlockBackend>(
     let grad = reshape::<B, 4>(grad, block.shape);
     let [dx, dgamma, dbeta] = B::batch_norm_backward(grad, x, saved);
     [Some(dx), Some(dgamma), Some(dbeta), dw]
+}
+
+/// Computes the gradients in 32 bits. That of x has x's type.
+fn widened<B: BlockBackend>(
+    grad: FloatTensor<B>,
+    inputs: BlockInputs<FloatTensor<B>>,
+    saved: Saved<FloatTensor<B>>,
+    block: &FusedBlock,
+) -> [Option<FloatTensor<B>>; 4] {
+    let dtype = inputs.x.dtype();
+    let [grad, x] = [grad, inputs.x].map(|images| cast::<B>(images, DType::F32));
+    let inputs = BlockInputs { x, ..inputs };
+    let [dx, dgamma, dbeta, dw] = backward::<B>(grad, inputs, saved, block);
+    [dx.map(|dx| cast::<B>(dx, dtype)), dgamma, dbeta, dw]
 }
 
 /// Returns the gradient of the neurons' spikes from that of the pooled spikes, `[T * B, C, H, W]`.

@@ -98,6 +98,7 @@ impl<B: RecomputedBlockBackend> Block<B> {
             x: y,
             affine: affine.clone(),
             w: self.neuron_w.clone(),
+            v: None,
         };
         let spikes = B::fire_pool(inputs, &block);
         let part = Part {

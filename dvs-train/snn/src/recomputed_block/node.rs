@@ -73,6 +73,7 @@ impl<B: RecomputedBlockBackend> Part<B> {
             ),
             affine: self.affine,
             w: neuron_w,
+            v: None,
         };
         let [dy, dgamma, dbeta, share] =
             B::backward_of_channels(grad, inputs, self.saved, &self.block);

@@ -217,7 +217,12 @@ fn fused<B: SnnBackend>(
         drop(B::norm_fire_pool(x, parameters, running, w.clone(), block));
     })?;
     let BatchStatistics { affine, saved, .. } = B::statistics(x.clone(), &parameters, running);
-    let inputs = BlockInputs { x, affine, w };
+    let inputs = BlockInputs {
+        x,
+        affine,
+        w,
+        v: None,
+    };
     let backward = seconds::<B>(made.device, || {
         drop(B::norm_fire_pool_backward(
             grad.clone(),

@@ -9,6 +9,7 @@ use super::*;
 use crate::console::interrupt::Interrupt;
 use crate::data::batch::HostBatch;
 use crate::nn::network::StepMode;
+use crate::nn::spike_stats::SpikeCounter;
 use crate::optim::optimizer::Rule;
 use crate::testing::{gesture, network_config};
 
@@ -73,7 +74,7 @@ fn training_reduces_the_loss_of_a_batch() {
 
 /// Returns the gradients of the weights, the loss and the running means of a batch in chunks of
 /// three steps: by the two passes, or by one graph in which the potentials between chunks are
-/// constants.
+/// constants. The counter of the graph's spikes sees to it that all blocks are separate operations.
 fn truncated(step_mode: StepMode, by_passes: bool) -> (Vec<f32>, f32, Vec<f32>) {
     let device = Default::default();
     B::seed(&device, 5);
@@ -92,9 +93,10 @@ fn truncated(step_mode: StepMode, by_passes: bool) -> (Vec<f32>, f32, Vec<f32>) 
         false => {
             let shared = network.shared_by_steps(4, &device);
             let mut memory = network.at_rest();
+            let mut counter = SpikeCounter::new();
             let spikes = [(0, 3), (3, 3), (6, 2)].map(|(from, steps)| {
                 let frames = batch.frames.clone().narrow(0, from, steps);
-                let spikes = network.spikes_from(frames, &shared, &mut memory, &mut ());
+                let spikes = network.spikes_from(frames, &shared, &mut memory, &mut counter);
                 for potentials in &mut memory {
                     *potentials = potentials.take().map(Tensor::detach);
                 }
