@@ -39,7 +39,7 @@ impl<B: RecomputedBlockBackend> Block<B> {
         let c = self.block.shape[1];
         let divided = match divide {
             true => channels::parts(c),
-            false => vec![0..c],
+            false => Vec::from([0..c]),
         };
         let (mut spikes, mut parts) = (Vec::new(), Vec::new());
         let (mut mean, mut variance) = (Vec::new(), Vec::new());

@@ -1,5 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use rand::{Rng, SeedableRng};
+use rand_pcg::Pcg64;
+
 use super::*;
 
 const TUTORIAL: &str = "{c128k3s1-BN-LIF-MPk2s2}*5-DP-FC512-LIF-DP-FC110-LIF-APk10s10";
@@ -145,4 +148,34 @@ fn errors_point_at_layers_that_do_not_fit() {
         let found = error(notation, size, 3);
         assert!(found.contains(expected), "{notation}: {found}");
     }
+}
+
+/// Any text gives a network or an error, and the notation of a network gives the same network.
+#[test]
+fn notations_of_random_parts_never_panic_and_round_trip() {
+    const PARTS: [&str; 24] = [
+        "c4k3s1", "c2k5s2", "c3k4s1p0", "c1k1s7", "BN", "LIF", "PLIF", "IF", "MPk2s2", "APk3s2",
+        "APk2s2", "DP", "DP0.25", "FC6", "FC4", "{", "}", "}*2", "-", "-", "-", "-", "9", "\u{e9}",
+    ];
+    let mut random = Pcg64::seed_from_u64(5);
+    let mut built = 0;
+    for _ in 0..40_000 {
+        let mut text = String::new();
+        for _ in 0..1 + random.next_u64() % 12 {
+            // Mostly well-formed, so that many get as far as their shapes.
+            if !text.is_empty() && !text.ends_with(['{', '-']) && random.next_u64() % 8 > 0 {
+                text.push('-');
+            }
+            text += PARTS[(random.next_u64() % PARTS.len() as u64) as usize];
+        }
+        match Architecture::build(&text, [13, 18], None, false) {
+            Ok(network) => {
+                let again = Architecture::build(&network.to_string(), [13, 18], None, false);
+                assert_eq!(again.unwrap(), network, "{text}");
+                built += 1;
+            }
+            Err(error) => assert_eq!(error.to_string().lines().count(), 3, "{text}"),
+        }
+    }
+    assert!(built > 100, "{built}");
 }
