@@ -47,24 +47,27 @@ impl<B: BlockBackend, C: CheckpointStrategy> BlockBackend for Autodiff<B, C> {
     }
 }
 
+/// A tensor of the backend with autodiff.
+type Tracked<B, C> = FloatTensor<Autodiff<B, C>>;
+
 /// A block in training whose spikes are not yet computed.
 struct Pending<B: Backend, C: CheckpointStrategy> {
     /// The node's parents: x, gamma, beta and PLIF's weight.
-    parents: [FloatTensor<Autodiff<B, C>>; 4],
+    parents: [Tracked<B, C>; 4],
     inputs: BlockInputs<FloatTensor<B>>,
     saved: Saved<FloatTensor<B>>,
     /// New running statistics.
-    running: Moments<FloatTensor<Autodiff<B, C>>>,
+    running: Moments<Tracked<B, C>>,
 }
 
 impl<B: BlockBackend, C: CheckpointStrategy> Pending<B, C> {
     /// Normalises `x` by its own moments. The potentials `v` have no gradient.
     fn new(
-        x: FloatTensor<Autodiff<B, C>>,
+        x: Tracked<B, C>,
         v: Option<FloatTensor<B>>,
-        parameters: Parameters<FloatTensor<Autodiff<B, C>>>,
-        running: Running<FloatTensor<Autodiff<B, C>>>,
-        w: Option<FloatTensor<Autodiff<B, C>>>,
+        parameters: Parameters<Tracked<B, C>>,
+        running: Running<Tracked<B, C>>,
+        w: Option<Tracked<B, C>>,
     ) -> Self {
         let parents = [
             x.clone(),
@@ -96,10 +99,7 @@ impl<B: BlockBackend, C: CheckpointStrategy> Pending<B, C> {
         self,
         spikes: FloatTensor<B>,
         block: &FusedBlock,
-    ) -> (
-        FloatTensor<Autodiff<B, C>>,
-        Moments<FloatTensor<Autodiff<B, C>>>,
-    ) {
+    ) -> (Tracked<B, C>, Moments<Tracked<B, C>>) {
         let state = State::<B> {
             inputs: self.inputs,
             saved: self.saved,
@@ -117,9 +117,9 @@ impl<B: BlockBackend, C: CheckpointStrategy> Pending<B, C> {
 /// Returns PLIF's weight, or a tensor without gradient for other neurons. A node of the autodiff graph
 /// always has the same number of parents.
 pub(crate) fn weight_or_nothing<B: Backend, C: CheckpointStrategy>(
-    w: Option<&FloatTensor<Autodiff<B, C>>>,
+    w: Option<&Tracked<B, C>>,
     device: &B::Device,
-) -> FloatTensor<Autodiff<B, C>> {
+) -> Tracked<B, C> {
     w.cloned().unwrap_or_else(|| {
         let nothing = primitive(Tensor::<B, 1>::empty([1], device));
         <Autodiff<B, C> as AutodiffBackend>::from_inner(nothing)

@@ -1,6 +1,6 @@
 //! The forward pass of a recomputed block, on a backend without autodiff.
 
-use std::iter::repeat_n;
+use std::iter::{self, repeat_n};
 use std::ops::Range;
 
 use burn::tensor::backend::Backend;
@@ -39,7 +39,7 @@ impl<B: RecomputedBlockBackend> Block<B> {
         let c = self.block.shape[1];
         let divided = match divide {
             true => channels::parts(c),
-            false => Vec::from([0..c]),
+            false => iter::once(0..c).collect(),
         };
         let (mut spikes, mut parts) = (Vec::new(), Vec::new());
         let (mut mean, mut variance) = (Vec::new(), Vec::new());
