@@ -366,7 +366,7 @@ fn full_memory_and_a_failing_kernel_end_a_run() {
     ];
     let line = [&SMALL[..], &common, &["--device", "cuda:0"]].concat();
     let remedy = "dvs-train: out of memory on cuda:0; try a smaller batch, as with --batch-size 2 and --test-batch-size, \
-        fewer --channels, --recompute, or --frames-in memory if the frames are on the device: ";
+        a smaller network, --recompute, or --frames-in memory if the frames are on the device: ";
     for (mebibytes, reason) in [
         ("20", "not enough memory: a training step needs about "),
         ("40", "cuda:0 failed: can't allocate buffer of size: "),

@@ -58,8 +58,8 @@ impl NetworkConfig {
     /// Each fused block keeps its convolution's output and its pooled spikes. A gradient reuses the
     /// memory of its tensor. Separate operations keep [`SEPARATE`] quarters of a tensor of the output's
     /// size. They compute blocks without batch norm, single steps, and more time steps than the fused
-    /// backward pass supports. On a GPU they also compute the blocks of chunks, but only one at a time
-    /// keeps their tensors. Poolings that are not fused keep their inputs and, for the
+    /// backward pass supports. Chunks of more steps compute one block at a time so, and blocks keep
+    /// the potentials before and after a chunk. Poolings that are not fused keep their inputs and, for the
     /// maximum, its place.
     pub fn training_bytes(&self, steps: usize, batch: usize) -> u64 {
         let (value, copy) = match self.half {
@@ -70,7 +70,8 @@ impl NetworkConfig {
         let all = product(steps, batch);
         let chunk = self.chunk(steps);
         let is_fused = self.step_mode == StepMode::M && (chunk.is_some() || steps <= MOST_STEPS);
-        let images = product(chunk.unwrap_or(steps), batch);
+        let steps_at_once = chunk.unwrap_or(steps);
+        let images = product(steps_at_once, batch);
         let frame = self.architecture.frame_cells() as u64;
         // Membrane potentials and currents have 32 bits, and spikes those of the convolution.
         let separate = |block: &BlockForm| {
@@ -89,11 +90,16 @@ impl NetworkConfig {
                     kept
                 }
                 true if is_fused => {
-                    if chunk.is_some() {
+                    if steps_at_once > MOST_STEPS {
                         // One block at a time computes by separate operations.
                         most = most.max(separate(block));
                     }
-                    images.saturating_mul(value * cells(block))
+                    let potentials = match chunk {
+                        Some(_) => product(batch, 2).saturating_mul(4 * output_cells(block)),
+                        None => 0,
+                    };
+                    let kept = images.saturating_mul(value * cells(block));
+                    kept.saturating_add(potentials)
                 }
                 _ => separate(block),
             };
