@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use dvs_shared::labels::listed;
 
 use crate::config::cache_request::CacheRequest;
-use crate::config::options::{Destination, TrainOptions};
+use crate::config::options::{Destination, TrainOptions, network_config};
 use crate::config::settings::{Settings, changes};
 use crate::config::train_config::TrainConfig;
 use crate::run_dir::checkpoint::{self, Checkpoint, EpochProgress, LATEST, MAX};
@@ -138,6 +138,12 @@ pub fn resume(
         if !same {
             config.data.cache = Some(cache.clone());
         }
+    }
+    if config.network.network != saved.network.network && !config.network.network.is_named() {
+        // The same network may be written in another way.
+        let classes = state.settings.label_names.len();
+        let network = network_config(&config, state.settings.size, Some(classes));
+        config.describe_notation(&network.with_context(of_file)?.architecture);
     }
     let mut changed = changes(saved, &config).with_context(of_file)?;
     let options = TrainOptions::resolve(config, &request.or(&saved.data), destination, ranks_here);
