@@ -194,7 +194,7 @@ mod tests {
     use crate::nn::notation::NeuronName;
     use crate::testing::network_config;
 
-    /// What is said of a network with a name of 2 channels.
+    /// Returns the hints that `export` prints for a named network with 2 channels.
     fn said(name: &NetworkName, hidden: usize, size: [usize; 2]) -> String {
         let notation = name.notation(2, hidden, 10, NeuronName::Lif);
         let config = network_config(&notation, size);

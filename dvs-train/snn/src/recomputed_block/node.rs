@@ -46,7 +46,8 @@ pub struct Part<B: Backend> {
 }
 
 /// The gradients of some channels. The order is that of the node's parents: images, weights, gamma,
-/// beta and PLIF's weight, of which it is these channels' share.
+/// beta and PLIF's weight. All channels share PLIF's weight, so its gradient is only the part that
+/// these channels add.
 type PartGradients<B> = [Option<FloatTensor<B>>; 5];
 
 impl<B: RecomputedBlockBackend> Part<B> {

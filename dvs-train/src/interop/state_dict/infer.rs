@@ -1,8 +1,8 @@
 //! Finds the layers of a network from the places and shapes of its tensors.
 //!
-//! Neurons other than PLIF, pooling, flatten and dropout have no tensors, but they leave places free in
-//! the `Sequential`. These places are filled as SpikingJelly's classes fill them. Other networks may
-//! fill them in another way, so what is found here for them is only a suggestion.
+//! Neurons other than PLIF, pooling, flatten and dropout have no tensors, but each takes a place in the
+//! `Sequential`. This module assumes that they stand in the order of SpikingJelly's classes. Other
+//! networks may have another order. For them the result is only a suggestion.
 
 mod walk;
 

@@ -75,7 +75,7 @@ struct Builder<'a> {
     at: usize,
     /// Number of weights so far.
     weights: usize,
-    /// Where the last linear layer stands.
+    /// The bytes of the last linear layer in the notation.
     last_linear: Range<usize>,
     /// Height and width of a frame.
     frame: [usize; 2],
@@ -111,7 +111,7 @@ impl Builder<'_> {
         self.layers.get(self.at).cloned()
     }
 
-    /// Where the next layer stands, or the end.
+    /// Returns the bytes of the next layer in the notation, or the end of the notation.
     fn here(&self) -> Range<usize> {
         let end = self.notation.len();
         self.peek().map_or(end..end, |(_, place)| place)
